@@ -1,0 +1,392 @@
+//! The head of the stream that QEMU's `dump-guest-memory` writes.
+//!
+//! ```text
+//! QEMU 7.2 and newer                 QEMU before 7.2
+//!   ELF header (e_ehsize = 8)          ELF header
+//!   section headers                    program headers
+//!   program headers                    section header 0, if there are 65,535
+//!   notes                                program headers or more
+//!   memory, block after block          notes
+//!   sections (s390x only)              memory, block after block
+//!   .shstrtab
+//! ```
+//!
+//! Everything up to the memory is the head. It alone tells how long the whole
+//! stream must be. Source: QEMU `dump/dump.c`; its commits 9b72224f44 and
+//! cb415fd61e changed the order (in 7.2).
+//!
+//! Two quirks are read for what they mean. `e_ehsize` is the size of a pointer
+//! in 7.2 and newer, so it is not looked at. The section header of `.shstrtab`
+//! is in the host's byte order even in a core of the other order; its type tells.
+
+use super::note::{NT_PRSTATUS, Notes};
+use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
+use crate::addr::PhysAddr;
+use crate::cursor::Endian;
+use goblin::elf::{header, program_header, section_header};
+use scroll::Pread;
+use std::ops::Range;
+use thiserror::Error;
+
+/// The most bytes of head that are accepted.
+///
+/// A head of 4,096 x86 vCPUs, 1 MiB of VMCOREINFO and 65,535 segments takes
+/// less than 10 MiB.
+pub const MAX_HEAD: u64 = 32 << 20;
+
+/// Why a stream is not an ELF core that QEMU would write.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DumpHeadError {
+    /// The first bytes are not those of an ELF file.
+    #[error("the dump does not begin with an ELF header but with {found:02x?}")]
+    NotElf {
+        /// The bytes that stand there.
+        found: [u8; 4],
+    },
+    /// An ELF file, but not a core, or with sizes that no core has.
+    #[error("the dump's ELF header has {field} = {found}, which a core of QEMU never has")]
+    Header {
+        /// The header's field, by its C name.
+        field: &'static str,
+        /// What stands there.
+        found: u64,
+    },
+    /// The headers point outside of what a file can hold.
+    #[error("the dump's {what} at {offset:#x} with {size:#x} bytes is out of bounds")]
+    OutOfBounds {
+        /// Which part.
+        what: &'static str,
+        /// Where it should be.
+        offset: u64,
+        /// How long it should be.
+        size: u64,
+    },
+    /// Two segments share bytes, or one lies in the head.
+    #[error("the dump's memory at {at} begins at offset {offset:#x}, before {end:#x}")]
+    Overlap {
+        /// The segment's guest address.
+        at: PhysAddr,
+        /// Where it begins in the stream.
+        offset: u64,
+        /// Where what comes before it ends.
+        end: u64,
+    },
+    /// No memory in it.
+    #[error("the dump has no memory segments")]
+    NoMemory,
+}
+
+/// What the first bytes of a stream tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The head is longer than the bytes at hand.
+    Wanting {
+        /// How many bytes from the start are needed to go on.
+        bytes: u64,
+    },
+    /// The whole head.
+    Complete(DumpHead),
+}
+
+/// The decoded head of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpHead {
+    /// What machine it is of.
+    pub identity: Identity,
+    /// Where the notes are in the stream, in their order.
+    pub notes: Vec<Range<usize>>,
+    /// The memory, in stream order.
+    pub segments: Vec<Segment>,
+    /// Where the head ends and the memory may begin.
+    pub head_length: u64,
+    /// How many bytes the whole stream must have.
+    pub stream_length: u64,
+    /// How many of those bytes are sections after the memory, string table aside.
+    pub trailing_sections: u64,
+}
+
+/// What the notes of a core hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoteSummary {
+    /// How many vCPUs have their registers in it.
+    pub cpus: usize,
+    /// Whether the guest's VMCOREINFO is there.
+    pub vmcoreinfo: bool,
+    /// Whether the notes end just where their segment ends.
+    ///
+    /// If not, their sizes and the program headers contradict each other, and
+    /// memory may be shifted against its headers.
+    pub consistent: bool,
+}
+
+impl DumpHead {
+    /// Decodes the head from the first bytes of a stream.
+    ///
+    /// Returns [`Progress::Wanting`] as long as the head is not whole; it
+    /// never asks for more than [`MAX_HEAD`] bytes, nor again for what it got.
+    ///
+    /// # Errors
+    /// Fails if the bytes are not the head of an ELF core, or if its headers
+    /// contradict each other.
+    pub fn decode(prefix: &[u8]) -> Result<Progress, DumpHeadError> {
+        const LARGEST_HEADER: u64 = 64;
+        if let Some(found) = prefix.first_chunk::<4>()
+            && found != header::ELFMAG
+        {
+            return Err(DumpHeadError::NotElf { found: *found });
+        }
+        if (prefix.len() as u64) < LARGEST_HEADER {
+            return Ok(Progress::Wanting { bytes: LARGEST_HEADER });
+        }
+        let (elf, identity) = decode_header(prefix)?;
+        match decode_tables(prefix, &elf, identity) {
+            Ok(head) => Ok(Progress::Complete(head)),
+            Err(Stop::Wanting { bytes }) => Ok(Progress::Wanting { bytes }),
+            Err(Stop::Invalid(error)) => Err(error),
+        }
+    }
+
+    /// What the notes hold. `prefix` are the bytes that the head came from.
+    #[must_use]
+    pub fn summarise_notes(&self, prefix: &[u8]) -> NoteSummary {
+        let mut summary = NoteSummary { consistent: true, ..NoteSummary::default() };
+        for range in &self.notes {
+            for note in
+                Notes::new(prefix.get(range.clone()).unwrap_or_default(), self.identity.endian)
+            {
+                match note {
+                    Ok(note) if note.name == b"CORE" && note.kind == NT_PRSTATUS => {
+                        summary.cpus = summary.cpus.saturating_add(1);
+                    }
+                    Ok(note) => summary.vmcoreinfo |= note.name == b"VMCOREINFO",
+                    Err(_) => summary.consistent = false,
+                }
+            }
+        }
+        summary
+    }
+
+    /// How many bytes of memory the stream holds.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.segments.iter().fold(0, |sum, segment| segment.file_size.saturating_add(sum))
+    }
+}
+
+/// Why decoding stops early.
+enum Stop {
+    Wanting { bytes: u64 },
+    Invalid(DumpHeadError),
+}
+
+impl From<DumpHeadError> for Stop {
+    fn from(error: DumpHeadError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+fn decode_header(prefix: &[u8]) -> Result<(Header, Identity), DumpHeadError> {
+    let invalid = |field, found| DumpHeadError::Header { field, found };
+    let ident = |index: usize| prefix.get(index).copied().unwrap_or_default();
+    let class = match ident(header::EI_CLASS) {
+        header::ELFCLASS32 => Class::Elf32,
+        header::ELFCLASS64 => Class::Elf64,
+        other => return Err(invalid("EI_CLASS", u64::from(other))),
+    };
+    let endian = match ident(header::EI_DATA) {
+        header::ELFDATA2LSB => Endian::Little,
+        header::ELFDATA2MSB => Endian::Big,
+        other => return Err(invalid("EI_DATA", u64::from(other))),
+    };
+    let elf: Header = prefix.pread(0).map_err(|_| invalid("e_ident", 0))?;
+    if elf.e_type != header::ET_CORE {
+        return Err(invalid("e_type", u64::from(elf.e_type)));
+    }
+    if elf.e_phentsize != class.program_header_size() {
+        return Err(invalid("e_phentsize", u64::from(elf.e_phentsize)));
+    }
+    let os_abi = ident(header::EI_OSABI);
+    let identity = Identity { class, endian, machine: elf.e_machine, flags: elf.e_flags, os_abi };
+    Ok((elf, identity))
+}
+
+fn decode_tables(prefix: &[u8], elf: &Header, identity: Identity) -> Result<DumpHead, Stop> {
+    let context = identity.context();
+    let segment_count = segment_count(prefix, elf, identity)?;
+    let table_size = segment_count.saturating_mul(u64::from(elf.e_phentsize));
+    let table = part(prefix, "program headers", elf.e_phoff, table_size)?;
+
+    let mut notes = Vec::new();
+    let mut segments = Vec::new();
+    let mut head_end = end("program headers", elf.e_phoff, table_size)?
+        .max(u64::from(identity.class.header_size()));
+    for entry in table.chunks_exact(usize::from(elf.e_phentsize)) {
+        let entry: ProgramHeader = entry.pread_with(0, context).map_err(|_| {
+            DumpHeadError::Header { field: "e_phentsize", found: u64::from(elf.e_phentsize) }
+        })?;
+        match entry.p_type {
+            program_header::PT_NOTE => {
+                part(prefix, "notes", entry.p_offset, entry.p_filesz)?;
+                let note_end = end("notes", entry.p_offset, entry.p_filesz)?;
+                notes.push(to_usize(entry.p_offset)?..to_usize(note_end)?);
+                head_end = head_end.max(note_end);
+            }
+            program_header::PT_LOAD => segments.push(segment(&entry)?),
+            _ => {}
+        }
+    }
+    segments.sort_by_key(|segment| segment.offset);
+    let memory_end = check_order(&segments, head_end)?;
+    let sections = sections(prefix, elf, identity, memory_end)?;
+    let stream_length = memory_end.max(head_end).max(sections.end);
+    Ok(DumpHead {
+        identity,
+        notes,
+        segments,
+        head_length: head_end,
+        stream_length,
+        trailing_sections: sections.trailing,
+    })
+}
+
+fn segment_count(prefix: &[u8], elf: &Header, identity: Identity) -> Result<u64, Stop> {
+    if elf.e_phnum != PN_XNUM {
+        return Ok(u64::from(elf.e_phnum));
+    }
+    let size = u64::from(identity.class.section_header_size());
+    let bytes = part(prefix, "section header 0", elf.e_shoff, size)?;
+    let first: SectionHeader = bytes
+        .pread_with(0, identity.context())
+        .map_err(|_| DumpHeadError::Header { field: "e_shoff", found: elf.e_shoff })?;
+    Ok(u64::from(first.sh_info))
+}
+
+fn segment(entry: &ProgramHeader) -> Result<Segment, DumpHeadError> {
+    let out_of_bounds = |offset, size| DumpHeadError::OutOfBounds { what: "memory", offset, size };
+    end("memory", entry.p_offset, entry.p_filesz)?;
+    if entry.p_filesz > entry.p_memsz || entry.p_paddr.checked_add(entry.p_memsz).is_none() {
+        return Err(out_of_bounds(entry.p_paddr, entry.p_memsz));
+    }
+    Ok(Segment {
+        physical: PhysAddr(entry.p_paddr),
+        virtual_address: entry.p_vaddr,
+        flags: entry.p_flags,
+        offset: entry.p_offset,
+        file_size: entry.p_filesz,
+        memory_size: entry.p_memsz,
+    })
+}
+
+/// Checks that the memory lies behind the head, one block after the other.
+/// Gives where it ends.
+fn check_order(segments: &[Segment], head_end: u64) -> Result<u64, DumpHeadError> {
+    if segments.iter().all(|segment| segment.file_size == 0) {
+        return Err(DumpHeadError::NoMemory);
+    }
+    let mut end = head_end;
+    for segment in segments.iter().filter(|segment| segment.file_size > 0) {
+        if segment.offset < end {
+            return Err(DumpHeadError::Overlap {
+                at: segment.physical,
+                offset: segment.offset,
+                end,
+            });
+        }
+        end = segment.offset.saturating_add(segment.file_size);
+    }
+    Ok(end)
+}
+
+struct Sections {
+    end: u64,
+    trailing: u64,
+}
+
+/// Finds where the sections end. Their headers are in the head if QEMU wrote
+/// them there; headers that come after the memory only count as bytes.
+fn sections(
+    prefix: &[u8],
+    elf: &Header,
+    identity: Identity,
+    memory_end: u64,
+) -> Result<Sections, Stop> {
+    let mut found = Sections { end: 0, trailing: 0 };
+    if elf.e_shnum == 0 {
+        return Ok(found);
+    }
+    let size = u64::from(identity.class.section_header_size());
+    if u64::from(elf.e_shentsize) != size {
+        return Err(DumpHeadError::Header {
+            field: "e_shentsize",
+            found: u64::from(elf.e_shentsize),
+        }
+        .into());
+    }
+    let table_size = size.saturating_mul(u64::from(elf.e_shnum));
+    found.end = end("section headers", elf.e_shoff, table_size)?;
+    if elf.e_shoff >= memory_end {
+        return Ok(found);
+    }
+    let table = part(prefix, "section headers", elf.e_shoff, table_size)?;
+    for (index, bytes) in table.chunks_exact(usize::from(elf.e_shentsize)).enumerate().skip(1) {
+        let mut entry: SectionHeader = bytes
+            .pread_with(0, identity.context())
+            .map_err(|_| DumpHeadError::Header { field: "e_shoff", found: elf.e_shoff })?;
+        if entry.sh_type.swap_bytes() == section_header::SHT_STRTAB {
+            entry.sh_type = entry.sh_type.swap_bytes();
+            entry.sh_offset = swap_word(entry.sh_offset, identity.class);
+            entry.sh_size = swap_word(entry.sh_size, identity.class);
+        }
+        if entry.sh_type == section_header::SHT_NOBITS || entry.sh_size == 0 {
+            continue;
+        }
+        let section_end = end("section", entry.sh_offset, entry.sh_size)?;
+        if entry.sh_offset >= memory_end && index != usize::from(elf.e_shstrndx) {
+            found.trailing = found.trailing.saturating_add(entry.sh_size);
+        }
+        found.end = found.end.max(section_end);
+    }
+    Ok(found)
+}
+
+fn swap_word(value: u64, class: Class) -> u64 {
+    match class {
+        Class::Elf64 => value.swap_bytes(),
+        Class::Elf32 => value.swap_bytes() >> 32,
+    }
+}
+
+/// The bytes of a part of the head, or how many bytes are needed to have it.
+fn part<'a>(
+    prefix: &'a [u8],
+    what: &'static str,
+    offset: u64,
+    size: u64,
+) -> Result<&'a [u8], Stop> {
+    let end = end(what, offset, size)?;
+    if end > MAX_HEAD {
+        return Err(DumpHeadError::OutOfBounds { what, offset, size }.into());
+    }
+    prefix.get(to_usize(offset)?..to_usize(end)?).ok_or(Stop::Wanting { bytes: end })
+}
+
+fn end(what: &'static str, offset: u64, size: u64) -> Result<u64, DumpHeadError> {
+    // Files end below 2^63; what claims more can only be damage.
+    offset
+        .checked_add(size)
+        .filter(|end| i64::try_from(*end).is_ok())
+        .ok_or(DumpHeadError::OutOfBounds { what, offset, size })
+}
+
+fn to_usize(value: u64) -> Result<usize, DumpHeadError> {
+    usize::try_from(value).map_err(|_| DumpHeadError::OutOfBounds {
+        what: "head",
+        offset: value,
+        size: 0,
+    })
+}
+
+#[cfg(test)]
+#[path = "dump_head_tests.rs"]
+mod tests;

@@ -1,0 +1,109 @@
+//! ELF notes (`PT_NOTE`).
+//!
+//! ```text
+//! 0   namesz  u32   length of the name, with its NUL
+//! 4   descsz  u32   length of the descriptor
+//! 8   type    u32   meaning depends on the name
+//! 12  name          padded to 4 bytes
+//!     desc          padded to 4 bytes
+//! ```
+//!
+//! QEMU writes, for each vCPU, the notes of its architecture; then on x86 one
+//! note named `QEMU` for each vCPU; then the guest's own note as it is
+//! (`VMCOREINFO`). Source: QEMU `dump/dump.c`.
+
+use crate::cursor::{Cursor, Endian, ParseError};
+
+/// `n_type` of a vCPU's general registers under the name `CORE`.
+pub const NT_PRSTATUS: u32 = 1;
+
+/// One note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note<'a> {
+    /// The name, without the NUL that ends it. Not always text.
+    pub name: &'a [u8],
+    /// What the descriptor is, under that name.
+    pub kind: u32,
+    /// The descriptor.
+    pub descriptor: &'a [u8],
+}
+
+/// The notes of a segment, one after the other.
+///
+/// After an error there is nothing more.
+#[derive(Clone, Debug)]
+pub struct Notes<'a> {
+    rest: Cursor<'a>,
+}
+
+impl<'a> Notes<'a> {
+    /// The notes in `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], endian: Endian) -> Self {
+        Self { rest: Cursor::new(bytes, endian) }
+    }
+
+    fn decode(&mut self) -> Result<Note<'a>, ParseError> {
+        let name_size = self.rest.u32("note name size")?;
+        let descriptor_size = self.rest.u32("note descriptor size")?;
+        let kind = self.rest.u32("note type")?;
+        let name = self.padded(name_size, "note name")?;
+        let descriptor = self.padded(descriptor_size, "note descriptor")?;
+        Ok(Note { name: name.strip_suffix(&[0]).unwrap_or(name), kind, descriptor })
+    }
+
+    fn padded(&mut self, size: u32, what: &'static str) -> Result<&'a [u8], ParseError> {
+        let bytes = self.rest.take(u64::from(size), what)?;
+        let padding = u64::from(size.wrapping_neg() % 4);
+        // The last note of a segment may end without its padding.
+        let padding = padding.min(self.rest.left() as u64);
+        self.rest.take(padding, "note padding")?;
+        Ok(bytes)
+    }
+}
+
+impl<'a> Iterator for Notes<'a> {
+    type Item = Result<Note<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.left() == 0 {
+            return None;
+        }
+        let note = self.decode();
+        if note.is_err() {
+            self.rest = Cursor::new(&[], Endian::Little);
+        }
+        Some(note)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Note, Notes};
+    use crate::cursor::Endian;
+
+    const VMCOREINFO: &[u8] = b"\x0b\0\0\0\x05\0\0\0\0\0\0\0VMCOREINFO\0\0OSREL\0\0\0";
+
+    #[test]
+    fn a_note_is_read_with_its_padding() {
+        let notes: Vec<_> = Notes::new(VMCOREINFO, Endian::Little).collect();
+        let expected = Note { name: b"VMCOREINFO", kind: 0, descriptor: b"OSREL" };
+        assert_eq!(notes, [Ok(expected)]);
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_and_never_a_panic() {
+        // The last three bytes are padding, which a segment may lack.
+        for len in 1..VMCOREINFO.len() - 3 {
+            let last = Notes::new(&VMCOREINFO[..len], Endian::Little).last();
+            assert!(matches!(last, Some(Err(_))), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn after_an_error_there_is_nothing_more() {
+        let mut notes = Notes::new(&[0xff; 64], Endian::Little);
+        assert!(notes.next().is_some_and(|note| note.is_err()));
+        assert!(notes.next().is_none());
+    }
+}

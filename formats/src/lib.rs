@@ -1,0 +1,27 @@
+//! The file formats of guest cores, as values.
+//!
+//! Bytes in, values out, and back. Nothing here opens a file, reads a clock,
+//! starts a thread or panics: whoever made the guest panic may have written
+//! every byte that these decoders see.
+//!
+//! | module | what it describes |
+//! |---|---|
+//! | [`cursor`] | the one way to read untrusted bytes |
+//! | [`addr`] | guest addresses |
+//! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
+//! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
+#![forbid(unsafe_code)]
+#![warn(clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "tests count small numbers of their own"
+    )
+)]
+
+pub mod addr;
+pub mod cursor;
+pub mod elf;
+pub mod seekable;
