@@ -1,1 +1,20 @@
-//! x
+//! Captures the memory of panicked QEMU guests and lets the guests go.
+//!
+//! ```text
+//! cli ──► capture ──► qmp       a guest's monitor
+//!    │           ├──► store     entries on disk, their metadata
+//!    │           └──► formats   bytes to values (the crate vmcore-formats)
+//!    ├──► vmcore ─────────┘     stored cores, opened in place
+//!    └──► render                prints; decides nothing
+//! ```
+//!
+//! `cli` alone knows clap, anyhow, the environment and the standard streams.
+//! `capture` alone sees both a guest and the store.
+
+pub mod capture;
+pub mod cli;
+pub mod interrupt;
+pub mod qmp;
+pub mod render;
+pub mod store;
+pub mod vmcore;

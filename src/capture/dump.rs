@@ -1,0 +1,192 @@
+//! The dump: QEMU's stream through a pipe into the store.
+//!
+//! Needs: a guest that stands still. Gives: what was written, and whether it is
+//! the whole core. The guest is not let go here.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use serde_json::json;
+
+use super::dump_settling::{Settling, follow};
+use super::outcome::CaptureError;
+use super::session::Session;
+use super::stream::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
+use super::{facts, forecast};
+use crate::qmp::{Happening, QmpError, Version};
+use crate::store::staging::Staging;
+
+/// The name under which QEMU keeps the pipe. Always the same, so that what an
+/// earlier capture left behind is found and closed.
+const DESCRIPTOR: &str = "vmcorectl-dump";
+/// The pipe's size where the system allows it, in bytes.
+const PIPE_SIZE: usize = 1 << 20;
+/// `detach` came with this version.
+const DETACH: Version = Version { major: 2, minor: 6, micro: 0 };
+/// How often a dump of somebody else is looked at.
+const BUSY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What an attempt to dump left.
+pub(super) struct Attempt {
+    /// The entry, if it came so far.
+    pub(super) staging: Option<Staging>,
+    /// The pipeline, if it came so far.
+    pub(super) pipeline: Option<Pipeline>,
+    /// How the stream ended, if it did.
+    pub(super) stream: Option<StreamEnd>,
+    /// What is in the file, if the writer came to its end.
+    pub(super) output: Option<Result<Written, OutputError>>,
+    /// The step that decided.
+    pub(super) stage: &'static str,
+    /// Whether the dump is whole.
+    pub(super) outcome: Result<(), CaptureError>,
+}
+
+/// Dumps the guest into a new entry.
+pub(super) fn attempt(session: &mut Session<'_>) -> Attempt {
+    let mut attempt = Attempt {
+        staging: None,
+        pipeline: None,
+        stream: None,
+        output: None,
+        stage: "prepare",
+        outcome: Ok(()),
+    };
+    let outcome = prepare(session, &mut attempt)
+        .and_then(|(file, reserve)| dump(session, &mut attempt, file, reserve));
+    attempt.outcome = outcome.map_err(|error| in_time(session, error));
+    attempt
+}
+
+fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u64), CaptureError> {
+    let patience = session.patience();
+    session.client.ask("closefd", json!({ "fdname": DESCRIPTOR }), &patience)?;
+    await_other_dump(session)?;
+    facts::ask_before(session)?;
+    let reserve = forecast::check_space(session)?;
+    let guest = session.metadata.guest.name.clone();
+    let (staging, file) =
+        Staging::create(&session.request.place, guest.as_deref(), Timestamp::now())?;
+    session.metadata.id = staging.id().to_owned();
+    // Not synced: it only helps whoever finds what a killed capture left.
+    let written = staging.write_metadata(&session.metadata.to_json(), false);
+    attempt.staging = Some(staging);
+    written?;
+    session.clock.lap("prepare");
+    Ok((file, reserve))
+}
+
+/// QEMU makes one dump at a time, and cannot be asked to end it.
+fn await_other_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
+    let patience = session.patience();
+    let started = Instant::now();
+    let deadline = patience.deadline();
+    while session.client.dump_status(&patience)?.is_some_and(|dump| dump.status == "active") {
+        if Instant::now() >= deadline {
+            return Err(CaptureError::Busy { waited: started.elapsed() });
+        }
+        session.observer.step("waiting for another dump of this guest to end");
+        session.client.wait("another dump", &patience.at_most(BUSY_INTERVAL), &[])?;
+    }
+    session.client.forget_events();
+    Ok(())
+}
+
+fn dump(
+    session: &mut Session<'_>,
+    attempt: &mut Attempt,
+    file: File,
+    reserve: u64,
+) -> Result<(), CaptureError> {
+    attempt.stage = "dump";
+    let (read_end, write_end) = large_pipe().map_err(CaptureError::Pipe)?;
+    let options =
+        StreamOptions { level: session.request.level, threads: session.request.threads, reserve };
+    let pipeline = Pipeline::start(read_end, file, options).map_err(CaptureError::Pipe)?;
+    let pipeline = attempt.pipeline.insert(pipeline);
+
+    let patience = session.patience();
+    let name = json!({ "fdname": DESCRIPTOR });
+    let taken =
+        session.client.execute_with_descriptor("getfd", name.clone(), write_end.as_fd(), &patience);
+    // QEMU has its own now. The stream would not end as long as this one is open.
+    drop(write_end);
+    taken?;
+    let mut arguments = json!({
+        "paging": false, "protocol": format!("fd:{DESCRIPTOR}"), "format": "elf",
+    });
+    let detached = session.client.version() >= DETACH;
+    if detached && let Some(arguments) = arguments.as_object_mut() {
+        arguments.insert("detach".to_owned(), true.into());
+    }
+    session.observer.step("the dump begins");
+    let command = session.client.begin("dump-guest-memory", &arguments, &patience)?;
+    let mut settling = Settling::new(command, detached);
+    if detached {
+        let started = await_start(session, &mut settling);
+        if let Err(error) = started {
+            session.client.ask("closefd", name, &session.release_patience())?;
+            return Err(error.into());
+        }
+        if let Err(error) = facts::ask_during(session) {
+            if !error.is_connection_lost() {
+                session.warn(format!("not everything about the guest could be asked: {error}"));
+            }
+        }
+    }
+    let outcome = follow(session, pipeline, &mut settling);
+    attempt.stream = settling.stream;
+    attempt.output = settling.output;
+    session.clock.lap("dump");
+    outcome
+}
+
+/// Waits until QEMU took the command: what it refuses, it refuses here.
+fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), QmpError> {
+    let patience = session.patience();
+    let deadline = patience.deadline();
+    loop {
+        match session.client.wait("dump-guest-memory", &patience, &[])? {
+            Happening::Event(event) => settling.take_event(&event),
+            Happening::Reply(id, result) if id == settling.command => {
+                return result.map(|_| ()).map_err(|refusal| QmpError::Refused {
+                    command: "dump-guest-memory".to_owned(),
+                    refusal,
+                });
+            }
+            _ if Instant::now() >= deadline => {
+                let waited = patience.timeout;
+                return Err(QmpError::TimedOut { command: "dump-guest-memory".to_owned(), waited });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
+    // An ordinary user may have less; then the pipe is as large as it is.
+    let mut size = PIPE_SIZE;
+    while size > 64 << 10 && fcntl_setpipe_size(&read_end, size).is_err() {
+        size /= 2;
+    }
+    Ok((read_end, write_end))
+}
+
+/// A wait that ended because the hold was up, or by a signal, is told as such.
+fn in_time(session: &Session<'_>, error: CaptureError) -> CaptureError {
+    match (error, session.request.max_hold) {
+        (CaptureError::Monitor(QmpError::Interrupted { signal, .. }), _) => {
+            CaptureError::Interrupted { signal }
+        }
+        (
+            CaptureError::Monitor(QmpError::TimedOut { .. }) | CaptureError::Busy { .. },
+            Some(limit),
+        ) if session.clock.is_over() => CaptureError::HoldLimit { limit },
+        (error, _) => error,
+    }
+}

@@ -1,0 +1,271 @@
+//! When a dump is settled: QEMU says completed, the stream ended as its headers
+//! promise, and everything is in the file.
+//!
+//! The three come in any order. `DUMP_COMPLETED` may precede the reply and the
+//! last bytes, or be lost with a connection; QEMU can be asked then. A dump
+//! cannot be cancelled; closing the pipe makes QEMU's next write fail.
+
+use std::time::{Duration, Instant};
+
+use super::outcome::CaptureError;
+use super::session::Session;
+use super::stream::{OutputError, Pipeline, StreamEnd, StreamError, Written};
+use crate::qmp::{Client, CommandId, Event, Happening, Patience, QmpError, Refusal};
+
+/// How often progress is shown and QEMU's silence measured.
+const TICK: Duration = Duration::from_millis(100);
+/// How long after the stream's end QEMU may take to tell how the dump went.
+/// Then it is asked.
+const REPORT: Duration = Duration::from_secs(1);
+/// How often a lost monitor is tried again.
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a socket on which nobody listens is tried: its QEMU is gone.
+const GONE: Duration = Duration::from_secs(1);
+
+/// What is known about a dump under way.
+#[derive(Debug)]
+pub(super) struct Settling {
+    pub(super) command: CommandId,
+    /// Whether the command's reply came long before the dump's end.
+    detached: bool,
+    /// What QEMU says of the dump; the text of its error.
+    completed: Option<Result<(), String>>,
+    pub(super) stream: Option<StreamEnd>,
+    stream_ended: Option<Instant>,
+    pub(super) output: Option<Result<Written, OutputError>>,
+    lost: bool,
+}
+
+impl Settling {
+    pub(super) fn new(command: CommandId, detached: bool) -> Self {
+        Self {
+            command,
+            detached,
+            completed: None,
+            stream: None,
+            stream_ended: None,
+            output: None,
+            lost: false,
+        }
+    }
+
+    /// Takes what QEMU tells of the dump.
+    pub(super) fn take_event(&mut self, event: &Event) {
+        if event.name != "DUMP_COMPLETED" {
+            return;
+        }
+        let text = |key: &str| event.data.pointer(key).and_then(serde_json::Value::as_str);
+        self.completed = Some(match text("/result/status") {
+            Some("completed") => Ok(()),
+            _ => Err(text("/error").unwrap_or("no reason given").to_owned()),
+        });
+    }
+
+    fn take_reply(&mut self, reply: Result<serde_json::Value, Refusal>) {
+        match reply {
+            Err(refusal) => self.completed = Some(Err(refusal.description)),
+            Ok(_) if !self.detached => self.completed = Some(Ok(())),
+            Ok(_) => {}
+        }
+    }
+
+    fn look_at(&mut self, pipeline: &Pipeline) {
+        if let Some(end) = pipeline.take_stream_end() {
+            self.stream_ended = Some(Instant::now());
+            self.stream = Some(end);
+        }
+        if let Some(output) = pipeline.take_output() {
+            self.output = Some(output);
+        }
+    }
+
+    /// Whether the stream and QEMU agree that all came.
+    fn is_read(&self) -> bool {
+        let whole = self.stream.as_ref().is_some_and(|stream| stream.outcome.is_ok());
+        whole && self.completed == Some(Ok(()))
+    }
+}
+
+/// Follows a dump to its end.
+///
+/// Gives `Ok` if everything is read and, unless the hold was up before, written.
+pub(super) fn follow(
+    session: &mut Session<'_>,
+    pipeline: &Pipeline,
+    settling: &mut Settling,
+) -> Result<(), CaptureError> {
+    let outcome = follow_stream(session, pipeline, settling);
+    if outcome.is_err() {
+        // Whatever QEMU still has to say, it may not keep writing.
+        pipeline.abort();
+        if !settling.lost {
+            await_quiet(session, settling);
+        }
+        await_output(pipeline, settling, session.request.timeout);
+    }
+    outcome
+}
+
+fn follow_stream(
+    session: &mut Session<'_>,
+    pipeline: &Pipeline,
+    settling: &mut Settling,
+) -> Result<(), CaptureError> {
+    let mut moved = (Instant::now(), 0);
+    loop {
+        settling.look_at(pipeline);
+        let progress = pipeline.progress();
+        session.observer.progress(progress);
+        if let Some(Err(_)) = &settling.output
+            && let Some(Err(error)) = settling.output.take()
+        {
+            let (error, written) = split(error);
+            settling.output = Some(Ok(written));
+            return Err(error);
+        }
+        if settling.is_read() && settling.output.is_some() {
+            return Ok(());
+        }
+        if session.clock.is_over() {
+            // The disk may take its time once everything is read.
+            let limit = session.request.max_hold.unwrap_or_default();
+            return if settling.is_read() {
+                Ok(())
+            } else {
+                Err(CaptureError::HoldLimit { limit })
+            };
+        }
+        if session.interrupt.is_raised() {
+            return Err(CaptureError::Interrupted { signal: session.interrupt.signal_name() });
+        }
+        decide(session, settling)?;
+        if progress.bytes_read != moved.1 || progress.waits_for_output || settling.stream.is_some()
+        {
+            moved = (Instant::now(), progress.bytes_read);
+        } else if moved.0.elapsed() > session.request.timeout {
+            return Err(CaptureError::Stalled { waited: moved.0.elapsed(), found: moved.1 });
+        }
+        await_news(session, pipeline, settling)?;
+    }
+}
+
+/// Ends the wait if the dump cannot become whole any more.
+fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), CaptureError> {
+    if let Some(Err(text)) = &settling.completed {
+        return Err(CaptureError::Dump { text: text.clone() });
+    }
+    let Some(ended) = settling.stream_ended else { return Ok(()) };
+    let short = settling.stream.as_ref().is_some_and(|stream| stream.outcome.is_err());
+    let overdue = ended.elapsed() > REPORT;
+    if settling.completed.is_none() && overdue && !settling.lost {
+        // Its event did not come: it was sent while nobody was connected.
+        settling.completed = match session.client.dump_status(&session.patience()) {
+            Ok(Some(dump)) if dump.status == "completed" => Some(Ok(())),
+            Ok(Some(dump)) if dump.status == "failed" => Some(Err("no reason given".to_owned())),
+            Err(error) if !error.is_connection_lost() => return Err(error.into()),
+            _ => None,
+        };
+    }
+    if short && (settling.completed.is_some() || settling.lost || overdue) {
+        if settling.lost {
+            return Err(CaptureError::GuestGone);
+        }
+        if let Some(Err(text)) = &settling.completed {
+            return Err(CaptureError::Dump { text: text.clone() });
+        }
+        let found = settling.stream.as_ref().map_or(0, |stream| stream.bytes_read);
+        let outcome = settling.stream.as_mut().map(|stream| {
+            let again = Err(StreamError::Aborted { found });
+            std::mem::replace(&mut stream.outcome, again)
+        });
+        return Err(outcome.and_then(Result::err).map_or(CaptureError::GuestGone, Into::into));
+    }
+    if settling.lost && settling.completed.is_none() {
+        return Err(CaptureError::Unconfirmed);
+    }
+    let patience = session.request.timeout.max(REPORT);
+    if settling.completed.is_none() && ended.elapsed() > patience {
+        return Err(CaptureError::Unconfirmed);
+    }
+    Ok(())
+}
+
+fn await_news(
+    session: &mut Session<'_>,
+    pipeline: &Pipeline,
+    settling: &mut Settling,
+) -> Result<(), CaptureError> {
+    if settling.lost {
+        // The stream goes on without the monitor; only its end is left to see.
+        std::thread::sleep(TICK / 10);
+        return Ok(());
+    }
+    let patience = session.patience().at_most(TICK);
+    match session.client.wait("the dump", &patience, &[pipeline.waker()]) {
+        Ok(Happening::Event(event)) => settling.take_event(&event),
+        Ok(Happening::Reply(id, reply)) if id == settling.command => settling.take_reply(reply),
+        Ok(_) | Err(QmpError::Interrupted { .. }) => {}
+        Err(error) => {
+            session.warn(format!("the monitor was lost during the dump: {error}"));
+            settling.lost = !reconnect(session);
+        }
+    }
+    Ok(())
+}
+
+/// Connects again. The dump goes on in QEMU meanwhile, and so does the pipeline.
+fn reconnect(session: &mut Session<'_>) -> bool {
+    let patience = session.patience();
+    let deadline = patience.deadline();
+    let started = Instant::now();
+    loop {
+        let patience = Patience { until: Some(deadline), ..patience };
+        match Client::connect(session.client.path(), &patience) {
+            Ok(client) => {
+                session.client = client;
+                session.observer.step("connected again");
+                return true;
+            }
+            Err(QmpError::Connect { .. }) if started.elapsed() >= GONE => return false,
+            Err(QmpError::Interrupted { .. }) => return false,
+            Err(_) if Instant::now() >= deadline => return false,
+            Err(_) => std::thread::sleep(RECONNECT_INTERVAL),
+        }
+    }
+}
+
+/// Waits until QEMU noticed that nobody reads: before, it refuses `cont`.
+fn await_quiet(session: &mut Session<'_>, settling: &mut Settling) {
+    let patience = session.release_patience();
+    let deadline = patience.deadline();
+    while settling.completed.is_none() && Instant::now() < deadline {
+        match session.client.dump_status(&patience) {
+            Ok(Some(dump)) if dump.status == "active" => {}
+            _ => return,
+        }
+        if let Ok(Happening::Event(event)) =
+            session.client.wait("the dump's end", &patience.at_most(TICK / 10), &[])
+        {
+            settling.take_event(&event);
+        }
+    }
+}
+
+/// Waits for the writer to end, so that what it wrote can be kept.
+pub(super) fn await_output(pipeline: &Pipeline, settling: &mut Settling, timeout: Duration) {
+    let started = Instant::now();
+    while (settling.output.is_none() || settling.stream.is_none()) && started.elapsed() < timeout {
+        settling.look_at(pipeline);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Takes the cause and the remains apart.
+pub(super) fn split(error: OutputError) -> (CaptureError, Written) {
+    match error {
+        OutputError::Write { source, written } => (CaptureError::Write(source), *written),
+        OutputError::Reserve { available, reserve, written } => {
+            (CaptureError::Reserve { available, reserve }, *written)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What is worth knowing about a guest, beside its memory.
+//!
+//! Asked while the dump runs, so that it costs no hold. What a QEMU does not
+//! tell stays unknown.
+
+use serde_json::{Value, json};
+
+use super::panic::ask_cpus;
+use super::session::Session;
+use crate::qmp::QmpError;
+
+/// Asks what the store and the forecast need before the dump.
+pub(super) fn ask_before(session: &mut Session<'_>) -> Result<(), QmpError> {
+    let patience = session.patience();
+    session.metadata.guest.name = session.client.guest_name(&patience)?;
+    let size = session.client.memory_size(&patience)?;
+    session.metadata.guest.memory_bytes = size.map(|size| size.base.saturating_add(size.plugged));
+    Ok(())
+}
+
+/// Asks the rest.
+pub(super) fn ask_during(session: &mut Session<'_>) -> Result<(), QmpError> {
+    let patience = session.patience();
+    let client = &mut session.client;
+    let guest = &mut session.metadata.guest;
+    guest.uuid = client.guest_uuid(&patience)?;
+    let machine = json!({ "path": "/machine", "property": "type" });
+    let machine = client.ask("qom-get", machine, &patience)?;
+    guest.machine = machine
+        .as_ref()
+        .and_then(Value::as_str)
+        .map(|name| name.strip_suffix("-machine").unwrap_or(name).to_owned());
+    let mut ask = |command, key| -> Result<Option<Value>, QmpError> {
+        let answer = client.ask(command, json!({}), &patience)?;
+        Ok(answer.and_then(|mut answer| Some(answer.get_mut(key)?.take())))
+    };
+    guest.architecture = ask("query-target", "arch")?.and_then(text);
+    let kvm = ask("query-kvm", "enabled")?.and_then(|enabled| enabled.as_bool());
+    guest.accelerator = kvm.map(|kvm| if kvm { "kvm" } else { "other" }.to_owned());
+    guest.dump_formats = ask("query-dump-guest-memory-capability", "formats")?.and_then(texts);
+    guest.migration_blocked =
+        ask("query-migrate", "blocked-reasons")?.and_then(texts).map(|reasons| {
+            // QEMU forbids migration for the time of a dump: that is us.
+            reasons.into_iter().filter(|reason| !reason.contains("dump-guest-memory")).collect()
+        });
+    guest.memory_encrypted = ask("query-sev", "enabled")?.and_then(|enabled| enabled.as_bool());
+    let encrypted = guest.memory_encrypted == Some(true);
+    if encrypted {
+        session.warn(
+            "the guest's memory is encrypted (SEV): the core holds what the host sees".to_owned(),
+        );
+    }
+    ask_cpus(session)
+}
+
+fn text(value: Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn texts(value: Value) -> Option<Vec<String>> {
+    Some(value.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+}

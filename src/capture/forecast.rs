@@ -1,0 +1,107 @@
+//! Whether a core will fit, asked before the guest's hold is spent on it.
+//!
+//! The forecast is what compression leaves of the memory that the guest uses:
+//! its QEMU's resident and swapped pages, where the system tells. Refused is
+//! only what will not fit by the forecast; what would not fit if nothing
+//! compressed is told as a warning.
+
+use std::fs;
+use std::path::Path;
+
+use super::outcome::CaptureError;
+use super::session::Session;
+use crate::store::space::Space;
+
+/// What part of the used memory a core takes, as its inverse. Measured: between
+/// a third and a half of it on guests with page cache and programs.
+const USED_RATIO: u64 = 3;
+/// The same for all memory, where the used part is not known.
+const TOTAL_RATIO: u64 = 6;
+
+/// Checks the space, and gives how many bytes are to be kept free.
+pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError> {
+    let path = session.request.place.path().to_owned();
+    let Ok(space) = Space::of(&path) else {
+        session.warn(format!("the free space in {} cannot be found out", path.display()));
+        return Ok(0);
+    };
+    let reserve = session.request.keep_free.unwrap_or_else(|| space.default_reserve());
+    let total = session.metadata.guest.memory_bytes;
+    let used = session.client.peer_process().and_then(used_memory);
+    let worst = match (used, total) {
+        (Some(used), Some(total)) => Some(used.min(total)),
+        (used, total) => used.or(total),
+    };
+    let ratio = if used.is_some() { USED_RATIO } else { TOTAL_RATIO };
+    let needed = worst.map_or(0, |worst| worst / ratio);
+    let usable = space.available.saturating_sub(reserve);
+    if needed > usable || (usable == 0 && reserve > 0) {
+        return Err(CaptureError::Space {
+            path,
+            needed: size(needed),
+            available: size(space.available),
+            reserve: size(reserve),
+        });
+    }
+    if let Some(worst) = worst.filter(|worst| *worst > usable) {
+        session.warn(format!(
+            "space may not suffice: the guest uses {}, and {} can be written to {}",
+            size(worst),
+            size(usable),
+            path.display()
+        ));
+    }
+    Ok(reserve)
+}
+
+/// How much memory a QEMU uses. `None` if the process is none, or not visible:
+/// a management daemon may have opened the socket for it.
+fn used_memory(process: i32) -> Option<u64> {
+    let folder = Path::new("/proc").join(process.to_string());
+    let name = fs::read_to_string(folder.join("comm")).ok()?;
+    if !name.starts_with("qemu") && !name.starts_with("kvm") {
+        return None;
+    }
+    let status = fs::read_to_string(folder.join("status")).ok()?;
+    let field = |wanted: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(wanted))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    field("VmRSS:")?.checked_add(field("VmSwap:").unwrap_or(0))
+}
+
+/// Bytes as people read them.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let mut scaled = bytes;
+    let mut rest = 0;
+    let mut unit = UNITS.iter();
+    let mut name = unit.next();
+    while scaled >= 1024
+        && let Some(next) = unit.next()
+    {
+        rest = scaled % 1024;
+        scaled /= 1024;
+        name = Some(next);
+    }
+    let name = name.copied().unwrap_or_default();
+    if name == "bytes" {
+        format!("{scaled} {name}")
+    } else {
+        format!("{scaled}.{} {name}", rest * 10 / 1024)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_said_in_the_unit_that_fits() {
+        for (bytes, expected) in
+            [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (4 << 30, "4.0 GiB")]
+        {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Captures a guest: hold, dump, store, release.
+//!
+//! ```text
+//! connect ─► learn ─► prepare ─► dump ─► release ─► finish
+//!            panic?   space,     pipe,   cont,      metadata, seek table,
+//!                     staging    QEMU    reset ..   sync, publish
+//!            └──────── held time ──────────────┘
+//! ```
+//!
+//! Needs: a request and what may interrupt it. Gives: an outcome, always. What
+//! happens after the release costs the guest nothing. Does not print
+//! ([`Observer`]) and does not choose exit codes (`cli`).
+
+mod dump;
+mod dump_settling;
+mod facts;
+mod finish;
+mod forecast;
+mod outcome;
+mod panic;
+mod release;
+mod request;
+mod session;
+pub mod stream;
+
+pub use outcome::{CaptureError, Outcome, Problem, Verdict};
+pub use request::{Action, Request, Wait};
+
+use dump::Attempt;
+use panic::Learnt;
+use session::Session;
+use stream::Progress;
+
+use crate::interrupt::Interrupt;
+use crate::store::metadata::{CaptureResult, Release};
+
+/// Whom a capture tells how it goes.
+pub trait Observer {
+    /// A step was taken.
+    fn step(&self, text: &str);
+    /// Something is not as it should be, and the capture goes on.
+    fn warning(&self, text: &str);
+    /// The dump is this far.
+    fn progress(&self, progress: Progress);
+    /// The dump came to its end.
+    fn dump_ended(&self);
+}
+
+/// Captures a guest.
+///
+/// Gives an outcome whatever happens; a guest that was found stopped is let go
+/// only as the request says.
+#[must_use]
+pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) -> Outcome {
+    let mut session = match Session::connect(request, interrupt, observer) {
+        Ok(session) => session,
+        Err(error) => {
+            return Outcome::early(Verdict::Failed, Problem::new(&error, error.hint()));
+        }
+    };
+    let policy = match panic::learn(&mut session) {
+        Ok(Learnt::Held(policy)) => policy,
+        Ok(Learnt::NothingToDo(problem)) => {
+            return Outcome::early(Verdict::NothingToDo, problem);
+        }
+        Err(error) => {
+            return Outcome::early(Verdict::Failed, Problem::new(&error, error.hint()));
+        }
+    };
+    session.clock.lap("learn");
+    session.metadata.request.then = policy.then.to_string();
+    session.metadata.request.on_failure = policy.on_failure.to_string();
+
+    let attempt = dump::attempt(&mut session);
+    observer.dump_ended();
+    let mut problems = Vec::new();
+    let action = match &attempt.outcome {
+        Ok(()) => policy.then,
+        Err(error) => {
+            problems.push(Problem::new(error, error.hint()));
+            session.metadata.failure = Some(error.as_failure(attempt.stage));
+            match (error, request.at_limit()) {
+                (CaptureError::HoldLimit { .. }, Some(action)) => action,
+                _ => policy.on_failure,
+            }
+        }
+    };
+    let gone = matches!(attempt.outcome, Err(CaptureError::GuestGone));
+    if !gone {
+        let (release, problem) = release::release(&mut session, action, policy.may_run);
+        session.metadata.release = Some(release);
+        problems.extend(problem);
+    }
+    session.clock.lap("release");
+    settle(session, attempt, gone, problems)
+}
+
+/// Brings the entry to its end, after the guest was let go.
+fn settle(
+    mut session: Session<'_>,
+    attempt: Attempt,
+    gone: bool,
+    mut problems: Vec<Problem>,
+) -> Outcome {
+    let release = session.metadata.release.as_ref();
+    let let_go = release.is_some_and(|release| release.done && release.action != "hold");
+    if let_go {
+        session.metadata.held_seconds = session.clock.held().map(|held| held.as_secs_f64());
+    }
+    let released = release.is_some_and(|release| release.done);
+    let limit = matches!(attempt.outcome, Err(CaptureError::HoldLimit { .. }));
+    // As long as the guest is held, the evidence is there, and in whole.
+    let keep = attempt.outcome.is_ok() || let_go || gone || limit;
+    let finished = finish::finish(&mut session, attempt, keep, &mut problems);
+    let whole = session.metadata.result == CaptureResult::Complete;
+    let as_asked = let_go && session.request.on_failure.is_some() && !limit;
+    let verdict = match (whole, finished.incomplete.is_some()) {
+        (true, _) if released => Verdict::Done,
+        (true, _) => Verdict::NotReleased,
+        (false, true) if !released && !gone => Verdict::NotReleased,
+        (false, _) if as_asked => Verdict::ReleasedWithoutDump,
+        (false, true) => Verdict::Incomplete,
+        (false, false) if limit && let_go => Verdict::ReleasedWithoutDump,
+        (false, false) => Verdict::Failed,
+    };
+    Outcome {
+        verdict,
+        metadata: Some(Box::new(session.metadata)),
+        entry: finished.entry,
+        incomplete: finished.incomplete,
+        problems,
+    }
+}
+
+/// A release that was not tried.
+fn untried(action: Action) -> Release {
+    Release {
+        action: action.to_string(),
+        done: false,
+        state_before: None,
+        state_after: None,
+        error: None,
+        qemu_error: None,
+    }
+}

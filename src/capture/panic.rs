@@ -1,0 +1,306 @@
+//! Learns whether there is a guest to capture: by asking, or by waiting.
+//!
+//! A panic that is found and one that comes while the tool is connected are the
+//! same panic; only the story differs. The run state decides, never an event
+//! alone: a guest is held when QEMU says `guest-panicked`, and until then its
+//! memory changes.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::outcome::Problem;
+use super::request::{Action, Policy, Wait};
+use super::session::Session;
+use crate::qmp::{CrashInformation, Event, Happening, Patience, QmpError, RunState};
+use crate::store::metadata::{self, Panic};
+
+/// How often QEMU is asked while an event is awaited, in case it was missed.
+const ASK_INTERVAL: Duration = Duration::from_millis(500);
+/// How many times the timeout a panicked guest may take to stop: QEMU flushes
+/// its disks first, and a hanging storage hangs that.
+const STOP_TIMEOUTS: u32 = 4;
+
+/// What was learnt.
+#[derive(Debug)]
+pub(super) enum Learnt {
+    /// The guest is stopped and waits to be dumped.
+    Held(Policy),
+    /// There is nothing to capture, for this reason.
+    NothingToDo(Problem),
+}
+
+/// Finds the guest panicked, or waits until it is, or stops it where asked.
+pub(super) fn learn(session: &mut Session<'_>) -> Result<Learnt, QmpError> {
+    if session.request.wait != Wait::No {
+        pause_on_panic(session)?;
+    }
+    let mut seen = Seen::default();
+    let state = session.client.run_state(&session.patience())?;
+    seen.take_queued(session);
+    session.metadata.state_found = Some(state.status.clone());
+    if state.is_panicked() {
+        return Ok(held_by_panic(session, &seen));
+    }
+    if seen.panics > 0 {
+        return await_stop(session, seen);
+    }
+    if session.request.any_state {
+        return stop(session, &state);
+    }
+    match session.request.wait {
+        Wait::No => Ok(Learnt::NothingToDo(not_panicked(&state, &seen))),
+        Wait::Forever => await_panic(session, seen, None),
+        Wait::For(limit) => await_panic(session, seen, Instant::now().checked_add(limit)),
+    }
+}
+
+/// The events about a panic that came so far.
+#[derive(Debug, Default)]
+struct Seen {
+    panics: u64,
+    first: Option<Event>,
+    crash_loaded: bool,
+    shut_down: bool,
+}
+
+impl Seen {
+    fn take(&mut self, event: Event) {
+        match event.name.as_str() {
+            "GUEST_PANICKED" => {
+                self.panics = self.panics.saturating_add(1);
+                self.first.get_or_insert(event);
+            }
+            "GUEST_CRASHLOADED" => self.crash_loaded = true,
+            "SHUTDOWN" => self.shut_down = true,
+            _ => {}
+        }
+    }
+
+    fn take_queued(&mut self, session: &mut Session<'_>) {
+        while let Some(event) = session.client.take_event() {
+            self.take(event);
+        }
+    }
+
+    fn action(&self) -> Option<&str> {
+        self.first.as_ref()?.data.get("action")?.as_str()
+    }
+}
+
+/// Asks QEMU to stop on a panic. By default it shuts down.
+fn pause_on_panic(session: &mut Session<'_>) -> Result<(), QmpError> {
+    let patience = session.patience();
+    match session.client.execute("set-action", json!({ "panic": "pause" }), &patience) {
+        Err(QmpError::Refused { refusal, .. }) => {
+            session.warn(format!(
+                "this QEMU cannot be told to stop on a panic ({}): it stops only if it was \
+                 started with -no-shutdown",
+                refusal.description
+            ));
+            Ok(())
+        }
+        other => other.map(|_| ()),
+    }
+}
+
+fn await_panic(
+    session: &mut Session<'_>,
+    mut seen: Seen,
+    end: Option<Instant>,
+) -> Result<Learnt, QmpError> {
+    session.observer.step("waiting for a panic");
+    let time_up = || {
+        Ok(Learnt::NothingToDo(Problem {
+            message: "the guest did not panic in the time that was given".to_owned(),
+            hint: None,
+        }))
+    };
+    loop {
+        let now = Instant::now();
+        if end.is_some_and(|end| now >= end) {
+            return time_up();
+        }
+        let hour = now + Duration::from_hours(1);
+        let until = Some(end.map_or(hour, |end| end.min(hour)));
+        let patience = Patience { timeout: Duration::MAX, until, ..session.patience() };
+        match session.client.wait("waiting for a panic", &patience, &[]) {
+            Ok(Happening::Event(event)) => {
+                let name = event.name.clone();
+                seen.take(event);
+                match name.as_str() {
+                    "GUEST_PANICKED" => return await_stop(session, seen),
+                    "GUEST_CRASHLOADED" => session.observer.step(
+                        "the guest crashed and dumps itself (GUEST_CRASHLOADED): it is not held",
+                    ),
+                    "STOP" => {
+                        let state = session.client.run_state(&session.patience())?;
+                        if state.is_panicked() {
+                            return Ok(held_by_panic(session, &seen));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Ok(_) => {}
+            Err(QmpError::Closed { .. }) => {
+                let state = RunState { status: "shutdown".to_owned(), running: false };
+                seen.shut_down = true;
+                return Ok(Learnt::NothingToDo(not_panicked(&state, &seen)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The panic was told; waits until the guest stands still.
+fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, QmpError> {
+    session.guest_is_held();
+    session.observer.step("the guest panicked, QEMU stops it");
+    let started = Instant::now();
+    let bound = session.request.timeout.saturating_mul(STOP_TIMEOUTS);
+    loop {
+        let patience = session.patience();
+        let state = match session.client.run_state(&patience) {
+            // QEMU's main loop flushes the guest's disks before the stop.
+            Err(QmpError::TimedOut { .. }) if started.elapsed() < bound => {
+                session.observer.step("QEMU still stops the guest: it waits for its storage");
+                continue;
+            }
+            Err(QmpError::Closed { .. }) => {
+                let state = RunState { status: "shutdown".to_owned(), running: false };
+                return Ok(Learnt::NothingToDo(not_panicked(&state, &seen)));
+            }
+            other => other?,
+        };
+        seen.take_queued(session);
+        if state.is_panicked() {
+            return Ok(held_by_panic(session, &seen));
+        }
+        if seen.action() == Some("run") && session.request.any_state {
+            return stop(session, &state);
+        }
+        let hopeless = !state.running || seen.action() == Some("run") || started.elapsed() >= bound;
+        if hopeless {
+            return Ok(Learnt::NothingToDo(not_panicked(&state, &seen)));
+        }
+        let patience = patience.at_most(ASK_INTERVAL);
+        if let Happening::Event(event) = session.client.wait("the stop", &patience, &[])? {
+            seen.take(event);
+        }
+    }
+}
+
+fn held_by_panic(session: &mut Session<'_>, seen: &Seen) -> Learnt {
+    session.guest_is_held();
+    session.metadata.panic = Some(describe(seen));
+    let how = if seen.panics > 0 { "panicked while connected" } else { "had panicked before" };
+    session.observer.step(&format!("the guest is held: it {how}"));
+    Learnt::Held(Policy {
+        then: session.request.then.unwrap_or(Action::Hold),
+        on_failure: session.request.on_failure.unwrap_or(Action::Hold),
+        may_run: true,
+    })
+}
+
+fn describe(seen: &Seen) -> Panic {
+    let data = seen.first.as_ref().map(|event| &event.data);
+    let info = data.and_then(|data| data.get("info")).filter(|info| !info.is_null());
+    Panic {
+        learnt: if seen.panics > 0 { metadata::Learnt::Event } else { metadata::Learnt::Query },
+        noticed: Timestamp::now(),
+        happened: seen.first.as_ref().and_then(|event| event.time),
+        action: seen.action().map(str::to_owned),
+        info: info.cloned(),
+        reporting_cpus: None,
+        events: seen.panics,
+        crash_loaded: seen.crash_loaded,
+    }
+}
+
+/// Stops a guest that did not panic, unless it stands still already.
+fn stop(session: &mut Session<'_>, found: &RunState) -> Result<Learnt, QmpError> {
+    session.guest_is_held();
+    let patience = session.patience();
+    if found.running {
+        session.client.execute("stop", json!({}), &patience)?;
+        let mut state = session.client.run_state(&patience)?;
+        let deadline = patience.deadline();
+        while state.running && Instant::now() < deadline {
+            session.client.wait("the stop", &patience.at_most(ASK_INTERVAL), &[])?;
+            state = session.client.run_state(&patience)?;
+        }
+        let mut seen = Seen::default();
+        seen.take_queued(session);
+        if state.is_panicked() {
+            return Ok(held_by_panic(session, &seen));
+        }
+        session.observer.step("stopped the running guest");
+    } else {
+        session.observer.step(&format!("the guest stands still already: {}", found.status));
+    }
+    let as_found = if found.running { Action::Resume } else { Action::Hold };
+    Ok(Learnt::Held(Policy {
+        then: session.request.then.unwrap_or(as_found),
+        on_failure: session.request.on_failure.unwrap_or(as_found),
+        may_run: found.running,
+    }))
+}
+
+/// Asks each vCPU what it knows of the crash. Only QEMU's event tells more.
+pub(super) fn ask_cpus(session: &mut Session<'_>) -> Result<(), QmpError> {
+    let patience = session.patience();
+    let cpus = session.client.cpus(&patience)?;
+    session.metadata.guest.cpus = cpus.as_ref().map(Vec::len);
+    if session.metadata.panic.is_none() {
+        return Ok(());
+    }
+    let mut reporting = None;
+    let mut info = None;
+    for cpu in cpus.unwrap_or_default() {
+        match session.client.crash_information(&cpu, &patience)? {
+            CrashInformation::Details(details) => {
+                reporting.get_or_insert_with(Vec::new).push(cpu.index);
+                info.get_or_insert(details);
+            }
+            CrashInformation::Reported => reporting.get_or_insert_with(Vec::new).push(cpu.index),
+            CrashInformation::NotHere => {
+                reporting.get_or_insert_with(Vec::new);
+            }
+            // An architecture without the property has it on no vCPU.
+            CrashInformation::Unknown => break,
+        }
+    }
+    if let Some(panic) = &mut session.metadata.panic {
+        panic.reporting_cpus = reporting;
+        panic.info = panic.info.take().or(info.filter(Value::is_object));
+    }
+    Ok(())
+}
+
+fn not_panicked(state: &RunState, seen: &Seen) -> Problem {
+    let (message, hint) = if seen.crash_loaded {
+        (
+            "the guest crashed and dumps itself (GUEST_CRASHLOADED): QEMU does not hold it",
+            "its own kdump writes a core; --any-state stops the guest and captures it nevertheless",
+        )
+    } else if seen.action() == Some("run") {
+        (
+            "the guest panicked, and QEMU was told to let it run on (panic=none)",
+            "start QEMU with `-action panic=pause`, or capture it with --any-state",
+        )
+    } else if seen.panics > 0 || seen.shut_down {
+        (
+            "QEMU shut the guest down",
+            "start QEMU with `-action panic=pause` (before 6.0: -no-shutdown), \
+             so that a panic holds the guest",
+        )
+    } else {
+        return Problem {
+            message: format!("the guest is not panicked: its state is {:?}", state.status),
+            hint: Some("--any-state captures it nevertheless, --wait waits for a panic".to_owned()),
+        };
+    };
+    Problem { message: message.to_owned(), hint: Some(hint.to_owned()) }
+}

@@ -1,0 +1,225 @@
+//! Lets the guest go, and checks that it went.
+//!
+//! Needs: a connection, tried once more if it was lost. Gives: what was done, in
+//! the words of the metadata, and a problem if it did not work. Nothing stops a
+//! release, not even a signal: a half-released guest helps nobody.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::outcome::{Problem, qemu_error, with_causes};
+use super::request::Action;
+use super::session::Session;
+use super::untried;
+use crate::qmp::{Client, Happening, Patience, QmpError, RunState, Version};
+use crate::store::metadata::Release;
+
+/// How often the state is asked for while it should change.
+const ASK_INTERVAL: Duration = Duration::from_millis(20);
+/// How often a guest that panics again at once is let go. A guest with two panic
+/// devices reports one panic twice, the second time after `cont`.
+const RESUMES: u32 = 3;
+/// Before this version, `guest-panicked` could not be left.
+const REVERSIBLE: Version = Version { major: 1, minor: 7, micro: 0 };
+
+/// Why a release did not work.
+enum Stuck {
+    Monitor(QmpError),
+    /// The state that the guest stayed in.
+    State(RunState, Duration),
+    /// QEMU ended instead.
+    Ended,
+}
+
+impl From<QmpError> for Stuck {
+    fn from(error: QmpError) -> Self {
+        Self::Monitor(error)
+    }
+}
+
+/// Does what was asked with the guest.
+pub(super) fn release(
+    session: &mut Session<'_>,
+    action: Action,
+    may_run: bool,
+) -> (Release, Option<Problem>) {
+    let patience = session.release_patience();
+    let mut release = untried(action);
+    let before = state(session, &patience);
+    release.state_before = before.as_ref().ok().map(|state| state.status.clone());
+    let outcome = before.map_err(Stuck::from).and_then(|before| match action {
+        Action::Hold => Ok(Some(before)),
+        // A guest that did not run before it was captured stays as it was.
+        Action::Resume if !may_run => Ok(Some(before)),
+        Action::Resume => resume(session, &patience).map(Some),
+        Action::Reset => reset(session, &patience, may_run).map(Some),
+        Action::Quit => quit(session, &patience).map(|()| None),
+    });
+    match outcome {
+        Ok(after) => {
+            release.done = true;
+            let after = after.map(|state| state.status);
+            let shown = after.as_deref().unwrap_or("QEMU has ended");
+            session.observer.step(&format!("the guest was released ({action}): {shown}"));
+            release.state_after = after;
+            (release, None)
+        }
+        Err(stuck) => {
+            let problem = explain(session, action, &stuck);
+            release.error = Some(problem.message.clone());
+            if let Stuck::Monitor(error) = &stuck {
+                release.qemu_error = qemu_error(error);
+            }
+            if !matches!(stuck, Stuck::Ended) {
+                release.state_after = state(session, &patience).ok().map(|state| state.status);
+            }
+            (release, Some(problem))
+        }
+    }
+}
+
+/// The state, by a new connection if the old one is lost.
+fn state(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState, QmpError> {
+    match session.client.run_state(patience) {
+        Err(error) if error.is_connection_lost() => {
+            session.client = Client::connect(session.client.path(), patience)?;
+            session.client.run_state(patience)
+        }
+        other => other,
+    }
+}
+
+fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState, Stuck> {
+    let started = Instant::now();
+    let mut resumes = 0;
+    loop {
+        match session.client.execute("cont", json!({}), patience) {
+            Ok(_) => {}
+            // The dump's last steps in QEMU may follow its report.
+            Err(QmpError::Refused { refusal, .. })
+                if refusal.description.contains("dump in process")
+                    && started.elapsed() < patience.timeout =>
+            {
+                std::thread::sleep(ASK_INTERVAL);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        resumes += 1;
+        let state = await_state(session, patience, |state| state.running || state.is_panicked())?;
+        if state.running {
+            return Ok(state);
+        }
+        if resumes == RESUMES {
+            return Err(Stuck::State(state, started.elapsed()));
+        }
+        session.warn(
+            "the guest reported the panic once more when it ran on, and was resumed again"
+                .to_owned(),
+        );
+    }
+}
+
+fn reset(
+    session: &mut Session<'_>,
+    patience: &Patience<'_>,
+    may_run: bool,
+) -> Result<RunState, Stuck> {
+    session.client.forget_events();
+    let ended = |error| match error {
+        // With -no-reboot, and for guests whose vCPUs cannot be reset.
+        QmpError::Closed { .. } => Stuck::Ended,
+        error => Stuck::Monitor(error),
+    };
+    session.client.execute("system_reset", json!({}), patience).map_err(ended)?;
+    let started = Instant::now();
+    loop {
+        match session
+            .client
+            .wait("the reset", &patience.at_most(ASK_INTERVAL), &[])
+            .map_err(ended)?
+        {
+            Happening::Event(event) if event.name == "RESET" => break,
+            Happening::Event(event) if event.name == "SHUTDOWN" => return Err(Stuck::Ended),
+            _ => {}
+        }
+        let state = session.client.run_state(patience).map_err(ended)?;
+        // The event may have come with the reply to the question.
+        if state.status == "prelaunch" {
+            break;
+        }
+        if started.elapsed() > patience.timeout {
+            return Err(Stuck::State(state, started.elapsed()));
+        }
+    }
+    // The new start begins where the old one was stopped: QEMU waits for `cont`.
+    if may_run { resume(session, patience) } else { Ok(session.client.run_state(patience)?) }
+}
+
+fn quit(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<(), Stuck> {
+    let started = Instant::now();
+    match session.client.execute("quit", json!({}), patience) {
+        Ok(_) => {}
+        Err(QmpError::Closed { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    while started.elapsed() < patience.timeout {
+        match session.client.wait("quit", patience, &[]) {
+            Ok(_) => {}
+            Err(QmpError::Closed { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let waited = started.elapsed();
+    Err(QmpError::TimedOut { command: "quit by ending".to_owned(), waited }.into())
+}
+
+fn await_state(
+    session: &mut Session<'_>,
+    patience: &Patience<'_>,
+    wanted: impl Fn(&RunState) -> bool,
+) -> Result<RunState, Stuck> {
+    let started = Instant::now();
+    loop {
+        let state = session.client.run_state(patience)?;
+        if wanted(&state) {
+            return Ok(state);
+        }
+        if started.elapsed() > patience.timeout {
+            return Err(Stuck::State(state, started.elapsed()));
+        }
+        std::thread::sleep(ASK_INTERVAL);
+    }
+}
+
+fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
+    let version = session.client.version();
+    let (what, refused) = match stuck {
+        Stuck::Monitor(error) => (with_causes(error), error.refusal().is_some()),
+        Stuck::State(state, waited) => {
+            (format!("its state is still {:?} after {waited:.1?}", state.status), false)
+        }
+        Stuck::Ended => {
+            ("QEMU ended instead (-no-reboot, or vCPUs that cannot be reset)".to_owned(), false)
+        }
+    };
+    if refused && action != Action::Quit {
+        return Problem {
+            message: format!("the VM remained paused: it could not be released ({action}): {what}"),
+            hint: Some(if version < REVERSIBLE {
+                format!(
+                    "QEMU {version} cannot leave the panicked state (1.7 and newer can): \
+                     update QEMU, or reset the guest (--then reset)"
+                )
+            } else {
+                "update QEMU, or reset the guest (--then reset)".to_owned()
+            }),
+        };
+    }
+    let hint = match stuck {
+        Stuck::Monitor(error) => error.hint().map(str::to_owned),
+        _ => None,
+    };
+    Problem { message: format!("the guest could not be released ({action}): {what}"), hint }
+}

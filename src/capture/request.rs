@@ -1,0 +1,88 @@
+//! What a capture should do.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::store::staging::Place;
+
+/// What to do with a guest after its dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Leave it stopped.
+    Hold,
+    /// Let it run on: `cont`.
+    Resume,
+    /// Reset it and let it start: `system_reset`, then `cont`.
+    Reset,
+    /// End its QEMU: `quit`.
+    Quit,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hold => "hold",
+            Self::Resume => "resume",
+            Self::Reset => "reset",
+            Self::Quit => "quit",
+        })
+    }
+}
+
+/// How long to wait for a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: the guest is panicked now, or there is nothing to do.
+    No,
+    /// Until it comes.
+    Forever,
+    /// Until it comes or the time is up.
+    For(Duration),
+}
+
+/// A capture, as it was asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The monitor's socket.
+    pub monitor: PathBuf,
+    /// Where the core should go.
+    pub place: Place,
+    /// What to do after a good dump. `None`: what suits the state found.
+    pub then: Option<Action>,
+    /// What to do after a failed dump. `None`: leave the guest as it was.
+    pub on_failure: Option<Action>,
+    /// When to let the guest go, however far the dump is.
+    pub max_hold: Option<Duration>,
+    /// Whether to capture a guest that did not panic.
+    pub any_state: bool,
+    /// Whether to wait for a panic.
+    pub wait: Wait,
+    /// How long QEMU may be silent.
+    pub timeout: Duration,
+    /// The zstd level.
+    pub level: i32,
+    /// How many threads compress.
+    pub threads: usize,
+    /// How many bytes the file system must keep. `None`: a share of its size.
+    pub keep_free: Option<u64>,
+}
+
+impl Request {
+    /// What happens to the guest when the hold is up.
+    #[must_use]
+    pub fn at_limit(&self) -> Option<Action> {
+        self.on_failure.or(self.then).filter(|action| *action != Action::Hold)
+    }
+}
+
+/// What is to be done with the guest that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Policy {
+    /// After a good dump.
+    pub(super) then: Action,
+    /// After a failed one.
+    pub(super) on_failure: Action,
+    /// Whether letting go means running: not for a guest that was paused.
+    pub(super) may_run: bool,
+}

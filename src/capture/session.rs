@@ -1,0 +1,152 @@
+//! One capture under way: the connection, the clock and the story so far.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Observer;
+use super::request::{Request, Wait};
+use crate::interrupt::Interrupt;
+use crate::qmp::{Client, Patience, QmpError};
+use crate::store::metadata::{
+    CaptureResult, Guest, Host, Metadata, Phase, Request as RequestMetadata, SCHEMA, Tool,
+};
+
+/// Everything that the steps of a capture share.
+pub(super) struct Session<'a> {
+    pub(super) request: &'a Request,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) client: Client,
+    pub(super) metadata: Metadata,
+    pub(super) clock: Clock,
+}
+
+impl<'a> Session<'a> {
+    /// Connects to the guest's monitor.
+    pub(super) fn connect(
+        request: &'a Request,
+        interrupt: &'a Interrupt,
+        observer: &'a dyn Observer,
+    ) -> Result<Self, QmpError> {
+        let mut clock = Clock::start();
+        let started = Timestamp::now();
+        let patience =
+            Patience { timeout: request.timeout, until: None, interrupt: Some(interrupt) };
+        let client = Client::connect(&request.monitor, &patience)?;
+        clock.lap("connect");
+        observer.step(&format!("connected to QEMU {}", client.version()));
+        let mut metadata = empty_metadata(request, started);
+        metadata.guest.qemu_version = Some(client.version().to_string());
+        Ok(Self { request, interrupt, observer, client, metadata, clock })
+    }
+
+    /// The patience for everything before the release.
+    pub(super) fn patience(&self) -> Patience<'a> {
+        let interrupt = Some(self.interrupt);
+        Patience { timeout: self.request.timeout, until: self.clock.limit, interrupt }
+    }
+
+    /// The patience for the release, which no signal and no limit stops.
+    pub(super) fn release_patience(&self) -> Patience<'static> {
+        Patience { timeout: self.request.timeout, until: None, interrupt: None }
+    }
+
+    /// Starts the held time, and with it the limit. The first call counts.
+    pub(super) fn guest_is_held(&mut self) {
+        if self.clock.held_since.is_none() {
+            let now = Instant::now();
+            self.clock.held_since = Some(now);
+            self.clock.limit = self.request.max_hold.and_then(|limit| now.checked_add(limit));
+        }
+    }
+
+    /// Tells the user, and whoever reads the metadata.
+    pub(super) fn warn(&mut self, text: String) {
+        self.observer.warning(&text);
+        self.metadata.warnings.push(text);
+    }
+}
+
+/// Where the time goes.
+#[derive(Debug)]
+pub(super) struct Clock {
+    last: Instant,
+    phases: Vec<Phase>,
+    held_since: Option<Instant>,
+    limit: Option<Instant>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { last: Instant::now(), phases: Vec::new(), held_since: None, limit: None }
+    }
+
+    /// Ends a step.
+    pub(super) fn lap(&mut self, name: &str) {
+        let now = Instant::now();
+        let seconds = now.duration_since(self.last).as_secs_f64();
+        self.last = now;
+        self.phases.push(Phase { name: name.to_owned(), seconds });
+    }
+
+    /// The steps so far.
+    pub(super) fn phases(&self) -> Vec<Phase> {
+        self.phases.clone()
+    }
+
+    /// How long the guest is held.
+    pub(super) fn held(&self) -> Option<Duration> {
+        self.held_since.map(|since| since.elapsed())
+    }
+
+    /// Whether the hold is up.
+    pub(super) fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| Instant::now() >= limit)
+    }
+}
+
+fn empty_metadata(request: &Request, started: Timestamp) -> Metadata {
+    let system = rustix::system::uname();
+    let text = |name: &std::ffi::CStr| name.to_str().ok().map(str::to_owned);
+    let named = |action: Option<super::Action>| action.unwrap_or(super::Action::Hold).to_string();
+    Metadata {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        tool: Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        host: Host {
+            name: text(system.nodename()),
+            kernel: text(system.release()),
+            architecture: text(system.machine()),
+        },
+        guest: Guest { monitor: absolute(&request.monitor), ..Guest::default() },
+        state_found: None,
+        panic: None,
+        request: RequestMetadata {
+            then: named(request.then),
+            on_failure: named(request.on_failure),
+            max_hold_seconds: request.max_hold.map(|limit| limit.as_secs_f64()),
+            any_state: request.any_state,
+            wait: request.wait != Wait::No,
+            level: request.level,
+            threads: request.threads,
+        },
+        result: CaptureResult::Capturing,
+        failure: None,
+        release: None,
+        started,
+        held_seconds: None,
+        phases: Vec::new(),
+        core: None,
+        pages_dropped: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
+}

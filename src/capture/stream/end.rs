@@ -1,0 +1,98 @@
+//! How a stream and its file can end.
+
+use std::io;
+
+use thiserror::Error;
+use vmcore_formats::elf::Identity;
+use vmcore_formats::elf::dump_head::{DumpHeadError, NoteSummary};
+use vmcore_formats::elf::stored_core::StoredCoreError;
+
+use super::writer::Written;
+
+/// What the head of the dump told.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreSummary {
+    /// What machine it is of.
+    pub identity: Identity,
+    /// What its notes hold.
+    pub notes: NoteSummary,
+    /// How many memory segments it has.
+    pub segments: usize,
+    /// Bytes that QEMU's headers promise.
+    pub stream_length: u64,
+    /// Bytes of sections that are not stored.
+    pub trailing_sections: u64,
+}
+
+/// How the stream ended.
+#[derive(Debug)]
+pub struct StreamEnd {
+    /// Bytes that came.
+    pub bytes_read: u64,
+    /// What the head told; `None` if it never was whole.
+    pub summary: Option<CoreSummary>,
+    /// Whether the stream is whole.
+    pub outcome: Result<(), StreamError>,
+}
+
+/// Why a stream is not whole.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// It ended too soon.
+    #[error("the dump ended short: {found} bytes came, {} were promised", promised(*expected))]
+    Short {
+        /// Bytes that came.
+        found: u64,
+        /// Bytes that its headers promise, if they were whole.
+        expected: Option<u64>,
+    },
+    /// More came than its headers promise.
+    #[error("the dump is longer than it should be: {found} bytes came, {expected} were promised")]
+    Long {
+        /// Bytes that came.
+        found: u64,
+        /// Bytes that its headers promise.
+        expected: u64,
+    },
+    /// Its headers are not those of a core.
+    #[error("the dump cannot be understood")]
+    Head(#[from] DumpHeadError),
+    /// Its core cannot be stored.
+    #[error("the dump cannot be stored")]
+    Plan(#[from] StoredCoreError),
+    /// The pipe broke.
+    #[error("cannot read the dump")]
+    Read(#[source] io::Error),
+    /// It was ended from our side.
+    #[error("the dump was ended after {found} bytes")]
+    Aborted {
+        /// Bytes that came.
+        found: u64,
+    },
+}
+
+fn promised(expected: Option<u64>) -> String {
+    expected.map_or_else(|| "more".to_owned(), |bytes| bytes.to_string())
+}
+
+/// Why a file is not whole, and what is in it nevertheless.
+#[derive(Debug)]
+pub enum OutputError {
+    /// The system refused a write.
+    Write {
+        /// What it said.
+        source: io::Error,
+        /// What is in the file.
+        written: Box<Written>,
+    },
+    /// The file system has no more space to give.
+    Reserve {
+        /// What is free, in bytes.
+        available: u64,
+        /// What is to be kept free, in bytes.
+        reserve: u64,
+        /// What is in the file.
+        written: Box<Written>,
+    },
+}

@@ -1,0 +1,138 @@
+//! The writer: frames into the file, in their order.
+//!
+//! A file that is written to the end has room reserved for what follows the
+//! frames, so that no full disk can take a core whose guest was let go.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Receiver;
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use vmcore_formats::seekable::{FrameEntry, SeekTable};
+
+use super::Shared;
+use super::compress::{Content, Frame};
+use super::end::OutputError;
+
+/// How much is written between two looks at the free space, in bytes.
+const SPACE_INTERVAL: u64 = 64 << 20;
+/// Room for metadata behind the frames, in bytes. It takes a few thousand.
+const METADATA_ROOM: u64 = 256 << 10;
+
+/// A file with frames in it, not synced, without its seek table.
+#[derive(Debug)]
+pub struct Written {
+    /// The file.
+    pub file: File,
+    /// Its whole frames.
+    pub table: SeekTable,
+}
+
+/// The thread that writes.
+pub(super) struct Writer {
+    written: Written,
+    shared: Arc<Shared>,
+    zero_chunk: Vec<u8>,
+    reserve: u64,
+    bytes: u64,
+    checked: u64,
+}
+
+impl Writer {
+    /// A writer of `file` that leaves `reserve` bytes of its file system free.
+    pub(super) fn new(file: File, shared: Arc<Shared>, zero_chunk: Vec<u8>, reserve: u64) -> Self {
+        let written = Written { file, table: SeekTable::default() };
+        Self { written, shared, zero_chunk, reserve, bytes: 0, checked: 0 }
+    }
+
+    /// Writes until no more frames come.
+    pub(super) fn run(mut self, frames: &Receiver<Frame>) -> Result<Written, OutputError> {
+        let mut waiting = BTreeMap::new();
+        let mut next = 0_u64;
+        for frame in frames {
+            waiting.insert(frame.index, frame);
+            while let Some(frame) = waiting.remove(&next) {
+                if let Err(stop) = self.write(frame) {
+                    return Err(self.fail(stop));
+                }
+                next = next.saturating_add(1);
+            }
+        }
+        match self.reserve_tail() {
+            Ok(()) => Ok(self.written),
+            Err(stop) => Err(self.fail(stop)),
+        }
+    }
+
+    fn write(&mut self, frame: Frame) -> Result<(), Stop> {
+        let (buffer, length) = match frame.content {
+            Content::Failed(error) => return Err(error.into()),
+            Content::Data(buffer, length) => (Some(buffer), length),
+            Content::Zeros => (None, self.zero_chunk.len()),
+        };
+        let bytes = buffer.as_deref().unwrap_or(&self.zero_chunk);
+        let bytes = bytes.get(..length).unwrap_or_default();
+        // A frame's content checksum, its last four bytes, is the seek table's.
+        let checksum = bytes.last_chunk().map(|last| u32::from_le_bytes(*last));
+        self.written.file.write_all(bytes)?;
+        self.written.table.frames.push(FrameEntry {
+            compressed: u32::try_from(length).unwrap_or(u32::MAX),
+            decompressed: u32::try_from(frame.decompressed).unwrap_or(u32::MAX),
+            checksum,
+        });
+        if let Some(buffer) = buffer {
+            self.shared.buffers.give(buffer);
+        }
+        self.bytes = self.bytes.saturating_add(length as u64);
+        self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
+        if self.bytes.saturating_sub(self.checked) >= SPACE_INTERVAL {
+            self.check_space()?;
+        }
+        Ok(())
+    }
+
+    fn check_space(&mut self) -> Result<(), Stop> {
+        self.checked = self.bytes;
+        let space = fstatvfs(self.written.file.as_fd()).map_err(io::Error::from)?;
+        let available = space.f_bavail.saturating_mul(space.f_frsize);
+        if available < self.reserve { Err(Stop::Reserve { available }) } else { Ok(()) }
+    }
+
+    /// Reserves the disk's room for metadata and seek table.
+    fn reserve_tail(&mut self) -> Result<(), Stop> {
+        self.check_space()?;
+        let entries = (self.written.table.frames.len() as u64).saturating_add(2);
+        let length = entries.saturating_mul(12).saturating_add(METADATA_ROOM);
+        let file = self.written.file.as_fd();
+        match fallocate(file, FallocateFlags::KEEP_SIZE, self.bytes, length) {
+            // Not every file system can; those find out when it is written.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            Err(error) => Err(Stop::Io(error.into())),
+        }
+    }
+
+    fn fail(self, stop: Stop) -> OutputError {
+        let written = Box::new(self.written);
+        match stop {
+            Stop::Io(source) => OutputError::Write { source, written },
+            Stop::Reserve { available } => {
+                OutputError::Reserve { available, reserve: self.reserve, written }
+            }
+        }
+    }
+}
+
+enum Stop {
+    Io(io::Error),
+    Reserve { available: u64 },
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

@@ -1,0 +1,188 @@
+//! `vmcorectl capture`: hold, dump, store, release.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::exit::{Exit, UsageError};
+use super::guest;
+use super::quantity::{duration, positive_duration, size};
+use super::store_folder::StoreArgs;
+use super::ui::{self, Narrator, Talk};
+use crate::capture::{self, Action, Request, Wait};
+use crate::interrupt::Interrupt;
+use crate::render;
+use crate::store::staging::Place;
+
+/// The level where nobody says another: see ARCHITECTURE.md for the measurement.
+const LEVEL: i32 = 1;
+
+/// Capture a guest that is held by its panic, and let it go as asked
+///
+/// The guest's memory is dumped while QEMU holds it, compressed on the way, and
+/// published in the store when it is whole. Without a policy the guest stays held.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes:
+  0  captured, and the guest was let go as asked
+  1  failed, nothing captured, the guest is as it was
+  2  usage
+  3  captured, but incomplete
+  4  nothing to do: the guest is not panicked
+  5  captured, but the guest could not be released
+  6  the dump failed, and the guest was released as asked")]
+pub(super) struct CaptureArgs {
+    /// Path of the guest's QMP unix socket
+    guest: String,
+    /// What to do with the guest after the dump
+    /// [default: hold; with --any-state: as it was found]
+    #[arg(long, value_name = "ACTION", group = "policy")]
+    then: Option<ActionArg>,
+    /// Same as --then hold
+    #[arg(long, group = "policy")]
+    hold: bool,
+    /// Same as --then resume
+    #[arg(long, group = "policy")]
+    resume: bool,
+    /// Same as --then reset
+    #[arg(long, group = "policy")]
+    reset: bool,
+    /// Same as --then quit
+    #[arg(long, group = "policy")]
+    quit: bool,
+    /// What to do with the guest if the dump fails
+    /// [default: leave it as it was found]
+    #[arg(long, value_name = "ACTION")]
+    on_failure: Option<ActionArg>,
+    /// Let the guest go after this time whatever happens, by --on-failure or else
+    /// by --then; what was read so far is kept
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
+    max_hold: Option<Duration>,
+    /// Capture a guest that did not panic, too: it is stopped for the dump
+    #[arg(long)]
+    any_state: bool,
+    /// Wait for a panic, until it comes or the time is up
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
+        value_parser = duration, conflicts_with = "any_state")]
+    wait: Option<Option<Duration>>,
+    /// How long QEMU may stay silent
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
+    timeout: Duration,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Write the core to FILE and its metadata to FILE.json instead of the store
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// zstd level, from -7 to 19
+    #[arg(long, value_name = "N", default_value_t = LEVEL, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-7..=19))]
+    level: i32,
+    /// Threads that compress [default: one for each processor, at most 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
+    /// Space that the file system must keep free
+    /// [default: 5 % of it, at most 1 GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    keep_free: Option<u64>,
+    /// Print the metadata as JSON
+    #[arg(long)]
+    json: bool,
+    /// Tell every step
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Tell errors only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ActionArg {
+    /// Leave it stopped
+    Hold,
+    /// Let it run on
+    Resume,
+    /// Reset it and let it start
+    Reset,
+    /// End its QEMU
+    Quit,
+}
+
+impl From<ActionArg> for Action {
+    fn from(action: ActionArg) -> Self {
+        match action {
+            ActionArg::Hold => Self::Hold,
+            ActionArg::Resume => Self::Resume,
+            ActionArg::Reset => Self::Reset,
+            ActionArg::Quit => Self::Quit,
+        }
+    }
+}
+
+/// Captures, and says how it went.
+pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
+    let request = arguments.request()?;
+    let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
+    let talk = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Talk::Quiet,
+        (_, true) => Talk::Verbose,
+        _ => Talk::Normal,
+    };
+    let outcome = capture::run(&request, &interrupt, &Narrator::new(talk));
+    for problem in &outcome.problems {
+        ui::problem(problem);
+    }
+    if let Some(kept) = &outcome.incomplete {
+        ui::say(&format!("note: what was written is kept in {}", kept.display()));
+    }
+    let mut out = Vec::new();
+    match (&outcome.metadata, &outcome.entry) {
+        (Some(metadata), _) if arguments.json => render::json::metadata(metadata, &mut out)?,
+        (_, Some(entry)) => writeln!(out, "{}", entry.display())?,
+        _ => {}
+    }
+    // The capture is done, whether or not anybody hears of it.
+    let _ = io::stdout().write_all(&out);
+    Ok(outcome.verdict.into())
+}
+
+impl CaptureArgs {
+    fn request(&self) -> Result<Request, UsageError> {
+        let chosen = [
+            (self.hold, Action::Hold),
+            (self.resume, Action::Resume),
+            (self.reset, Action::Reset),
+            (self.quit, Action::Quit),
+        ];
+        let short = chosen.into_iter().find_map(|(given, action)| given.then_some(action));
+        let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let request = Request {
+            monitor: guest::socket(&self.guest)?,
+            place: match &self.output {
+                Some(file) => Place::File(file.clone()),
+                None => Place::Store(self.store.folder()),
+            },
+            then: self.then.map(Action::from).or(short),
+            on_failure: self.on_failure.map(Action::from),
+            max_hold: self.max_hold,
+            any_state: self.any_state,
+            wait: match self.wait {
+                None => Wait::No,
+                Some(None) => Wait::Forever,
+                Some(Some(limit)) => Wait::For(limit),
+            },
+            timeout: self.timeout,
+            level: self.level,
+            threads: self.threads.map_or(available.min(16), usize::from),
+            keep_free: self.keep_free,
+        };
+        if request.max_hold.is_some() && request.at_limit().is_none() {
+            return Err(UsageError {
+                message: "--max-hold needs to know how to let the guest go".to_owned(),
+                hint: Some("add --on-failure resume, reset or quit".to_owned()),
+            });
+        }
+        Ok(request)
+    }
+}

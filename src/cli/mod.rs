@@ -1,0 +1,50 @@
+//! The command line: what was typed, and what is answered.
+//!
+//! The only place that knows clap, the environment, the standard streams and
+//! exit codes.
+
+mod capture;
+mod exit;
+mod guest;
+mod info;
+mod quantity;
+mod store_folder;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use exit::Exit;
+
+/// Capture the memory of panicked QEMU guests, and let the guests go
+#[derive(Debug, Parser)]
+#[command(name = "vmcorectl", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Capture(Box<capture::CaptureArgs>),
+    Info(info::InfoArgs),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    // clap prints usage errors and leaves with 2, as documented.
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Capture(arguments) => capture::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            ui::error(&error);
+            Exit::of(&error).into()
+        }
+    }
+}

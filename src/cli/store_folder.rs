@@ -1,0 +1,28 @@
+//! Where the store is, if nobody says.
+
+use std::path::{Path, PathBuf};
+
+/// The `--store` option of every command.
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreArgs {
+    /// Directory of the stored crashes
+    /// [default: /var/lib/vmcorectl for root, $XDG_DATA_HOME/vmcorectl for others]
+    #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true)]
+    store: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The store's directory. It need not exist.
+    pub(super) fn folder(&self) -> PathBuf {
+        if let Some(store) = &self.store {
+            return store.clone();
+        }
+        if rustix::process::geteuid().is_root() {
+            return PathBuf::from("/var/lib/vmcorectl");
+        }
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let home = || variable("HOME").map(|home| Path::new(&home).join(".local/share"));
+        let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+        data.unwrap_or_else(std::env::temp_dir).join("vmcorectl")
+    }
+}

@@ -1,0 +1,416 @@
+//! The connection to a monitor: commands out, replies and events in.
+//!
+//! Needs: a unix socket. Gives: each command's own reply, found by its id, and
+//! the events in between, in order. A reply that comes after its command was
+//! given up is dropped by its id.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, sendmsg, socket_with,
+};
+use serde_json::{Value, json};
+
+use super::error::QmpError;
+use super::line::{LineBuffer, MAX_LINE};
+use super::message::{Event, Message, Refusal, Version};
+use super::patience::Patience;
+
+/// The events that matter here; QEMU sends many more, and a guest can cause some
+/// of those as often as it likes.
+const HEARD: [&str; 8] = [
+    "DUMP_COMPLETED",
+    "GUEST_CRASHLOADED",
+    "GUEST_PANICKED",
+    "GUEST_PVSHUTDOWN",
+    "RESET",
+    "RESUME",
+    "SHUTDOWN",
+    "STOP",
+];
+/// How many events are kept for whoever asks later. A panicking guest that runs
+/// on can send panics without end, so the newest are dropped beyond this.
+const MAX_EVENTS: usize = 1024;
+/// How often a full connection queue is tried again.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Names a command that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandId(u64);
+
+/// What a wait ended with.
+#[derive(Debug)]
+pub enum Happening {
+    /// An event came.
+    Event(Event),
+    /// The reply to a command came.
+    Reply(CommandId, Result<Value, Refusal>),
+    /// One of the given descriptors is ready.
+    Woken,
+    /// Nothing of all that in the given time.
+    Nothing,
+}
+
+/// A negotiated connection to a monitor.
+#[derive(Debug)]
+pub struct Client {
+    socket: UnixStream,
+    path: PathBuf,
+    version: Version,
+    lines: LineBuffer,
+    events: VecDeque<Event>,
+    last_id: u64,
+}
+
+impl Client {
+    /// Connects, takes the greeting and negotiates capabilities.
+    ///
+    /// Gives a client whose QEMU has a main loop that answers: the greeting
+    /// alone comes from another thread and proves nothing.
+    ///
+    /// # Errors
+    /// Fails if nobody listens, if the monitor stays silent (a monitor serves
+    /// one client; the next one waits in its queue), or if it is not QMP.
+    pub fn connect(path: &Path, patience: &Patience<'_>) -> Result<Self, QmpError> {
+        let started = Instant::now();
+        let deadline = patience.deadline();
+        let silent = || QmpError::Silent { path: path.to_owned(), waited: started.elapsed() };
+        let socket = loop {
+            match connect_nonblocking(path) {
+                Ok(socket) => break socket,
+                // The queue of waiting clients is full, too.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    check_interrupt(patience, "connecting")?;
+                    if Instant::now() >= deadline {
+                        return Err(silent());
+                    }
+                    std::thread::sleep(CONNECT_INTERVAL);
+                }
+                Err(source) => return Err(QmpError::Connect { path: path.to_owned(), source }),
+            }
+        };
+        let mut client = Self {
+            socket,
+            path: path.to_owned(),
+            version: Version { major: 0, minor: 0, micro: 0 },
+            lines: LineBuffer::default(),
+            events: VecDeque::new(),
+            last_id: 0,
+        };
+        client.version = loop {
+            match client.receive("the greeting", deadline, patience, &[])? {
+                Received::Message(Message::Greeting(version)) => break version,
+                Received::Message(_) => {}
+                Received::Woken | Received::Nothing => return Err(silent()),
+            }
+        };
+        client.execute("qmp_capabilities", json!({}), patience)?;
+        Ok(client)
+    }
+
+    /// The version that QEMU greeted with.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The socket's path, as it was given.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The process at the other end, if the system tells.
+    #[must_use]
+    pub fn peer_process(&self) -> Option<i32> {
+        let credentials = rustix::net::sockopt::socket_peercred(&self.socket).ok()?;
+        Some(credentials.pid.as_raw_nonzero().get())
+    }
+
+    /// Runs a command and gives what it returns.
+    ///
+    /// # Errors
+    /// Fails if QEMU refuses it or does not answer.
+    pub fn execute(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        patience: &Patience<'_>,
+    ) -> Result<Value, QmpError> {
+        let id = self.send(command, &arguments, None, patience)?;
+        self.reply(id, command, patience)
+    }
+
+    /// Runs a command that takes a descriptor along, in the same message.
+    ///
+    /// # Errors
+    /// Fails if QEMU refuses it or does not answer.
+    pub fn execute_with_descriptor(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        descriptor: BorrowedFd<'_>,
+        patience: &Patience<'_>,
+    ) -> Result<Value, QmpError> {
+        let id = self.send(command, &arguments, Some(descriptor), patience)?;
+        self.reply(id, command, patience)
+    }
+
+    /// Sends a command whose reply [`Client::wait`] will bring.
+    ///
+    /// # Errors
+    /// Fails if the connection is lost.
+    pub fn begin(
+        &mut self,
+        command: &str,
+        arguments: &Value,
+        patience: &Patience<'_>,
+    ) -> Result<CommandId, QmpError> {
+        self.send(command, arguments, None, patience)
+    }
+
+    /// The oldest event that nobody took yet.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Forgets the events that came so far.
+    pub fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
+    /// Waits for an event, a reply, or one of `wakers` to become readable.
+    ///
+    /// # Errors
+    /// Fails if the connection is lost or the wait is interrupted.
+    pub fn wait(
+        &mut self,
+        during: &str,
+        patience: &Patience<'_>,
+        wakers: &[BorrowedFd<'_>],
+    ) -> Result<Happening, QmpError> {
+        let deadline = patience.deadline();
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Happening::Event(event));
+            }
+            match self.receive(during, deadline, patience, wakers)? {
+                Received::Message(Message::Event(event)) => self.keep(event),
+                Received::Message(Message::Reply { id: Some(id), result }) => {
+                    return Ok(Happening::Reply(CommandId(id), result));
+                }
+                Received::Message(_) => {}
+                Received::Woken => return Ok(Happening::Woken),
+                Received::Nothing => return Ok(Happening::Nothing),
+            }
+        }
+    }
+
+    fn keep(&mut self, event: Event) {
+        if HEARD.contains(&event.name.as_str()) && self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        }
+    }
+
+    fn reply(
+        &mut self,
+        wanted: CommandId,
+        command: &str,
+        patience: &Patience<'_>,
+    ) -> Result<Value, QmpError> {
+        let started = Instant::now();
+        let deadline = patience.deadline();
+        loop {
+            let (id, result) = match self.receive(command, deadline, patience, &[])? {
+                Received::Message(Message::Reply { id, result }) => (id, result),
+                Received::Message(Message::Event(event)) => {
+                    self.keep(event);
+                    continue;
+                }
+                Received::Message(Message::Greeting(_)) => continue,
+                Received::Woken | Received::Nothing => {
+                    let waited = started.elapsed();
+                    return Err(QmpError::TimedOut { command: command.to_owned(), waited });
+                }
+            };
+            // A refusal without an id answers a line that QEMU could not parse:
+            // commands go out one at a time, so it is this one.
+            if id.is_none_or(|id| id == wanted.0) {
+                return result
+                    .map_err(|refusal| QmpError::Refused { command: command.to_owned(), refusal });
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        command: &str,
+        arguments: &Value,
+        descriptor: Option<BorrowedFd<'_>>,
+        patience: &Patience<'_>,
+    ) -> Result<CommandId, QmpError> {
+        self.last_id = self.last_id.wrapping_add(1);
+        let id = self.last_id;
+        let mut message = json!({ "execute": command, "id": id });
+        if arguments.as_object().is_some_and(|arguments| !arguments.is_empty())
+            && let Some(message) = message.as_object_mut()
+        {
+            message.insert("arguments".to_owned(), arguments.clone());
+        }
+        let mut line = message.to_string().into_bytes();
+        line.push(b'\n');
+
+        let deadline = patience.deadline();
+        let descriptors: Vec<_> = descriptor.into_iter().collect();
+        let mut rest = line.as_slice();
+        while !rest.is_empty() {
+            // The descriptor goes with the first byte: QEMU drops those that
+            // come in another message than their command's.
+            let first = rest.len() == line.len();
+            match send_once(&self.socket, rest, if first { &descriptors } else { &[] }) {
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+                    let ready = self.poll(PollFlags::OUT, deadline, patience, &[], command)?;
+                    if !matches!(ready, Ready::Socket) {
+                        let waited = patience.timeout;
+                        return Err(QmpError::TimedOut { command: command.to_owned(), waited });
+                    }
+                }
+                Err(error) => return Err(lost(command, error.into())),
+            }
+        }
+        Ok(CommandId(id))
+    }
+
+    fn receive(
+        &mut self,
+        during: &str,
+        deadline: Instant,
+        patience: &Patience<'_>,
+        wakers: &[BorrowedFd<'_>],
+    ) -> Result<Received, QmpError> {
+        loop {
+            let line = self.lines.next_line();
+            if let Some(line) = line.map_err(|_| QmpError::TooLong { limit: MAX_LINE })? {
+                return Message::decode(&line)
+                    .map(Received::Message)
+                    .ok_or_else(|| QmpError::Junk { start: start_of(&line) });
+            }
+            match self.poll(PollFlags::IN, deadline, patience, wakers, during)? {
+                Ready::Socket => {}
+                Ready::Waker => return Ok(Received::Woken),
+                Ready::Nothing => return Ok(Received::Nothing),
+            }
+            let mut bytes = [0; 16 * 1024];
+            match (&self.socket).read(&mut bytes) {
+                Ok(0) => return Err(QmpError::Closed { during: during.to_owned() }),
+                Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) => {}
+                Err(error) => return Err(lost(during, error)),
+            }
+        }
+    }
+
+    fn poll(
+        &self,
+        flags: PollFlags,
+        deadline: Instant,
+        patience: &Patience<'_>,
+        wakers: &[BorrowedFd<'_>],
+        during: &str,
+    ) -> Result<Ready, QmpError> {
+        loop {
+            check_interrupt(patience, during)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut fds = vec![PollFd::from_borrowed_fd(self.socket.as_fd(), flags)];
+            fds.extend(wakers.iter().map(|waker| PollFd::from_borrowed_fd(*waker, PollFlags::IN)));
+            if let Some(interrupt) = patience.interrupt {
+                fds.push(PollFd::from_borrowed_fd(interrupt.descriptor(), PollFlags::IN));
+            }
+            let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) if left.is_zero() => return Ok(Ready::Nothing),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(lost(during, error.into())),
+            }
+            let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+            if ready.next() == Some(true) {
+                return Ok(Ready::Socket);
+            }
+            if ready.take(wakers.len()).any(|ready| ready) {
+                return Ok(Ready::Waker);
+            }
+        }
+    }
+}
+
+enum Received {
+    Message(Message),
+    Woken,
+    Nothing,
+}
+
+enum Ready {
+    Socket,
+    Waker,
+    Nothing,
+}
+
+fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &address)?;
+    Ok(UnixStream::from(socket))
+}
+
+fn send_once(
+    socket: &UnixStream,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+}
+
+fn check_interrupt(patience: &Patience<'_>, during: &str) -> Result<(), QmpError> {
+    match patience.interrupt {
+        Some(interrupt) if interrupt.is_raised() => Err(QmpError::Interrupted {
+            signal: interrupt.signal_name(),
+            during: during.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn lost(during: &str, source: io::Error) -> QmpError {
+    let during = during.to_owned();
+    match source.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => QmpError::Closed { during },
+        _ => QmpError::Broken { during, source },
+    }
+}
+
+fn start_of(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().take(60).collect()
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

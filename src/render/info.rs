@@ -1,0 +1,137 @@
+//! The story of a capture, for people.
+//!
+//! ```text
+//! web-3  20261123T210512Z-5f0a3c11  complete
+//!   guest     x86_64, 2 vCPUs, 512.00 MiB, QEMU 7.2.22 (pc-i440fx-7.2)
+//!   panic     learnt by query, noticed 2026-11-23T21:05:12Z
+//!   release   resume: guest-panicked -> running, held 612.4 ms
+//!   core      77.10 MiB for 512.63 MiB (15.0 %), 513 chunks, VMCOREINFO, 2 vCPUs
+//! ```
+
+use std::io::{self, Write};
+
+use super::units::{bytes, percent, seconds};
+use crate::store::metadata::{CaptureResult, Core, Guest, Learnt, Metadata, Panic, Release};
+
+/// Prints metadata as a short text.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn text(metadata: &Metadata, out: &mut impl Write) -> io::Result<()> {
+    let guest = metadata.guest.name.as_deref().unwrap_or("unnamed");
+    let result = match metadata.result {
+        CaptureResult::Complete => "complete",
+        CaptureResult::Incomplete => "incomplete",
+        CaptureResult::Capturing => "not ended",
+    };
+    writeln!(out, "{}  {}  {result}", shown(guest), metadata.id)?;
+    let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {text}");
+    line("guest", guest_line(&metadata.guest))?;
+    line("panic", panic_line(metadata))?;
+    if let Some(release) = &metadata.release {
+        line("release", release_line(release, metadata.held_seconds))?;
+    }
+    if let Some(core) = &metadata.core {
+        line("core", core_line(core))?;
+        line("memory", memory_line(core))?;
+    }
+    let phases: Vec<_> = metadata
+        .phases
+        .iter()
+        .map(|phase| format!("{} {}", phase.name, seconds(phase.seconds)))
+        .collect();
+    line("steps", phases.join(", "))?;
+    line("host", format!("{}, {}", or_unknown(metadata.host.name.as_deref()), metadata.started))?;
+    if let Some(failure) = &metadata.failure {
+        line("failure", format!("{}: {}", failure.stage, shown(&failure.message)))?;
+    }
+    for warning in &metadata.warnings {
+        line("warning", shown(warning))?;
+    }
+    Ok(())
+}
+
+fn guest_line(guest: &Guest) -> String {
+    format!(
+        "{}, {} vCPUs, {}, QEMU {} ({})",
+        or_unknown(guest.architecture.as_deref()),
+        guest.cpus.map_or_else(|| "unknown".to_owned(), |cpus| cpus.to_string()),
+        guest.memory_bytes.map_or_else(|| "memory unknown".to_owned(), bytes),
+        or_unknown(guest.qemu_version.as_deref()),
+        or_unknown(guest.machine.as_deref()),
+    )
+}
+
+fn panic_line(metadata: &Metadata) -> String {
+    let Some(panic) = &metadata.panic else {
+        return format!("none; the guest was {}", or_unknown(metadata.state_found.as_deref()));
+    };
+    let Panic { learnt, noticed, happened, info, reporting_cpus, .. } = panic;
+    let mut text = match (learnt, happened) {
+        (Learnt::Event, Some(happened)) => format!("learnt by event, happened {happened}"),
+        (Learnt::Event, None) => format!("learnt by event, noticed {noticed}"),
+        (Learnt::Query, _) => format!("learnt by query, noticed {noticed}"),
+    };
+    if let Some(cpus) = reporting_cpus.as_ref().filter(|cpus| !cpus.is_empty()) {
+        let cpus: Vec<_> = cpus.iter().map(u32::to_string).collect();
+        text.push_str(&format!(", reported by vCPU {}", cpus.join(", ")));
+    }
+    if let Some(info) = info {
+        text.push_str(&format!(", {info}"));
+    }
+    shown(&text)
+}
+
+fn release_line(release: &Release, held: Option<f64>) -> String {
+    let state =
+        |state: &Option<String>| state.clone().unwrap_or_else(|| "QEMU has ended".to_owned());
+    let mut text = format!("{}: ", release.action);
+    if let (false, Some(error)) = (release.done, &release.error) {
+        text.push_str(error);
+    } else {
+        text.push_str(&format!(
+            "{} -> {}",
+            state(&release.state_before),
+            state(&release.state_after)
+        ));
+    }
+    if let Some(held) = held {
+        text.push_str(&format!(", held {}", seconds(held)));
+    }
+    shown(&text)
+}
+
+fn core_line(core: &Core) -> String {
+    format!(
+        "{} for {} ({}), {} chunks",
+        bytes(core.bytes_written),
+        bytes(core.bytes_core),
+        percent(core.bytes_written, core.bytes_core),
+        core.chunks,
+    )
+}
+
+fn memory_line(core: &Core) -> String {
+    let mut text = format!("{} in chunks of zeros", bytes(core.zero_bytes));
+    if let Some(segments) = core.segments {
+        text.push_str(&format!(", {segments} segments"));
+    }
+    if let Some(cpus) = core.cpus {
+        text.push_str(&format!(", registers of {cpus} vCPUs"));
+    }
+    match core.vmcoreinfo {
+        Some(true) => text.push_str(", VMCOREINFO"),
+        Some(false) => text.push_str(", no VMCOREINFO"),
+        None => {}
+    }
+    text
+}
+
+fn or_unknown(text: Option<&str>) -> String {
+    shown(text.unwrap_or("unknown"))
+}
+
+/// Text from elsewhere, without what a terminal would obey.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

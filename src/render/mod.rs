@@ -1,0 +1,5 @@
+//! Prints what others found out. Decides nothing.
+
+pub mod info;
+pub mod json;
+pub mod units;

@@ -1,0 +1,257 @@
+//! The story of a capture: `metadata.json`.
+//!
+//! The same bytes travel in a skippable frame of the core. What could not be
+//! found out is `null`. The JSON Schema is `samples/metadata.schema.json`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The schema that this version writes.
+pub const SCHEMA: &str = "vmcorectl/metadata/1";
+
+/// Everything that is known about a capture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// The entry's id.
+    pub id: String,
+    /// What wrote it.
+    pub tool: Tool,
+    /// Where it ran.
+    pub host: Host,
+    /// The guest.
+    pub guest: Guest,
+    /// QEMU's run state when the tool came.
+    pub state_found: Option<String>,
+    /// The panic; `null` if the guest had none.
+    pub panic: Option<Panic>,
+    /// What was asked.
+    pub request: Request,
+    /// What became of it.
+    pub result: CaptureResult,
+    /// Why it is not complete.
+    pub failure: Option<Failure>,
+    /// How the guest was let go; `null` as long as nothing was tried.
+    pub release: Option<Release>,
+    /// When the tool began.
+    pub started: Timestamp,
+    /// From the first knowledge of the panic, or from stopping the guest, to its
+    /// confirmed release. `null` if the guest is still held.
+    pub held_seconds: Option<f64>,
+    /// Each step, in order.
+    pub phases: Vec<Phase>,
+    /// The core; `null` as long as there is none.
+    pub core: Option<Core>,
+    /// Page classes that were left out. Empty: all memory is there.
+    pub pages_dropped: Vec<String>,
+    /// What the reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// The program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// The machine that QEMU runs on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name.
+    pub name: Option<String>,
+    /// Release of its kernel.
+    pub kernel: Option<String>,
+    /// Its architecture.
+    pub architecture: Option<String>,
+}
+
+/// The virtual machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Guest {
+    /// The monitor's socket.
+    pub monitor: String,
+    /// Its name in QEMU.
+    pub name: Option<String>,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// QEMU's version.
+    pub qemu_version: Option<String>,
+    /// QEMU's machine type.
+    pub machine: Option<String>,
+    /// QEMU's target, for example `x86_64`.
+    pub architecture: Option<String>,
+    /// `kvm`, or `other` where QEMU does not use it.
+    pub accelerator: Option<String>,
+    /// Memory in bytes, what was plugged in included.
+    pub memory_bytes: Option<u64>,
+    /// Number of vCPUs.
+    pub cpus: Option<usize>,
+    /// Formats that this QEMU can dump.
+    pub dump_formats: Option<Vec<String>>,
+    /// Why this guest cannot be migrated, in QEMU's words.
+    pub migration_blocked: Option<Vec<String>>,
+    /// Whether the host cannot read the guest's memory (SEV).
+    pub memory_encrypted: Option<bool>,
+}
+
+/// How the panic was learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Learnt {
+    /// The tool was there when it happened.
+    Event,
+    /// The tool came later and asked.
+    Query,
+}
+
+/// A panic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Panic {
+    /// How the tool learnt of it.
+    pub learnt: Learnt,
+    /// When the tool learnt of it.
+    pub noticed: Timestamp,
+    /// When QEMU says it happened. Only an event tells.
+    pub happened: Option<Timestamp>,
+    /// What QEMU did about it: `pause`, `poweroff` or `run`. Only an event tells.
+    pub action: Option<String>,
+    /// What the guest told, as QEMU gave it (hyper-v, s390, tdx, sev).
+    pub info: Option<Value>,
+    /// The vCPUs that reported it; `null` where QEMU does not tell.
+    pub reporting_cpus: Option<Vec<u32>>,
+    /// How many panic events came for this one stop.
+    pub events: u64,
+    /// Whether the guest said that it dumps itself (`GUEST_CRASHLOADED`).
+    pub crash_loaded: bool,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// What to do with the guest after the dump.
+    pub then: String,
+    /// What to do with it if the dump fails.
+    pub on_failure: String,
+    /// The longest hold, in seconds.
+    pub max_hold_seconds: Option<f64>,
+    /// Whether a guest without a panic was wanted.
+    pub any_state: bool,
+    /// Whether the tool waited for the panic.
+    pub wait: bool,
+    /// The zstd level.
+    pub level: i32,
+    /// How many threads compressed.
+    pub threads: usize,
+}
+
+/// What a capture gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptureResult {
+    /// The dump is under way, or its tool was killed.
+    Capturing,
+    /// The whole dump is there.
+    Complete,
+    /// A part of the dump is there.
+    Incomplete,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// In which step.
+    pub stage: String,
+    /// What went wrong.
+    pub message: String,
+    /// What QEMU said.
+    pub qemu_error: Option<QemuError>,
+}
+
+/// An error in QEMU's own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QemuError {
+    /// Its class; `null` for one that an event carried.
+    pub class: Option<String>,
+    /// Its text.
+    pub description: String,
+}
+
+/// How the guest was let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// `hold`, `resume`, `reset` or `quit`.
+    pub action: String,
+    /// Whether QEMU confirmed it.
+    pub done: bool,
+    /// The run state before.
+    pub state_before: Option<String>,
+    /// The run state after; `null` if QEMU is gone.
+    pub state_after: Option<String>,
+    /// Why it did not work.
+    pub error: Option<String>,
+    /// What QEMU said.
+    pub qemu_error: Option<QemuError>,
+}
+
+/// A step and its duration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// The core file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Core {
+    /// Its name, without directories.
+    pub file: String,
+    /// Always `elf+zstd-seekable`.
+    pub format: String,
+    /// `e_machine` by name, for example `x86_64`.
+    pub machine: Option<String>,
+    /// `little` or `big`.
+    pub endianness: Option<String>,
+    /// 32 or 64: the width of the ELF file, not of the guest.
+    pub elf_class: Option<u8>,
+    /// Bytes that came from QEMU.
+    pub bytes_read: u64,
+    /// Bytes that QEMU's headers promise.
+    pub bytes_expected: Option<u64>,
+    /// Bytes of the unpacked core.
+    pub bytes_core: u64,
+    /// Bytes of the compressed chunks.
+    pub bytes_written: u64,
+    /// Bytes in chunks that are zero from end to end.
+    pub zero_bytes: u64,
+    /// How many bytes of the core a chunk has; the last one may have less.
+    pub chunk_bytes: u64,
+    /// How many chunks there are.
+    pub chunks: u64,
+    /// How many memory segments the core has.
+    pub segments: Option<usize>,
+    /// How many vCPUs have their registers in it.
+    pub cpus: Option<usize>,
+    /// Whether the guest's VMCOREINFO is in its notes.
+    pub vmcoreinfo: Option<bool>,
+    /// SHA-256 over the seek table's entries of the chunks, which hold each
+    /// chunk's sizes and checksum.
+    pub chunks_sha256: String,
+}
+
+impl Metadata {
+    /// The JSON text, as it stands in the file and in the core.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // A value made of strings, numbers and lists cannot fail to serialise.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+}

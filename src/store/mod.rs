@@ -1,0 +1,93 @@
+//! Entries on disk: where a core is written, and when it may be seen.
+//!
+//! ```text
+//! <store>/<guest>/<time>-<id>.incomplete/    being written, or left over
+//! <store>/<guest>/<time>-<id>/               published
+//!     vmcore.elf.zst
+//!     metadata.json
+//! ```
+//!
+//! An entry is published by one rename, after everything in it is on disk.
+//! What a crash of the tool or of the host leaves has the other name. Does not
+//! know how a core is made (`capture`) or read (`vmcore`).
+
+pub mod entry;
+pub mod guest_folder;
+pub mod metadata;
+mod publish;
+pub mod space;
+pub mod staging;
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Name of the core in an entry.
+pub const CORE_FILE: &str = "vmcore.elf.zst";
+/// Name of the metadata in an entry.
+pub const METADATA_FILE: &str = "metadata.json";
+/// What the name of something unpublished ends in.
+pub const INCOMPLETE: &str = ".incomplete";
+
+/// Why the store could not do what it should.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What should be done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something is there already.
+    #[error("{} exists already, and nothing is overwritten", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// No entry goes by that name.
+    #[error("no entry {wanted:?} in {}", store.display())]
+    NoEntry {
+        /// What was asked for.
+        wanted: String,
+        /// Where it was looked for.
+        store: PathBuf,
+    },
+    /// Several entries go by that name.
+    #[error("{wanted:?} is the beginning of {count} entries in {}", store.display())]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// How many there are.
+        count: usize,
+        /// Where it was looked for.
+        store: PathBuf,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { action, path: path.into(), source }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("choose another place with --store DIR or --output FILE")
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space, or choose another place with --store DIR or --output FILE")
+            }
+            Self::Exists { .. } => Some("choose another name, or move the old file away"),
+            Self::Ambiguous { .. } => Some("give more of the id"),
+            _ => None,
+        }
+    }
+}

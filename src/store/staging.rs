@@ -1,0 +1,210 @@
+//! An entry on its way: written under a name that says so, then published.
+//!
+//! Needs: where it should go ([`Place`]). Gives: the open core file, and in the
+//! end either the published names or an incomplete entry that keeps its name.
+//! Dropped without either, as after a signal that nobody can catch, it stays
+//! as it is: unpublished.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::guest_folder::folder_name;
+use super::publish::{create_file, create_folders, rename_new, sync_folder};
+use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, StoreError};
+
+/// Where a core should go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Into a store, as a new entry.
+    Store(PathBuf),
+    /// Into this file, with its metadata in another one beside it.
+    File(PathBuf),
+}
+
+impl Place {
+    /// The path whose file system the core will fill.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Store(path) | Self::File(path) => path,
+        }
+    }
+}
+
+/// An entry that is not published yet.
+#[derive(Debug)]
+pub struct Staging {
+    id: String,
+    core: Names,
+    metadata: Names,
+    /// The directory that becomes the entry; `None` for a single file.
+    folder: Option<Names>,
+}
+
+/// What something is called before and after it is published.
+#[derive(Debug)]
+struct Names {
+    staged: PathBuf,
+    published: PathBuf,
+}
+
+impl Staging {
+    /// Makes room for an entry, and opens its core.
+    ///
+    /// # Errors
+    /// Fails if something of that name exists or the system refuses.
+    pub fn create(
+        place: &Place,
+        guest: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Self, File), StoreError> {
+        let staging = match place {
+            Place::Store(root) => Self::in_store(root, guest, now)?,
+            Place::File(path) => Self::as_file(path, now)?,
+        };
+        let core = create_file(&staging.core.staged)?;
+        Ok((staging, core))
+    }
+
+    fn in_store(root: &Path, guest: Option<&str>, now: Timestamp) -> Result<Self, StoreError> {
+        let parent = root.join(folder_name(guest));
+        create_folders(&parent)?;
+        sync_folder(root)?;
+        loop {
+            let id = new_id(now);
+            let published = parent.join(&id);
+            let staged = parent.join(id.clone() + INCOMPLETE);
+            if published.exists() {
+                continue;
+            }
+            match fs::create_dir(&staged) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                other => other
+                    .map_err(|source| StoreError::io("create the directory", &staged, source))?,
+            }
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            fs::set_permissions(&staged, mode)
+                .map_err(|source| StoreError::io("restrict the directory", &staged, source))?;
+            let inside =
+                |name| Names { staged: staged.join(name), published: published.join(name) };
+            return Ok(Self {
+                id,
+                core: inside(CORE_FILE),
+                metadata: inside(METADATA_FILE),
+                folder: Some(Names { staged, published }),
+            });
+        }
+    }
+
+    fn as_file(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
+        let with = |suffix: &str| {
+            let mut name = OsString::from(path);
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let core = Names { staged: with(INCOMPLETE), published: path.to_owned() };
+        let metadata = Names { staged: with(".json.incomplete"), published: with(".json") };
+        for name in [&core.published, &metadata.published, &core.staged, &metadata.staged] {
+            if name.symlink_metadata().is_ok() {
+                return Err(StoreError::Exists { path: name.clone() });
+            }
+        }
+        Ok(Self { id: new_id(now), core, metadata, folder: None })
+    }
+
+    /// The entry's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Name of the core when it is published.
+    #[must_use]
+    pub fn core_file(&self) -> &Path {
+        &self.core.published
+    }
+
+    /// What the user will find: the entry's directory, or the core itself.
+    #[must_use]
+    pub fn published(&self) -> &Path {
+        &self.folder.as_ref().unwrap_or(&self.core).published
+    }
+
+    /// What is there as long as it is not published.
+    #[must_use]
+    pub fn staged(&self) -> &Path {
+        &self.folder.as_ref().unwrap_or(&self.core).staged
+    }
+
+    /// Writes the metadata beside the core, over what was written before.
+    ///
+    /// # Errors
+    /// Fails if the system refuses.
+    pub fn write_metadata(&self, json: &[u8], synced: bool) -> Result<(), StoreError> {
+        let path = &self.metadata.staged;
+        let error = |source| StoreError::io("write", path, source);
+        match fs::remove_file(path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error(source));
+            }
+            _ => {}
+        }
+        let mut file = create_file(path)?;
+        file.write_all(json).map_err(error)?;
+        if synced { file.sync_all().map_err(error) } else { Ok(()) }
+    }
+
+    /// Publishes the entry. The core and the metadata must be on disk.
+    ///
+    /// # Errors
+    /// Fails if the names are taken or the system refuses; the entry then stays
+    /// incomplete.
+    pub fn publish(self) -> Result<PathBuf, StoreError> {
+        match &self.folder {
+            Some(folder) => {
+                sync_folder(&folder.staged)?;
+                rename_new(&folder.staged, &folder.published)?;
+            }
+            // The core comes last: who finds it finds its metadata, too.
+            None => {
+                rename_new(&self.metadata.staged, &self.metadata.published)?;
+                if let Err(error) = rename_new(&self.core.staged, &self.core.published) {
+                    let _ = fs::rename(&self.metadata.published, &self.metadata.staged);
+                    return Err(error);
+                }
+            }
+        }
+        let published = self.published().to_owned();
+        if let Some(parent) = published.parent() {
+            sync_folder(parent)?;
+        }
+        Ok(published)
+    }
+
+    /// Removes everything: for an entry in which nothing was kept.
+    pub fn discard(self) {
+        let _ = fs::remove_file(&self.core.staged);
+        let _ = fs::remove_file(&self.metadata.staged);
+        if let Some(folder) = &self.folder {
+            let _ = fs::remove_dir(&folder.staged);
+            // Goes only if no other entry of the guest is there.
+            let _ = folder.staged.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+/// Time to the second, so that names sort by it, and 32 random bits.
+fn new_id(now: Timestamp) -> String {
+    let mut random = [0; 4];
+    // Without the system's random numbers the name is retried until it is free.
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    format!("{}-{:08x}", now.strftime("%Y%m%dT%H%M%SZ"), u32::from_be_bytes(random))
+}
+
+#[cfg(test)]
+#[path = "staging_tests.rs"]
+mod tests;

@@ -1,0 +1,67 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn an_entry_is_seen_only_when_it_is_published() {
+    let root = tempfile::tempdir().unwrap();
+    let place = Place::Store(root.path().join("store"));
+    let (staging, mut core) = Staging::create(&place, Some("web-3"), Timestamp::now()).unwrap();
+    core.write_all(b"core").unwrap();
+    assert!(staging.staged().is_dir() && !staging.published().exists());
+    assert!(staging.staged().to_str().unwrap().ends_with(INCOMPLETE));
+    staging.write_metadata(b"{\"early\":true}", false).unwrap();
+    staging.write_metadata(b"{}", true).unwrap();
+
+    let entry = staging.publish().unwrap();
+    assert_eq!(entry.parent().unwrap(), root.path().join("store/web-3"));
+    assert_eq!(fs::read(entry.join(METADATA_FILE)).unwrap(), b"{}");
+    assert_eq!(mode(&entry.join(CORE_FILE)), 0o600);
+    assert_eq!(mode(&entry.join(METADATA_FILE)), 0o600);
+    assert_eq!(mode(&entry), 0o700);
+    assert_eq!(mode(entry.parent().unwrap()), 0o700);
+}
+
+#[test]
+fn two_entries_of_one_second_have_names_of_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let place = Place::Store(root.path().to_owned());
+    let now = Timestamp::now();
+    let (one, _) = Staging::create(&place, None, now).unwrap();
+    let (other, _) = Staging::create(&place, None, now).unwrap();
+    assert_ne!(one.id(), other.id());
+}
+
+#[test]
+fn a_file_and_its_metadata_overwrite_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("core.zst");
+    let place = Place::File(path.clone());
+    for taken in ["core.zst", "core.zst.json", "core.zst.incomplete"] {
+        let taken = root.path().join(taken);
+        fs::write(&taken, "mine").unwrap();
+        let error = Staging::create(&place, None, Timestamp::now()).unwrap_err();
+        assert!(matches!(error, StoreError::Exists { path } if path == taken));
+        fs::remove_file(&taken).unwrap();
+    }
+    let (staging, _core) = Staging::create(&place, None, Timestamp::now()).unwrap();
+    staging.write_metadata(b"{}", true).unwrap();
+    fs::write(&path, "came in between").unwrap();
+    let error = staging.publish().unwrap_err();
+    assert!(matches!(error, StoreError::Exists { .. }), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"came in between");
+    assert!(root.path().join("core.zst.incomplete").exists());
+    assert!(!root.path().join("core.zst.json").exists());
+}
+
+#[test]
+fn a_discarded_entry_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let place = Place::Store(root.path().to_owned());
+    let (staging, _core) = Staging::create(&place, Some("web-3"), Timestamp::now()).unwrap();
+    staging.discard();
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+}
