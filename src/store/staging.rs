@@ -73,7 +73,6 @@ impl Staging {
     fn in_store(root: &Path, guest: Option<&str>, now: Timestamp) -> Result<Self, StoreError> {
         let parent = root.join(folder_name(guest));
         create_folders(&parent)?;
-        sync_folder(root)?;
         loop {
             let id = new_id(now);
             let published = parent.join(&id);
@@ -179,8 +178,16 @@ impl Staging {
             }
         }
         let published = self.published().to_owned();
-        if let Some(parent) = published.parent() {
+        let mut above = published.ancestors().skip(1);
+        if let Some(parent) = above.next() {
             sync_folder(parent)?;
+        }
+        // The guest's directory may be as new as the entry. It is synced only
+        // now, where nobody waits for it.
+        if self.folder.is_some()
+            && let Some(store) = above.next()
+        {
+            sync_folder(store)?;
         }
         Ok(published)
     }

@@ -46,16 +46,28 @@ pub(super) struct Compressor {
     context: CCtx<'static>,
 }
 
+/// The level that is made for the hold: see [`Compressor::new`].
+const FAST: i32 = 1;
+
 impl Compressor {
     /// Settings: the level, a checksum and the content's size in each frame.
+    ///
+    /// Level 1 gets a window of the whole chunk and a hash table twice as large
+    /// as zstd gives it, which still fits a core's own cache. Measured on page
+    /// cache: 0.25 % smaller at the same time.
     pub(super) fn new(level: i32) -> io::Result<Self> {
         let mut context = CCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
-        for parameter in [
+        let tuned: &[CParameter] = match level {
+            FAST => &[CParameter::WindowLog(CHUNK.ilog2()), CParameter::HashLog(15)],
+            _ => &[],
+        };
+        let common = [
             CParameter::CompressionLevel(level),
             CParameter::ChecksumFlag(true),
             CParameter::ContentSizeFlag(true),
-        ] {
-            context.set_parameter(parameter).map_err(failed)?;
+        ];
+        for parameter in common.iter().chain(tuned) {
+            context.set_parameter(*parameter).map_err(failed)?;
         }
         Ok(Self { context })
     }
