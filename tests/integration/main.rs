@@ -1,1 +1,12 @@
-fn main() {}
+//! The program against a scripted QEMU: what the real one cannot be made to do on demand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../tool/mod.rs"]
+mod tool;
