@@ -108,6 +108,7 @@ fn dump(
         StreamOptions { level: session.request.level, threads: session.request.threads, reserve };
     let pipeline = Pipeline::start(read_end, file, options).map_err(CaptureError::Pipe)?;
     let pipeline = attempt.pipeline.insert(pipeline);
+    session.metadata.request.threads = pipeline.threads();
 
     let patience = session.patience();
     let name = json!({ "fdname": DESCRIPTOR });
@@ -132,10 +133,10 @@ fn dump(
             session.client.ask("closefd", name, &session.release_patience())?;
             return Err(error.into());
         }
-        if let Err(error) = facts::ask_during(session) {
-            if !error.is_connection_lost() {
-                session.warn(format!("not everything about the guest could be asked: {error}"));
-            }
+        if let Err(error) = facts::ask_during(session)
+            && !error.is_connection_lost()
+        {
+            session.warn(format!("not everything about the guest could be asked: {error}"));
         }
     }
     let outcome = follow(session, pipeline, &mut settling);

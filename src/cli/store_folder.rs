@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
     /// Directory of the stored crashes
-    /// [default: /var/lib/vmcorectl for root, $XDG_DATA_HOME/vmcorectl for others]
+    /// [default: /var/lib/vmcorectl for root, `$XDG_DATA_HOME/vmcorectl` for others]
     #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true)]
     store: Option<PathBuf>,
 }

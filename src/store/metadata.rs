@@ -145,7 +145,8 @@ pub struct Request {
     pub wait: bool,
     /// The zstd level.
     pub level: i32,
-    /// How many threads compressed.
+    /// How many threads compressed: fewer than asked for at a level at which each takes
+    /// much memory.
     pub threads: usize,
 }
 

@@ -1,4 +1,8 @@
 //! Real guests: a Debian kernel under QEMU that panics, and is captured.
+//!
+//! Needs: `samples/guest/build` has run, and the judges are installed
+//! (`tests/run` does both). With `VMCORECTL_TEST_FULL` in the environment, `crash`
+//! judges, too; it needs the kernel's debug symbols.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,5 +12,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod attached;
+mod judges;
+mod machine;
+mod memory_use;
+mod releases;
+mod same_memory;
+mod shapes;
 #[path = "../tool/mod.rs"]
 mod tool;

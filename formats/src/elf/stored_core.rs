@@ -28,6 +28,13 @@ use thiserror::Error;
 /// a page, so alignment to this one keeps every page whole in its chunk.
 pub const PAGE: u64 = 4096;
 
+/// `p_align` of a memory segment: none is promised, although there is one.
+///
+/// crash takes an ELF core whose first segment is aligned and says so for one
+/// of netdump's, in which it looks for no VMCOREINFO, and then cannot find a
+/// kernel that KASLR has moved. The kernel's and QEMU's own cores have 0, too.
+const NO_ALIGNMENT: u64 = 0;
+
 /// Why a core cannot be laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -215,7 +222,7 @@ fn load_header(segment: &Segment) -> ProgramHeader {
         p_paddr: segment.physical.0,
         p_filesz: segment.file_size,
         p_memsz: segment.memory_size,
-        p_align: PAGE,
+        p_align: NO_ALIGNMENT,
     }
 }
 

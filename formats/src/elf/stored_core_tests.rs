@@ -58,6 +58,7 @@ fn no_page_of_memory_lies_across_two_pages_of_the_file() {
     for (header, (physical, size)) in elf.program_headers[1..].iter().zip(blocks) {
         assert_eq!((header.p_paddr, header.p_filesz), (physical, size));
         assert_eq!(header.p_offset % PAGE, physical % PAGE, "{header:?}");
+        assert_eq!(header.p_align, 0, "crash would look for a netdump core");
     }
 }
 

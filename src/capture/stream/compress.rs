@@ -72,6 +72,11 @@ impl Compressor {
         Ok(Self { context })
     }
 
+    /// How much memory it takes, in bytes. Known once it has compressed a chunk.
+    pub(super) fn memory(&self) -> usize {
+        self.context.sizeof()
+    }
+
     /// Compresses `chunk` into the front of `frame` and gives its length there.
     pub(super) fn compress(&mut self, chunk: &[u8], frame: &mut [u8]) -> io::Result<usize> {
         self.context.compress2(frame, chunk).map_err(failed)

@@ -44,6 +44,9 @@ use writer::Writer;
 pub const CHUNK: usize = 1 << 20;
 /// How much memory may wait for workers and for the disk, in bytes.
 const IN_FLIGHT: usize = 96 << 20;
+/// How much memory the workers' zstd contexts may take, in bytes. One of them
+/// has about 1 MiB at level 1, and 20 MiB at level 19.
+const CONTEXTS: usize = 96 << 20;
 
 /// What a pipeline needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +103,7 @@ pub struct Pipeline {
     shared: Arc<Shared>,
     stream: Receiver<StreamEnd>,
     output: Receiver<Result<Written, OutputError>>,
+    threads: usize,
 }
 
 impl Pipeline {
@@ -108,7 +112,6 @@ impl Pipeline {
     /// # Errors
     /// Fails if a thread, a descriptor or a zstd context cannot be had.
     pub fn start(pipe: OwnedFd, file: File, options: StreamOptions) -> io::Result<Self> {
-        let threads = options.threads.max(1);
         let buffer_size = zstd::zstd_safe::compress_bound(CHUNK);
         let event = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let shared = Arc::new(Shared {
@@ -129,7 +132,11 @@ impl Pipeline {
         let (stream_sender, stream) = bounded(1);
         let (output_sender, output) = bounded(1);
 
-        let zero_chunk = Compressor::new(options.level)?.frame_of_zeros()?;
+        let mut first = Compressor::new(options.level)?;
+        let zero_chunk = first.frame_of_zeros()?;
+        let affordable = CONTEXTS.checked_div(first.memory()).unwrap_or(options.threads);
+        let threads = options.threads.min(affordable).max(1);
+        drop(first);
         let writer = Writer::new(file, Arc::clone(&shared), zero_chunk, options.reserve);
         spawn("writer", &shared, move |shared| {
             let written = writer.run(&frames);
@@ -151,7 +158,7 @@ impl Pipeline {
             let end = Reader::new(pipe, shared, job_sender, frame_sender).run();
             let _ = stream_sender.send(end);
         })?;
-        Ok(Self { shared, stream, output })
+        Ok(Self { shared, stream, output, threads })
     }
 
     /// The descriptor that is readable when [`Pipeline::take_stream_end`] or
@@ -178,6 +185,13 @@ impl Pipeline {
     /// Ends the stream: QEMU's next write fails, and the file gets what was read.
     pub fn abort(&self) {
         self.shared.abort();
+    }
+
+    /// How many threads compress: fewer than asked for at a level at which each
+    /// takes much memory.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// How far it is.

@@ -1,0 +1,124 @@
+//! What others say about a core: zstd, readelf, gdb, makedumpfile, drgn, crash,
+//! and another implementation of the seekable format.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::Command;
+
+use crate::machine::Machine;
+use crate::same_memory::{Core, assert_same};
+use crate::tool::run;
+
+#[test]
+fn the_tools_of_the_trade_accept_a_core() {
+    let machine = Machine::panicked(&[]);
+    let by_qemu = machine.dump_by_qemu();
+    let entry = run(["capture", &machine.monitor(), "--store", &machine.store()]).expect(0).entry();
+    let stored = entry.join("vmcore.elf.zst");
+    says("zstd", &["-t", "-q"], &stored);
+    let unpacked = assert_same(&machine, &stored, &by_qemu);
+    seekable_by_another_implementation(&stored, &unpacked);
+    readelf(&unpacked);
+    assert_eq!(gdb_threads(&unpacked), 2);
+    makedumpfile(&machine, &unpacked);
+    drgn(&unpacked);
+    if env::var_os("VMCORECTL_TEST_FULL").is_some() {
+        crash(&unpacked);
+    }
+}
+
+/// How many threads gdb finds: one for each vCPU.
+pub(crate) fn gdb_threads(core: &Path) -> usize {
+    let arguments = ["-q", "-nx", "-batch", "-ex", "info threads", "--core"];
+    says("gdb", &arguments, core)
+        .lines()
+        .filter(|line| line.contains(" LWP ") && !line.starts_with("[New"))
+        .count()
+}
+
+fn readelf(core: &Path) {
+    let text = says("readelf", &["-h", "-l", "-n", "-W"], core);
+    assert!(text.contains("CORE (Core file)"), "{text}");
+    assert!(text.contains("VMCOREINFO") && text.contains("NT_PRSTATUS"), "{text}");
+    assert!(!text.to_lowercase().contains("warning"), "{text}");
+}
+
+fn makedumpfile(machine: &Machine, core: &Path) {
+    let log = machine.space("dmesg");
+    let mut command = Command::new("makedumpfile");
+    let output = command.arg("--dump-dmesg").arg(core).arg(&log).output().expect("makedumpfile");
+    assert!(output.status.success(), "{output:?}");
+    let log = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
+    assert!(log.contains("Kernel panic - not syncing: sysrq triggered crash"), "{log}");
+}
+
+/// Takes the core for that of a Linux kernel, and reads its memory as it is in the file.
+fn drgn(unpacked: &Path) {
+    const AT: u64 = 16 << 20;
+    const SCRIPT: &str = "import sys, drgn\n\
+        program = drgn.Program()\n\
+        program.set_core_dump(sys.argv[1])\n\
+        assert program.flags & drgn.ProgramFlags.IS_LINUX_KERNEL, program.flags\n\
+        print(program.read(int(sys.argv[2]), 64, physical=True).hex())\n";
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/drgn-venv/bin/python3");
+    assert!(python.exists(), "drgn is not in target/drgn-venv: tests/run installs it");
+    let mut command = Command::new(python);
+    let output =
+        command.args(["-c", SCRIPT]).arg(unpacked).arg(AT.to_string()).output().expect("drgn");
+    assert!(output.status.success(), "{output:?}");
+    let expected: String =
+        Core::open(unpacked).physical(AT, 64).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected);
+}
+
+fn crash(core: &Path) {
+    let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux");
+    assert!(kernel.exists(), "no debug symbols: samples/guest/build --debug-symbols");
+    let commands = tempfile::NamedTempFile::new().unwrap();
+    fs::write(commands.path(), "log | tail\nbt\nps | head\nquit\n").unwrap();
+    let output = Command::new("crash")
+        .args(["-s", "-i"])
+        .arg(commands.path())
+        .arg(&kernel)
+        .arg(core)
+        .output()
+        .expect("crash starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("sysrq triggered crash"), "{text}");
+    assert!(text.contains("sysrq_handle_crash"), "{text}");
+}
+
+/// Runs a judge on a core. Gives what it printed, errors included.
+#[track_caller]
+fn says(program: &str, arguments: &[&str], core: &Path) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .arg(core)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {text}");
+    text.into_owned()
+}
+
+/// Reads pieces across the core by zeekstd, and compares them with the unpacked file.
+fn seekable_by_another_implementation(stored: &Path, unpacked: &Path) {
+    let mut plain = File::open(unpacked).unwrap();
+    let length = plain.metadata().unwrap().len();
+    let mut seekable = zeekstd::Decoder::new(File::open(stored).unwrap())
+        .expect("a seek table that zeekstd reads");
+    for start in [0, 4096, (1 << 20) - 7, length / 2 + 123, length - 100] {
+        let end = length.min(start + 5000);
+        let size = usize::try_from(end - start).unwrap();
+        let (mut ours, mut theirs) = (vec![0; size], vec![0; size]);
+        plain.seek(SeekFrom::Start(start)).unwrap();
+        plain.read_exact(&mut ours).unwrap();
+        seekable.set_offset(start).unwrap();
+        seekable.set_offset_limit(end).unwrap();
+        seekable.read_exact(&mut theirs).unwrap();
+        assert!(ours == theirs, "{start}..{end}");
+    }
+}

@@ -1,0 +1,166 @@
+//! A guest under QEMU, its monitors and its console.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+use vmcorectl::qmp::{Client, Patience};
+
+/// How long a guest in software emulation may take for anything, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// One guest at a time: two of them on two processors would only slow each other.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A running guest. Its QEMU ends with it.
+pub(crate) struct Machine {
+    /// For sockets, whose paths must be short.
+    folder: TempDir,
+    /// For cores.
+    space: TempDir,
+    qemu: Child,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Machine {
+    /// Boots a guest that panics by itself.
+    pub(crate) fn boot(arguments: &[&str]) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = TempDir::with_prefix("vmcorectl").expect("a directory");
+        let space = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let qemu = Command::new(project.join("samples/guest/boot"))
+            .arg(folder.path())
+            .arg("--exec")
+            .args(arguments)
+            .spawn()
+            .expect("samples/guest/boot starts");
+        let mut machine = Self { folder, space, qemu, _turn: turn };
+        let started = Instant::now();
+        while !machine.path("qmp2.sock").exists() {
+            if let Some(status) = machine.qemu.try_wait().unwrap() {
+                panic!("no guest ({status}); tests/run prepares one\n{}", machine.log());
+            }
+            assert!(started.elapsed() < PATIENCE, "QEMU gives no monitor");
+            sleep(Duration::from_millis(50));
+        }
+        machine
+    }
+
+    /// Boots a guest, and waits until its panic holds it.
+    pub(crate) fn panicked(arguments: &[&str]) -> Self {
+        let machine = Self::boot(arguments);
+        machine.await_state("guest-panicked");
+        machine
+    }
+
+    /// The monitor for the program under test.
+    pub(crate) fn monitor(&self) -> String {
+        self.path("qmp.sock").into_os_string().into_string().unwrap()
+    }
+
+    /// A path for something large.
+    pub(crate) fn space(&self, name: &str) -> PathBuf {
+        self.space.path().join(name)
+    }
+
+    /// A store for this guest's captures.
+    pub(crate) fn store(&self) -> String {
+        self.space("store").into_os_string().into_string().unwrap()
+    }
+
+    /// QEMU's run state, asked through the second monitor.
+    pub(crate) fn state(&self) -> String {
+        let patience = patience();
+        self.second_monitor().run_state(&patience).expect("a run state").status
+    }
+
+    /// Waits for a run state.
+    #[track_caller]
+    pub(crate) fn await_state(&self, wanted: &str) {
+        let started = Instant::now();
+        loop {
+            let state = self.state();
+            if state == wanted {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{state}, not {wanted}\n{}", self.log());
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Runs a command through the second monitor.
+    pub(crate) fn execute(&self, command: &str) {
+        self.second_monitor().execute(command, json!({}), &patience()).expect(command);
+    }
+
+    /// Has QEMU itself write a core of the held guest into a file.
+    pub(crate) fn dump_by_qemu(&self) -> PathBuf {
+        let path = self.space("qemu.elf");
+        let arguments = json!({ "paging": false, "protocol": format!("file:{}", path.display()) });
+        self.second_monitor()
+            .execute("dump-guest-memory", arguments, &patience())
+            .expect("QEMU's own dump");
+        path
+    }
+
+    /// Waits until the console has shown a text this often.
+    #[track_caller]
+    pub(crate) fn await_console(&self, text: &str, times: usize) {
+        let started = Instant::now();
+        while self.console().matches(text).count() < times {
+            assert!(started.elapsed() < PATIENCE, "no {text:?}\n{}", self.log());
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What the guest printed.
+    pub(crate) fn console(&self) -> String {
+        let bytes = fs::read(self.path("serial.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until QEMU has ended by itself.
+    #[track_caller]
+    pub(crate) fn await_end(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.qemu.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "QEMU runs on");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn second_monitor(&self) -> Client {
+        Client::connect(&self.path("qmp2.sock"), &patience()).expect("the second monitor")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn log(&self) -> String {
+        let said = fs::read_to_string(self.path("qemu.log")).unwrap_or_default();
+        let console = self.console();
+        let start = console.len().saturating_sub(2000);
+        format!("QEMU said: {said}\nconsole: {}", console.get(start..).unwrap_or(&console))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+fn patience() -> Patience<'static> {
+    Patience { timeout: PATIENCE, until: None, interrupt: None }
+}

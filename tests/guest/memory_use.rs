@@ -1,0 +1,43 @@
+//! The program's own memory has a bound, whatever the guest's size.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::machine::Machine;
+use crate::tool;
+
+/// What the program may take, in KiB: 256 MiB.
+const LIMIT: u64 = 256 << 10;
+
+#[test]
+fn sixteen_threads_stay_within_the_bound() {
+    let machine = Machine::panicked(&["--memory", "640M", "--append", "guest.anon=350"]);
+    // What is slow to compress fills every buffer; what is fast, none.
+    for level in ["1", "19"] {
+        let peak = machine.space("peak");
+        let core = machine.space(&format!("core-{level}"));
+        let program = tool::command([
+            "capture",
+            &machine.monitor(),
+            "--threads",
+            "16",
+            "--level",
+            level,
+            "--output",
+        ]);
+        let status = Command::new("/usr/bin/time")
+            .args(["-f", "%M", "-o"])
+            .arg(&peak)
+            .arg(program.get_program())
+            .args(program.get_args())
+            .arg(&core)
+            .stdout(Stdio::null())
+            .status()
+            .expect("GNU time starts");
+        assert!(status.success());
+        let peak: u64 = fs::read_to_string(&peak).unwrap().trim().parse().unwrap();
+        assert!(peak < LIMIT, "{peak} KiB at level {level}");
+        let size = fs::metadata(&core).unwrap().len();
+        assert!(size > 350 << 20, "random data does not compress: {size}");
+    }
+}
