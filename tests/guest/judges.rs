@@ -5,7 +5,7 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::machine::Machine;
 use crate::same_memory::{Core, assert_same};
@@ -77,8 +77,9 @@ fn crash(core: &Path) {
     let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux");
     assert!(kernel.exists(), "no debug symbols: samples/guest/build --debug-symbols");
     let commands = tempfile::NamedTempFile::new().unwrap();
-    fs::write(commands.path(), "log | tail\nbt\nps | head\nquit\n").unwrap();
+    fs::write(commands.path(), "log\nbt\nps\nquit\n").unwrap();
     let output = Command::new("crash")
+        .stdin(Stdio::null())
         .args(["-s", "-i"])
         .arg(commands.path())
         .arg(&kernel)
