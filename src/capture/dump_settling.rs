@@ -88,6 +88,19 @@ impl Settling {
         }
     }
 
+    /// Why the stream was not read on, if that was our doing. QEMU only reports
+    /// the consequence: a broken pipe.
+    fn take_refusal(&mut self) -> Option<StreamError> {
+        let stream = self.stream.as_mut()?;
+        let (Err(StreamError::Head(_)) | Err(StreamError::Plan(_)) | Err(StreamError::Read(_))) =
+            &stream.outcome
+        else {
+            return None;
+        };
+        let again = Err(StreamError::Aborted { found: stream.bytes_read });
+        std::mem::replace(&mut stream.outcome, again).err()
+    }
+
     /// Whether the stream and QEMU agree that all came.
     fn is_read(&self) -> bool {
         let whole = self.stream.as_ref().is_some_and(|stream| stream.outcome.is_ok());
@@ -160,6 +173,9 @@ fn follow_stream(
 
 /// Ends the wait if the dump cannot become whole any more.
 fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), CaptureError> {
+    if let Some(error) = settling.take_refusal() {
+        return Err(error.into());
+    }
     if let Some(Err(text)) = &settling.completed {
         return Err(CaptureError::Dump { text: text.clone() });
     }
