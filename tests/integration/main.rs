@@ -10,3 +10,11 @@
 
 #[path = "../tool/mod.rs"]
 mod tool;
+
+mod core_stream;
+mod scripted_qemu;
+mod setting;
+
+mod faults_dump;
+mod faults_monitor;
+mod faults_release;

@@ -131,8 +131,10 @@ pub(crate) fn metadata_file(path: &Path) -> Metadata {
     let schema: Value =
         serde_json::from_str(include_str!("../../samples/metadata.schema.json")).expect("a schema");
     let validator = jsonschema::validator_for(&schema).expect("a valid schema");
-    let errors: Vec<String> =
-        validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(&value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
     serde_json::from_value(value).expect("metadata")
 }
