@@ -33,7 +33,16 @@ pub(super) struct Settling {
     pub(super) stream: Option<StreamEnd>,
     stream_ended: Option<Instant>,
     pub(super) output: Option<Result<Written, OutputError>>,
-    lost: bool,
+    lost: Option<Lost>,
+}
+
+/// How a monitor was lost for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Nobody listens any more: QEMU has ended.
+    Gone,
+    /// It does not answer, or it was not to be waited for.
+    Silent,
 }
 
 impl Settling {
@@ -45,7 +54,7 @@ impl Settling {
             stream: None,
             stream_ended: None,
             output: None,
-            lost: false,
+            lost: None,
         }
     }
 
@@ -79,6 +88,19 @@ impl Settling {
         }
     }
 
+    /// Why the stream was not read on, if that was our doing. QEMU only reports
+    /// the consequence: a broken pipe.
+    fn take_refusal(&mut self) -> Option<StreamError> {
+        let stream = self.stream.as_mut()?;
+        let (Err(StreamError::Head(_)) | Err(StreamError::Plan(_)) | Err(StreamError::Read(_))) =
+            &stream.outcome
+        else {
+            return None;
+        };
+        let again = Err(StreamError::Aborted { found: stream.bytes_read });
+        std::mem::replace(&mut stream.outcome, again).err()
+    }
+
     /// Whether the stream and QEMU agree that all came.
     fn is_read(&self) -> bool {
         let whole = self.stream.as_ref().is_some_and(|stream| stream.outcome.is_ok());
@@ -98,7 +120,7 @@ pub(super) fn follow(
     if outcome.is_err() {
         // Whatever QEMU still has to say, it may not keep writing.
         pipeline.abort();
-        if !settling.lost {
+        if settling.lost.is_none() {
             await_quiet(session, settling);
         }
         await_output(pipeline, settling, session.request.timeout);
@@ -151,13 +173,16 @@ fn follow_stream(
 
 /// Ends the wait if the dump cannot become whole any more.
 fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), CaptureError> {
+    if let Some(error) = settling.take_refusal() {
+        return Err(error.into());
+    }
     if let Some(Err(text)) = &settling.completed {
         return Err(CaptureError::Dump { text: text.clone() });
     }
     let Some(ended) = settling.stream_ended else { return Ok(()) };
     let short = settling.stream.as_ref().is_some_and(|stream| stream.outcome.is_err());
     let overdue = ended.elapsed() > REPORT;
-    if settling.completed.is_none() && overdue && !settling.lost {
+    if settling.completed.is_none() && overdue && settling.lost.is_none() {
         // Its event did not come: it was sent while nobody was connected.
         settling.completed = match session.client.dump_status(&session.patience()) {
             Ok(Some(dump)) if dump.status == "completed" => Some(Ok(())),
@@ -166,8 +191,8 @@ fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), Capt
             _ => None,
         };
     }
-    if short && (settling.completed.is_some() || settling.lost || overdue) {
-        if settling.lost {
+    if short && (settling.completed.is_some() || settling.lost.is_some() || overdue) {
+        if settling.lost.is_some() {
             return Err(CaptureError::GuestGone);
         }
         if let Some(Err(text)) = &settling.completed {
@@ -180,8 +205,11 @@ fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), Capt
         });
         return Err(outcome.and_then(Result::err).map_or(CaptureError::GuestGone, Into::into));
     }
-    if settling.lost && settling.completed.is_none() {
-        return Err(CaptureError::Unconfirmed);
+    match settling.lost.filter(|_| settling.completed.is_none()) {
+        // The stream is all that is left of this guest.
+        Some(Lost::Gone) => return Err(CaptureError::GuestGone),
+        Some(Lost::Silent) => return Err(CaptureError::Unconfirmed),
+        None => {}
     }
     let patience = session.request.timeout.max(REPORT);
     if settling.completed.is_none() && ended.elapsed() > patience {
@@ -195,7 +223,7 @@ fn await_news(
     pipeline: &Pipeline,
     settling: &mut Settling,
 ) -> Result<(), CaptureError> {
-    if settling.lost {
+    if settling.lost.is_some() {
         // The stream goes on without the monitor; only its end is left to see.
         std::thread::sleep(TICK / 10);
         return Ok(());
@@ -207,14 +235,14 @@ fn await_news(
         Ok(_) | Err(QmpError::Interrupted { .. }) => {}
         Err(error) => {
             session.warn(format!("the monitor was lost during the dump: {error}"));
-            settling.lost = !reconnect(session);
+            settling.lost = reconnect(session).err();
         }
     }
     Ok(())
 }
 
 /// Connects again. The dump goes on in QEMU meanwhile, and so does the pipeline.
-fn reconnect(session: &mut Session<'_>) -> bool {
+fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
     let patience = session.patience();
     let deadline = patience.deadline();
     let started = Instant::now();
@@ -224,11 +252,13 @@ fn reconnect(session: &mut Session<'_>) -> bool {
             Ok(client) => {
                 session.client = client;
                 session.observer.step("connected again");
-                return true;
+                return Ok(());
             }
-            Err(QmpError::Connect { .. }) if started.elapsed() >= GONE => return false,
-            Err(QmpError::Interrupted { .. }) => return false,
-            Err(_) if Instant::now() >= deadline => return false,
+            Err(QmpError::Connect { .. }) if started.elapsed() >= GONE => {
+                return Err(Lost::Gone);
+            }
+            Err(QmpError::Interrupted { .. }) => return Err(Lost::Silent),
+            Err(_) if Instant::now() >= deadline => return Err(Lost::Silent),
             Err(_) => std::thread::sleep(RECONNECT_INTERVAL),
         }
     }

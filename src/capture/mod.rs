@@ -109,8 +109,10 @@ fn settle(
     }
     let released = release.is_some_and(|release| release.done);
     let limit = matches!(attempt.outcome, Err(CaptureError::HoldLimit { .. }));
-    // As long as the guest is held, the evidence is there, and in whole.
-    let keep = attempt.outcome.is_ok() || let_go || gone || limit;
+    let unreachable = release.is_some_and(|release| release.state_before.is_none());
+    // As long as the guest is held, the evidence is there, and in whole. Of one
+    // that cannot be asked, nobody knows.
+    let keep = attempt.outcome.is_ok() || let_go || gone || limit || unreachable;
     let finished = finish::finish(&mut session, attempt, keep, &mut problems);
     let whole = session.metadata.result == CaptureResult::Complete;
     let as_asked = let_go && session.request.on_failure.is_some() && !limit;

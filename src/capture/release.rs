@@ -98,8 +98,7 @@ fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState
             Ok(_) => {}
             // The dump's last steps in QEMU may follow its report.
             Err(QmpError::Refused { refusal, .. })
-                if refusal.description.contains("dump in process")
-                    && started.elapsed() < patience.timeout =>
+                if is_dumping(&refusal.description) && started.elapsed() < patience.timeout =>
             {
                 std::thread::sleep(ASK_INTERVAL);
                 continue;
@@ -193,6 +192,11 @@ fn await_state(
     }
 }
 
+/// Whether QEMU's refusal says that a dump is under way. It has no class of its own.
+fn is_dumping(description: &str) -> bool {
+    description.contains("dump in process")
+}
+
 fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
     let version = session.client.version();
     let (what, refused) = match stuck {
@@ -204,6 +208,8 @@ fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
             ("QEMU ended instead (-no-reboot, or vCPUs that cannot be reset)".to_owned(), false)
         }
     };
+    let dumping = matches!(stuck, Stuck::Monitor(error)
+        if error.refusal().is_some_and(|refusal| is_dumping(&refusal.description)));
     if refused && action != Action::Quit {
         return Problem {
             message: format!("the VM remained paused: it could not be released ({action}): {what}"),
@@ -212,6 +218,10 @@ fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
                     "QEMU {version} cannot leave the panicked state (1.7 and newer can): \
                      update QEMU, or reset the guest (--then reset)"
                 )
+            } else if dumping {
+                "QEMU still dumps the guest and cannot be told to stop: release the guest when \
+                 `query-dump` does not say `active` any more"
+                    .to_owned()
             } else {
                 "update QEMU, or reset the guest (--then reset)".to_owned()
             }),

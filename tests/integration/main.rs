@@ -10,3 +10,15 @@
 
 #[path = "../tool/mod.rs"]
 mod tool;
+
+mod core_stream;
+mod scripted_qemu;
+mod setting;
+mod tmpfs;
+
+mod any_state;
+mod faults_disk;
+mod faults_dump;
+mod faults_monitor;
+mod faults_release;
+mod waiting;
