@@ -12,12 +12,14 @@ use jiff::Timestamp;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use serde_json::json;
 
+use super::disk::on_disk;
 use super::dump_settling::{Settling, follow};
 use super::outcome::CaptureError;
 use super::session::Session;
 use super::stream::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
 use super::{facts, forecast};
 use crate::qmp::{Happening, QmpError, Version};
+use crate::store::StoreError;
 use crate::store::staging::Staging;
 
 /// The name under which QEMU keeps the pipe. Always the same, so that what an
@@ -48,18 +50,25 @@ pub(super) struct Attempt {
 
 /// Dumps the guest into a new entry.
 pub(super) fn attempt(session: &mut Session<'_>) -> Attempt {
-    let mut attempt = Attempt {
-        staging: None,
-        pipeline: None,
-        stream: None,
-        output: None,
-        stage: "prepare",
-        outcome: Ok(()),
-    };
+    let mut attempt = Attempt::new("prepare");
     let outcome = prepare(session, &mut attempt)
         .and_then(|(file, reserve)| dump(session, &mut attempt, file, reserve));
     attempt.outcome = outcome.map_err(|error| in_time(session, error));
+    if let (Err(_), Some(pipeline)) = (&attempt.outcome, &attempt.pipeline) {
+        pipeline.abort();
+    }
     attempt
+}
+
+impl Attempt {
+    fn new(stage: &'static str) -> Self {
+        Self { staging: None, pipeline: None, stream: None, output: None, stage, outcome: Ok(()) }
+    }
+
+    /// An attempt that failed before there was anything to dump.
+    pub(super) fn failed(session: &Session<'_>, stage: &'static str, error: QmpError) -> Self {
+        Self { outcome: Err(in_time(session, error.into())), ..Self::new(stage) }
+    }
 }
 
 fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u64), CaptureError> {
@@ -68,12 +77,23 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     await_other_dump(session)?;
     facts::ask_before(session)?;
     let reserve = forecast::check_space(session)?;
-    let guest = session.metadata.guest.name.clone();
-    let (staging, file) =
-        Staging::create(&session.request.place, guest.as_deref(), Timestamp::now())?;
+    let place = session.request.place.clone();
+    let mut metadata = session.metadata.clone();
+    let create = move || -> Result<_, StoreError> {
+        let guest = metadata.guest.name.as_deref();
+        let (staging, file) = Staging::create(&place, guest, Timestamp::now())?;
+        metadata.id = staging.id().to_owned();
+        // Not synced: it only helps whoever finds what a killed capture left.
+        let written = staging.write_metadata(&metadata.to_json(), false);
+        Ok((staging, file, written))
+    };
+    let undo = |created: Result<(Staging, _, _), _>| {
+        if let Ok((staging, ..)) = created {
+            staging.discard();
+        }
+    };
+    let (staging, file, written) = on_disk(session, create, undo)??;
     session.metadata.id = staging.id().to_owned();
-    // Not synced: it only helps whoever finds what a killed capture left.
-    let written = staging.write_metadata(&session.metadata.to_json(), false);
     attempt.staging = Some(staging);
     written?;
     session.clock.lap("prepare");

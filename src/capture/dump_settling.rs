@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::disk::disk_patience;
 use super::outcome::CaptureError;
 use super::session::Session;
 use super::stream::{OutputError, Pipeline, StreamEnd, StreamError, Written};
@@ -123,7 +124,6 @@ pub(super) fn follow(
         if settling.lost.is_none() {
             await_quiet(session, settling);
         }
-        await_output(pipeline, settling, session.request.timeout);
     }
     outcome
 }
@@ -133,7 +133,7 @@ fn follow_stream(
     pipeline: &Pipeline,
     settling: &mut Settling,
 ) -> Result<(), CaptureError> {
-    let mut moved = (Instant::now(), 0);
+    let mut moved = (Instant::now(), (0, 0));
     loop {
         settling.look_at(pipeline);
         let progress = pipeline.progress();
@@ -161,11 +161,14 @@ fn follow_stream(
             return Err(CaptureError::Interrupted { signal: session.interrupt.signal_name() });
         }
         decide(session, settling)?;
-        if progress.bytes_read != moved.1 || progress.waits_for_output || settling.stream.is_some()
-        {
-            moved = (Instant::now(), progress.bytes_read);
-        } else if moved.0.elapsed() > session.request.timeout {
-            return Err(CaptureError::Stalled { waited: moved.0.elapsed(), found: moved.1 });
+        let waits_for_disk = progress.waits_for_output || settling.stream.is_some();
+        let waited = moved.0.elapsed();
+        if (progress.bytes_read, progress.bytes_written) != moved.1 {
+            moved = (Instant::now(), (progress.bytes_read, progress.bytes_written));
+        } else if waits_for_disk && waited > disk_patience(session) {
+            return Err(CaptureError::DiskHangs { waited });
+        } else if !waits_for_disk && waited > session.request.timeout {
+            return Err(CaptureError::Stalled { waited, found: progress.bytes_read });
         }
         await_news(session, pipeline, settling)?;
     }
@@ -278,15 +281,6 @@ fn await_quiet(session: &mut Session<'_>, settling: &mut Settling) {
         {
             settling.take_event(&event);
         }
-    }
-}
-
-/// Waits for the writer to end, so that what it wrote can be kept.
-pub(super) fn await_output(pipeline: &Pipeline, settling: &mut Settling, timeout: Duration) {
-    let started = Instant::now();
-    while (settling.output.is_none() || settling.stream.is_none()) && started.elapsed() < timeout {
-        settling.look_at(pipeline);
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -10,7 +10,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use vmcore_formats::cursor::Endian;
@@ -62,9 +62,15 @@ pub(super) fn finish(
         }
         None => None,
     };
+    let hangs = written.is_none() && attempt.pipeline.is_some();
     let Some(mut written) = written.filter(|written| keep && !written.table.frames.is_empty())
     else {
         session.metadata.phases = session.clock.phases();
+        if keep && hangs {
+            // The writer has not come back from the disk. What it wrote may be
+            // all that is left of the guest's memory.
+            return Finished { entry: None, incomplete: Some(staging.staged().to_owned()) };
+        }
         staging.discard();
         return Finished::default();
     };
@@ -86,18 +92,24 @@ pub(super) fn finish(
     }
 }
 
-/// What is in the file. The writer may still be at it if the hold was up.
+/// What is in the file. The writer may still be at it: it is waited for as long
+/// as a whole core may come of it, and a while if only a part can.
 fn take_written(
     session: &Session<'_>,
     attempt: &mut Attempt,
 ) -> Option<Result<Written, (CaptureError, Written)>> {
-    while attempt.output.is_none()
-        && attempt.outcome.is_ok()
-        && !session.interrupt.is_raised()
-        && let Some(pipeline) = &attempt.pipeline
-    {
-        attempt.output = pipeline.take_output();
-        std::thread::sleep(Duration::from_millis(5));
+    let started = Instant::now();
+    while let Some(pipeline) = &attempt.pipeline {
+        attempt.stream = attempt.stream.take().or_else(|| pipeline.take_stream_end());
+        attempt.output = attempt.output.take().or_else(|| pipeline.take_output());
+        let patient = match attempt.outcome {
+            Ok(()) => !session.interrupt.is_raised(),
+            Err(_) => started.elapsed() < session.request.timeout,
+        };
+        if (attempt.output.is_some() && attempt.stream.is_some()) || !patient {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
     Some(attempt.output.take()?.map_err(super::dump_settling::split))
 }

@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::disk::on_disk;
 use super::outcome::CaptureError;
 use super::session::Session;
 use crate::store::space::Space;
@@ -21,7 +22,8 @@ const TOTAL_RATIO: u64 = 6;
 /// Checks the space, and gives how many bytes are to be kept free.
 pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError> {
     let path = session.request.place.path().to_owned();
-    let Ok(space) = Space::of(&path) else {
+    let asked = path.clone();
+    let Ok(space) = on_disk(session, move || Space::of(&asked), drop)? else {
         session.warn(format!("the free space in {} cannot be found out", path.display()));
         return Ok(0);
     };

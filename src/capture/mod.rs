@@ -11,6 +11,7 @@
 //! happens after the release costs the guest nothing. Does not print
 //! ([`Observer`]) and does not choose exit codes (`cli`).
 
+mod disk;
 mod dump;
 mod dump_settling;
 mod facts;
@@ -58,20 +59,24 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
             return Outcome::early(Verdict::Failed, Problem::new(&error, error.hint()));
         }
     };
-    let policy = match panic::learn(&mut session) {
-        Ok(Learnt::Held(policy)) => policy,
+    let learnt = panic::learn(&mut session);
+    session.clock.lap("learn");
+    let (policy, attempt) = match learnt {
+        Ok(Learnt::Held(policy)) => {
+            session.note(policy);
+            (policy, dump::attempt(&mut session))
+        }
         Ok(Learnt::NothingToDo(problem)) => {
             return Outcome::early(Verdict::NothingToDo, problem);
+        }
+        // It may stand still by now, and that was our doing.
+        Err(error) if session.stopped_by_us => {
+            (panic::policy_without_panic(&session), Attempt::failed(&session, "learn", error))
         }
         Err(error) => {
             return Outcome::early(Verdict::Failed, Problem::new(&error, error.hint()));
         }
     };
-    session.clock.lap("learn");
-    session.metadata.request.then = policy.then.to_string();
-    session.metadata.request.on_failure = policy.on_failure.to_string();
-
-    let attempt = dump::attempt(&mut session);
     observer.dump_ended();
     let mut problems = Vec::new();
     let action = match &attempt.outcome {

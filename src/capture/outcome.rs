@@ -101,6 +101,15 @@ pub enum CaptureError {
     /// No pipe or no threads.
     #[error("cannot set up the dump's pipe")]
     Pipe(#[source] std::io::Error),
+    /// No thread for the disk.
+    #[error("cannot start a thread")]
+    Threads(#[source] std::io::Error),
+    /// The store's file system does nothing.
+    #[error("the disk that the core should go to did nothing for {waited:.1?}")]
+    DiskHangs {
+        /// How long.
+        waited: Duration,
+    },
     /// QEMU says that the dump failed.
     #[error("QEMU's dump failed: {text}")]
     Dump {

@@ -224,6 +224,7 @@ fn stop(session: &mut Session<'_>, found: &RunState) -> Result<Learnt, QmpError>
     session.guest_is_held();
     let patience = session.patience();
     if found.running {
+        session.stopped_by_us = true;
         session.client.execute("stop", json!({}), &patience)?;
         let mut state = session.client.run_state(&patience)?;
         let deadline = patience.deadline();
@@ -240,12 +241,18 @@ fn stop(session: &mut Session<'_>, found: &RunState) -> Result<Learnt, QmpError>
     } else {
         session.observer.step(&format!("the guest stands still already: {}", found.status));
     }
-    let as_found = if found.running { Action::Resume } else { Action::Hold };
-    Ok(Learnt::Held(Policy {
+    Ok(Learnt::Held(policy_without_panic(session)))
+}
+
+/// What is to be done with a guest that did not panic: as it was found, unless
+/// the request says otherwise.
+pub(super) fn policy_without_panic(session: &Session<'_>) -> Policy {
+    let as_found = if session.stopped_by_us { Action::Resume } else { Action::Hold };
+    Policy {
         then: session.request.then.unwrap_or(as_found),
         on_failure: session.request.on_failure.unwrap_or(as_found),
-        may_run: found.running,
-    }))
+        may_run: session.stopped_by_us,
+    }
 }
 
 /// Asks each vCPU what it knows of the crash. Only QEMU's event tells more.

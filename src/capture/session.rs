@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Observer;
-use super::request::{Request, Wait};
+use super::request::{Policy, Request, Wait};
 use crate::interrupt::Interrupt;
 use crate::qmp::{Client, Patience, QmpError};
 use crate::store::metadata::{
@@ -21,6 +21,8 @@ pub(super) struct Session<'a> {
     pub(super) client: Client,
     pub(super) metadata: Metadata,
     pub(super) clock: Clock,
+    /// Whether QEMU was told to stop the guest, which ran.
+    pub(super) stopped_by_us: bool,
 }
 
 impl<'a> Session<'a> {
@@ -39,7 +41,7 @@ impl<'a> Session<'a> {
         observer.step(&format!("connected to QEMU {}", client.version()));
         let mut metadata = empty_metadata(request, started);
         metadata.guest.qemu_version = Some(client.version().to_string());
-        Ok(Self { request, interrupt, observer, client, metadata, clock })
+        Ok(Self { request, interrupt, observer, client, metadata, clock, stopped_by_us: false })
     }
 
     /// The patience for everything before the release.
@@ -60,6 +62,12 @@ impl<'a> Session<'a> {
             self.clock.held_since = Some(now);
             self.clock.limit = self.request.max_hold.and_then(|limit| now.checked_add(limit));
         }
+    }
+
+    /// Puts into the metadata what is to be done with the guest.
+    pub(super) fn note(&mut self, policy: Policy) {
+        self.metadata.request.then = policy.then.to_string();
+        self.metadata.request.on_failure = policy.on_failure.to_string();
     }
 
     /// Tells the user, and whoever reads the metadata.

@@ -1,0 +1,64 @@
+//! Work on the disk before the dump, where a disk that hangs must not hold the guest.
+//!
+//! A call into a file system that hangs does not return, and nothing ends it.
+//! So it is made on a thread of its own, and whoever waits can give up.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
+use super::outcome::CaptureError;
+use super::session::Session;
+
+/// How often the hold's limit and signals are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How many times the timeout a disk may do nothing. Writing back what others
+/// wrote takes a slow one a while.
+const DISK_TIMEOUTS: u32 = 4;
+
+/// How long a disk may do nothing.
+pub(super) fn disk_patience(session: &Session<'_>) -> Duration {
+    session.request.timeout.saturating_mul(DISK_TIMEOUTS)
+}
+
+/// Does `work` and gives its result, or gives up at the hold's limit, at a
+/// signal, or when the disk is out of patience.
+///
+/// A result that comes after that is undone by `undo`.
+pub(super) fn on_disk<T: Send + 'static>(
+    session: &Session<'_>,
+    work: impl FnOnce() -> T + Send + 'static,
+    undo: fn(T),
+) -> Result<T, CaptureError> {
+    let started = Instant::now();
+    // Without a place to wait in, a result is either taken or still the worker's.
+    let (sender, results) = bounded(0);
+    thread::Builder::new()
+        .name("disk".to_owned())
+        .spawn(move || {
+            if let Err(unsent) = sender.send(work()) {
+                undo(unsent.into_inner());
+            }
+        })
+        .map_err(CaptureError::Threads)?;
+    loop {
+        match results.recv_timeout(LOOK_INTERVAL) {
+            Ok(result) => return Ok(result),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(CaptureError::DiskHangs { waited: started.elapsed() });
+            }
+        }
+        if session.interrupt.is_raised() {
+            return Err(CaptureError::Interrupted { signal: session.interrupt.signal_name() });
+        }
+        if session.clock.is_over() {
+            let limit = session.request.max_hold.unwrap_or_default();
+            return Err(CaptureError::HoldLimit { limit });
+        }
+        if started.elapsed() > disk_patience(session) {
+            return Err(CaptureError::DiskHangs { waited: started.elapsed() });
+        }
+    }
+}
