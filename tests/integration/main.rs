@@ -12,6 +12,7 @@
 mod tool;
 
 mod core_stream;
+mod frozen_disk;
 mod scripted_qemu;
 mod setting;
 mod tmpfs;
@@ -19,6 +20,7 @@ mod tmpfs;
 mod any_state;
 mod faults_disk;
 mod faults_dump;
+mod faults_hanging_disk;
 mod faults_monitor;
 mod faults_release;
 mod waiting;

@@ -214,7 +214,15 @@ impl ScriptedQemu {
     /// Waits until a command of a name came.
     #[track_caller]
     pub(crate) fn await_command(&self, name: &str) {
-        let came = |state: &State| state.received.iter().any(|(found, _)| found == name);
+        self.await_commands(name, 1);
+    }
+
+    /// Waits until a command came so often.
+    #[track_caller]
+    pub(crate) fn await_commands(&self, name: &str, times: usize) {
+        let came = |state: &State| {
+            state.received.iter().filter(|(found, _)| found == name).count() >= times
+        };
         assert!(self.peer.wait_until(came), "{name} never came");
     }
 

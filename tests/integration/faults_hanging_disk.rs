@@ -1,0 +1,55 @@
+//! A store on a disk that hangs. The program itself may have to wait for it, but
+//! the guest has not.
+
+use crate::frozen_disk::FreezableDisk;
+use crate::scripted_qemu::{PANICKED, Script};
+use crate::setting::{Setting, finish};
+
+#[test]
+fn the_hold_ends_in_time_if_the_store_hangs_from_the_beginning() {
+    let disk = FreezableDisk::new();
+    let setting = Setting::with_store(Script::default(), &disk.path().join("store"));
+    disk.freeze();
+    let capture = setting.start(&["--max-hold", "1s", "--on-failure", "resume"]);
+    setting.qemu.await_command("cont");
+    assert_eq!(setting.qemu.actions(), ["cont"], "no dump was begun");
+    disk.thaw();
+    finish(capture).expect(6).says("the longest hold of 1.0s was reached");
+    assert_eq!(setting.qemu.run_state(), "running");
+    assert!(setting.listing().entries.is_empty());
+}
+
+#[test]
+fn the_hold_ends_in_time_if_the_store_hangs_during_the_dump() {
+    let disk = FreezableDisk::new();
+    let script = Script { delay: ["getfd"].into(), ..Script::default() };
+    let stream = script.stream.clone();
+    let setting = Setting::with_store(script, &disk.path().join("store"));
+    let capture = setting.start(&["--max-hold", "2s", "--then", "resume"]);
+    setting.qemu.await_command("getfd");
+    disk.freeze();
+    setting.qemu.answer_all();
+    setting.qemu.await_command("cont");
+    disk.thaw();
+    // All of it was in memory when the hold was up, and could be written later.
+    finish(capture).expect(0);
+    setting.whole_entry(&stream);
+    assert_eq!(setting.qemu.run_state(), "running");
+}
+
+#[test]
+fn a_store_that_hangs_fails_the_dump_and_the_guest_stays_held() {
+    let disk = FreezableDisk::new();
+    let script = Script { delay: ["getfd"].into(), ..Script::default() };
+    let setting = Setting::with_store(script, &disk.path().join("store"));
+    let capture = setting.start(&["--timeout", "500ms"]);
+    setting.qemu.await_command("getfd");
+    disk.freeze();
+    setting.qemu.answer_all();
+    // The state is asked for when the program is done with the dump.
+    setting.qemu.await_commands("query-status", 2);
+    disk.thaw();
+    finish(capture).expect(1).says("did nothing for");
+    setting.nothing_is_stored();
+    assert_eq!(setting.qemu.run_state(), PANICKED);
+}
