@@ -227,6 +227,12 @@ fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
             }),
         };
     }
+    if action == Action::Hold {
+        return Problem {
+            message: format!("nothing was done to the guest, and its state is unknown: {what}"),
+            hint: None,
+        };
+    }
     let hint = match stuck {
         Stuck::Monitor(error) => error.hint().map(str::to_owned),
         _ => None,
