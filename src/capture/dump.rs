@@ -13,7 +13,7 @@ use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use serde_json::json;
 
 use super::disk::on_disk;
-use super::dump_settling::{Settling, follow};
+use super::dump_settling::{Settling, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
 use super::stream::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
@@ -132,11 +132,15 @@ fn dump(
 
     let patience = session.patience();
     let name = json!({ "fdname": DESCRIPTOR });
-    let taken =
-        session.client.execute_with_descriptor("getfd", name.clone(), write_end.as_fd(), &patience);
+    let taken = session.client.execute_with_descriptor("getfd", name, write_end.as_fd(), &patience);
     // QEMU has its own now. The stream would not end as long as this one is open.
     drop(write_end);
-    taken?;
+    if let Err(error) = taken {
+        if error.refusal().is_none() {
+            take_back_descriptor(session);
+        }
+        return Err(error.into());
+    }
     let mut arguments = json!({
         "paging": false, "protocol": format!("fd:{DESCRIPTOR}"), "format": "elf",
     });
@@ -150,7 +154,14 @@ fn dump(
     if detached {
         let started = await_start(session, &mut settling);
         if let Err(error) = started {
-            session.client.ask("closefd", name, &session.release_patience())?;
+            // QEMU keeps the pipe of a dump that it refused.
+            take_back_descriptor(session);
+            // Without its refusal, the dump may have begun, or begin any moment.
+            if error.refusal().is_none() {
+                give_up(session, pipeline, &mut settling);
+                attempt.stream = settling.stream;
+                attempt.output = settling.output;
+            }
             return Err(error.into());
         }
         if let Err(error) = facts::ask_during(session)
@@ -164,6 +175,13 @@ fn dump(
     attempt.output = settling.output;
     session.clock.lap("dump");
     outcome
+}
+
+/// Has QEMU close the pipe that it keeps. Nobody waits for the answer: QEMU may
+/// be silent, and the guest is to be let go.
+fn take_back_descriptor(session: &mut Session<'_>) {
+    let patience = session.release_patience();
+    let _ = session.client.begin("closefd", &json!({ "fdname": DESCRIPTOR }), &patience);
 }
 
 /// Waits until QEMU took the command: what it refuses, it refuses here.

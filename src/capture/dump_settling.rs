@@ -119,13 +119,18 @@ pub(super) fn follow(
 ) -> Result<(), CaptureError> {
     let outcome = follow_stream(session, pipeline, settling);
     if outcome.is_err() {
-        // Whatever QEMU still has to say, it may not keep writing.
-        pipeline.abort();
-        if settling.lost.is_none() {
-            await_quiet(session, settling);
-        }
+        give_up(session, pipeline, settling);
     }
     outcome
+}
+
+/// Ends a dump from our side.
+pub(super) fn give_up(session: &mut Session<'_>, pipeline: &Pipeline, settling: &mut Settling) {
+    // Whatever QEMU still has to say, it may not keep writing.
+    pipeline.abort();
+    if settling.lost.is_none() {
+        await_quiet(session, settling);
+    }
 }
 
 fn follow_stream(
