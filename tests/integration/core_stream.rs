@@ -24,7 +24,7 @@ pub(crate) struct CoreStream {
 impl CoreStream {
     /// A guest of so many MiB: the first 640 KiB, and all from 1 MiB on.
     ///
-    /// Of three MiB in a row, one is zero, one does not compress, and one does.
+    /// Of four MiB in a row, one compresses, one does not, and two are zero.
     pub(crate) fn of_guest(mebibytes: usize) -> Self {
         let memory = memory(mebibytes * MIB);
         let notes = notes();
@@ -127,7 +127,7 @@ fn memory(length: usize) -> Vec<u8> {
     let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
-        let word = match (bytes.len() / MIB) % 3 {
+        let word = match (bytes.len() / MIB) % 4 {
             0 => 0x0102_0304_0506_0708 ^ (bytes.len() as u64 >> 12),
             1 => {
                 noise ^= noise << 13;

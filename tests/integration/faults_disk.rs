@@ -10,7 +10,7 @@ use crate::tmpfs::Tmpfs;
 
 /// A guest with 6 MiB that do not compress.
 fn large() -> Script {
-    Script { stream: Arc::new(CoreStream::of_guest(18)), ..Script::default() }
+    Script { stream: Arc::new(CoreStream::of_guest(22)), ..Script::default() }
 }
 
 /// The guest is held, and nothing was done to it but a dump, if that.

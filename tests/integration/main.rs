@@ -23,4 +23,8 @@ mod faults_dump;
 mod faults_hanging_disk;
 mod faults_monitor;
 mod faults_release;
+mod guest_names;
+mod metadata;
+mod signals;
+mod usage;
 mod waiting;

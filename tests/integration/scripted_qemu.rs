@@ -145,6 +145,8 @@ struct State {
     other_dump: u32,
     panics_again: u32,
     answers_all: bool,
+    stalls: bool,
+    mended: bool,
     ended: bool,
 }
 
@@ -168,6 +170,8 @@ impl ScriptedQemu {
                 _ => 0,
             },
             answers_all: false,
+            stalls: false,
+            mended: false,
             ended: false,
         };
         let state = Mutex::new(state);
@@ -232,6 +236,18 @@ impl ScriptedQemu {
         assert!(self.peer.wait_until(|state| state.dump == status), "no dump is {status}");
     }
 
+    /// Waits until the dump stalls, and all that it sent was read.
+    #[track_caller]
+    pub(crate) fn await_stall(&self) {
+        assert!(self.peer.wait_until(|state| state.stalls), "the dump never stalled");
+    }
+
+    /// Waits until the guest is in a run state.
+    #[track_caller]
+    pub(crate) fn await_run_state(&self, run: &str) {
+        assert!(self.peer.wait_until(|state| state.run == run), "the guest is not {run}");
+    }
+
     /// Waits until a client is there.
     #[track_caller]
     pub(crate) fn await_client(&self) {
@@ -248,6 +264,11 @@ impl ScriptedQemu {
     pub(crate) fn answer_all(&self) {
         self.peer.lock().answers_all = true;
         self.peer.changed.notify_all();
+    }
+
+    /// From now on, clients are greeted and dumps go as they should.
+    pub(crate) fn mend(&self) {
+        self.peer.lock().mended = true;
     }
 
     /// The guest panics: these events are sent, then it stops in `state`.
@@ -333,7 +354,7 @@ impl Peer {
                     return;
                 }
                 state.client = Some(writer);
-                if self.script.greets {
+                if self.script.greets || state.mended {
                     let (major, minor, micro) = self.script.version;
                     let qemu = json!({ "micro": micro, "minor": minor, "major": major });
                     let version = json!({ "qemu": qemu, "package": "scripted" });
@@ -421,6 +442,7 @@ impl Peer {
             None => {
                 state.send(&reply(answer));
                 self.follow_up(state, name);
+                self.changed.notify_all();
             }
         }
     }
@@ -581,7 +603,7 @@ impl Peer {
     /// Dumps by the plan, and tells how it went.
     fn dump(&self, pipe: OwnedFd) -> Result<(), (&'static str, String)> {
         let bytes = &self.script.stream.bytes;
-        let plan = self.script.dump;
+        let plan = if self.lock().mended { DumpPlan::Whole } else { self.script.dump };
         let early = match plan {
             DumpPlan::CompletedEarly(rest) => bytes.len() - rest,
             _ => bytes.len(),
@@ -645,6 +667,10 @@ impl Peer {
     fn stall(&self, pipe: &OwnedFd) -> Result<(), String> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE && !self.lock().ended {
+            if rustix::io::ioctl_fionread(pipe).is_ok_and(|unread| unread == 0) {
+                self.lock().stalls = true;
+                self.changed.notify_all();
+            }
             let mut fds = [PollFd::new(pipe, PollFlags::empty())];
             let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
             if poll(&mut fds, Some(&tick)).is_ok_and(|ready| ready > 0) {

@@ -73,14 +73,7 @@ impl Setting {
     pub(crate) fn whole_entry(&self, stream: &CoreStream) -> Metadata {
         let listing = self.listing();
         assert_eq!((listing.entries.len(), listing.incomplete.len()), (1, 0), "{listing:?}");
-        let metadata = check_core(&listing.entries[0], stream);
-        assert_eq!(metadata.result, CaptureResult::Complete);
-        assert_eq!(metadata.failure, None);
-        let core = metadata.core.as_ref().expect("a core");
-        assert_eq!(core.bytes_read, stream.bytes.len() as u64);
-        let unpacked = unpack(&listing.entries[0].join("vmcore.elf.zst"));
-        assert_eq!(stream.check_memory_of(&unpacked), stream.memory_bytes());
-        metadata
+        check_whole(&listing.entries[0], stream)
     }
 
     /// The metadata of the only incomplete entry, whose core is checked as far as it goes.
@@ -93,6 +86,19 @@ impl Setting {
         assert!(metadata.failure.is_some(), "{metadata:#?}");
         metadata
     }
+}
+
+/// Checks that an entry has the whole core. Gives its metadata.
+#[track_caller]
+pub(crate) fn check_whole(entry: &Path, stream: &CoreStream) -> Metadata {
+    let metadata = check_core(entry, stream);
+    assert_eq!(metadata.result, CaptureResult::Complete);
+    assert_eq!(metadata.failure, None);
+    let core = metadata.core.as_ref().expect("a core");
+    assert_eq!(core.bytes_read, stream.bytes.len() as u64);
+    let unpacked = unpack(&entry.join("vmcore.elf.zst"));
+    assert_eq!(stream.check_memory_of(&unpacked), stream.memory_bytes());
+    metadata
 }
 
 /// Waits for a capture, which must not take forever.
