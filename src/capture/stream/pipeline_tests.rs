@@ -1,1 +1,134 @@
+use std::fs::OpenOptions;
+use std::time::{Duration, Instant};
 
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::*;
+
+const OPTIONS: StreamOptions = StreamOptions { level: 1, threads: 2, reserve: 0 };
+const PAGE: usize = 4096;
+
+/// A core as QEMU before 7.2 wrote it: headers, no notes, one block of memory.
+fn stream(memory: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
+    bytes.resize(16, 0);
+    let mut put = |value: u64, size: usize| bytes.extend(&value.to_le_bytes()[..size]);
+    for (value, size) in [(4, 2), (62, 2), (1, 4), (0, 8), (64, 8), (0, 8), (0, 4)] {
+        put(value, size);
+    }
+    for value in [64, 56, 1, 64, 0, 0] {
+        put(value, 2);
+    }
+    put(1, 4);
+    put(0, 4);
+    let length = memory.len() as u64;
+    for value in [120, 0, 0, length, length, 0] {
+        put(value, 8);
+    }
+    bytes.extend(memory);
+    bytes
+}
+
+/// Memory in which every word tells where it is, but for chunks of zeros.
+fn memory(chunks: usize) -> Vec<u8> {
+    let words = (0..chunks * CHUNK / 8).map(|at| at as u64);
+    words.flat_map(|at| if at * 8 / CHUNK as u64 % 4 > 1 { 0 } else { at }.to_le_bytes()).collect()
+}
+
+/// Waits for what a pipeline gives in the end.
+fn wait<T>(take: impl Fn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = take() {
+            return value;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "the pipeline hangs");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn start(file: File) -> (Pipeline, File) {
+    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    (Pipeline::start(read_end, file, OPTIONS).unwrap(), File::from(write_end))
+}
+
+/// Sends as a QEMU would, which minds no broken pipe.
+fn send(mut pipe: &File, bytes: &[u8]) -> io::Result<()> {
+    bytes.chunks(PAGE).try_for_each(|page| io::Write::write_all(&mut pipe, page))
+}
+
+fn unpack(file: &File) -> Vec<u8> {
+    let mut file = file.try_clone().unwrap();
+    io::Seek::rewind(&mut file).unwrap();
+    zstd::decode_all(file).unwrap()
+}
+
+#[test]
+fn memory_comes_out_as_it_went_in_and_zeros_are_counted() {
+    let memory = memory(8);
+    let bytes = stream(&memory);
+    let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+    send(&pipe, &bytes).unwrap();
+    drop(pipe);
+    let end = wait(|| pipeline.take_stream_end());
+    let written = wait(|| pipeline.take_output()).unwrap();
+    assert!(end.outcome.is_ok(), "{end:?}");
+    assert_eq!(end.bytes_read, bytes.len() as u64);
+    let core = unpack(&written.file);
+    assert!(core.ends_with(&memory));
+    assert_eq!(written.table.decompressed_length(), core.len() as u64);
+    assert_eq!(written.table.compressed_length(), pipeline.progress().bytes_written);
+    assert!(pipeline.zero_bytes() >= CHUNK as u64);
+    assert!(pipeline.take_stream_end().is_none() && pipeline.take_output().is_none());
+}
+
+#[test]
+fn an_output_that_fails_closes_the_pipe_and_tells_why() {
+    let (pipeline, pipe) = start(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let bytes = stream(&memory(256));
+    let sent = send(&pipe, &bytes);
+    assert_eq!(sent.map_err(|error| error.kind()), Err(io::ErrorKind::BrokenPipe));
+    match wait(|| pipeline.take_output()) {
+        Err(OutputError::Write { source, written }) => {
+            assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+            assert!(written.table.frames.is_empty());
+        }
+        other => panic!("{other:?}"),
+    }
+    let end = wait(|| pipeline.take_stream_end());
+    assert!(matches!(end.outcome, Err(StreamError::Aborted { .. })), "{end:?}");
+}
+
+#[test]
+fn a_reserve_that_is_not_there_fails_the_output_with_what_is_in_it() {
+    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let options = StreamOptions { reserve: u64::MAX, ..OPTIONS };
+    let pipeline = Pipeline::start(read_end, tempfile::tempfile().unwrap(), options).unwrap();
+    let memory = memory(3);
+    send(&File::from(write_end), &stream(&memory)).unwrap();
+    match wait(|| pipeline.take_output()) {
+        Err(OutputError::Reserve { written, .. }) => {
+            assert!(unpack(&written.file).ends_with(&memory));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_aborted_stream_keeps_what_was_read_and_closes_the_pipe() {
+    let memory = memory(4);
+    let bytes = stream(&memory);
+    let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+    let sent = bytes.len() - CHUNK / 2;
+    send(&pipe, &bytes[..sent]).unwrap();
+    wait(|| (pipeline.progress().bytes_read == sent as u64).then_some(()));
+    pipeline.abort();
+    let end = wait(|| pipeline.take_stream_end());
+    let found = sent as u64;
+    assert!(matches!(end.outcome, Err(StreamError::Aborted { found: at }) if at == found));
+    assert!(send(&pipe, &bytes[sent..]).is_err(), "the pipe is closed");
+    let written = wait(|| pipeline.take_output()).unwrap();
+    let core = unpack(&written.file);
+    let head = core.len() - (memory.len() - CHUNK / 2);
+    assert!(core[head..] == memory[..memory.len() - CHUNK / 2]);
+}
