@@ -6,7 +6,7 @@ use vmcorectl::store::metadata::Metadata;
 
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script};
-use crate::setting::Setting;
+use crate::setting::{Setting, printed_by};
 use crate::tool::Ran;
 
 fn plan(dump: DumpPlan) -> Script {
@@ -63,7 +63,7 @@ fn a_failed_dump_keeps_its_story_with_json() {
     let setting = Setting::new(plan(DumpPlan::Fails(2 * MIB, "Bad address")));
     let says = "QEMU's dump failed: dump: failed to save memory: Bad address";
     let ran = fails_and_leaves_all_as_it_was(&setting, &["--json"], says);
-    let failure = ran.metadata().failure.expect("a failure");
+    let failure = printed_by(&ran).failure.expect("a failure");
     assert_eq!(failure.stage, "dump");
     let qemu = failure.qemu_error.expect("QEMU's words");
     assert_eq!(qemu.description, "dump: failed to save memory: Bad address");

@@ -11,7 +11,7 @@ use vmcorectl::vmcore::StoredVmcore;
 
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script};
-use crate::setting::{Setting, unpack};
+use crate::setting::{Setting, printed_by, unpack};
 use crate::tool::{metadata_file, run};
 
 #[test]
@@ -20,7 +20,7 @@ fn the_metadata_tells_what_qemu_told() {
     let stream = script.stream.clone();
     let setting = Setting::new(script);
     let socket = setting.qemu.socket();
-    let printed = setting.capture(&["--then", "resume", "--json"]).expect(0).metadata();
+    let printed = printed_by(&setting.capture(&["--then", "resume", "--json"]).expect(0));
     let metadata = setting.whole_entry(&stream);
     assert_eq!(printed, metadata);
 
@@ -94,7 +94,7 @@ fn two_captures_make_two_entries_and_info_finds_both() {
             assert!(told.starts_with(&format!("web-3  {id}  complete\n")), "{told}");
             assert!(told.contains("x86_64, 2 vCPUs") && told.contains("learnt by query"), "{told}");
         }
-        let told = run(["info", id, "--store", store, "--json"]).expect(0).metadata();
+        let told = printed_by(&run(["info", id, "--store", store, "--json"]).expect(0));
         assert_eq!(told, metadata_file(&entry.join("metadata.json")));
     }
 }

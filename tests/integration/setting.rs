@@ -115,6 +115,12 @@ pub(crate) fn finish(mut child: Child) -> Ran {
     tool::finish(child)
 }
 
+/// The metadata that `--json` printed.
+#[track_caller]
+pub(crate) fn printed_by(ran: &Ran) -> Metadata {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
 /// Sends a signal to a capture.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("the program is there");

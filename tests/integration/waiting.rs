@@ -41,7 +41,7 @@ fn a_panic_that_comes_is_captured() {
     let panic = captured(running(), &[("GUEST_PANICKED", json!({ "action": "pause" }))]);
     assert_eq!((panic.learnt, panic.events), (Learnt::Event, 1));
     assert_eq!(panic.action.as_deref(), Some("pause"));
-    assert_eq!(panic.happened.map(|time| time.as_second()), Some(1_790_000_000));
+    assert_eq!(panic.happened.map(jiff::Timestamp::as_second), Some(1_790_000_000));
     assert_eq!(panic.reporting_cpus, Some(vec![0]));
     assert!(panic.info.is_none() && !panic.crash_loaded);
 }

@@ -21,11 +21,6 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The metadata that `--json` printed.
-    pub(crate) fn metadata(&self) -> Metadata {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
     /// The path of the entry that it printed.
     pub(crate) fn entry(&self) -> PathBuf {
         let line = self.stdout.trim_end();
