@@ -197,3 +197,45 @@ fn a_capture_that_is_killed_while_it_publishes_leaves_all_or_nothing() {
         }
     }
 }
+
+#[test]
+fn a_second_signal_does_not_cut_a_release_short() {
+    let step = releasing();
+    let stream = step.script.stream.clone();
+    let setting = Setting::new(step.script);
+    let child = setting.start(step.more);
+    (step.reached)(&setting.qemu);
+    for number in [Signal::INT, Signal::INT, Signal::TERM] {
+        signal(&child, number);
+    }
+    setting.qemu.answer_all();
+    finish(child).expect(0);
+    setting.whole_entry(&stream);
+    assert_eq!(setting.qemu.run_state(), "running");
+}
+
+#[test]
+fn a_signal_ends_the_program_even_if_qemu_never_answers_again() {
+    let script = Script { delay: ["query-name"].into(), ..Script::default() };
+    let setting = Setting::new(script);
+    let child = setting.start(&["--on-failure", "resume", "--timeout", "1s"]);
+    setting.qemu.await_command("query-name");
+    signal(&child, Signal::TERM);
+    finish(child)
+        .expect(1)
+        .says("interrupted by SIGTERM")
+        .says("the guest could not be released (resume): QEMU did not answer query-status");
+    setting.nothing_is_stored();
+    assert_eq!(setting.qemu.run_state(), PANICKED);
+}
+
+#[test]
+fn a_hold_whose_state_cannot_be_asked_is_not_called_a_failed_release() {
+    let script = Script { delay: ["query-name"].into(), ..Script::default() };
+    let setting = Setting::new(script);
+    setting
+        .capture(&["--timeout", "1s"])
+        .expect(1)
+        .says("QEMU did not answer query-name within")
+        .says("nothing was done to the guest, and its state is unknown");
+}
