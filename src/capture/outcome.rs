@@ -145,13 +145,13 @@ pub enum CaptureError {
     #[error("the stream ended as it should, but QEMU did not confirm the dump")]
     Unconfirmed,
     /// A signal came.
-    #[error("interrupted by {signal} during the dump")]
+    #[error("interrupted by {signal} before the core was whole")]
     Interrupted {
         /// Its name.
         signal: &'static str,
     },
     /// The hold was up.
-    #[error("the longest hold of {limit:.1?} was reached during the dump")]
+    #[error("the longest hold of {limit:.1?} was reached before the core was whole")]
     HoldLimit {
         /// How long.
         limit: Duration,

@@ -94,7 +94,7 @@ fn a_signal_before_the_dump_leaves_all_as_it_was() {
 fn a_signal_in_the_dump_ends_it_and_leaves_the_guest_held() {
     for (number, name) in ASKING {
         let (setting, ran) = send(dumping(), &[], number);
-        ran.expect(1).says(&format!("interrupted by {name} during the dump"));
+        ran.expect(1).says(&format!("interrupted by {name} before the core was whole"));
         setting.nothing_is_stored();
         assert_eq!(setting.qemu.run_state(), PANICKED);
         assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
