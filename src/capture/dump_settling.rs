@@ -35,6 +35,8 @@ pub(super) struct Settling {
     stream_ended: Option<Instant>,
     pub(super) output: Option<Result<Written, OutputError>>,
     lost: Option<Lost>,
+    /// The event by which the guest did not stay as it was.
+    disturbed: Option<String>,
 }
 
 /// How a monitor was lost for good.
@@ -56,13 +58,20 @@ impl Settling {
             stream_ended: None,
             output: None,
             lost: None,
+            disturbed: None,
         }
     }
 
     /// Takes what QEMU tells of the dump.
     pub(super) fn take_event(&mut self, event: &Event) {
-        if event.name != "DUMP_COMPLETED" {
-            return;
+        match event.name.as_str() {
+            "DUMP_COMPLETED" => {}
+            // QEMU goes on dumping, and says `completed` in the end.
+            "RESET" | "RESUME" => {
+                self.disturbed.get_or_insert_with(|| event.name.clone());
+                return;
+            }
+            _ => return,
         }
         let text = |key: &str| event.data.pointer(key).and_then(serde_json::Value::as_str);
         self.completed = Some(match text("/result/status") {
@@ -150,7 +159,7 @@ fn follow_stream(
             settling.output = Some(Ok(written));
             return Err(error);
         }
-        if settling.is_read() && settling.output.is_some() {
+        if settling.is_read() && settling.output.is_some() && settling.disturbed.is_none() {
             return Ok(());
         }
         if session.clock.is_over() {
@@ -181,6 +190,9 @@ fn follow_stream(
 
 /// Ends the wait if the dump cannot become whole any more.
 fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), CaptureError> {
+    if let Some(event) = settling.disturbed.clone() {
+        return Err(CaptureError::Disturbed { event });
+    }
     if let Some(error) = settling.take_refusal() {
         return Err(error.into());
     }

@@ -72,6 +72,7 @@ pub(super) fn finish(
             return Finished { entry: None, incomplete: Some(staging.staged().to_owned()) };
         }
         staging.discard();
+        session.metadata.id.clear();
         return Finished::default();
     };
     if whole {
@@ -126,6 +127,7 @@ fn complete(
     written.file.sync_data().map_err(core_error)?;
     session.clock.lap("sync");
     session.metadata.phases = session.clock.phases();
+    warn_of_contents(session, attempt);
     session.metadata.core = Some(describe(attempt, written, &staging));
     let mut json = session.metadata.to_json();
     if let Err(error) = append_tail(written, &json) {
@@ -139,14 +141,43 @@ fn complete(
     }
     written.file.sync_all().map_err(core_error)?;
     staging.write_metadata(&json, true)?;
-    if whole { staging.publish().map(Some) } else { Ok(None) }
+    if !whole {
+        return Ok(None);
+    }
+    let (entry, synced) = staging.publish()?;
+    if let Err(error) = synced {
+        let text = super::outcome::with_causes(&error);
+        session
+            .warn(format!("the entry is whole, but may not outlive a crash of the host: {text}"));
+    }
+    Ok(Some(entry))
+}
+
+/// Tells what the head of the dump gives reason to doubt.
+fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
+    let Some(summary) = attempt.stream.as_ref().and_then(|stream| stream.summary) else { return };
+    if !summary.notes.consistent {
+        session.warn(
+            "the sizes of QEMU's notes contradict its headers: memory may be shifted in this core"
+                .to_owned(),
+        );
+    }
+    if summary.trailing_sections > 0 {
+        session.warn(format!(
+            "QEMU dumped {} bytes in sections behind the memory, which are not in this core",
+            summary.trailing_sections
+        ));
+    }
 }
 
 /// Writes metadata and seek table behind the frames, over whatever is there.
 fn append_tail(written: &mut Written, json: &[u8]) -> io::Result<()> {
     let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
     let end = written.table.compressed_length();
-    written.file.set_len(end)?;
+    // Setting the length that it has would free the room that was reserved.
+    if written.file.metadata()?.len() != end {
+        written.file.set_len(end)?;
+    }
     written.file.seek(SeekFrom::Start(end))?;
     let frame = skippable_frame(METADATA_MAGIC, json).ok_or_else(too_large)?;
     let mut table = SeekTable { frames: written.table.frames.clone() };

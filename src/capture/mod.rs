@@ -73,6 +73,10 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
         Err(error) if session.stopped_by_us => {
             (panic::policy_without_panic(&session), Attempt::failed(&session, "learn", error))
         }
+        // It panicked, and what was to be done then is still to be done.
+        Err(error) if session.clock.is_held() => {
+            (panic::policy_of_panic(request), Attempt::failed(&session, "learn", error))
+        }
         Err(error) => {
             return Outcome::early(Verdict::Failed, Problem::new(&error, error.hint()));
         }
@@ -84,19 +88,20 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
         Err(error) => {
             problems.push(Problem::new(error, error.hint()));
             session.metadata.failure = Some(error.as_failure(attempt.stage));
-            match (error, request.at_limit()) {
-                (CaptureError::HoldLimit { .. }, Some(action)) => action,
-                _ => policy.on_failure,
-            }
+            policy.on_failure
         }
     };
     let gone = matches!(attempt.outcome, Err(CaptureError::GuestGone));
     if !gone {
-        let (release, problem) = release::release(&mut session, action, policy.may_run);
-        session.metadata.release = Some(release);
+        let (mut release, problem) = release::release(&mut session, action, policy.may_run);
         problems.extend(problem);
+        session.clock.lap("release");
+        if action == Action::Resume && policy.may_run && session.metadata.panic.is_some() {
+            problems.extend(release::watch(&mut session, &mut release));
+            session.clock.lap("watch");
+        }
+        session.metadata.release = Some(release);
     }
-    session.clock.lap("release");
     settle(session, attempt, gone, problems)
 }
 
@@ -115,19 +120,22 @@ fn settle(
     let released = release.is_some_and(|release| release.done);
     let limit = matches!(attempt.outcome, Err(CaptureError::HoldLimit { .. }));
     let unreachable = release.is_some_and(|release| release.state_before.is_none());
-    // As long as the guest is held, the evidence is there, and in whole. Of one
-    // that cannot be asked, nobody knows.
-    let keep = attempt.outcome.is_ok() || let_go || gone || limit || unreachable;
+    // As long as the guest is held and nobody did anything to it, the evidence
+    // is there, and in whole. Of one that cannot be asked, nobody knows.
+    let touched = session.released_by_us;
+    let disturbed = matches!(attempt.outcome, Err(CaptureError::Disturbed { .. }));
+    let keep = attempt.outcome.is_ok() || touched || gone || limit || unreachable || disturbed;
+    let failed = attempt.outcome.is_err();
     let finished = finish::finish(&mut session, attempt, keep, &mut problems);
     let whole = session.metadata.result == CaptureResult::Complete;
-    let as_asked = let_go && session.request.on_failure.is_some() && !limit;
+    let as_asked = failed && let_go && session.request.after_failure().is_some() && !limit;
     let verdict = match (whole, finished.incomplete.is_some()) {
         (true, _) if released => Verdict::Done,
         (true, _) => Verdict::NotReleased,
-        (false, true) if !released && !gone => Verdict::NotReleased,
+        (false, kept) if !released && !gone && (kept || touched) => Verdict::NotReleased,
         (false, _) if as_asked => Verdict::ReleasedWithoutDump,
         (false, true) => Verdict::Incomplete,
-        (false, false) if limit && let_go => Verdict::ReleasedWithoutDump,
+        (false, false) if let_go && (limit || !failed) => Verdict::ReleasedWithoutDump,
         (false, false) => Verdict::Failed,
     };
     Outcome {

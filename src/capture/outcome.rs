@@ -144,6 +144,12 @@ pub enum CaptureError {
     /// QEMU did not say that the dump is whole.
     #[error("the stream ended as it should, but QEMU did not confirm the dump")]
     Unconfirmed,
+    /// Somebody else did something to the guest meanwhile.
+    #[error("another client let the guest go during its dump ({event}): its memory is a mixture")]
+    Disturbed {
+        /// What QEMU told.
+        event: String,
+    },
     /// A signal came.
     #[error("interrupted by {signal} before the core was whole")]
     Interrupted {

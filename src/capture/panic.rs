@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::outcome::Problem;
-use super::request::{Action, Policy, Wait};
+use super::request::{Action, Policy, Request, Wait};
 use super::session::Session;
 use crate::qmp::{CrashInformation, Event, Happening, Patience, QmpError, RunState};
 use crate::store::metadata::{self, Panic};
@@ -61,6 +61,7 @@ pub(super) fn learn(session: &mut Session<'_>) -> Result<Learnt, QmpError> {
 struct Seen {
     panics: u64,
     first: Option<Event>,
+    noticed: Option<Timestamp>,
     crash_loaded: bool,
     shut_down: bool,
 }
@@ -71,6 +72,7 @@ impl Seen {
             "GUEST_PANICKED" => {
                 self.panics = self.panics.saturating_add(1);
                 self.first.get_or_insert(event);
+                self.noticed.get_or_insert_with(Timestamp::now);
             }
             "GUEST_CRASHLOADED" => self.crash_loaded = true,
             "SHUTDOWN" => self.shut_down = true,
@@ -131,8 +133,9 @@ fn await_panic(
                 seen.take(event);
                 match name.as_str() {
                     "GUEST_PANICKED" => return await_stop(session, seen),
-                    "GUEST_CRASHLOADED" => session.observer.step(
-                        "the guest crashed and dumps itself (GUEST_CRASHLOADED): it is not held",
+                    "GUEST_CRASHLOADED" => session.warn(
+                        "the guest crashed and dumps itself (GUEST_CRASHLOADED): it is not held"
+                            .to_owned(),
                     ),
                     "STOP" => {
                         let state = session.client.run_state(&session.patience())?;
@@ -164,7 +167,9 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, QmpEr
         let patience = session.patience();
         let state = match session.client.run_state(&patience) {
             // QEMU's main loop flushes the guest's disks before the stop.
-            Err(QmpError::TimedOut { .. }) if started.elapsed() < bound => {
+            Err(QmpError::TimedOut { .. })
+                if started.elapsed() < bound && !session.clock.is_over() =>
+            {
                 session.observer.step("QEMU still stops the guest: it waits for its storage");
                 continue;
             }
@@ -197,11 +202,16 @@ fn held_by_panic(session: &mut Session<'_>, seen: &Seen) -> Learnt {
     session.metadata.panic = Some(describe(seen));
     let how = if seen.panics > 0 { "panicked while connected" } else { "had panicked before" };
     session.observer.step(&format!("the guest is held: it {how}"));
-    Learnt::Held(Policy {
-        then: session.request.then.unwrap_or(Action::Hold),
-        on_failure: session.request.on_failure.unwrap_or(Action::Hold),
+    Learnt::Held(policy_of_panic(session.request))
+}
+
+/// What is to be done with a guest that panicked.
+pub(super) fn policy_of_panic(request: &Request) -> Policy {
+    Policy {
+        then: request.then.unwrap_or(Action::Hold),
+        on_failure: request.after_failure().unwrap_or(Action::Hold),
         may_run: true,
-    })
+    }
 }
 
 fn describe(seen: &Seen) -> Panic {
@@ -209,7 +219,7 @@ fn describe(seen: &Seen) -> Panic {
     let info = data.and_then(|data| data.get("info")).filter(|info| !info.is_null());
     Panic {
         learnt: if seen.panics > 0 { metadata::Learnt::Event } else { metadata::Learnt::Query },
-        noticed: Timestamp::now(),
+        noticed: seen.noticed.unwrap_or_else(Timestamp::now),
         happened: seen.first.as_ref().and_then(|event| event.time),
         action: seen.action().map(str::to_owned),
         info: info.cloned(),
@@ -250,7 +260,7 @@ pub(super) fn policy_without_panic(session: &Session<'_>) -> Policy {
     let as_found = if session.stopped_by_us { Action::Resume } else { Action::Hold };
     Policy {
         then: session.request.then.unwrap_or(as_found),
-        on_failure: session.request.on_failure.unwrap_or(as_found),
+        on_failure: session.request.after_failure().unwrap_or(as_found),
         may_run: session.stopped_by_us,
     }
 }

@@ -20,6 +20,10 @@ const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a guest that panics again at once is let go. A guest with two panic
 /// devices reports one panic twice, the second time after `cont`.
 const RESUMES: u32 = 3;
+/// How long a guest that runs on is watched for that, after its hold.
+const WATCHED: Duration = Duration::from_millis(200);
+const REPORTED_AGAIN: &str =
+    "the guest reported the panic once more when it ran on, and was resumed again";
 /// Before this version, `guest-panicked` could not be left.
 const REVERSIBLE: Version = Version { major: 1, minor: 7, micro: 0 };
 
@@ -48,14 +52,17 @@ pub(super) fn release(
     let mut release = untried(action);
     let before = state(session, &patience);
     release.state_before = before.as_ref().ok().map(|state| state.status.clone());
-    let outcome = before.map_err(Stuck::from).and_then(|before| match action {
-        Action::Hold => Ok(Some(before)),
+    let outcome = match (action, before) {
         // A guest that did not run before it was captured stays as it was.
-        Action::Resume if !may_run => Ok(Some(before)),
-        Action::Resume => resume(session, &patience).map(Some),
-        Action::Reset => reset(session, &patience, may_run).map(Some),
-        Action::Quit => quit(session, &patience).map(|()| None),
-    });
+        (Action::Hold, before) => before.map(Some).map_err(Stuck::from),
+        (Action::Resume, before) if !may_run => before.map(Some).map_err(Stuck::from),
+        // A QEMU that does not answer obeys later, in order.
+        (_, Err(error)) if !matches!(error, QmpError::TimedOut { .. }) => Err(error.into()),
+        (Action::Resume, _) => resume(session, &patience).map(Some),
+        (Action::Reset, _) => reset(session, &patience, may_run).map(Some),
+        (Action::Quit, _) => quit(session, &patience).map(|()| None),
+    };
+    session.clock.guest_is_released();
     match outcome {
         Ok(after) => {
             release.done = true;
@@ -79,6 +86,52 @@ pub(super) fn release(
     }
 }
 
+/// Tells QEMU to do something to the guest. Only of a refusal it is known that
+/// nothing was done.
+fn tell(session: &mut Session<'_>, command: &str, patience: &Patience<'_>) -> Result<(), QmpError> {
+    let answer = session.client.execute(command, json!({}), patience);
+    session.released_by_us |= !matches!(answer, Err(QmpError::Refused { .. }));
+    answer.map(|_| ())
+}
+
+/// Watches a guest that was let go for a panic that it reports once more, and
+/// lets it go again: the second of two panic devices is heard only when the
+/// guest runs. The hold is over meanwhile.
+pub(super) fn watch(session: &mut Session<'_>, release: &mut Release) -> Option<Problem> {
+    let patience = session.release_patience();
+    let started = Instant::now();
+    while release.done && started.elapsed() < WATCHED {
+        let left = WATCHED.saturating_sub(started.elapsed());
+        match session.client.wait("the guest", &patience.at_most(left), &[]) {
+            Ok(Happening::Event(event)) if event.name == "GUEST_PANICKED" => {}
+            Ok(_) => continue,
+            // With -no-reboot, a guest that runs on may end its QEMU.
+            Err(_) => return None,
+        }
+        let stopped = await_state(session, &patience, RunState::is_panicked);
+        if let Err(Stuck::State(..)) = stopped {
+            // It was told to run on after its panic (panic=none).
+            continue;
+        }
+        let resumed = stopped.and_then(|_| {
+            session.warn(REPORTED_AGAIN.to_owned());
+            resume(session, &patience)
+        });
+        session.clock.guest_is_released();
+        match resumed {
+            Ok(state) => release.state_after = Some(state.status),
+            Err(stuck) => {
+                let problem = explain(session, Action::Resume, &stuck);
+                release.done = false;
+                release.error = Some(problem.message.clone());
+                release.state_after = state(session, &patience).ok().map(|state| state.status);
+                return Some(problem);
+            }
+        }
+    }
+    None
+}
+
 /// The state, by a new connection if the old one is lost.
 fn state(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState, QmpError> {
     match session.client.run_state(patience) {
@@ -94,8 +147,10 @@ fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState
     let started = Instant::now();
     let mut resumes = 0;
     loop {
-        match session.client.execute("cont", json!({}), patience) {
-            Ok(_) => {}
+        // What was reported before is no news about the guest that runs on.
+        session.client.forget_events();
+        match tell(session, "cont", patience) {
+            Ok(()) => {}
             // The dump's last steps in QEMU may follow its report.
             Err(QmpError::Refused { refusal, .. })
                 if is_dumping(&refusal.description) && started.elapsed() < patience.timeout =>
@@ -113,10 +168,7 @@ fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState
         if resumes == RESUMES {
             return Err(Stuck::State(state, started.elapsed()));
         }
-        session.warn(
-            "the guest reported the panic once more when it ran on, and was resumed again"
-                .to_owned(),
-        );
+        session.warn(REPORTED_AGAIN.to_owned());
     }
 }
 
@@ -131,7 +183,7 @@ fn reset(
         QmpError::Closed { .. } => Stuck::Ended,
         error => Stuck::Monitor(error),
     };
-    session.client.execute("system_reset", json!({}), patience).map_err(ended)?;
+    tell(session, "system_reset", patience).map_err(ended)?;
     let started = Instant::now();
     loop {
         match session
@@ -158,8 +210,8 @@ fn reset(
 
 fn quit(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<(), Stuck> {
     let started = Instant::now();
-    match session.client.execute("quit", json!({}), patience) {
-        Ok(_) => {}
+    match tell(session, "quit", patience) {
+        Ok(()) => {}
         Err(QmpError::Closed { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     }

@@ -69,10 +69,11 @@ pub struct Request {
 }
 
 impl Request {
-    /// What happens to the guest when the hold is up.
+    /// What to do with the guest if there is no whole core, as far as it was
+    /// said. Who limits the hold wants the guest back in any case.
     #[must_use]
-    pub fn at_limit(&self) -> Option<Action> {
-        self.on_failure.or(self.then).filter(|action| *action != Action::Hold)
+    pub fn after_failure(&self) -> Option<Action> {
+        self.on_failure.or_else(|| self.max_hold.and(self.then))
     }
 }
 

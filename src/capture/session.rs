@@ -23,6 +23,8 @@ pub(super) struct Session<'a> {
     pub(super) clock: Clock,
     /// Whether QEMU was told to stop the guest, which ran.
     pub(super) stopped_by_us: bool,
+    /// Whether QEMU was told to let the guest go, and did not refuse.
+    pub(super) released_by_us: bool,
 }
 
 impl<'a> Session<'a> {
@@ -41,7 +43,17 @@ impl<'a> Session<'a> {
         observer.step(&format!("connected to QEMU {}", client.version()));
         let mut metadata = empty_metadata(request, started);
         metadata.guest.qemu_version = Some(client.version().to_string());
-        Ok(Self { request, interrupt, observer, client, metadata, clock, stopped_by_us: false })
+        let (stopped_by_us, released_by_us) = (false, false);
+        Ok(Self {
+            request,
+            interrupt,
+            observer,
+            client,
+            metadata,
+            clock,
+            stopped_by_us,
+            released_by_us,
+        })
     }
 
     /// The patience for everything before the release.
@@ -83,12 +95,19 @@ pub(super) struct Clock {
     last: Instant,
     phases: Vec<Phase>,
     held_since: Option<Instant>,
+    held_until: Option<Instant>,
     limit: Option<Instant>,
 }
 
 impl Clock {
     fn start() -> Self {
-        Self { last: Instant::now(), phases: Vec::new(), held_since: None, limit: None }
+        Self {
+            last: Instant::now(),
+            phases: Vec::new(),
+            held_since: None,
+            held_until: None,
+            limit: None,
+        }
     }
 
     /// Ends a step.
@@ -104,9 +123,19 @@ impl Clock {
         self.phases.clone()
     }
 
-    /// How long the guest is held.
+    /// The guest was let go. The last call counts.
+    pub(super) fn guest_is_released(&mut self) {
+        self.held_until = Some(Instant::now());
+    }
+
+    /// Whether the guest was found held, or stopped.
+    pub(super) fn is_held(&self) -> bool {
+        self.held_since.is_some()
+    }
+
+    /// How long the guest was held, if it was let go.
     pub(super) fn held(&self) -> Option<Duration> {
-        self.held_since.map(|since| since.elapsed())
+        Some(self.held_until?.duration_since(self.held_since?))
     }
 
     /// Whether the hold is up.

@@ -31,7 +31,7 @@ const LEVEL: i32 = 1;
   2  usage
   3  captured, but incomplete
   4  nothing to do: the guest is not panicked
-  5  captured, but the guest could not be released
+  5  captured, but the guest could not be released, or its release was not confirmed
   6  the dump failed, and the guest was released as asked")]
 pub(super) struct CaptureArgs {
     /// Path of the guest's QMP unix socket
@@ -56,8 +56,8 @@ pub(super) struct CaptureArgs {
     /// [default: leave it as it was found]
     #[arg(long, value_name = "ACTION")]
     on_failure: Option<ActionArg>,
-    /// Let the guest go after this time whatever happens, by --on-failure or else
-    /// by --then; what was read so far is kept
+    /// Let the guest go after this time, or when the dump fails before, by
+    /// --on-failure or else by --then; what was read so far is kept
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     max_hold: Option<Duration>,
     /// Capture a guest that did not panic, too: it is stopped for the dump
@@ -177,7 +177,8 @@ impl CaptureArgs {
             threads: self.threads.map_or(available.min(16), usize::from),
             keep_free: self.keep_free,
         };
-        if request.max_hold.is_some() && request.at_limit().is_none() {
+        let kept = matches!(request.after_failure(), None | Some(Action::Hold));
+        if request.max_hold.is_some() && kept {
             return Err(UsageError {
                 message: "--max-hold needs to know how to let the guest go".to_owned(),
                 hint: Some("add --on-failure resume, reset or quit".to_owned()),

@@ -49,6 +49,13 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// Puts a directory's names on disk.
 pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let synced = File::open(path).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| StoreError::io("sync the directory", path, source))
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        // Some network file systems sync no directories; they have no need to, or no way.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        other => other.map_err(|source| StoreError::io("sync the directory", path, source)),
+    }
 }

@@ -161,8 +161,9 @@ impl Staging {
     ///
     /// # Errors
     /// Fails if the names are taken or the system refuses; the entry then stays
-    /// incomplete.
-    pub fn publish(self) -> Result<PathBuf, StoreError> {
+    /// incomplete. Of one that is published, the second value tells whether its
+    /// name is on disk.
+    pub fn publish(self) -> Result<(PathBuf, Result<(), StoreError>), StoreError> {
         match &self.folder {
             Some(folder) => {
                 sync_folder(&folder.staged)?;
@@ -178,18 +179,11 @@ impl Staging {
             }
         }
         let published = self.published().to_owned();
-        let mut above = published.ancestors().skip(1);
-        if let Some(parent) = above.next() {
-            sync_folder(parent)?;
-        }
         // The guest's directory may be as new as the entry. It is synced only
         // now, where nobody waits for it.
-        if self.folder.is_some()
-            && let Some(store) = above.next()
-        {
-            sync_folder(store)?;
-        }
-        Ok(published)
+        let folders = if self.folder.is_some() { 2 } else { 1 };
+        let synced = published.ancestors().skip(1).take(folders).try_for_each(sync_folder);
+        Ok((published, synced))
     }
 
     /// Removes everything: for an entry in which nothing was kept.

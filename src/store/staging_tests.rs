@@ -16,7 +16,7 @@ fn an_entry_is_seen_only_when_it_is_published() {
     staging.write_metadata(b"{\"early\":true}", false).unwrap();
     staging.write_metadata(b"{}", true).unwrap();
 
-    let entry = staging.publish().unwrap();
+    let entry = staging.publish().unwrap().0;
     assert_eq!(entry.parent().unwrap(), root.path().join("store/web-3"));
     assert_eq!(fs::read(entry.join(METADATA_FILE)).unwrap(), b"{}");
     assert_eq!(mode(&entry.join(CORE_FILE)), 0o600);

@@ -150,3 +150,17 @@ fn a_dump_that_stops_in_its_head_is_given_up() {
     let setting = Setting::new(plan(DumpPlan::Stalls(40)));
     fails_and_leaves_all_as_it_was(&setting, &["--timeout", "1s"], "after 40 bytes");
 }
+
+#[test]
+fn a_guest_that_is_reset_by_another_client_meanwhile_gives_no_whole_core() {
+    let script = Script { dump: DumpPlan::ResetMeanwhile(3 * MIB), ..Script::default() };
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    setting
+        .capture(&["--resume"])
+        .expect(3)
+        .says("another client let the guest go during its dump (RESET)")
+        .says("is kept in");
+    setting.incomplete_entry(&stream);
+    assert_eq!(setting.qemu.actions(), ["dump-guest-memory"], "nothing was done to it");
+}

@@ -213,3 +213,53 @@ fn a_dump_that_cannot_be_stopped_holds_the_guest_and_that_is_told() {
     assert!(!release(&metadata).done);
     assert_eq!(setting.qemu.run_state(), PANICKED);
 }
+
+#[test]
+fn a_limited_hold_ends_with_a_dump_that_fails_before_the_limit() {
+    let dump = DumpPlan::Fails(2 * MIB, "Bad address");
+    let script = Script { dump, ..Script::default() };
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    setting.capture(&["--max-hold", "1h", "--then", "resume"]).expect(6).says("Bad address");
+    assert!(release(&setting.incomplete_entry(&stream)).done);
+    assert_eq!(setting.qemu.run_state(), "running");
+}
+
+#[test]
+fn a_part_is_kept_if_the_guest_is_gone_though_its_release_did_not_work() {
+    let dump = DumpPlan::Fails(2 * MIB, "Bad address");
+    let script = Script { dump, no_reboot: true, ..Script::default() };
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    setting
+        .capture(&["--on-failure", "reset"])
+        .expect(5)
+        .says("Bad address")
+        .says("QEMU ended instead")
+        .says("is kept in");
+    assert!(!release(&setting.incomplete_entry(&stream)).done);
+    assert_eq!(setting.qemu.run_state(), ENDED);
+}
+
+#[test]
+fn a_qemu_that_is_silent_is_told_to_let_the_guest_go_nevertheless() {
+    let delay = ["stop"].into();
+    let setting = Setting::new(Script { state: "running", delay, ..Script::default() });
+    setting.capture(&["--any-state", "--timeout", "500ms"]).expect(5).says("did not answer stop");
+    setting.nothing_is_stored();
+    setting.qemu.answer_all();
+    setting.qemu.await_command("cont");
+    setting.qemu.await_run_state("running");
+    assert_eq!(setting.qemu.actions(), ["stop", "cont"]);
+}
+
+#[test]
+fn a_panic_that_is_reported_again_when_the_guest_runs_does_not_hold_it() {
+    let script = Script { cont: ContPlan::PanicsLater, ..Script::default() };
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    setting.capture(&["--resume"]).expect(0).says("reported the panic once more");
+    assert!(release(&setting.whole_entry(&stream)).done);
+    assert_eq!(setting.qemu.run_state(), "running");
+    assert_eq!(setting.qemu.actions(), ["dump-guest-memory", "cont", "cont"]);
+}

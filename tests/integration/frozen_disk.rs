@@ -36,7 +36,7 @@ impl FreezableDisk {
         run(Command::new("fsfreeze").arg("--freeze").arg(self.path()));
     }
 
-    /// It hangs no longer.
+    /// It works again.
     #[track_caller]
     pub(crate) fn thaw(&self) {
         run(Command::new("fsfreeze").arg("--unfreeze").arg(self.path()));

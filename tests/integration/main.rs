@@ -13,6 +13,7 @@ mod tool;
 
 mod core_stream;
 mod frozen_disk;
+mod script;
 mod scripted_qemu;
 mod setting;
 mod tmpfs;

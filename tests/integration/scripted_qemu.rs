@@ -5,7 +5,7 @@
 //! so that a test can tell what became of the guest. Like QEMU's, its monitor
 //! serves one client at a time, and a detached dump goes on without any.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::core_stream::CoreStream;
+pub(crate) use crate::script::{ContPlan, DumpPlan, Script};
 
 /// How long a test waits for something that must come. Only a failure takes it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,98 +27,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const ENDED: &str = "QEMU has ended";
 /// The run state of a guest that its panic stopped.
 pub(crate) const PANICKED: &str = "guest-panicked";
-
-/// What QEMU is, and what goes wrong with it.
-#[derive(Clone, Debug)]
-pub(crate) struct Script {
-    /// QEMU's version. What came later, it does not know.
-    pub(crate) version: (u32, u32, u32),
-    /// The guest's name.
-    pub(crate) name: Option<String>,
-    /// The run state at the start.
-    pub(crate) state: &'static str,
-    /// Whether the monitor greets its clients.
-    pub(crate) greets: bool,
-    /// Commands that are refused, with class and text.
-    pub(crate) refuse: BTreeMap<&'static str, (&'static str, &'static str)>,
-    /// Commands that are not answered before [`ScriptedQemu::answer_all`].
-    pub(crate) delay: BTreeSet<&'static str>,
-    /// What the dump sends.
-    pub(crate) stream: Arc<CoreStream>,
-    /// How the dump goes.
-    pub(crate) dump: DumpPlan,
-    /// How often `query-dump` tells of another client's dump.
-    pub(crate) other_dump: u32,
-    /// What happens after `cont`.
-    pub(crate) cont: ContPlan,
-    /// Whether a reset ends QEMU: `-no-reboot`.
-    pub(crate) no_reboot: bool,
-    /// What the first vCPU tells of the panic.
-    pub(crate) crash_information: Option<Value>,
-    /// How much memory QEMU says that the guest has; else what the dump has.
-    pub(crate) memory_bytes: Option<u64>,
-}
-
-impl Default for Script {
-    /// A guest of 6 MiB that panicked, in a QEMU where nothing goes wrong.
-    fn default() -> Self {
-        Self {
-            version: (7, 2, 22),
-            name: Some("web-3".to_owned()),
-            state: PANICKED,
-            greets: true,
-            refuse: BTreeMap::new(),
-            delay: BTreeSet::new(),
-            stream: Arc::new(CoreStream::of_guest(6)),
-            dump: DumpPlan::Whole,
-            other_dump: 0,
-            cont: ContPlan::Runs,
-            no_reboot: false,
-            crash_information: None,
-            memory_bytes: None,
-        }
-    }
-}
-
-/// How a dump goes. Numbers are bytes of the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DumpPlan {
-    /// As it should.
-    Whole,
-    /// Sends so many, and says that it completed.
-    Short(usize),
-    /// Sends so many more than promised.
-    Long(usize),
-    /// Sends so many that are no core.
-    Junk(usize),
-    /// Fails after so many, with QEMU's text.
-    Fails(usize, &'static str),
-    /// Says that it completed before the last so many are sent.
-    CompletedEarly(usize),
-    /// Sends all and never tells.
-    EventLost,
-    /// Sends so many, and no more until its pipe is closed.
-    Stalls(usize),
-    /// Sends so many, and does not even notice that its pipe is closed.
-    HangsForGood(usize),
-    /// QEMU is killed after so many.
-    Killed(usize),
-    /// The client is thrown out after so many, and the dump goes on.
-    ClientLost(usize),
-    /// The monitor is gone for good after so many, and the dump goes on.
-    MonitorLost(usize),
-}
-
-/// What happens after `cont`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ContPlan {
-    /// The guest runs.
-    Runs,
-    /// The state does not change.
-    Stays,
-    /// The guest reports a panic so many times before it runs.
-    PanicsAgain(u32),
-}
 
 /// The running peer. It ends when dropped.
 #[derive(Debug)]
@@ -144,6 +52,7 @@ struct State {
     dump: &'static str,
     other_dump: u32,
     panics_again: u32,
+    panics_later: bool,
     answers_all: bool,
     stalls: bool,
     mended: bool,
@@ -169,6 +78,7 @@ impl ScriptedQemu {
                 ContPlan::PanicsAgain(count) => count,
                 _ => 0,
             },
+            panics_later: script.cont == ContPlan::PanicsLater,
             answers_all: false,
             stalls: false,
             mended: false,
@@ -441,10 +351,25 @@ impl Peer {
             }
             None => {
                 state.send(&reply(answer));
+                if name == "cont" && std::mem::take(&mut state.panics_later) {
+                    let peer = Arc::clone(self);
+                    std::thread::spawn(move || peer.panic_later());
+                }
                 self.follow_up(state, name);
                 self.changed.notify_all();
             }
         }
+    }
+
+    /// The second of two panic devices, heard once the guest has run a little.
+    fn panic_later(&self) {
+        std::thread::sleep(Duration::from_millis(30));
+        let mut state = self.lock();
+        state.emit("GUEST_PANICKED", json!({ "action": "pause" }));
+        PANICKED.clone_into(&mut state.run);
+        state.emit("STOP", json!({}));
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// What QEMU does after it replied.
@@ -623,6 +548,12 @@ impl Peer {
                 self.wait_until(|state| state.ended);
                 broken_pipe()
             }),
+            DumpPlan::ResetMeanwhile(at) => {
+                let sent = write_all(&pipe, &bytes[..at]);
+                let reset = json!({ "guest": false, "reason": "host-qmp-system-reset" });
+                self.lock().emit("RESET", reset);
+                sent.and_then(|()| write_all(&pipe, &bytes[at..]))
+            }
             DumpPlan::Killed(at) => {
                 let sent = write_all(&pipe, &bytes[..at]);
                 self.end();

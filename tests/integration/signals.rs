@@ -222,9 +222,9 @@ fn a_signal_ends_the_program_even_if_qemu_never_answers_again() {
     setting.qemu.await_command("query-name");
     signal(&child, Signal::TERM);
     finish(child)
-        .expect(1)
+        .expect(5)
         .says("interrupted by SIGTERM")
-        .says("the guest could not be released (resume): QEMU did not answer query-status");
+        .says("the guest could not be released (resume): QEMU did not answer cont");
     setting.nothing_is_stored();
     assert_eq!(setting.qemu.run_state(), PANICKED);
 }

@@ -155,3 +155,15 @@ fn a_qemu_that_is_told_no_set_action_is_still_waited_for() {
     let panicked = ("GUEST_PANICKED", json!({ "action": "pause" }));
     wait_for(&setting, &[panicked], PANICKED).expect(0).says("(not now)");
 }
+
+#[test]
+fn the_limit_holds_while_qemu_still_stops_the_guest() {
+    let setting = Setting::new(running());
+    let child = setting.start(&["--wait", "--max-hold", "1s", "--on-failure", "resume"]);
+    setting.qemu.await_command("query-status");
+    // Its storage hangs: the event came, the stop does not.
+    setting.qemu.panic_guest(&[("GUEST_PANICKED", json!({ "action": "pause" }))], "running");
+    finish(child).expect(6).says("the longest hold of 1.0s was reached");
+    setting.nothing_is_stored();
+    assert_eq!(setting.qemu.actions(), ["set-action", "cont"]);
+}

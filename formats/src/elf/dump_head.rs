@@ -226,6 +226,11 @@ fn decode_tables(prefix: &[u8], elf: &Header, identity: Identity) -> Result<Dump
             DumpHeadError::Header { field: "e_phentsize", found: u64::from(elf.e_phentsize) }
         })?;
         match entry.p_type {
+            // QEMU writes one. Several could name the same bytes again and again.
+            program_header::PT_NOTE if !notes.is_empty() => {
+                let field = "offset of a second PT_NOTE";
+                return Err(DumpHeadError::Header { field, found: entry.p_offset }.into());
+            }
             program_header::PT_NOTE => {
                 part(prefix, "notes", entry.p_offset, entry.p_filesz)?;
                 let note_end = end("notes", entry.p_offset, entry.p_filesz)?;

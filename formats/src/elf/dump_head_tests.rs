@@ -120,6 +120,16 @@ fn blocks_that_share_bytes_are_refused() {
 }
 
 #[test]
+fn a_second_note_segment_is_refused() {
+    let stream = Stream { layout: Layout::ProgramHeadersFirst, ..Stream::default() };
+    let mut bytes = stream.build();
+    // The second program header's p_type.
+    bytes[64 + 56..][..4].copy_from_slice(&4_u32.to_le_bytes());
+    let error = decode(&bytes).unwrap_err();
+    assert!(error.to_string().contains("second PT_NOTE"), "{error}");
+}
+
+#[test]
 fn sizes_that_no_stream_can_have_are_refused() {
     let head = 64 + 2 * 64;
     // p_offset and p_filesz of the notes, and of the first block.

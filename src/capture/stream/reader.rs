@@ -159,9 +159,9 @@ impl Reader {
 
     fn expect_end(&mut self, expected: u64) -> Result<(), StreamError> {
         let mut scratch = [0; 4096];
-        while self.input.read(&mut scratch)? > 0 {}
+        let more = self.input.read(&mut scratch)? > 0;
         let found = self.input.position();
-        if found > expected { Err(StreamError::Long { found, expected }) } else { Ok(()) }
+        if more { Err(StreamError::Long { found, expected }) } else { Ok(()) }
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
@@ -182,10 +182,16 @@ impl Reader {
         Ok(())
     }
 
-    /// Fills the place between two segments, which is less than a page.
+    /// Fills the place between two segments: less than a page for each of them,
+    /// the empty ones included.
     fn put_zeros(&mut self, length: u64) -> Result<(), StreamError> {
-        let length = usize::try_from(length).unwrap_or(ZEROS.len());
-        self.put(ZEROS.get(..length).unwrap_or(&ZEROS))
+        let mut left = length;
+        while left > 0 {
+            let now = ZEROS.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(&ZEROS);
+            self.put(now)?;
+            left = left.saturating_sub(now.len() as u64);
+        }
+        Ok(())
     }
 
     /// The chunk that is being filled, to be put back.

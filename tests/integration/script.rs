@@ -1,0 +1,105 @@
+//! What a scripted QEMU is, and what goes wrong with it: data alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::core_stream::CoreStream;
+use crate::scripted_qemu::PANICKED;
+
+/// What QEMU is, and what goes wrong with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    /// QEMU's version. What came later, it does not know.
+    pub(crate) version: (u32, u32, u32),
+    /// The guest's name.
+    pub(crate) name: Option<String>,
+    /// The run state at the start.
+    pub(crate) state: &'static str,
+    /// Whether the monitor greets its clients.
+    pub(crate) greets: bool,
+    /// Commands that are refused, with class and text.
+    pub(crate) refuse: BTreeMap<&'static str, (&'static str, &'static str)>,
+    /// Commands that are not answered before [`ScriptedQemu::answer_all`].
+    pub(crate) delay: BTreeSet<&'static str>,
+    /// What the dump sends.
+    pub(crate) stream: Arc<CoreStream>,
+    /// How the dump goes.
+    pub(crate) dump: DumpPlan,
+    /// How often `query-dump` tells of another client's dump.
+    pub(crate) other_dump: u32,
+    /// What happens after `cont`.
+    pub(crate) cont: ContPlan,
+    /// Whether a reset ends QEMU: `-no-reboot`.
+    pub(crate) no_reboot: bool,
+    /// What the first vCPU tells of the panic.
+    pub(crate) crash_information: Option<Value>,
+    /// How much memory QEMU says that the guest has; else what the dump has.
+    pub(crate) memory_bytes: Option<u64>,
+}
+
+impl Default for Script {
+    /// A guest of 6 MiB that panicked, in a QEMU where nothing goes wrong.
+    fn default() -> Self {
+        Self {
+            version: (7, 2, 22),
+            name: Some("web-3".to_owned()),
+            state: PANICKED,
+            greets: true,
+            refuse: BTreeMap::new(),
+            delay: BTreeSet::new(),
+            stream: Arc::new(CoreStream::of_guest(6)),
+            dump: DumpPlan::Whole,
+            other_dump: 0,
+            cont: ContPlan::Runs,
+            no_reboot: false,
+            crash_information: None,
+            memory_bytes: None,
+        }
+    }
+}
+
+/// How a dump goes. Numbers are bytes of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DumpPlan {
+    /// As it should.
+    Whole,
+    /// Sends so many, and says that it completed.
+    Short(usize),
+    /// Sends so many more than promised.
+    Long(usize),
+    /// Sends so many that are no core.
+    Junk(usize),
+    /// Fails after so many, with QEMU's text.
+    Fails(usize, &'static str),
+    /// Says that it completed before the last so many are sent.
+    CompletedEarly(usize),
+    /// Sends all and never tells.
+    EventLost,
+    /// Sends so many, and no more until its pipe is closed.
+    Stalls(usize),
+    /// Sends so many, and does not even notice that its pipe is closed.
+    HangsForGood(usize),
+    /// Another client resets the guest after so many, and the dump goes on.
+    ResetMeanwhile(usize),
+    /// QEMU is killed after so many.
+    Killed(usize),
+    /// The client is thrown out after so many, and the dump goes on.
+    ClientLost(usize),
+    /// The monitor is gone for good after so many, and the dump goes on.
+    MonitorLost(usize),
+}
+
+/// What happens after `cont`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContPlan {
+    /// The guest runs.
+    Runs,
+    /// The state does not change.
+    Stays,
+    /// The guest reports a panic so many times before it runs.
+    PanicsAgain(u32),
+    /// The guest runs, and a moment later reports its panic once more.
+    PanicsLater,
+}
