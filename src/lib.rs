@@ -10,6 +10,10 @@
 //!
 //! `cli` alone knows clap, anyhow, the environment and the standard streams.
 //! `capture` alone sees both a guest and the store.
+#![cfg_attr(
+    test,
+    allow(clippy::cast_possible_truncation, reason = "tests count small numbers of their own")
+)]
 
 pub mod capture;
 pub mod cli;

@@ -10,6 +10,8 @@
 //! | [`addr`] | guest addresses |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
+//! | [`zstd_frame`] | the outside of a Zstandard frame |
+//! | [`vmcoreinfo`] | what a kernel says of itself for readers of its memory |
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(
@@ -25,3 +27,5 @@ pub mod addr;
 pub mod cursor;
 pub mod elf;
 pub mod seekable;
+pub mod vmcoreinfo;
+pub mod zstd_frame;

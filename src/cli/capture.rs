@@ -138,7 +138,7 @@ pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
     }
     let mut out = Vec::new();
     match (&outcome.metadata, &outcome.entry) {
-        (Some(metadata), _) if arguments.json => render::json::metadata(metadata, &mut out)?,
+        (Some(metadata), _) if arguments.json => render::json::pretty(metadata, &mut out)?,
         (_, Some(entry)) => writeln!(out, "{}", entry.display())?,
         _ => {}
     }

@@ -1,41 +1,31 @@
 //! `vmcorectl info`: what a stored core says about itself.
 
-use std::io::{self, Write};
-
-use anyhow::Context;
-
 use super::exit::Exit;
-use super::store_folder::StoreArgs;
+use super::stored_core::{CoreArgs, print};
 use crate::render;
-use crate::store::entry::Entry;
-use crate::vmcore::StoredVmcore;
+use crate::vmcore::summary::Summary;
 
 /// Show the story of a stored core: guest, panic, release, sizes
+///
+/// Of a core that no capture wrote, what the file itself says.
 #[derive(Debug, clap::Args)]
 pub(super) struct InfoArgs {
-    /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`
-    entry: String,
     #[command(flatten)]
-    store: StoreArgs,
-    /// Print the metadata as JSON
+    core: CoreArgs,
+    /// Print the metadata as JSON, or what the file says where there is none
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the metadata that travels in the core.
+/// Prints the metadata of a core, or what its file says.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
-    let entry = Entry::find(&arguments.entry, &arguments.store.folder())?;
-    let core = StoredVmcore::open(&entry.core)?;
-    let metadata = core.metadata()?;
-    let mut out = Vec::new();
-    if arguments.json {
-        render::json::metadata(&metadata, &mut out)?;
-    } else {
-        render::info::text(&metadata, &mut out)?;
-    }
-    match io::stdout().write_all(&out) {
-        // Whoever reads has had enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
-        other => other.map(|()| Exit::Done).context("cannot write to the standard output"),
-    }
+    let core = arguments.core.open()?;
+    let summary = Summary::of(&core);
+    let metadata = core.metadata();
+    print(|out| match (&metadata, arguments.json) {
+        (Some(metadata), true) => render::json::pretty(metadata, out),
+        (None, true) => render::json::pretty(&summary, out),
+        (Some(metadata), false) => render::info::text(metadata, &summary, out),
+        (None, false) => render::info::bare(&core.path, &summary, out),
+    })
 }

@@ -9,6 +9,7 @@ mod guest;
 mod info;
 mod quantity;
 mod store_folder;
+mod stored_core;
 mod ui;
 
 use std::process::ExitCode;

@@ -9,22 +9,24 @@
 //! ```
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::units::{bytes, percent, seconds};
 use crate::store::metadata::{CaptureResult, Core, Guest, Learnt, Metadata, Panic, Release};
+use crate::vmcore::summary::Summary;
 
-/// Prints metadata as a short text.
+/// Prints metadata as a short text, with what is wrong with the file.
 ///
 /// # Errors
 /// Fails if `out` does.
-pub fn text(metadata: &Metadata, out: &mut impl Write) -> io::Result<()> {
+pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let guest = metadata.guest.name.as_deref().unwrap_or("unnamed");
     let result = match metadata.result {
         CaptureResult::Complete => "complete",
         CaptureResult::Incomplete => "incomplete",
         CaptureResult::Capturing => "not ended",
     };
-    writeln!(out, "{}  {}  {result}", shown(guest), metadata.id)?;
+    writeln!(out, "{}  {}  {result}", shown(guest), shown(&metadata.id))?;
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {text}");
     line("guest", guest_line(&metadata.guest))?;
     line("panic", panic_line(metadata))?;
@@ -47,6 +49,56 @@ pub fn text(metadata: &Metadata, out: &mut impl Write) -> io::Result<()> {
     }
     for warning in &metadata.warnings {
         line("warning", shown(warning))?;
+    }
+    kernel_and_findings(summary, out)
+}
+
+/// Prints what the file of a core says, for one without metadata.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn bare(path: &Path, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}  without metadata", shown(&path.display().to_string()))?;
+    let packed = if summary.chunked { " in zstd chunks" } else { "" };
+    let machine = or_unknown(summary.machine);
+    writeln!(
+        out,
+        "  {:<9} {}{packed}, {}-bit, {machine}",
+        "format", summary.format, summary.elf_class
+    )?;
+    writeln!(
+        out,
+        "  {:<9} {} for {} of memory",
+        "core",
+        bytes(summary.file_bytes),
+        bytes(summary.memory_bytes)
+    )?;
+    const SHOWN: usize = 16;
+    for range in summary.memory.iter().take(SHOWN) {
+        let end = range.start.saturating_add(range.length);
+        writeln!(
+            out,
+            "  {:<9} {:#014x}..{end:#014x}  {}",
+            "memory",
+            range.start,
+            bytes(range.length)
+        )?;
+    }
+    if let Some(more) = summary.memory.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        writeln!(out, "  {:<9} and {more} ranges more", "memory")?;
+    }
+    let notes: Vec<_> = summary.notes.iter().map(|name| shown(name)).collect();
+    writeln!(out, "  {:<9} registers of {} vCPUs; {}", "notes", summary.cpus, notes.join(", "))?;
+    kernel_and_findings(summary, out)
+}
+
+fn kernel_and_findings(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(release) = &summary.release {
+        let id = summary.build_id.as_ref().map(|id| format!(", build id {id}")).unwrap_or_default();
+        writeln!(out, "  {:<9} {}", "kernel", shown(&format!("Linux {release}{id}")))?;
+    }
+    for finding in &summary.findings {
+        writeln!(out, "  {:<9} {}", "finding", shown(finding))?;
     }
     Ok(())
 }

@@ -1,8 +1,24 @@
 //! Stored cores, opened in place.
 //!
-//! Needs: a file that a capture wrote. Gives: its frames and the metadata that
-//! travels in it, by three short reads at its end, whatever its size.
+//! ```text
+//! PlainFile ──┐                      ┌──► ElfMemory ──┐
+//!             ├──► Bytes ──► open ───┤                ├──► PhysMemory
+//! ChunkedFile ┘   a file's bytes     └──► ...         ┘    a guest's memory
+//! ```
+//!
+//! Needs: a file that a capture or another tool wrote. Gives: its notes, and the
+//! guest's memory by physical address, unpacking only what is read.
 
-mod stored;
+pub mod bytes;
+mod chunk_cache;
+pub mod chunked;
+pub mod elf_memory;
+pub mod frame_table;
+pub mod memory;
+pub mod metadata;
+mod open;
+pub mod scan;
+pub mod summary;
 
-pub use stored::{StoredVmcore, VmcoreError};
+pub use memory::{MemoryError, MemoryRange, PhysMemory};
+pub use open::{Format, OpenError, Vmcore};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
 use vmcorectl::store::metadata::{CaptureResult, Metadata};
-use vmcorectl::vmcore::StoredVmcore;
+use vmcorectl::vmcore::Vmcore;
 
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script};
@@ -58,10 +58,10 @@ fn the_core_carries_the_same_bytes_and_each_chunk_opens_alone() {
     let setting = Setting::new(Script::default());
     let entry = setting.capture(&[]).expect(0).entry();
     let bytes = fs::read(entry.join("vmcore.elf.zst")).unwrap();
-    let core = StoredVmcore::open(&entry.join("vmcore.elf.zst")).unwrap();
+    let core = Vmcore::open(&entry.join("vmcore.elf.zst")).unwrap();
     let whole = unpack(&entry.join("vmcore.elf.zst"));
     let (mut at, mut unpacked_at, mut carried) = (0, 0, None);
-    for frame in &core.table().frames {
+    for frame in core.chunked.as_ref().unwrap().table().entries() {
         let end = at + frame.compressed as usize;
         let frame_bytes = &bytes[at..end];
         if frame.decompressed == 0 {
@@ -136,7 +136,7 @@ fn a_core_in_a_file_has_its_metadata_beside_it() {
     let metadata: Metadata = metadata_file(&folder.path().join("core.zst.json"));
     assert_eq!(metadata.result, CaptureResult::Complete);
     assert_eq!(metadata.core.as_ref().unwrap().file, "core.zst");
-    assert_eq!(StoredVmcore::open(&path).unwrap().metadata().unwrap(), metadata);
+    assert_eq!(Vmcore::open(&path).unwrap().metadata().unwrap(), metadata);
     assert_eq!(stream.check_memory_of(&unpack(&path)), stream.memory_bytes());
     run(["info", path.to_str().unwrap()]).expect(0);
     setting.nothing_is_stored();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use vmcorectl::store::metadata::{CaptureResult, Metadata};
-use vmcorectl::vmcore::StoredVmcore;
+use vmcorectl::vmcore::{Vmcore, metadata};
 
 use crate::core_stream::CoreStream;
 use crate::scripted_qemu::{PATIENCE, Script, ScriptedQemu};
@@ -137,8 +137,10 @@ pub(crate) fn unpack(core: &Path) -> Vec<u8> {
 fn check_core(entry: &Path, stream: &CoreStream) -> Metadata {
     let metadata = tool::metadata_of(entry);
     let path = entry.join("vmcore.elf.zst");
-    let core = StoredVmcore::open(&path).expect("a seek table");
-    assert_eq!(core.metadata().expect("metadata in the core"), metadata);
+    let core = Vmcore::open(&path).expect("a core that opens in place");
+    assert_eq!(core.findings, [""; 0], "a seek table, and all that it promises");
+    let carried = metadata::of(core.chunked.as_ref().expect("chunks"));
+    assert_eq!(carried.expect("metadata in the core"), metadata);
     stream.check_memory_of(&unpack(&path));
     metadata
 }

@@ -186,7 +186,7 @@ impl From<DumpHeadError> for Stop {
     }
 }
 
-fn decode_header(prefix: &[u8]) -> Result<(Header, Identity), DumpHeadError> {
+pub(super) fn decode_header(prefix: &[u8]) -> Result<(Header, Identity), DumpHeadError> {
     let invalid = |field, found| DumpHeadError::Header { field, found };
     let ident = |index: usize| prefix.get(index).copied().unwrap_or_default();
     let class = match ident(header::EI_CLASS) {
@@ -267,7 +267,7 @@ fn segment_count(prefix: &[u8], elf: &Header, identity: Identity) -> Result<u64,
     Ok(u64::from(first.sh_info))
 }
 
-fn segment(entry: &ProgramHeader) -> Result<Segment, DumpHeadError> {
+pub(super) fn segment(entry: &ProgramHeader) -> Result<Segment, DumpHeadError> {
     let out_of_bounds = |offset, size| DumpHeadError::OutOfBounds { what: "memory", offset, size };
     end("memory", entry.p_offset, entry.p_filesz)?;
     if entry.p_filesz > entry.p_memsz || entry.p_paddr.checked_add(entry.p_memsz).is_none() {
@@ -376,7 +376,7 @@ fn part<'a>(
     prefix.get(to_usize(offset)?..to_usize(end)?).ok_or(Stop::Wanting { bytes: end })
 }
 
-fn end(what: &'static str, offset: u64, size: u64) -> Result<u64, DumpHeadError> {
+pub(super) fn end(what: &'static str, offset: u64, size: u64) -> Result<u64, DumpHeadError> {
     // Files end below 2^63; what claims more can only be damage.
     offset
         .checked_add(size)

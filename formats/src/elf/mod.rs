@@ -2,8 +2,9 @@
 //!
 //! QEMU writes one as a strict sequence without seeks, in an order that its
 //! version decides ([`dump_head`]). What is stored has one order for all
-//! versions ([`stored_core`]).
+//! versions ([`stored_core`]). A file that anybody wrote is read by [`core_head`].
 
+pub mod core_head;
 pub mod dump_head;
 pub mod note;
 pub mod stored_core;

@@ -1,0 +1,162 @@
+//! The one way to read a guest's memory.
+//!
+//! ```text
+//! PhysMemory ◄── ElfMemory    an ELF core, plain or compressed
+//!            ◄── KdumpMemory  a kdump-compressed file
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use vmcore_formats::addr::PhysAddr;
+
+/// A range of guest physical memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRange {
+    /// Where it begins.
+    pub start: PhysAddr,
+    /// How many bytes it has. Never zero.
+    pub length: u64,
+}
+
+impl MemoryRange {
+    /// The address after the last byte.
+    #[must_use]
+    pub fn end(&self) -> PhysAddr {
+        PhysAddr(self.start.0.saturating_add(self.length))
+    }
+
+    /// Whether `at` is in it.
+    #[must_use]
+    pub fn contains(&self, at: PhysAddr) -> bool {
+        at >= self.start && at < self.end()
+    }
+}
+
+impl fmt::Display for MemoryRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.start, self.end())
+    }
+}
+
+/// Why memory cannot be read.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// The guest has no memory there, as far as the core says.
+    #[error("no memory at {at} in the core")]
+    Absent {
+        /// The first byte that is not there.
+        at: PhysAddr,
+    },
+    /// The guest has memory there that whoever wrote the core left out.
+    #[error("the memory at {at} was left out when the core was written")]
+    Excluded {
+        /// The first byte that was left out.
+        at: PhysAddr,
+    },
+    /// The file ends before it.
+    #[error(
+        "the memory at {at} should be at byte {offset:#x} of the core, which was cut off before"
+    )]
+    Truncated {
+        /// The first byte that is missing.
+        at: PhysAddr,
+        /// Where it should be in the file.
+        offset: u64,
+    },
+    /// The file is damaged there.
+    #[error("the memory at {at} cannot be read: {source}")]
+    Damaged {
+        /// The first byte of what was wanted.
+        at: PhysAddr,
+        /// What is wrong.
+        source: Arc<DataError>,
+    },
+}
+
+/// Why bytes of a core's file cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The system refused.
+    #[error("cannot read at byte {offset:#x} of the file")]
+    Io {
+        /// Where in the file.
+        offset: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A compressed unit does not decompress.
+    #[error("the {unit} at byte {offset:#x} of the file is damaged: {problem}")]
+    Damaged {
+        /// What it is: a chunk or a page.
+        unit: &'static str,
+        /// Where in the file.
+        offset: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Behind the end.
+    #[error("byte {offset:#x} is behind the end of what there is, {length:#x} bytes")]
+    PastEnd {
+        /// What was wanted.
+        offset: u64,
+        /// How many bytes there are.
+        length: u64,
+    },
+}
+
+/// A guest's physical memory.
+///
+/// Everything that reads a core reads through this: many threads at once, if they like.
+pub trait PhysMemory: fmt::Debug + Send + Sync {
+    /// What memory the core has, or had when it was whole: sorted, apart, not empty.
+    /// Not all of it need be readable.
+    fn ranges(&self) -> &[MemoryRange];
+
+    /// Reads memory: all of `buffer`, or nothing that counts.
+    ///
+    /// # Errors
+    /// Fails if a byte of it is missing, and says where and why. Never gives
+    /// zeros for what is not there.
+    fn read(&self, at: PhysAddr, buffer: &mut [u8]) -> Result<(), MemoryError>;
+
+    /// The end of the piece that is best read at once with `at`: of the chunk, in
+    /// a core that has chunks. Always after `at`.
+    fn piece_end(&self, at: PhysAddr) -> PhysAddr {
+        const PIECE: u64 = 1 << 20;
+        PhysAddr(at.0.checked_add(1).map_or(u64::MAX, |next| next.next_multiple_of(PIECE)))
+    }
+
+    /// How many bytes from `at` on are zeros, as far as that is known without reading
+    /// them. Zero if it is not known.
+    fn zeros(&self, _at: PhysAddr) -> u64 {
+        0
+    }
+}
+
+/// The range among sorted ones that holds `at`.
+#[must_use]
+pub fn range_of(ranges: &[MemoryRange], at: PhysAddr) -> Option<&MemoryRange> {
+    let index = ranges.partition_point(|range| range.start <= at).checked_sub(1)?;
+    ranges.get(index).filter(|range| range.contains(at))
+}
+
+/// Cuts `ranges` at the ends of `memory`'s pieces: the units of a scan.
+pub fn pieces<'a>(
+    memory: &'a dyn PhysMemory,
+    ranges: &'a [MemoryRange],
+) -> impl Iterator<Item = MemoryRange> + 'a {
+    ranges.iter().flat_map(move |range| {
+        let mut at = range.start;
+        std::iter::from_fn(move || {
+            let end = memory.piece_end(at).min(range.end());
+            let length = end.0.checked_sub(at.0).filter(|length| *length > 0)?;
+            let piece = MemoryRange { start: at, length };
+            at = end;
+            Some(piece)
+        })
+    })
+}

@@ -1,0 +1,72 @@
+//! The metadata that travels in a compressed core, or stands beside it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use thiserror::Error;
+use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
+
+use super::bytes::read_vec;
+use super::chunked::ChunkedFile;
+use crate::store::metadata::{Metadata, SCHEMA};
+use crate::store::{CORE_FILE, METADATA_FILE};
+
+/// The longest metadata that is read, in bytes.
+const MAX_METADATA: u64 = 16 << 20;
+
+/// Why a core's own metadata cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// No frame of metadata in it.
+    #[error("the core has no metadata in it")]
+    None,
+    /// Of another version, or damaged.
+    #[error("the core's metadata is not of the schema {SCHEMA}: {problem}")]
+    Schema {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The metadata in the frame behind the last chunk.
+///
+/// # Errors
+/// Fails if there is none that this version understands.
+pub fn of(core: &ChunkedFile) -> Result<Metadata, MetadataError> {
+    for chunk in core.table().chunks().rev().take_while(|chunk| chunk.entry.decompressed == 0) {
+        let length = u64::from(chunk.entry.compressed);
+        if length > MAX_METADATA {
+            continue;
+        }
+        let bytes = read_vec(core.file(), chunk.file_offset, length)
+            .map_err(|error| MetadataError::Schema { problem: error.to_string() })?;
+        if let Some(json) = skippable_content(METADATA_MAGIC, &bytes) {
+            let metadata: Metadata = serde_json::from_slice(json)
+                .map_err(|error| MetadataError::Schema { problem: error.to_string() })?;
+            if metadata.schema != SCHEMA {
+                return Err(MetadataError::Schema { problem: metadata.schema });
+            }
+            return Ok(metadata);
+        }
+    }
+    Err(MetadataError::None)
+}
+
+/// The metadata in the file beside a core. Of a capture that was interrupted there is
+/// no other.
+pub(super) fn beside(core: &Path) -> Option<Metadata> {
+    let path = if core.file_name()? == CORE_FILE {
+        core.with_file_name(METADATA_FILE)
+    } else {
+        let mut name = OsString::from(core);
+        name.push(".json");
+        name.into()
+    };
+    if fs::metadata(&path).ok()?.len() > MAX_METADATA {
+        return None;
+    }
+    let metadata: Metadata = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (metadata.schema == SCHEMA).then_some(metadata)
+}
