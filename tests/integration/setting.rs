@@ -138,7 +138,7 @@ fn check_core(entry: &Path, stream: &CoreStream) -> Metadata {
     let metadata = tool::metadata_of(entry);
     let path = entry.join("vmcore.elf.zst");
     let core = Vmcore::open(&path).expect("a core that opens in place");
-    assert_eq!(core.findings, [""; 0], "a seek table, and all that it promises");
+    assert_eq!(core.chunked.as_ref().and_then(|core| core.table().cut_off()), None, "a seek table");
     let carried = metadata::of(core.chunked.as_ref().expect("chunks"));
     assert_eq!(carried.expect("metadata in the core"), metadata);
     stream.check_memory_of(&unpack(&path));
