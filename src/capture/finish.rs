@@ -155,7 +155,9 @@ fn complete(
 
 /// Tells what the head of the dump gives reason to doubt.
 fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
-    let Some(summary) = attempt.stream.as_ref().and_then(|stream| stream.summary) else { return };
+    let Some(summary) = attempt.stream.as_ref().and_then(|stream| stream.summary.as_ref()) else {
+        return;
+    };
     if !summary.notes.consistent {
         session.warn(
             "the sizes of QEMU's notes contradict its headers: memory may be shifted in this core"
@@ -203,7 +205,7 @@ fn give_up_chunks(written: &mut Written) {
 
 fn describe(attempt: &Attempt, written: &Written, staging: &Staging) -> Core {
     let stream = attempt.stream.as_ref();
-    let summary = stream.and_then(|stream| stream.summary);
+    let summary = stream.and_then(|stream| stream.summary.as_ref());
     let identity = summary.map(|summary| summary.identity);
     let file = staging.core_file().file_name().unwrap_or_default();
     Core {
@@ -231,6 +233,8 @@ fn describe(attempt: &Attempt, written: &Written, staging: &Staging) -> Core {
         segments: summary.map(|summary| summary.segments),
         cpus: summary.map(|summary| summary.notes.cpus),
         vmcoreinfo: summary.map(|summary| summary.notes.vmcoreinfo),
+        kernel_release: summary.and_then(|summary| summary.notes.release.clone()),
+        kernel_build_id: summary.and_then(|summary| summary.notes.build_id.clone()),
         chunks_sha256: hash_of_chunks(&written.table),
     }
 }

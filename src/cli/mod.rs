@@ -7,7 +7,10 @@ mod capture;
 mod exit;
 mod guest;
 mod info;
+mod list;
+mod moment;
 mod quantity;
+mod rm;
 mod store_folder;
 mod stored_core;
 mod ui;
@@ -30,6 +33,8 @@ struct Arguments {
 enum Command {
     Capture(Box<capture::CaptureArgs>),
     Info(info::InfoArgs),
+    List(list::ListArgs),
+    Rm(rm::RmArgs),
 }
 
 /// Runs the program.
@@ -40,6 +45,8 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Rm(arguments) => rm::run(&arguments),
     };
     match outcome {
         Ok(exit) => exit.into(),

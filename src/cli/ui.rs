@@ -13,6 +13,7 @@ use super::exit::UsageError;
 use crate::capture::stream::Progress;
 use crate::capture::{Observer, Problem};
 use crate::render::units::percent;
+use crate::store::StoreError;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,8 @@ pub(super) enum Talk {
 /// Prints an error that ended a command.
 pub(super) fn error(error: &anyhow::Error) {
     say(&format!("error: {error:#}"));
-    let hint = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
+    let usage = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
+    let hint = usage.or_else(|| error.downcast_ref::<StoreError>().and_then(StoreError::hint));
     if let Some(hint) = hint {
         say(&format!("hint: {hint}"));
     }

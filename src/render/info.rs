@@ -11,6 +11,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::shown::shown;
 use super::units::{bytes, percent, seconds};
 use crate::store::metadata::{CaptureResult, Core, Guest, Learnt, Metadata, Panic, Release};
 use crate::vmcore::summary::Summary;
@@ -181,9 +182,4 @@ fn memory_line(core: &Core) -> String {
 
 fn or_unknown(text: Option<&str>) -> String {
     shown(text.unwrap_or("unknown"))
-}
-
-/// Text from elsewhere, without what a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -2,4 +2,6 @@
 
 pub mod info;
 pub mod json;
+pub mod list;
+pub mod shown;
 pub mod units;

@@ -55,7 +55,7 @@ impl Entry {
             [entry] => Ok(Self { core: entry.join(CORE_FILE) }),
             many => Err(StoreError::Ambiguous {
                 wanted: wanted.to_owned(),
-                count: many.len(),
+                found: many.iter().filter_map(|entry| id(entry)).map(str::to_owned).collect(),
                 store: store.to_owned(),
             }),
         }
@@ -123,6 +123,7 @@ mod tests {
             assert!(matches!(error, StoreError::NoEntry { .. }), "{wanted}: {error}");
         }
         let error = Entry::find("aaaa", store.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Ambiguous { count: 2, .. }));
+        assert!(error.to_string().contains("2 entries in"), "{error}");
+        assert!(error.to_string().contains("aaaa0001"), "{error}");
     }
 }

@@ -241,6 +241,12 @@ pub struct Core {
     pub cpus: Option<usize>,
     /// Whether the guest's VMCOREINFO is in its notes.
     pub vmcoreinfo: Option<bool>,
+    /// Release of the guest's kernel, from its VMCOREINFO.
+    #[serde(default)]
+    pub kernel_release: Option<String>,
+    /// Build id of the guest's kernel, from its VMCOREINFO.
+    #[serde(default)]
+    pub kernel_build_id: Option<String>,
     /// SHA-256 over the seek table's entries of the chunks, which hold each
     /// chunk's sizes and checksum.
     pub chunks_sha256: String,

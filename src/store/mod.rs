@@ -5,6 +5,7 @@
 //! <store>/<guest>/<time>-<id>/               published
 //!     vmcore.elf.zst
 //!     metadata.json
+//!     report.json                            what happened, once somebody found out
 //! ```
 //!
 //! An entry is published by one rename, after everything in it is on disk.
@@ -12,9 +13,12 @@
 //! know how a core is made (`capture`) or read (`vmcore`).
 
 pub mod entry;
+pub mod filter;
 pub mod guest_folder;
+pub mod listing;
 pub mod metadata;
 mod publish;
+pub mod removal;
 pub mod space;
 pub mod staging;
 
@@ -27,6 +31,8 @@ use thiserror::Error;
 pub const CORE_FILE: &str = "vmcore.elf.zst";
 /// Name of the metadata in an entry.
 pub const METADATA_FILE: &str = "metadata.json";
+/// Name of the report in an entry.
+pub const REPORT_FILE: &str = "report.json";
 /// What the name of something unpublished ends in.
 pub const INCOMPLETE: &str = ".incomplete";
 
@@ -58,13 +64,19 @@ pub enum StoreError {
         /// Where it was looked for.
         store: PathBuf,
     },
+    /// Its capture is under way.
+    #[error("the capture that writes {} is under way", path.display())]
+    InUse {
+        /// The entry.
+        path: PathBuf,
+    },
     /// Several entries go by that name.
-    #[error("{wanted:?} is the beginning of {count} entries in {}", store.display())]
+    #[error("{wanted:?} is the beginning of {} entries in {}: {}", found.len(), store.display(), few(found))]
     Ambiguous {
         /// What was asked for.
         wanted: String,
-        /// How many there are.
-        count: usize,
+        /// Their ids.
+        found: Vec<String>,
         /// Where it was looked for.
         store: PathBuf,
     },
@@ -87,7 +99,18 @@ impl StoreError {
             }
             Self::Exists { .. } => Some("choose another name, or move the old file away"),
             Self::Ambiguous { .. } => Some("give more of the id"),
+            Self::InUse { .. } => Some("wait for it, or end it"),
             _ => None,
         }
     }
+}
+
+/// The first of several ids.
+fn few(ids: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = ids.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if ids.len() > SHOWN {
+        text.push_str(", ...");
+    }
+    text
 }

@@ -67,6 +67,9 @@ impl Staging {
             Place::File(path) => Self::as_file(path, now)?,
         };
         let core = create_file(&staging.core.staged)?;
+        // Tells a capture under way from one that was interrupted. A file system
+        // that knows no locks leaves that open.
+        let _ = core.try_lock();
         Ok((staging, core))
     }
 

@@ -27,5 +27,6 @@ mod faults_release;
 mod guest_names;
 mod metadata;
 mod signals;
+mod stored_entries;
 mod usage;
 mod waiting;

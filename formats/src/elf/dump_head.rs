@@ -23,6 +23,7 @@ use super::note::{NT_PRSTATUS, Notes};
 use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
 use crate::addr::PhysAddr;
 use crate::cursor::Endian;
+use crate::vmcoreinfo::VmcoreInfo;
 use goblin::elf::{header, program_header, section_header};
 use scroll::Pread;
 use std::ops::Range;
@@ -107,12 +108,16 @@ pub struct DumpHead {
 }
 
 /// What the notes of a core hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoteSummary {
     /// How many vCPUs have their registers in it.
     pub cpus: usize,
     /// Whether the guest's VMCOREINFO is there.
     pub vmcoreinfo: bool,
+    /// The kernel's release, from its VMCOREINFO.
+    pub release: Option<String>,
+    /// The kernel's build id, from its VMCOREINFO.
+    pub build_id: Option<String>,
     /// Whether the notes end just where their segment ends.
     ///
     /// If not, their sizes and the program headers contradict each other, and
@@ -159,7 +164,14 @@ impl DumpHead {
                     Ok(note) if note.name == b"CORE" && note.kind == NT_PRSTATUS => {
                         summary.cpus = summary.cpus.saturating_add(1);
                     }
-                    Ok(note) => summary.vmcoreinfo |= note.name == b"VMCOREINFO",
+                    Ok(note) if note.name == b"VMCOREINFO" && !summary.vmcoreinfo => {
+                        let info = VmcoreInfo::parse(note.descriptor);
+                        let value = |key| info.value(key).map(str::to_owned);
+                        summary.vmcoreinfo = true;
+                        (summary.release, summary.build_id) =
+                            (value("OSRELEASE"), value("BUILD-ID"));
+                    }
+                    Ok(_) => {}
                     Err(_) => summary.consistent = false,
                 }
             }

@@ -80,7 +80,10 @@ fn notes_are_summarised() {
     let bytes = Stream::default().build();
     let head = decode(&bytes).unwrap();
     let summary = head.summarise_notes(&bytes);
-    assert_eq!(summary, NoteSummary { cpus: 1, vmcoreinfo: true, consistent: true });
+    let release = Some("6.1".to_owned());
+    let expected =
+        NoteSummary { cpus: 1, vmcoreinfo: true, consistent: true, release, build_id: None };
+    assert_eq!(summary, expected);
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn notes_that_do_not_end_with_their_segment_are_told() {
     notes.extend([0xff; 20]);
     let bytes = Stream { notes, ..Stream::default() }.build();
     let summary = decode(&bytes).unwrap().summarise_notes(&bytes);
-    assert_eq!(summary, NoteSummary { cpus: 1, vmcoreinfo: false, consistent: false });
+    assert_eq!(summary, NoteSummary { cpus: 1, ..NoteSummary::default() });
 }
 
 #[test]

@@ -10,7 +10,7 @@ use vmcore_formats::elf::stored_core::StoredCoreError;
 use super::writer::Written;
 
 /// What the head of the dump told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CoreSummary {
     /// What machine it is of.
     pub identity: Identity,

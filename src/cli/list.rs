@@ -1,0 +1,101 @@
+//! `vmcorectl list`: what is in the store.
+
+use jiff::Timestamp;
+
+use super::exit::Exit;
+use super::moment::moment;
+use super::store_folder::StoreArgs;
+use super::stored_core::print;
+use super::ui;
+use crate::render;
+use crate::store::filter::{Filter, Pattern};
+use crate::store::listing::{self, EntryState};
+
+/// List the stored crashes, the newest last
+///
+/// A pattern is a whole name, in which * stands for any characters.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// Only of these guests
+    #[arg(long, value_name = "PATTERN")]
+    guest: Option<String>,
+    /// Only of these kernels, by their release
+    #[arg(long, value_name = "PATTERN")]
+    kernel: Option<String>,
+    /// Only with such a signature in their report
+    #[arg(long, value_name = "PATTERN")]
+    signature: Option<String>,
+    /// Only since: a time, a date, or how long ago (2h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Only until: a time, a date, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Only in these states [default: complete]
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<StateArg>,
+    /// Only what is not published: parts, captures under way and interrupted ones
+    #[arg(long, conflicts_with = "state")]
+    incomplete: bool,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Print each entry as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum StateArg {
+    /// The whole dump is there
+    Complete,
+    /// A part of the dump is there
+    Incomplete,
+    /// Its capture is under way
+    Capturing,
+    /// Its capture was interrupted
+    Interrupted,
+}
+
+impl From<StateArg> for EntryState {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Complete => Self::Complete,
+            StateArg::Incomplete => Self::Incomplete,
+            StateArg::Capturing => Self::Capturing,
+            StateArg::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+/// Prints the entries that are wanted.
+pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
+    let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
+    let states = match (arguments.incomplete, arguments.state.as_slice()) {
+        (true, _) => vec![EntryState::Incomplete, EntryState::Capturing, EntryState::Interrupted],
+        (_, []) => vec![EntryState::Complete],
+        (_, states) => states.iter().map(|state| (*state).into()).collect(),
+    };
+    let filter = Filter {
+        guest: pattern(&arguments.guest),
+        kernel: pattern(&arguments.kernel),
+        signature: pattern(&arguments.signature),
+        since: arguments.since,
+        until: arguments.until,
+        states,
+    };
+    let (mut entries, problems) = listing::list(&arguments.store.folder())?;
+    for problem in &problems {
+        ui::error(&anyhow::anyhow!(problem.to_string()));
+    }
+    entries.retain(|entry| filter.wants(entry));
+    let printed = print(|out| {
+        if arguments.json {
+            entries
+                .iter()
+                .try_for_each(|entry| render::json::line(&render::list::Line::of(entry), out))
+        } else {
+            render::list::table(&entries, out)
+        }
+    })?;
+    Ok(if problems.is_empty() { printed } else { Exit::Failed })
+}

@@ -1,0 +1,48 @@
+//! Points in time as they are typed: `2026-11-24`, `2026-11-24T10:00:00Z`, `2h`.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::quantity::duration;
+
+/// Reads a point in time: a timestamp with its offset, a date or a date and time of
+/// this machine's time zone, or how long ago it was.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(timestamp) = text.parse() {
+        return Ok(timestamp);
+    }
+    if let Ok(local) = text.parse::<DateTime>() {
+        return TimeZone::system().to_timestamp(local).map_err(|error| error.to_string());
+    }
+    let unknown = || format!("{text:?} is no time, no date and no duration such as 2h or 7d");
+    let ago = match text.strip_suffix('d') {
+        Some(days) => duration(&format!("{days}h")).map(|hours| hours.saturating_mul(24)),
+        None => duration(text),
+    };
+    let ago = SignedDuration::try_from(ago.map_err(|_| unknown())?).map_err(|_| unknown())?;
+    Timestamp::now().checked_sub(ago).map_err(|_| unknown())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_dates_and_durations_are_read() {
+        assert_eq!(moment("2026-11-24T10:00:00Z").unwrap().to_string(), "2026-11-24T10:00:00Z");
+        assert!(moment("2026-11-24").is_ok());
+        assert!(moment("2026-11-24 10:00").is_ok());
+        let hour = Timestamp::now().duration_since(moment("1h").unwrap()).as_secs();
+        assert!((3600..3700).contains(&hour));
+        let week = Timestamp::now().duration_since(moment("7d").unwrap()).as_secs();
+        assert!((604_800..604_900).contains(&week));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in ["", "yesterday", "2026-13-01", "-1h", "1w"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The store as a table, and as lines of JSON.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::shown::shown;
+use super::units::{bytes, seconds};
+use crate::store::listing::{EntryState, Listed};
+
+/// An entry as a line of JSON. What is not known is `null`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The entry's id.
+    pub id: String,
+    /// When its capture began.
+    pub time: Option<Timestamp>,
+    /// The guest.
+    pub guest: String,
+    /// Release of the guest's kernel.
+    pub kernel: Option<String>,
+    /// What happened, in one line.
+    pub title: Option<String>,
+    /// What crashes that are the same have in common.
+    pub signature: Option<String>,
+    /// Length of the core's file.
+    pub core_bytes: Option<u64>,
+    /// The guest's memory.
+    pub memory_bytes: Option<u64>,
+    /// How long the guest was held.
+    pub held_seconds: Option<f64>,
+    /// What became of the capture.
+    pub state: EntryState,
+    /// Its directory.
+    pub path: String,
+}
+
+impl Line {
+    /// What is known of an entry.
+    #[must_use]
+    pub fn of(entry: &Listed) -> Self {
+        let metadata = entry.metadata.as_deref();
+        let report = entry.report.clone();
+        Self {
+            id: entry.id.clone(),
+            time: entry.time,
+            guest: entry.guest(),
+            kernel: entry.kernel().map(str::to_owned),
+            title: report.as_ref().and_then(|report| report.title.clone()),
+            signature: report.and_then(|report| report.signature),
+            core_bytes: entry.core_bytes,
+            memory_bytes: metadata.and_then(|metadata| metadata.guest.memory_bytes),
+            held_seconds: metadata.and_then(|metadata| metadata.held_seconds),
+            state: entry.state,
+            path: entry.folder.display().to_string(),
+        }
+    }
+}
+
+/// Prints the entries, one a line, in this machine's time zone.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn table(entries: &[Listed], out: &mut dyn Write) -> io::Result<()> {
+    const HEAD: [&str; 8] = ["TIME", "GUEST", "KERNEL", "SIZE", "HELD", "STATE", "ID", "TITLE"];
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let zone = TimeZone::system();
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(entries.iter().map(|entry| row(&Line::of(entry), &zone)));
+    let mut widths = [0; HEAD.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in &rows {
+        let cells = row.iter().zip(widths).enumerate().map(|(index, (cell, width))| {
+            // Numbers stand to the right.
+            if matches!(index, 3 | 4) {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:<width$}")
+            }
+        });
+        let line: Vec<_> = cells.collect();
+        writeln!(out, "{}", line.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn row(line: &Line, zone: &TimeZone) -> [String; 8] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let time = |time: Timestamp| zone.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string();
+    [
+        or_dash(line.time.map(time)),
+        shown(&line.guest),
+        or_dash(line.kernel.as_deref().map(shown)),
+        or_dash(line.core_bytes.map(bytes)),
+        or_dash(line.held_seconds.map(seconds)),
+        line.state.name().to_owned(),
+        shown(&line.id),
+        or_dash(line.title.as_deref().map(shown)),
+    ]
+}

@@ -1,0 +1,209 @@
+//! What is in a store: every entry, with what its metadata tells.
+//!
+//! Needs: the store's directory. Gives: its entries by time, newest last. An
+//! entry whose metadata cannot be read is listed all the same, with what its
+//! name says. Cores are not opened.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::metadata::{CaptureResult, Metadata, SCHEMA};
+use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE, StoreError};
+
+/// The longest file beside a core that is read, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryState {
+    /// Published: the whole dump is there.
+    Complete,
+    /// Not published: a part of the dump is there.
+    Incomplete,
+    /// Not published: its capture is under way.
+    Capturing,
+    /// Not published: its capture was interrupted, and nobody ended it.
+    Interrupted,
+}
+
+impl EntryState {
+    /// Its name, as it is typed and printed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::Capturing => "capturing",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// An entry of a store, published or not.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its directory.
+    pub folder: PathBuf,
+    /// Its id: the directory's name, without what marks it as incomplete.
+    pub id: String,
+    /// When its capture began.
+    pub time: Option<Timestamp>,
+    /// What became of it.
+    pub state: EntryState,
+    /// Length of the core's file, in bytes; `None` if it has none.
+    pub core_bytes: Option<u64>,
+    /// What its metadata says; `None` if it has none that can be read.
+    pub metadata: Option<Box<Metadata>>,
+    /// What its report says, if it has one.
+    pub report: Option<ReportHead>,
+}
+
+/// What a listing wants of a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportHead {
+    /// What happened, in one line.
+    pub title: Option<String>,
+    /// What crashes that are the same have in common.
+    pub signature: Option<String>,
+}
+
+impl Listed {
+    /// The guest's name: in its metadata, else that of its directory.
+    #[must_use]
+    pub fn guest(&self) -> String {
+        let named = self.metadata.as_ref().and_then(|metadata| metadata.guest.name.clone());
+        named.unwrap_or_else(|| {
+            let folder = self.folder.parent().and_then(Path::file_name).unwrap_or_default();
+            folder.to_string_lossy().into_owned()
+        })
+    }
+
+    /// The release of the guest's kernel.
+    #[must_use]
+    pub fn kernel(&self) -> Option<&str> {
+        self.metadata.as_ref()?.core.as_ref()?.kernel_release.as_deref()
+    }
+}
+
+/// All entries of a store, those that are not published included, by time.
+///
+/// A store that does not exist is empty.
+///
+/// # Errors
+/// Fails if the store's directory cannot be read. A guest's directory that
+/// cannot be read is left out, and is in the second list.
+pub fn list(store: &Path) -> Result<(Vec<Listed>, Vec<StoreError>), StoreError> {
+    let mut problems = Vec::new();
+    let mut folders = Vec::new();
+    for guest in directories(store, "read the store")? {
+        match directories(&guest, "read the directory") {
+            Ok(entries) => folders.extend(entries),
+            Err(error) => problems.push(error),
+        }
+    }
+    let mut entries = read_all(&folders);
+    entries.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
+    Ok((entries, problems))
+}
+
+fn directories(path: &Path, action: &'static str) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|source| StoreError::io(action, path, source))?,
+    };
+    let folders = entries.filter_map(Result::ok).filter(|entry| {
+        // A link into another place is no entry of this store.
+        entry.file_type().is_ok_and(|kind| kind.is_dir())
+    });
+    Ok(folders.map(|entry| entry.path()).collect())
+}
+
+/// Thousands of small files: several threads wait for them at once.
+fn read_all(folders: &[PathBuf]) -> Vec<Listed> {
+    const AT_ONCE: usize = 64;
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            let start = next.fetch_add(AT_ONCE, Ordering::Relaxed);
+            let Some(rest) = folders.get(start..) else { return found };
+            found.extend(rest.iter().take(AT_ONCE).filter_map(|folder| read_entry(folder)));
+        }
+    };
+    if folders.len() <= AT_ONCE {
+        return work();
+    }
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+    })
+}
+
+/// Reads what lies in an entry's directory. Returns `None` if it is none.
+#[must_use]
+pub fn read_entry(folder: &Path) -> Option<Listed> {
+    let name = folder.file_name()?.to_str()?;
+    let (id, published) = match name.strip_suffix(INCOMPLETE) {
+        Some(id) => (id, false),
+        None => (name, true),
+    };
+    let from_id = time_of(id);
+    let core = folder.join(CORE_FILE);
+    let core_bytes = fs::metadata(&core).ok().map(|file| file.len());
+    let metadata: Option<Metadata> = json(&folder.join(METADATA_FILE));
+    let metadata = metadata.filter(|metadata| metadata.schema == SCHEMA);
+    if from_id.is_none() && core_bytes.is_none() && metadata.is_none() {
+        return None;
+    }
+    let state = match metadata.as_ref().map(|metadata| metadata.result) {
+        _ if published => EntryState::Complete,
+        _ if is_locked(&core) => EntryState::Capturing,
+        Some(CaptureResult::Incomplete) => EntryState::Incomplete,
+        _ => EntryState::Interrupted,
+    };
+    Some(Listed {
+        id: id.to_owned(),
+        // To the second in the id, finer in the metadata.
+        time: metadata.as_ref().map(|metadata| metadata.started).or(from_id),
+        state,
+        core_bytes,
+        metadata: metadata.map(Box::new),
+        report: json(&folder.join(REPORT_FILE)),
+        folder: folder.to_owned(),
+    })
+}
+
+/// The time that an id begins with.
+fn time_of(id: &str) -> Option<Timestamp> {
+    let (time, _) = id.split_once('-')?;
+    let time = DateTime::strptime("%Y%m%dT%H%M%SZ", time).ok()?;
+    TimeZone::UTC.to_timestamp(time).ok()
+}
+
+fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
+    let file = File::open(path).ok()?;
+    if file.metadata().ok()?.len() > MAX_FILE {
+        return None;
+    }
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Whether the capture that writes this core is still at it.
+fn is_locked(core: &Path) -> bool {
+    let locked = |file: File| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock));
+    File::open(core).is_ok_and(locked)
+}
+
+#[cfg(test)]
+#[path = "listing_tests.rs"]
+mod tests;

@@ -1,0 +1,65 @@
+use super::*;
+
+fn store() -> tempfile::TempDir {
+    let store = tempfile::tempdir().unwrap();
+    for entry in [
+        "web/20260103T000000Z-aaaa0002",
+        "db/20260104T000000Z-bbbb0004.incomplete",
+        "web/20260101T000000Z-aaaa0001",
+    ] {
+        let folder = store.path().join(entry);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(CORE_FILE), "core").unwrap();
+    }
+    store
+}
+
+#[test]
+fn entries_come_by_time_with_what_their_names_say() {
+    let store = store();
+    fs::create_dir_all(store.path().join("web/notes")).unwrap();
+    fs::write(store.path().join("web/README"), "").unwrap();
+    let (entries, problems) = list(store.path()).unwrap();
+    let found: Vec<_> =
+        entries.iter().map(|entry| (entry.guest(), entry.id.as_str(), entry.state)).collect();
+    assert_eq!(
+        found,
+        [
+            ("web".to_owned(), "20260101T000000Z-aaaa0001", EntryState::Complete),
+            ("web".to_owned(), "20260103T000000Z-aaaa0002", EntryState::Complete),
+            ("db".to_owned(), "20260104T000000Z-bbbb0004", EntryState::Interrupted),
+        ]
+    );
+    assert!(problems.is_empty());
+    assert_eq!(entries[0].time.unwrap().to_string(), "2026-01-01T00:00:00Z");
+    assert_eq!(entries[0].core_bytes, Some(4));
+}
+
+#[test]
+fn a_capture_under_way_is_told_from_one_that_was_interrupted() {
+    let store = store();
+    let core = store.path().join("db/20260104T000000Z-bbbb0004.incomplete").join(CORE_FILE);
+    let file = File::open(core).unwrap();
+    file.lock().unwrap();
+    assert_eq!(list(store.path()).unwrap().0[2].state, EntryState::Capturing);
+    drop(file);
+    assert_eq!(list(store.path()).unwrap().0[2].state, EntryState::Interrupted);
+}
+
+#[test]
+fn damaged_files_beside_a_core_hide_no_entry() {
+    let store = store();
+    let folder = store.path().join("web/20260101T000000Z-aaaa0001");
+    fs::write(folder.join(METADATA_FILE), "{\"schema\": 7").unwrap();
+    fs::write(folder.join(REPORT_FILE), "{\"title\": \"BUG: bad\", \"signature\": null}").unwrap();
+    let (entries, _) = list(store.path()).unwrap();
+    assert_eq!(entries.len(), 3);
+    assert!(entries[0].metadata.is_none());
+    assert_eq!(entries[0].report.as_ref().unwrap().title.as_deref(), Some("BUG: bad"));
+}
+
+#[test]
+fn a_store_that_is_not_there_is_empty() {
+    let (entries, problems) = list(Path::new("/nonexistent/store")).unwrap();
+    assert!(entries.is_empty() && problems.is_empty());
+}

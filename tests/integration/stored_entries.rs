@@ -1,0 +1,148 @@
+//! `list` and `rm`: the store, looked at and tidied up.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::core_stream::MIB;
+use crate::scripted_qemu::{DumpPlan, Script};
+use crate::setting::Setting;
+use crate::tool::{Ran, run};
+
+/// A script of a guest with a name.
+fn named(name: &str) -> Script {
+    Script { name: Some(name.to_owned()), ..Script::default() }
+}
+
+/// A store with entries of two guests, and what an aborted dump left of a third.
+fn setting() -> Setting {
+    let setting = Setting::new(named("web-3"));
+    setting.capture(&["--resume"]).expect(0);
+    for script in [named("db"), Script { dump: DumpPlan::Killed(3 * MIB), ..named("mail") }] {
+        let other = Setting::with_store(script, &setting.store);
+        other.capture(&["--resume"]);
+    }
+    setting
+}
+
+fn with_store(setting: &Setting, arguments: &[&str]) -> Ran {
+    let store = setting.store.to_str().unwrap();
+    run(arguments.iter().copied().chain(["--store", store]))
+}
+
+fn lines(ran: Ran) -> Vec<Value> {
+    let ran = ran.expect(0);
+    ran.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn guests(ran: Ran) -> Vec<String> {
+    lines(ran).iter().map(|line| line["guest"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_store_is_listed_with_what_is_known_of_each_entry() {
+    let setting = setting();
+    let table = with_store(&setting, &["list"]).expect(0).stdout;
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    assert!(rows[0].starts_with("TIME"), "{table}");
+    assert!(rows[1].contains("web-3") && rows[1].contains("6.1.0-test"), "{table}");
+    assert!(rows[2].contains("db") && rows[2].contains("complete"), "{table}");
+
+    let lines = lines(with_store(&setting, &["list", "--json"]));
+    assert_eq!(lines[0]["kernel"], "6.1.0-test");
+    assert!(lines[0]["held_seconds"].as_f64().is_some_and(|held| held > 0.0));
+    assert!(lines[0]["core_bytes"].as_u64().is_some_and(|bytes| bytes > 0));
+    assert_eq!(lines[0]["title"], Value::Null, "nobody knows it");
+    assert!(Path::new(lines[0]["path"].as_str().unwrap()).is_dir());
+}
+
+#[test]
+fn each_filter_leaves_out_what_does_not_fit() {
+    let setting = setting();
+    let list =
+        |filters: &[&str]| guests(with_store(&setting, &[&["list", "--json"], filters].concat()));
+    assert_eq!(list(&["--guest", "web-*"]), ["web-3"]);
+    assert_eq!(list(&["--guest", "web"]), [""; 0]);
+    assert_eq!(list(&["--kernel", "6.1.*"]), ["web-3", "db"]);
+    assert_eq!(list(&["--kernel", "5.*"]), [""; 0]);
+    assert_eq!(list(&["--since", "1h"]), ["web-3", "db"]);
+    assert_eq!(list(&["--until", "1h"]), [""; 0]);
+    assert_eq!(list(&["--incomplete"]), ["mail"]);
+    assert_eq!(list(&["--state", "incomplete,complete"]), ["web-3", "db", "mail"]);
+    assert_eq!(list(&["--signature", "*"]), [""; 0]);
+
+    let entry = with_store(&setting, &["list", "--json", "--guest", "db"]);
+    let folder = lines(entry)[0]["path"].as_str().unwrap().to_owned();
+    let report = r#"{"schema": "vmcorectl/report/1", "title": "BUG: x", "signature": "1:abcd"}"#;
+    fs::write(Path::new(&folder).join("report.json"), report).unwrap();
+    assert_eq!(list(&["--signature", "1:ab*"]), ["db"]);
+    let table = with_store(&setting, &["list", "--guest", "db"]).expect(0).stdout;
+    assert!(table.contains("BUG: x"), "{table}");
+}
+
+#[test]
+fn an_entry_is_removed_with_all_that_is_in_it() {
+    let setting = setting();
+    let id = lines(with_store(&setting, &["list", "--json", "--guest", "db"]))[0]["id"].clone();
+    let tail = id.as_str().unwrap().rsplit_once('-').unwrap().1;
+    with_store(&setting, &["rm", tail]).expect(0);
+    assert!(!setting.store.join("db").exists());
+    assert_eq!(guests(with_store(&setting, &["list", "--json"])), ["web-3"]);
+}
+
+#[test]
+fn a_prefix_that_fits_several_removes_none() {
+    let setting = setting();
+    let before = setting.listing();
+    let ids: Vec<_> = lines(with_store(&setting, &["list", "--json"]))
+        .iter()
+        .map(|line| line["id"].as_str().unwrap().to_owned())
+        .collect();
+    let refused = with_store(&setting, &["rm", "20"]).expect(1).says("is the beginning of 2");
+    assert!(ids.iter().all(|id| refused.stderr.contains(id)), "{refused:?}");
+    refused.says("hint: give more of the id");
+    // One that is clear does not go either, if another is not.
+    with_store(&setting, &["rm", &ids[0], "nothing"]).expect(1).says("no entry \"nothing\"");
+    with_store(&setting, &["rm", ""]).expect(1);
+    with_store(&setting, &["rm", ".."]).expect(1);
+    assert_eq!(setting.listing(), before);
+}
+
+#[test]
+fn a_part_is_removed_only_by_its_whole_name_and_not_while_it_is_written() {
+    let setting = setting();
+    let part = setting.listing().incomplete[0].clone();
+    let id = part.file_name().unwrap().to_str().unwrap().strip_suffix(".incomplete").unwrap();
+    let tail = id.rsplit_once('-').unwrap().1;
+    with_store(&setting, &["rm", tail]).expect(1).says("no entry");
+
+    let writer = File::open(part.join("vmcore.elf.zst")).unwrap();
+    writer.lock().unwrap();
+    assert_eq!(
+        lines(with_store(&setting, &["list", "--json", "--incomplete"]))[0]["state"],
+        "capturing"
+    );
+    with_store(&setting, &["rm", id]).expect(1).says("is under way");
+    drop(writer);
+    with_store(&setting, &["rm", id]).expect(0);
+    assert!(!part.exists());
+}
+
+#[test]
+fn a_capture_under_way_is_listed_as_one() {
+    let script = Script { dump: DumpPlan::Stalls(3 * MIB), ..named("web-3") };
+    let setting = Setting::new(script);
+    let mut child = setting.start(&[]);
+    let found = (0..500).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let lines = lines(with_store(&setting, &["list", "--json", "--state", "capturing"]));
+        lines.len() == 1 && lines[0]["guest"] == "web-3"
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(found);
+    let lines = lines(with_store(&setting, &["list", "--json", "--incomplete"]));
+    assert_eq!(lines[0]["state"], "interrupted");
+}
