@@ -1,6 +1,6 @@
 //! Points in time as they are typed: `2026-11-24`, `2026-11-24T10:00:00Z`, `2h`.
 
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,7 +12,8 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(timestamp) = text.parse() {
         return Ok(timestamp);
     }
-    if let Ok(local) = text.parse::<DateTime>() {
+    let date = || text.parse::<Date>().map(|date| date.to_datetime(Time::midnight()));
+    if let Ok(local) = text.parse::<DateTime>().or_else(|_| date()) {
         return TimeZone::system().to_timestamp(local).map_err(|error| error.to_string());
     }
     let unknown = || format!("{text:?} is no time, no date and no duration such as 2h or 7d");
@@ -33,10 +34,11 @@ mod tests {
         assert_eq!(moment("2026-11-24T10:00:00Z").unwrap().to_string(), "2026-11-24T10:00:00Z");
         assert!(moment("2026-11-24").is_ok());
         assert!(moment("2026-11-24 10:00").is_ok());
-        let hour = Timestamp::now().duration_since(moment("1h").unwrap()).as_secs();
-        assert!((3600..3700).contains(&hour));
-        let week = Timestamp::now().duration_since(moment("7d").unwrap()).as_secs();
-        assert!((604_800..604_900).contains(&week));
+        for (text, seconds) in [("1h", 3600), ("7d", 604_800)] {
+            let then = moment(text).unwrap();
+            let ago = Timestamp::now().duration_since(then).as_secs();
+            assert!((seconds..seconds + 100).contains(&ago), "{text} is {ago}");
+        }
     }
 
     #[test]
