@@ -24,7 +24,7 @@ pub const MAX_HEADER: usize = 18;
 /// Length of a block's header, in bytes.
 pub const BLOCK_HEADER: usize = 3;
 /// Length of the checksum after the last block, in bytes.
-pub const CHECKSUM: u64 = 4;
+pub const CHECKSUM: usize = 4;
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod rm;
 mod store_folder;
 mod stored_core;
 mod ui;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ enum Command {
     Info(info::InfoArgs),
     List(list::ListArgs),
     Rm(rm::RmArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs the program.
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     };
     match outcome {
         Ok(exit) => exit.into(),

@@ -5,3 +5,4 @@ pub mod json;
 pub mod list;
 pub mod shown;
 pub mod units;
+pub mod verify;

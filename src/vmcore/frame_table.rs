@@ -192,7 +192,7 @@ fn whole_frame(file: &PlainFile, at: u64) -> Result<Option<FrameEntry>, DataErro
         let Some(block) = BlockHeader::decode(block) else { return Ok(None) };
         end = end.saturating_add(BLOCK_HEADER as u64).saturating_add(block.length);
         if block.last {
-            end = end.saturating_add(if header.has_checksum { CHECKSUM } else { 0 });
+            end = end.saturating_add(if header.has_checksum { CHECKSUM as u64 } else { 0 });
             let sizes = (u32::try_from(end.saturating_sub(at)), u32::try_from(size));
             let (Ok(compressed), Ok(decompressed)) = sizes else { return Ok(None) };
             return Ok(Some(FrameEntry { compressed, decompressed, checksum: None }));

@@ -19,6 +19,9 @@ pub mod metadata;
 mod open;
 pub mod scan;
 pub mod summary;
+pub mod verify;
+mod verify_chunks;
+mod verify_metadata;
 
 pub use memory::{MemoryError, MemoryRange, PhysMemory};
 pub use open::{Format, OpenError, Vmcore};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
-use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::core_head::{CoreHeader, CoreTable, FileRange, HEADER_LENGTH};
 use vmcore_formats::elf::dump_head::DumpHeadError;
 use vmcore_formats::elf::note::Notes;
+use vmcore_formats::elf::{Identity, Segment};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use vmcore_formats::zstd_frame;
 
@@ -100,6 +100,8 @@ pub struct Vmcore {
     pub notes: Vec<u8>,
     /// The guest's memory.
     pub memory: Arc<dyn PhysMemory>,
+    /// The memory segments of an ELF core, as its program headers have them.
+    pub segments: Vec<Segment>,
     /// The compressed file, if it is in the seekable format.
     pub chunked: Option<Arc<ChunkedFile>>,
     /// The ELF core as a file, unpacked; `None` if it is stored as something else.
@@ -225,6 +227,7 @@ fn open_elf(
         identity: header.identity,
         notes,
         memory: Arc::new(memory),
+        segments: table.segments,
         chunked,
         elf: Some(bytes),
         findings,

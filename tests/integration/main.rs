@@ -29,4 +29,5 @@ mod metadata;
 mod signals;
 mod stored_entries;
 mod usage;
+mod verifying;
 mod waiting;

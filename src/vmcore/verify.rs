@@ -1,0 +1,140 @@
+//! Is a stored core what it should be?
+//!
+//! Needs: an open core. Gives: everything that is wrong with it, each with where
+//! it is in the file and in the guest's memory. All of the core is read.
+
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::elf::Segment;
+use vmcore_formats::elf::stored_core::PAGE;
+
+use super::memory::MemoryRange;
+use super::open::Vmcore;
+use super::scan::{Content, scan};
+use super::{verify_chunks, verify_metadata};
+
+/// Something that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// What it is.
+    pub problem: String,
+    /// Where it begins in the file.
+    pub file_offset: Option<u64>,
+    /// How many bytes of the file are concerned.
+    pub file_bytes: Option<u64>,
+    /// Where it begins in the unpacked core.
+    pub core_offset: Option<u64>,
+    /// The guest memory that cannot be trusted.
+    pub memory: Vec<GuestRange>,
+}
+
+/// A range of guest physical memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct GuestRange {
+    /// Where it begins.
+    pub start: u64,
+    /// How many bytes it has.
+    pub length: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// How many chunks were unpacked and compared with their checksums.
+    pub chunks: u64,
+    /// How many bytes of the core were checked.
+    pub bytes: u64,
+    /// What is damaged.
+    pub damage: Vec<Damage>,
+    /// What is missing, although nothing is damaged.
+    pub missing: Vec<String>,
+}
+
+/// Checks a core from end to end.
+#[must_use]
+pub fn verify(core: &Vmcore, threads: usize) -> Verification {
+    let mut found = Verification { missing: core.findings.clone(), ..Verification::default() };
+    match &core.chunked {
+        Some(chunked) => {
+            found.chunks = chunked.table().chunks().count() as u64;
+            found.bytes = chunked.table().unpacked_length();
+            for bad in verify_chunks::bad_chunks(chunked, threads) {
+                let (start, length) = (bad.chunk.offset, u64::from(bad.chunk.entry.decompressed));
+                found.damage.push(Damage {
+                    problem: format!("chunk {}: {}", bad.chunk.index, bad.problem),
+                    file_offset: Some(bad.chunk.file_offset),
+                    file_bytes: Some(u64::from(bad.chunk.entry.compressed)),
+                    core_offset: Some(start),
+                    memory: in_memory(&core.segments, start, length),
+                });
+            }
+        }
+        None => read_all(core, threads, &mut found),
+    }
+    let problems = [elf_problems(core), verify_metadata::contradictions(core)].concat();
+    found
+        .damage
+        .extend(problems.into_iter().map(|problem| Damage { problem, ..Damage::default() }));
+    found
+}
+
+/// Reads what is stored without checksums: what cannot be read is damaged.
+fn read_all(core: &Vmcore, threads: usize, found: &mut Verification) {
+    let work = |piece: MemoryRange, content: Content<'_>| match content {
+        Content::Missing(
+            super::MemoryError::Excluded { .. } | super::MemoryError::Truncated { .. },
+        ) => Ok(0),
+        Content::Missing(error) => Err((piece, error.to_string())),
+        _ => Ok(piece.length),
+    };
+    scan(&*core.memory, core.memory.ranges(), threads, work, |result| {
+        match result {
+            Ok(bytes) => found.bytes = found.bytes.saturating_add(bytes),
+            Err((piece, problem)) => found.damage.push(Damage {
+                problem,
+                memory: vec![GuestRange { start: piece.start.0, length: piece.length }],
+                ..Damage::default()
+            }),
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// What of the guest's memory lies in a range of the unpacked core.
+fn in_memory(segments: &[Segment], start: u64, length: u64) -> Vec<GuestRange> {
+    let end = start.saturating_add(length);
+    let hit = |segment: &Segment| {
+        let from = segment.offset.max(start);
+        let to = segment.offset.saturating_add(segment.file_size).min(end);
+        let length = to.checked_sub(from).filter(|length| *length > 0)?;
+        let skipped = from.saturating_sub(segment.offset);
+        Some(GuestRange { start: segment.physical.0.saturating_add(skipped), length })
+    };
+    segments.iter().filter_map(hit).collect()
+}
+
+/// What no sane core has.
+fn elf_problems(core: &Vmcore) -> Vec<String> {
+    let mut problems = Vec::new();
+    for note in core.notes() {
+        if let Err(error) = note {
+            problems.push(format!("the notes are damaged: {error}"));
+        }
+    }
+    let mut order: Vec<&Segment> = core.segments.iter().collect();
+    order.sort_by_key(|segment| segment.physical);
+    let mut end = PhysAddr(0);
+    for segment in order {
+        if segment.physical < end {
+            problems.push(format!("two segments have the memory at {}", segment.physical));
+        }
+        end = end.max(PhysAddr(segment.physical.0.saturating_add(segment.memory_size)));
+        // A page of ours never lies across two chunks; foreign cores promise nothing.
+        if core.chunked.is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
+            problems.push(format!("the segment at {} is not on a page", segment.physical));
+        }
+    }
+    problems
+}

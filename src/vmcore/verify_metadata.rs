@@ -1,0 +1,75 @@
+//! Compares a core's metadata with the file that it describes.
+
+use std::fmt::{Display, Write};
+use std::fs;
+
+use sha2::{Digest, Sha256};
+use vmcore_formats::seekable::SeekTable;
+
+use super::chunked::ChunkedFile;
+use super::metadata;
+use super::open::Vmcore;
+use super::summary::Summary;
+use crate::store::metadata::Core;
+use crate::store::{CORE_FILE, METADATA_FILE};
+
+/// What contradicts the metadata, as sentences. Nothing if there is none.
+pub(super) fn contradictions(core: &Vmcore) -> Vec<String> {
+    let mut found = Vec::new();
+    let Some(chunked) = core.chunked.as_deref() else { return found };
+    let inside = match metadata::of(chunked) {
+        Ok(inside) => inside,
+        // A core that was cut off has lost it, and others never had it.
+        Err(metadata::MetadataError::None) => return found,
+        Err(error) => return vec![error.to_string()],
+    };
+    if core.path.file_name().is_some_and(|name| name == CORE_FILE) {
+        match fs::read(core.path.with_file_name(METADATA_FILE)) {
+            Ok(beside) if beside == inside.to_json() => {}
+            Ok(_) => found.push(format!("{METADATA_FILE} is not what the core says of itself")),
+            Err(error) => found.push(format!("{METADATA_FILE} cannot be read: {error}")),
+        }
+    }
+    match &inside.core {
+        Some(described) => compare(described, core, chunked, &mut found),
+        None => found.push("the metadata describes no core".to_owned()),
+    }
+    found
+}
+
+fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut Vec<String>) {
+    let frames = chunked.table().entries().iter().filter(|frame| frame.decompressed > 0);
+    let table = SeekTable { frames: frames.copied().collect() };
+    let summary = Summary::of(core);
+    let mut differ = |what: &str, says: Option<&dyn Display>, is: &dyn Display| {
+        if let Some(says) = says
+            && says.to_string() != is.to_string()
+        {
+            found.push(format!("the metadata says that the {what} is {says}, and it is {is}"));
+        }
+    };
+    differ("unpacked length", Some(&described.bytes_core), &table.decompressed_length());
+    differ("compressed length", Some(&described.bytes_written), &table.compressed_length());
+    differ("number of chunks", Some(&described.chunks), &table.frames.len());
+    differ("hash over the chunks", Some(&described.chunks_sha256), &hash(&table));
+    let known = described.elf_class.as_ref().map(|class| class as &dyn Display);
+    differ("ELF class", known, &summary.elf_class);
+    let known = described.machine.as_ref().map(|machine| machine as &dyn Display);
+    differ("machine", known, &summary.machine.unwrap_or("unknown"));
+    let known = described.segments.as_ref().map(|segments| segments as &dyn Display);
+    differ("number of segments", known, &core.segments.len());
+    let known = described.cpus.as_ref().map(|cpus| cpus as &dyn Display);
+    differ("number of vCPUs with registers", known, &summary.cpus);
+}
+
+fn hash(table: &SeekTable) -> String {
+    let mut hash = Sha256::new();
+    for byte in table.encode_entries().collect::<Vec<_>>().chunks(1 << 16) {
+        hash.update(byte);
+    }
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
