@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Measures the offline commands on a stored core; the part of reading that watches the clock.
+
+Needs core.elf.zst, as a capture wrote it, and core.elf, the same unpacked. Standard library only.
+
+What is measured, and how:
+- Time: of the whole process, from its start to its end, as a median of the rounds. What it prints goes to a file
+  in memory or to /dev/null, as the row says. Starting a process that does nothing is in the first row.
+- CPU and peak memory: rusage of that process.
+- Each command runs once before the rounds, so that what it reads is in the page cache. Commands take turns.
+"""
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+PAGE = 4096
+
+
+class Bench:
+    """The files, and how a command is run on them."""
+
+    def __init__(self, options):
+        self.options = options
+        self.folder = options.folder
+        self.core = self.path("core.elf.zst")
+        self.raw = self.path("core.elf")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def run(self, command, remove=None):
+        """Seconds, CPU seconds, bytes resident."""
+        if remove and os.path.exists(remove):
+            os.unlink(remove)
+        null = os.open(os.devnull, os.O_RDWR)
+        actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1)]
+        start = time.monotonic()
+        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
+        _, status, usage = os.wait4(pid, 0)
+        seconds = time.monotonic() - start
+        os.close(null)
+        if os.waitstatus_to_exitcode(status) != 0:
+            sys.exit(f"read: {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def repetitive(path):
+    """An ELF core of 4 GiB: zeros, and pages that repeat, a quarter of a GiB of each in turn."""
+    pages = [bytes((number * 37 + at * 11) % 251 for at in range(64)) * (PAGE // 64) for number in range(8)]
+    head = struct.pack("<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 4, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    head += struct.pack("<IIQQQQQQ", 4, 0, 64 + 2 * 56, 0, 0, 0, 0, 4)
+    head += struct.pack("<IIQQQQQQ", 1, 0, PAGE, 0, 0, 4 * GIB, 4 * GIB, 0)
+    with open(path, "wb") as core:
+        core.write(head)
+        for part in range(16):
+            core.seek(PAGE + part * GIB // 4)
+            if part % 2:
+                core.write(b"".join(pages) * (GIB // 4 // PAGE // len(pages)))
+        core.truncate(PAGE + 4 * GIB)
+
+
+def commands(bench):
+    """The rows: a name, a command, and what it must not find there."""
+    tool, core, raw, out = bench.options.vmcorectl, bench.core, bench.raw, bench.path("out")
+    same = bench.path("repetitive.elf.zst")
+    nowhere = "text that no guest has in its memory"
+    return {
+        "a process that does nothing": (["true"], None),
+        "vmcorectl info": ([tool, "info", core], None),
+        "vmcorectl dmesg": ([tool, "dmesg", core], None),
+        "makedumpfile --dump-dmesg of the raw file": (["makedumpfile", "--dump-dmesg", raw, out], out),
+        "vmcorectl regs": ([tool, "regs", core], None),
+        "vmcorectl verify": ([tool, "verify", core], None),
+        "zstd -T0 -t": (["zstd", "-q", "-T0", "-t", core], None),
+        "vmcorectl export --format elf": ([tool, "export", core, "--format", "elf", "-o", out], out),
+        "zstd -T0 -d": (["zstd", "-q", "-T0", "-d", core, "-o", out], out),
+        "vmcorectl export --format kdump-zstd": ([tool, "export", core, "--format", "kdump-zstd", "-o", out], out),
+        "vmcorectl search": ([tool, "search", core, nowhere], None),
+        "grep -c of the raw file": (["sh", "-c", f"LC_ALL=C grep -c -a -F '{nowhere}' '{raw}'; true"], None),
+        "vmcorectl search --threads 1, zeros and repeated pages": (
+            [tool, "search", same, nowhere, "--threads", "1"], None),
+    }
+
+
+def measure(bench, rounds):
+    todo = commands(bench)
+    taken = {name: [] for name in todo}
+    for number in range(rounds + 1):
+        for name, (command, remove) in todo.items():
+            print(f"round {number}/{rounds}: {name}", file=sys.stderr, flush=True)
+            result = bench.run(command, remove)
+            if remove and os.path.exists(remove):
+                os.unlink(remove)
+            if number:
+                taken[name].append(result)
+    return {name: tuple(statistics.median(run[index] for run in runs) for index in range(3))
+            for name, runs in taken.items()}, taken
+
+
+def table(medians, taken):
+    heads = ["", "runs", "ms", "least-most ms", "CPU ms", "peak MiB"]
+    rows = [heads]
+    for name, (seconds, cpu, resident) in medians.items():
+        each = [run[0] * 1000 for run in taken[name]]
+        rows.append([name, str(len(each)), f"{seconds * 1000:.1f}", f"{min(each):.1f}-{max(each):.1f}",
+                     f"{cpu * 1000:.1f}", f"{resident / MIB:.0f}"])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    lines = ["| " + " | ".join(cell.rjust(width) if column else cell.ljust(width)
+                               for column, (cell, width) in enumerate(zip(row, widths))) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join(("-" * (width + 1) + ":") if column else "-" * (width + 2)
+                                   for column, width in enumerate(widths)) + "|")
+    return "\n".join(lines)
+
+
+def goals(medians):
+    """What is to be reached, and what was."""
+    seconds = {name: run[0] for name, run in medians.items()}
+    rate = 4 / seconds["vmcorectl search --threads 1, zeros and repeated pages"]
+    peak = max((run[2], name) for name, run in medians.items() if name.startswith("vmcorectl"))
+    lines = [
+        ("`dmesg` in at most 20 ms", seconds["vmcorectl dmesg"] <= 0.020,
+         f"{seconds['vmcorectl dmesg'] * 1000:.1f} ms; makedumpfile on the raw file "
+         f"{seconds['makedumpfile --dump-dmesg of the raw file'] * 1000:.1f} ms"),
+        ("`info` in at most 10 ms", seconds["vmcorectl info"] <= 0.010, f"{seconds['vmcorectl info'] * 1000:.1f} ms"),
+        ("`verify` at least as fast as `zstd -T0 -d`", seconds["vmcorectl verify"] <= seconds["zstd -T0 -d"],
+         f"{seconds['vmcorectl verify']:.2f} s of {seconds['zstd -T0 -d']:.2f} s (`zstd -t` {seconds['zstd -T0 -t']:.2f} s)"),
+        ("`export --format elf` at least as fast as `zstd -T0 -d`",
+         seconds["vmcorectl export --format elf"] <= seconds["zstd -T0 -d"],
+         f"{seconds['vmcorectl export --format elf']:.2f} s of {seconds['zstd -T0 -d']:.2f} s"),
+        ("`search` over zeros and repeated pages at 2 GiB/s a core", rate >= 2, f"{rate:.1f} GiB/s"),
+        ("under 200 MiB resident everywhere", peak[0] < 200 * MIB, f"{peak[0] / MIB:.0f} MiB ({peak[1]})"),
+    ]
+    return "\n".join(f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines)
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as text:
+        model = re.search(r"^model name\s*: (.*)$", text.read(), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model.group(1) if model else platform.processor()}, {os.cpu_count()} processors, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", required=True, help="where core.elf.zst and core.elf are")
+    parser.add_argument("--vmcorectl", required=True)
+    parser.add_argument("--results", required=True, help="where --write writes")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    bench = Bench(options)
+    same = bench.path("repetitive.elf.zst")
+    if not os.path.exists(same):
+        repetitive(bench.path("repetitive.elf"))
+        subprocess.run([options.vmcorectl, "import", bench.path("repetitive.elf"), "--output", same], check=True)
+        os.unlink(bench.path("repetitive.elf"))
+    medians, taken = measure(bench, options.rounds)
+    text = f"{table(medians, taken)}\n\n{goals(medians)}\n"
+    print(text)
+    if options.write:
+        version = subprocess.run([options.vmcorectl, "--version"], capture_output=True, text=True, check=True).stdout
+        sizes = f"{os.path.getsize(bench.core) / MIB:.0f} MiB for {os.path.getsize(bench.raw) / MIB:.0f} MiB"
+        with open(options.results, "w", encoding="utf-8") as results:
+            results.write(
+                "# Reading a stored core\n\n"
+                f"Written by `tests/bench/reading --rounds {options.rounds} --write` on "
+                f"{time.strftime('%Y-%m-%d', time.gmtime())} with {version.strip()}.\n\n"
+                f"- Machine: {machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
+                "- Medians of the runs. Each is a process of its own; the files are in the page cache.\n\n"
+                f"{text}")
+
+
+if __name__ == "__main__":
+    main()
