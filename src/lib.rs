@@ -4,7 +4,8 @@
 //! cli ──► capture ──► qmp       a guest's monitor
 //!    │           ├──► store     entries on disk, their metadata
 //!    │           └──► formats   bytes to values (the crate vmcore-formats)
-//!    ├──► vmcore ─────────┘     stored cores, opened in place
+//!    ├──► kernel ──► vmcore     a guest's kernel, out of its memory
+//!    ├──► vmcore ──► formats    stored cores, opened in place
 //!    └──► render                prints; decides nothing
 //! ```
 //!
@@ -18,6 +19,7 @@
 pub mod capture;
 pub mod cli;
 pub mod interrupt;
+pub mod kernel;
 pub mod qmp;
 pub mod render;
 pub mod store;

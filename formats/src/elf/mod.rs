@@ -7,6 +7,7 @@
 pub mod core_head;
 pub mod dump_head;
 pub mod note;
+pub mod qemu_cpu;
 pub mod stored_core;
 #[cfg(test)]
 mod synthetic;

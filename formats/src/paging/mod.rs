@@ -1,0 +1,131 @@
+//! Page tables: how a processor cuts a virtual address, and what an entry says.
+//!
+//! Geometry and entries alone. Whoever walks ([`Paging::levels`] from the root
+//! down) reads entry `index` of a level's table, [`Paging::decode`]s it, and goes
+//! on at the table that it names.
+//!
+//! ```text
+//! x86-64, 4 levels         63..48  47..39  38..30  29..21  20..12  11..0
+//!                          sign    PGD     PUD     PMD     PTE     in the page
+//! arm64, 4 KiB, 48 bits    63..48  47..39  38..30  29..21  20..12  11..0
+//! arm64, 64 KiB, 52 bits   63..52  51..42          41..29  28..16  15..0
+//!                          half    PGD             PMD     PTE     in the page
+//! ```
+//!
+//! The levels have the names that Linux gives them.
+
+mod arm64;
+mod x86_64;
+
+pub use arm64::{Arm64, Granule};
+pub use x86_64::{CR4_LA57, X86_64, root_of_cr3};
+
+use thiserror::Error;
+
+use crate::addr::{PhysAddr, VirtAddr};
+
+/// Size of an entry in every format, in bytes.
+pub const ENTRY_SIZE: u64 = 8;
+
+/// A format of page tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// Of an x86-64 processor in long mode.
+    X86_64(X86_64),
+    /// Of an arm64 processor, one half of its addresses.
+    Arm64(Arm64),
+}
+
+/// One level of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Its name: `PGD`, `P4D`, `PUD`, `PMD` or `PTE`.
+    pub name: &'static str,
+    /// How many bits of an address are below its index. An entry covers 2^`shift` bytes.
+    pub shift: u32,
+    /// How many bits of an address are its index.
+    pub bits: u32,
+}
+
+impl Level {
+    /// The number of the entry for an address.
+    #[must_use]
+    pub fn index(&self, at: VirtAddr) -> u64 {
+        let mask = 1_u64.checked_shl(self.bits).unwrap_or_default().wrapping_sub(1);
+        at.0.checked_shr(self.shift).unwrap_or_default() & mask
+    }
+
+    /// How many bytes of addresses an entry covers.
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        1_u64.checked_shl(self.shift).unwrap_or_default()
+    }
+}
+
+/// What an entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Goes on at this table.
+    Table(PhysAddr),
+    /// Maps memory that begins here, as much as the level's entries cover.
+    Page(PhysAddr),
+    /// Maps nothing.
+    NotPresent,
+    /// No processor takes it at this level.
+    Invalid,
+}
+
+/// An address that no table is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{at} is no address of {tables}")]
+pub struct OutOfRange {
+    /// The address.
+    pub at: VirtAddr,
+    /// Whose addresses were wanted.
+    pub tables: &'static str,
+}
+
+impl Paging {
+    /// The levels, from the root down. Two to five.
+    #[must_use]
+    pub fn levels(&self) -> &'static [Level] {
+        match self {
+            Self::X86_64(format) => format.levels(),
+            Self::Arm64(format) => format.levels(),
+        }
+    }
+
+    /// Decodes an entry of a level.
+    #[must_use]
+    pub fn decode(&self, level: &Level, value: u64) -> Entry {
+        match self {
+            Self::X86_64(format) => format.decode(level, value),
+            Self::Arm64(format) => format.decode(level, value),
+        }
+    }
+
+    /// What an entry's bits say, in words: access, caching, and what was done with it.
+    #[must_use]
+    pub fn flags(&self, level: &Level, value: u64) -> Vec<&'static str> {
+        match self {
+            Self::X86_64(format) => format.flags(level, value),
+            Self::Arm64(format) => format.flags(level, value),
+        }
+    }
+
+    /// Checks that these tables are asked for an address at all.
+    ///
+    /// # Errors
+    /// Fails for an address that is not canonical, or of the other half.
+    pub fn check(&self, at: VirtAddr) -> Result<(), OutOfRange> {
+        match self {
+            Self::X86_64(format) => format.check(at),
+            Self::Arm64(format) => format.check(at),
+        }
+    }
+}
+
+/// The words whose bits are set in `value`.
+fn words(value: u64, table: &[(u64, &'static str)]) -> Vec<&'static str> {
+    table.iter().filter(|(bit, _)| value & bit != 0).map(|(_, word)| *word).collect()
+}
