@@ -145,6 +145,17 @@ impl PhysMemory for ElfMemory {
         let held = run.held.saturating_sub(skip);
         if held == 0 { 0 } else { self.bytes.zeros(run.offset.saturating_add(skip)).min(held) }
     }
+
+    fn next_held(&self, from: PhysAddr) -> Option<MemoryRange> {
+        let first = self.runs.partition_point(|run| run.memory.end() <= from);
+        self.runs.get(first..)?.iter().find_map(|run| {
+            let there = self.bytes.length().saturating_sub(run.offset);
+            let end = run.memory.start.0.saturating_add(run.held.min(there).min(run.memory.length));
+            let start = run.memory.start.max(from);
+            let length = end.checked_sub(start.0).filter(|length| *length > 0)?;
+            Some(MemoryRange { start, length })
+        })
+    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,9 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The file is made of memory that cannot be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// Behind the end.
     #[error("byte {offset:#x} is behind the end of what there is, {length:#x} bytes")]
     PastEnd {
@@ -135,6 +138,41 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
     fn zeros(&self, _at: PhysAddr) -> u64 {
         0
     }
+
+    /// The first range, from `from` on, of memory that the file really holds: not
+    /// left out, and not cut off. Whether it is damaged is not looked at.
+    ///
+    /// Returns `None` if there is none. What follows the range is not held, or is
+    /// another range.
+    fn next_held(&self, from: PhysAddr) -> Option<MemoryRange> {
+        next_range(self.ranges(), from)
+    }
+}
+
+/// The part from `from` on of the first sorted range that ends after it.
+#[must_use]
+pub fn next_range(ranges: &[MemoryRange], from: PhysAddr) -> Option<MemoryRange> {
+    let range = ranges.get(ranges.partition_point(|range| range.end() <= from))?;
+    let start = range.start.max(from);
+    let length = range.end().0.checked_sub(start.0).filter(|length| *length > 0)?;
+    Some(MemoryRange { start, length })
+}
+
+/// All memory that the file really holds, by address; ranges that touch are one.
+pub fn held_ranges(memory: &dyn PhysMemory) -> impl Iterator<Item = MemoryRange> + '_ {
+    let mut next = memory.next_held(PhysAddr(0));
+    std::iter::from_fn(move || {
+        let mut range = next?;
+        loop {
+            next = memory.next_held(range.end()).filter(|next| next.start >= range.end());
+            match next {
+                Some(more) if more.start == range.end() => {
+                    range.length = range.length.saturating_add(more.length);
+                }
+                _ => return Some(range),
+            }
+        }
+    })
 }
 
 /// The range among sorted ones that holds `at`.

@@ -12,6 +12,7 @@
 pub mod bytes;
 mod chunk_cache;
 pub mod chunked;
+pub mod elf_image;
 pub mod elf_memory;
 pub mod frame_table;
 pub mod memory;

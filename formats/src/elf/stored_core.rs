@@ -17,6 +17,7 @@
 
 use super::dump_head::DumpHead;
 use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
+use crate::addr::PhysAddr;
 use crate::cursor::Endian;
 use goblin::elf::{header, program_header};
 use scroll::Pwrite;
@@ -74,12 +75,42 @@ impl StoredCore {
     /// # Errors
     /// Fails if it would not fit into an ELF file of its class.
     pub fn plan(head: &DumpHead) -> Result<Self, StoredCoreError> {
-        let class = head.identity.class;
         let note_size =
             head.notes.iter().fold(0_u64, |sum, note| sum.saturating_add(note.len() as u64));
-        let note_offset = align(tables_end(class, head.segments.len()), 4);
+        Self::lay_out(head.identity, note_size, head.segments.clone())
+    }
+
+    /// Lays out the core of memory that is no dump of QEMU's.
+    ///
+    /// `memory` are the ranges, by address and apart: where each begins, and how
+    /// many bytes it has. As in QEMU's own cores, `p_vaddr` repeats `p_paddr`.
+    ///
+    /// # Errors
+    /// Fails if it would not fit into an ELF file of its class.
+    pub fn of_memory(
+        identity: Identity,
+        note_size: u64,
+        memory: impl IntoIterator<Item = (PhysAddr, u64)>,
+    ) -> Result<Self, StoredCoreError> {
+        let segment = |(physical, size): (PhysAddr, u64)| Segment {
+            physical,
+            virtual_address: physical.0,
+            flags: 0,
+            offset: 0,
+            file_size: size,
+            memory_size: size,
+        };
+        Self::lay_out(identity, note_size, memory.into_iter().map(segment).collect())
+    }
+
+    fn lay_out(
+        identity: Identity,
+        note_size: u64,
+        mut segments: Vec<Segment>,
+    ) -> Result<Self, StoredCoreError> {
+        let class = identity.class;
+        let note_offset = align(tables_end(class, segments.len()), 4);
         let mut end = note_offset.saturating_add(note_size);
-        let mut segments = head.segments.clone();
         for segment in &mut segments {
             segment.offset = align_like(end, segment.physical.0);
             end = segment.offset.saturating_add(segment.file_size);
@@ -91,7 +122,7 @@ impl StoredCore {
         if end > limit {
             return Err(StoredCoreError::TooLarge { bytes: end });
         }
-        Ok(Self { identity: head.identity, segments, note_offset, note_size, length: end })
+        Ok(Self { identity, segments, note_offset, note_size, length: end })
     }
 
     /// What machine it is of.
@@ -127,6 +158,15 @@ impl StoredCore {
     /// `prefix` are the bytes that `head` was decoded from.
     #[must_use]
     pub fn encode_head(&self, head: &DumpHead, prefix: &[u8]) -> Vec<u8> {
+        let notes =
+            head.notes.iter().flat_map(|range| prefix.get(range.clone()).unwrap_or_default());
+        self.encode_head_with(notes)
+    }
+
+    /// Everything before the memory, with these notes. As many bytes of them
+    /// count as were planned.
+    #[must_use]
+    pub fn encode_head_with<'a>(&self, notes: impl IntoIterator<Item = &'a u8>) -> Vec<u8> {
         let context = self.identity.context();
         let segment_count = self.segments.len().saturating_add(1);
         let extended = is_extended(self.segments.len());
@@ -149,8 +189,6 @@ impl StoredCore {
                 context,
             );
         }
-        let notes =
-            head.notes.iter().flat_map(|range| prefix.get(range.clone()).unwrap_or_default());
         let note_offset = usize::try_from(self.note_offset).unwrap_or_default();
         for (to, from) in bytes.iter_mut().skip(note_offset).zip(notes) {
             *to = *from;

@@ -94,6 +94,23 @@ fn a_32_bit_core_past_4_gib_is_refused() {
     assert!(matches!(error, StoredCoreError::TooLarge { bytes } if bytes > u64::from(u32::MAX)));
 }
 
+#[test]
+fn memory_without_a_stream_is_laid_out_like_a_dump() {
+    let identity = head_of(&Stream::default().build()).identity;
+    let notes = [7; 12];
+    let memory = [(PhysAddr(0x1000), 0x2000), (PhysAddr(0x1_0000_0000), 0x1000)];
+    let core = StoredCore::of_memory(identity, 12, memory).unwrap();
+    let mut bytes = core.encode_head_with(&notes);
+    bytes.resize(usize::try_from(core.length()).unwrap(), 0);
+    let elf = Elf::parse(&bytes).unwrap();
+    assert_eq!(bytes[elf.program_headers[0].file_range()], notes);
+    for (header, (start, size)) in elf.program_headers[1..].iter().zip(memory) {
+        assert_eq!((header.p_paddr, header.p_vaddr), (start.0, start.0));
+        assert_eq!((header.p_filesz, header.p_memsz), (size, size));
+        assert_eq!(header.p_offset % PAGE, 0);
+    }
+}
+
 proptest! {
     #[test]
     fn normalising_twice_changes_nothing(

@@ -1,0 +1,190 @@
+//! A core as the plain ELF file that it would be, without writing one.
+//!
+//! Needs: an open core. Gives: the bytes of an ELF core at any offset. A core that
+//! is an ELF file, plain or compressed, is that file as it stands; of any other
+//! the head is made here, in the layout of [`stored_core`](vmcore_formats::elf::stored_core),
+//! and the memory is read where it is asked for.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::elf::stored_core::{StoredCore, StoredCoreError};
+
+use super::bytes::Bytes;
+use super::memory::{DataError, MemoryRange, PhysMemory, held_ranges};
+use super::open::Vmcore;
+
+/// The most runs of memory that an ELF core is made of: as many as are read of one.
+pub const MAX_RUNS: usize = 500_000;
+
+/// Why a core cannot be shown as an ELF file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ElfImageError {
+    /// It does not fit into one.
+    #[error(transparent)]
+    Layout(#[from] StoredCoreError),
+    /// What was filtered left too many pieces.
+    #[error(
+        "its memory is in more than {MAX_RUNS} pieces, too many for the headers of an ELF core"
+    )]
+    Scattered,
+}
+
+/// A core as an ELF file.
+#[derive(Debug)]
+pub struct ElfImage {
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// It is one.
+    File(Arc<dyn Bytes>),
+    /// It is made.
+    Made(Made),
+}
+
+/// A head, and the memory that follows it.
+#[derive(Debug)]
+struct Made {
+    head: Vec<u8>,
+    memory: Arc<dyn PhysMemory>,
+    /// Where in the file each run of memory begins. In the order of both.
+    runs: Vec<(u64, MemoryRange)>,
+    length: u64,
+}
+
+/// What is at an offset of a file that is made.
+#[derive(Debug)]
+enum Part<'a> {
+    /// These bytes, and what follows them.
+    Head(&'a [u8]),
+    /// So many zeros between the runs.
+    Gap(u64),
+    /// Memory.
+    Memory(MemoryRange),
+}
+
+impl ElfImage {
+    /// The ELF file of a core. Memory that the core does not hold, because it was
+    /// left out or cut off, is in no program header of a file that is made.
+    ///
+    /// # Errors
+    /// Fails if no ELF file can hold it.
+    pub fn new(core: &Vmcore) -> Result<Self, ElfImageError> {
+        if let Some(file) = &core.elf {
+            return Ok(Self { source: Source::File(Arc::clone(file)) });
+        }
+        let memory = Arc::clone(&core.memory);
+        let runs: Vec<MemoryRange> = held_ranges(&*memory).take(MAX_RUNS + 1).collect();
+        if runs.len() > MAX_RUNS {
+            return Err(ElfImageError::Scattered);
+        }
+        let layout = StoredCore::of_memory(
+            core.identity,
+            core.notes.len() as u64,
+            runs.iter().map(|run| (run.start, run.length)),
+        )?;
+        let head = layout.encode_head_with(&core.notes);
+        let offsets = layout.segments().iter().map(|segment| segment.offset);
+        let runs = offsets.zip(runs).collect();
+        Ok(Self { source: Source::Made(Made { head, memory, runs, length: layout.length() }) })
+    }
+}
+
+impl Made {
+    fn part(&self, offset: u64) -> Option<Part<'_>> {
+        let left = self.length.checked_sub(offset).filter(|left| *left > 0)?;
+        let in_head = usize::try_from(offset).ok().and_then(|offset| self.head.get(offset..));
+        if let Some(head) = in_head.filter(|head| !head.is_empty()) {
+            return Some(Part::Head(head));
+        }
+        let next = self.runs.partition_point(|(start, _)| *start <= offset);
+        if let Some((start, run)) = next.checked_sub(1).and_then(|index| self.runs.get(index)) {
+            let skip = offset.saturating_sub(*start);
+            if let Some(length) = run.length.checked_sub(skip).filter(|length| *length > 0) {
+                let start = PhysAddr(run.start.0.saturating_add(skip));
+                return Some(Part::Memory(MemoryRange { start, length }));
+            }
+        }
+        let next = self.runs.get(next).map_or(left, |(start, _)| start.saturating_sub(offset));
+        Some(Part::Gap(next.min(left)))
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        let (mut offset, mut rest) = (offset, buffer);
+        while !rest.is_empty() {
+            let part =
+                self.part(offset).ok_or(DataError::PastEnd { offset, length: self.length })?;
+            let length = match &part {
+                Part::Head(bytes) => bytes.len() as u64,
+                Part::Gap(length) => *length,
+                Part::Memory(run) => run.length,
+            };
+            let take = rest.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+            let (now, later) = rest.split_at_mut(take);
+            match part {
+                Part::Head(bytes) => {
+                    for (to, from) in now.iter_mut().zip(bytes) {
+                        *to = *from;
+                    }
+                }
+                Part::Gap(_) => now.fill(0),
+                Part::Memory(run) => self.memory.read(run.start, now)?,
+            }
+            offset = offset.saturating_add(take as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+impl Bytes for ElfImage {
+    fn length(&self) -> u64 {
+        match &self.source {
+            Source::File(file) => file.length(),
+            Source::Made(made) => made.length,
+        }
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        match &self.source {
+            Source::File(file) => file.read(offset, buffer),
+            Source::Made(made) => made.read(offset, buffer),
+        }
+    }
+
+    fn unit_end(&self, offset: u64) -> u64 {
+        let made = match &self.source {
+            Source::File(file) => return file.unit_end(offset),
+            Source::Made(made) => made,
+        };
+        let length = match made.part(offset) {
+            Some(Part::Head(bytes)) => bytes.len() as u64,
+            Some(Part::Gap(length)) => length,
+            Some(Part::Memory(run)) => {
+                let end = made.memory.piece_end(run.start).min(run.end());
+                end.0.saturating_sub(run.start.0)
+            }
+            None => 1,
+        };
+        offset.saturating_add(length.max(1))
+    }
+
+    fn zeros(&self, offset: u64) -> u64 {
+        match &self.source {
+            Source::File(file) => file.zeros(offset),
+            Source::Made(made) => match made.part(offset) {
+                Some(Part::Gap(length)) => length,
+                Some(Part::Memory(run)) => made.memory.zeros(run.start).min(run.length),
+                Some(Part::Head(_)) | None => 0,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "elf_image_tests.rs"]
+mod tests;
