@@ -6,6 +6,7 @@
 //!    │           └──► formats   bytes to values (the crate vmcore-formats)
 //!    ├──► kernel ──► vmcore     a guest's kernel, out of its memory
 //!    ├──► vmcore ──► formats    stored cores, opened in place
+//!    ├──► mount ──► vmcore      a stored core as a plain file
 //!    └──► render                prints; decides nothing
 //! ```
 //!
@@ -20,6 +21,7 @@ pub mod capture;
 pub mod cli;
 pub mod interrupt;
 pub mod kernel;
+pub mod mount;
 pub mod qmp;
 pub mod render;
 pub mod store;

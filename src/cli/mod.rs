@@ -9,6 +9,7 @@ mod guest;
 mod info;
 mod list;
 mod moment;
+mod mount;
 mod quantity;
 mod rm;
 mod store_folder;
@@ -37,6 +38,7 @@ enum Command {
     List(list::ListArgs),
     Rm(rm::RmArgs),
     Verify(verify::VerifyArgs),
+    Mount(mount::MountArgs),
 }
 
 /// Runs the program.
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::List(arguments) => list::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Mount(arguments) => mount::run(&arguments),
     };
     match outcome {
         Ok(exit) => exit.into(),

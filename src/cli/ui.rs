@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use super::exit::UsageError;
 use crate::capture::stream::Progress;
 use crate::capture::{Observer, Problem};
+use crate::mount::MountError;
 use crate::render::units::percent;
 use crate::store::StoreError;
 
@@ -29,11 +30,17 @@ pub(super) enum Talk {
 /// Prints an error that ended a command.
 pub(super) fn error(error: &anyhow::Error) {
     say(&format!("error: {error:#}"));
-    let usage = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
-    let hint = usage.or_else(|| error.downcast_ref::<StoreError>().and_then(StoreError::hint));
-    if let Some(hint) = hint {
+    if let Some(hint) = hint_of(error) {
         say(&format!("hint: {hint}"));
     }
+}
+
+/// What the user can do about an error.
+fn hint_of(error: &anyhow::Error) -> Option<String> {
+    let usage = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.clone());
+    let store = || error.downcast_ref::<StoreError>()?.hint().map(str::to_owned);
+    let mount = || error.downcast_ref::<MountError>()?.hint();
+    usage.or_else(store).or_else(mount)
 }
 
 /// Prints what went wrong in a capture.

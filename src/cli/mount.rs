@@ -1,0 +1,59 @@
+//! `vmcorectl mount`: a stored core as a plain ELF file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::exit::Exit;
+use super::stored_core::CoreArgs;
+use super::ui::say;
+use crate::interrupt::Interrupt;
+use crate::mount::{Contents, Detached, Ended, Mounted, VMCORE_FILE};
+use crate::vmcore::Vmcore;
+
+/// Show a stored core as a plain ELF file, without unpacking it
+///
+/// DIR gets the files vmcore, metadata.json and vmcoreinfo.txt, for the user who mounts
+/// alone. Runs until it is interrupted, or until `umount DIR`. Root mounts directly; other
+/// users need fusermount3 (Debian's package fuse3).
+#[derive(Debug, clap::Args)]
+pub(super) struct MountArgs {
+    #[command(flatten)]
+    core: CoreArgs,
+    /// An empty directory
+    folder: PathBuf,
+    /// Tell errors only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Mounts, and waits for the end.
+pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
+    let core = arguments.core.open()?;
+    let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
+    let tell = |text: &str| {
+        if !arguments.quiet {
+            say(text)
+        }
+    };
+    let mut mounted = mount(&core, &arguments.folder, &tell)?;
+    tell(&format!(
+        "{} is there until it is unmounted",
+        mounted.folder().join(VMCORE_FILE).display()
+    ));
+    if mounted.wait(&interrupt)? == Ended::Interrupted {
+        let folder = mounted.folder().display().to_string();
+        if mounted.unmount()? == Detached::Busy {
+            tell(&format!("warning: {folder} was still in use: who reads from it gets errors now"));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Mounts a core, and tells what is wrong with it.
+pub(super) fn mount(core: &Vmcore, folder: &Path, tell: &dyn Fn(&str)) -> anyhow::Result<Mounted> {
+    for finding in &core.findings {
+        tell(&format!("warning: {finding}"));
+    }
+    Ok(Mounted::new(Contents::of(core)?, folder, &core.path)?)
+}

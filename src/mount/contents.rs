@@ -1,0 +1,94 @@
+//! What files a mounted core has.
+//!
+//! ```text
+//! vmcore           the ELF core, unpacked
+//! metadata.json    the story of its capture, if the core has one
+//! vmcoreinfo.txt   what the kernel says of itself, if the core has the note
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use thiserror::Error;
+
+use crate::vmcore::Vmcore;
+use crate::vmcore::bytes::Bytes;
+use crate::vmcore::memory::DataError;
+
+/// Name of the unpacked core.
+pub const VMCORE_FILE: &str = "vmcore";
+
+/// The core is stored as something that has no ELF file in it.
+#[derive(Debug, Error)]
+#[error("{} is stored as {format}, which cannot be shown as an ELF file yet", path.display())]
+pub struct NotAnElf {
+    path: PathBuf,
+    format: String,
+}
+
+/// The files of a core.
+#[derive(Debug)]
+pub struct Contents {
+    /// Each file, in the order of a listing.
+    pub(super) files: Vec<FileContent>,
+    /// When the core was written, as far as the system tells.
+    pub(super) modified: SystemTime,
+}
+
+/// A file, and where its bytes come from.
+#[derive(Debug)]
+pub(super) struct FileContent {
+    pub(super) name: &'static str,
+    pub(super) bytes: Arc<dyn Bytes>,
+    /// How many bytes it takes on disk.
+    pub(super) stored: u64,
+}
+
+impl Contents {
+    /// The files of an open core.
+    ///
+    /// # Errors
+    /// Fails if the core is not stored as an ELF file.
+    pub fn of(core: &Vmcore) -> Result<Self, NotAnElf> {
+        let elf = core
+            .elf
+            .as_ref()
+            .ok_or_else(|| NotAnElf { path: core.path.clone(), format: core.format.to_string() })?;
+        let vmcore =
+            FileContent { name: VMCORE_FILE, bytes: Arc::clone(elf), stored: core.file_bytes };
+        let metadata =
+            core.metadata().map(|metadata| in_memory("metadata.json", metadata.to_json()));
+        let info = core
+            .vmcoreinfo_note()
+            .map(|info| in_memory("vmcoreinfo.txt", info.text().as_bytes().to_vec()));
+        let modified = std::fs::metadata(&core.path).and_then(|file| file.modified());
+        Ok(Self {
+            files: [Some(vmcore), metadata, info].into_iter().flatten().collect(),
+            modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),
+        })
+    }
+}
+
+fn in_memory(name: &'static str, bytes: Vec<u8>) -> FileContent {
+    let stored = bytes.len() as u64;
+    FileContent { name, bytes: Arc::new(InMemory(bytes)), stored }
+}
+
+/// Bytes that are at hand.
+#[derive(Debug)]
+struct InMemory(Vec<u8>);
+
+impl Bytes for InMemory {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = self.0.get(start..start.saturating_add(buffer.len()));
+        let found = found.ok_or(DataError::PastEnd { offset, length: self.length() })?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+}
