@@ -155,8 +155,10 @@ impl Pipeline {
             })?;
         }
         spawn("reader", &shared, move |shared| {
-            let end = Reader::new(pipe, shared, job_sender, frame_sender).run();
+            let (end, input) = Reader::new(pipe, shared, job_sender, frame_sender).run();
+            // The cause is known before QEMU can report the consequence.
             let _ = stream_sender.send(end);
+            drop(input);
         })?;
         Ok(Self { shared, stream, output, threads })
     }

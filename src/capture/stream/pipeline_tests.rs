@@ -132,3 +132,14 @@ fn an_aborted_stream_keeps_what_was_read_and_closes_the_pipe() {
     let head = core.len() - (memory.len() - CHUNK / 2);
     assert!(core[head..] == memory[..memory.len() - CHUNK / 2]);
 }
+
+#[test]
+fn why_a_stream_was_not_read_on_is_known_when_its_pipe_closes() {
+    for _ in 0..200 {
+        let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+        let junk = vec![b'x'; 4 << 20];
+        assert!(send(&pipe, &junk).is_err(), "the pipe is closed");
+        let end = pipeline.take_stream_end().expect("the stream's end");
+        assert!(matches!(end.outcome, Err(StreamError::Head(_))), "{end:?}");
+    }
+}

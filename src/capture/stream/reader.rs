@@ -60,11 +60,14 @@ impl Reader {
     }
 
     /// Reads to the end of the stream, or to the first thing that is wrong.
-    pub(super) fn run(mut self) -> StreamEnd {
+    ///
+    /// Gives the pipe, too. QEMU learns that nobody reads when it is dropped.
+    pub(super) fn run(mut self) -> (StreamEnd, Input) {
         let outcome = self.read_all();
         // What was read is worth keeping, whatever came after.
         let _ = self.flush();
-        StreamEnd { bytes_read: self.input.position(), summary: self.summary, outcome }
+        let end = StreamEnd { bytes_read: self.input.position(), summary: self.summary, outcome };
+        (end, self.input)
     }
 
     fn read_all(&mut self) -> Result<(), StreamError> {

@@ -1,0 +1,94 @@
+//! What the user sees on the standard streams.
+//!
+//! Progress and messages go to stderr, progress only to a terminal; stdout has
+//! what was asked for, and nothing else.
+
+mod progress_bar;
+mod voice;
+
+use std::io::{self, Write};
+
+use voice::Voice;
+
+use super::exit::UsageError;
+use crate::capture::stream::Progress;
+use crate::capture::{Observer, Outcome};
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Talk {
+    /// Errors only.
+    Quiet,
+    /// Warnings, errors and progress.
+    Normal,
+    /// Every step, too.
+    Verbose,
+}
+
+/// Prints an error that ended a command.
+pub(super) fn error(error: &anyhow::Error) {
+    say(&format!("error: {error:#}"));
+    let hint = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
+    if let Some(hint) = hint {
+        say(&format!("hint: {hint}"));
+    }
+}
+
+/// Prints a line to stderr. Nobody is there to be told if that fails.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Tells of a capture's steps and progress, and holds nobody by that.
+pub(super) struct Narrator {
+    talk: Talk,
+    voice: Voice,
+}
+
+impl Narrator {
+    /// A narrator on stderr.
+    ///
+    /// # Errors
+    /// Fails if there is no thread to be had.
+    pub(super) fn new(talk: Talk) -> io::Result<Self> {
+        Ok(Self { talk, voice: Voice::on_stderr()? })
+    }
+
+    /// Tells what went wrong in a capture, and ends.
+    pub(super) fn end(self, outcome: &Outcome) {
+        let mut lines = Vec::new();
+        for problem in &outcome.problems {
+            lines.push(format!("error: {}", problem.message));
+            lines.extend(problem.hint.as_ref().map(|hint| format!("hint: {hint}")));
+        }
+        if let Some(kept) = &outcome.incomplete {
+            lines.push(format!("note: what was written is kept in {}", kept.display()));
+        }
+        self.voice.end(lines);
+    }
+}
+
+impl Observer for Narrator {
+    fn step(&self, text: &str) {
+        if self.talk == Talk::Verbose {
+            let now = jiff::Timestamp::now();
+            self.voice.say(format!("{now:.3} {text}"));
+        }
+    }
+
+    fn warning(&self, text: &str) {
+        if self.talk != Talk::Quiet {
+            self.voice.say(format!("warning: {text}"));
+        }
+    }
+
+    fn progress(&self, progress: Progress) {
+        if self.talk != Talk::Quiet {
+            self.voice.progress(progress);
+        }
+    }
+
+    fn dump_ended(&self) {
+        self.voice.dump_ended();
+    }
+}
