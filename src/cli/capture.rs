@@ -11,7 +11,7 @@ use super::exit::{Exit, UsageError};
 use super::guest;
 use super::quantity::{duration, positive_duration, size};
 use super::store_folder::StoreArgs;
-use super::ui::{self, Narrator, Talk};
+use super::ui::{Narrator, Talk};
 use crate::capture::{self, Action, Request, Wait};
 use crate::interrupt::Interrupt;
 use crate::render;
@@ -129,13 +129,9 @@ pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
         (_, true) => Talk::Verbose,
         _ => Talk::Normal,
     };
-    let outcome = capture::run(&request, &interrupt, &Narrator::new(talk));
-    for problem in &outcome.problems {
-        ui::problem(problem);
-    }
-    if let Some(kept) = &outcome.incomplete {
-        ui::say(&format!("note: what was written is kept in {}", kept.display()));
-    }
+    let narrator = Narrator::new(talk).context("cannot start a thread")?;
+    let outcome = capture::run(&request, &interrupt, &narrator);
+    narrator.end(&outcome);
     let mut out = Vec::new();
     match (&outcome.metadata, &outcome.entry) {
         (Some(metadata), _) if arguments.json => render::json::pretty(metadata, &mut out)?,

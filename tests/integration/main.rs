@@ -28,6 +28,7 @@ mod guest_names;
 mod metadata;
 mod signals;
 mod stored_entries;
+mod stuck_stderr;
 mod usage;
 mod verifying;
 mod waiting;

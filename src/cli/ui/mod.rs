@@ -13,6 +13,8 @@ use voice::Voice;
 use super::exit::UsageError;
 use crate::capture::stream::Progress;
 use crate::capture::{Observer, Outcome};
+use crate::mount::MountError;
+use crate::store::StoreError;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +30,21 @@ pub(super) enum Talk {
 /// Prints an error that ended a command.
 pub(super) fn error(error: &anyhow::Error) {
     say(&format!("error: {error:#}"));
-    let hint = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
-    if let Some(hint) = hint {
+    if let Some(hint) = hint_of(error) {
         say(&format!("hint: {hint}"));
     }
 }
 
+/// What the user can do about an error.
+fn hint_of(error: &anyhow::Error) -> Option<String> {
+    let usage = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.clone());
+    let store = || error.downcast_ref::<StoreError>()?.hint().map(str::to_owned);
+    let mount = || error.downcast_ref::<MountError>()?.hint();
+    usage.or_else(store).or_else(mount)
+}
+
 /// Prints a line to stderr. Nobody is there to be told if that fails.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
