@@ -47,6 +47,9 @@ pub trait Observer {
     fn dump_ended(&self);
 }
 
+const NOT_RESUMED: &str =
+    "the guest was not resumed: it was paused before its capture, and stays so";
+
 /// Captures a guest.
 ///
 /// Gives an outcome whatever happens; a guest that was found stopped is let go
@@ -91,12 +94,18 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
             policy.on_failure
         }
     };
+    let action = if action == Action::Resume && !policy.may_run {
+        session.warn(NOT_RESUMED.to_owned());
+        Action::Hold
+    } else {
+        action
+    };
     let gone = matches!(attempt.outcome, Err(CaptureError::GuestGone));
     if !gone {
         let (mut release, problem) = release::release(&mut session, action, policy.may_run);
         problems.extend(problem);
         session.clock.lap("release");
-        if action == Action::Resume && policy.may_run && session.metadata.panic.is_some() {
+        if action == Action::Resume && session.metadata.panic.is_some() {
             problems.extend(release::watch(&mut session, &mut release));
             session.clock.lap("watch");
         }

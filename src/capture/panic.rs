@@ -249,19 +249,20 @@ fn stop(session: &mut Session<'_>, found: &RunState) -> Result<Learnt, QmpError>
         }
         session.observer.step("stopped the running guest");
     } else {
+        session.stopped_by_fault = found.is_fault();
         session.observer.step(&format!("the guest stands still already: {}", found.status));
     }
     Ok(Learnt::Held(policy_without_panic(session)))
 }
 
 /// What is to be done with a guest that did not panic: as it was found, unless
-/// the request says otherwise.
+/// the request says otherwise. Whoever paused it decides when it runs on.
 pub(super) fn policy_without_panic(session: &Session<'_>) -> Policy {
     let as_found = if session.stopped_by_us { Action::Resume } else { Action::Hold };
     Policy {
         then: session.request.then.unwrap_or(as_found),
         on_failure: session.request.after_failure().unwrap_or(as_found),
-        may_run: session.stopped_by_us,
+        may_run: session.stopped_by_us || session.stopped_by_fault,
     }
 }
 

@@ -43,19 +43,19 @@ impl From<QmpError> for Stuck {
 }
 
 /// Does what was asked with the guest.
+///
+/// Without `may_run`, a guest that was reset stays stopped, as it was.
 pub(super) fn release(
     session: &mut Session<'_>,
     action: Action,
     may_run: bool,
 ) -> (Release, Option<Problem>) {
     let patience = session.release_patience();
-    let mut release = untried(action);
     let before = state(session, &patience);
+    let mut release = untried(action);
     release.state_before = before.as_ref().ok().map(|state| state.status.clone());
     let outcome = match (action, before) {
-        // A guest that did not run before it was captured stays as it was.
         (Action::Hold, before) => before.map(Some).map_err(Stuck::from),
-        (Action::Resume, before) if !may_run => before.map(Some).map_err(Stuck::from),
         // A QEMU that does not answer obeys later, in order.
         (_, Err(error)) if !matches!(error, QmpError::TimedOut { .. }) => Err(error.into()),
         (Action::Resume, _) => resume(session, &patience).map(Some),
@@ -274,8 +274,10 @@ fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
                 "QEMU still dumps the guest and cannot be told to stop: release the guest when \
                  `query-dump` does not say `active` any more"
                     .to_owned()
-            } else {
+            } else if session.metadata.panic.is_some() {
                 "update QEMU, or reset the guest (--then reset)".to_owned()
+            } else {
+                "reset the guest (--then reset)".to_owned()
             }),
         };
     }

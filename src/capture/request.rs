@@ -84,6 +84,6 @@ pub(super) struct Policy {
     pub(super) then: Action,
     /// After a failed one.
     pub(super) on_failure: Action,
-    /// Whether letting go means running: not for a guest that was paused.
+    /// Whether letting go may mean running: not for a guest that somebody paused.
     pub(super) may_run: bool,
 }

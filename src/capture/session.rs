@@ -23,6 +23,8 @@ pub(super) struct Session<'a> {
     pub(super) clock: Clock,
     /// Whether QEMU was told to stop the guest, which ran.
     pub(super) stopped_by_us: bool,
+    /// Whether the guest stood still for a fault, and nobody had wanted that.
+    pub(super) stopped_by_fault: bool,
     /// Whether QEMU was told to let the guest go, and did not refuse.
     pub(super) released_by_us: bool,
 }
@@ -43,7 +45,6 @@ impl<'a> Session<'a> {
         observer.step(&format!("connected to QEMU {}", client.version()));
         let mut metadata = empty_metadata(request, started);
         metadata.guest.qemu_version = Some(client.version().to_string());
-        let (stopped_by_us, released_by_us) = (false, false);
         Ok(Self {
             request,
             interrupt,
@@ -51,8 +52,9 @@ impl<'a> Session<'a> {
             client,
             metadata,
             clock,
-            stopped_by_us,
-            released_by_us,
+            stopped_by_us: false,
+            stopped_by_fault: false,
+            released_by_us: false,
         })
     }
 

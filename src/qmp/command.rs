@@ -26,6 +26,15 @@ impl RunState {
     pub fn is_panicked(&self) -> bool {
         self.status == "guest-panicked"
     }
+
+    /// Whether something went wrong that stopped the guest: nobody chose this
+    /// state, as somebody chose `paused`, `prelaunch` or `suspended`.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        const FAULTS: [&str; 5] =
+            ["guest-panicked", "internal-error", "io-error", "shutdown", "watchdog"];
+        FAULTS.contains(&self.status.as_str())
+    }
 }
 
 /// How much memory a guest has.

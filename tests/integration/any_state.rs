@@ -56,17 +56,96 @@ fn a_running_guest_runs_on_after_a_failed_dump() {
 }
 
 #[test]
-fn a_paused_guest_stays_paused_whatever_is_asked() {
-    for more in [&["--any-state"][..], &["--any-state", "--then", "resume"]] {
-        let script = in_state("paused");
+fn a_guest_that_somebody_paused_is_not_resumed_and_that_is_told() {
+    for state in ["paused", "prelaunch", "suspended"] {
+        for more in [&["--any-state"][..], &["--any-state", "--then", "resume"]] {
+            let script = in_state(state);
+            let stream = script.stream.clone();
+            let setting = Setting::new(script);
+            let ran = setting.capture(more).expect(0);
+            let metadata = setting.whole_entry(&stream);
+            assert_eq!(ran.stderr.contains("the guest was not resumed"), more.len() > 1);
+            assert_eq!(metadata.warnings.len(), more.len() / 2);
+            let release = metadata.release.unwrap();
+            assert_eq!((release.action.as_str(), release.done), ("hold", true));
+            assert_eq!(release.state_after.as_deref(), Some(state));
+            assert_eq!(metadata.held_seconds, None);
+            assert_eq!(setting.qemu.run_state(), state);
+            assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
+        }
+    }
+}
+
+#[test]
+fn a_paused_guest_whose_dump_failed_is_not_called_released() {
+    let script = Script { dump: DumpPlan::Fails(100, "Bad address"), ..in_state("paused") };
+    let setting = Setting::new(script);
+    setting
+        .capture(&["--any-state", "--on-failure", "resume"])
+        .expect(1)
+        .says("the guest was not resumed");
+    setting.nothing_is_stored();
+    assert_eq!(setting.qemu.run_state(), "paused");
+}
+
+#[test]
+fn a_paused_guest_that_is_reset_stays_stopped() {
+    let setting = Setting::new(in_state("paused"));
+    setting.capture(&["--any-state", "--reset"]).expect(0);
+    assert_eq!(setting.qemu.run_state(), "prelaunch");
+    assert_eq!(setting.qemu.actions(), ["dump-guest-memory", "system_reset"]);
+}
+
+#[test]
+fn a_guest_that_a_fault_stopped_stays_so_unless_asked() {
+    for (state, then, after, actions) in [
+        ("io-error", None, "io-error", &["dump-guest-memory"][..]),
+        ("shutdown", None, "shutdown", &["dump-guest-memory"]),
+        ("io-error", Some("resume"), "running", &["dump-guest-memory", "cont"]),
+        ("watchdog", Some("resume"), "running", &["dump-guest-memory", "cont"]),
+        (
+            "internal-error",
+            Some("reset"),
+            "running",
+            &["dump-guest-memory", "system_reset", "cont"],
+        ),
+        ("shutdown", Some("reset"), "running", &["dump-guest-memory", "system_reset", "cont"]),
+    ] {
+        let script = in_state(state);
         let stream = script.stream.clone();
         let setting = Setting::new(script);
-        setting.capture(more).expect(0);
-        let metadata = setting.whole_entry(&stream);
-        assert_eq!(metadata.release.unwrap().state_after.as_deref(), Some("paused"));
-        assert_eq!(setting.qemu.run_state(), "paused");
-        assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
+        let mut more = vec!["--any-state"];
+        more.extend(then.map(|_| "--then"));
+        more.extend(then);
+        setting.capture(&more).expect(0);
+        let release = setting.whole_entry(&stream).release.unwrap();
+        assert_eq!(release.action, then.unwrap_or("hold"));
+        assert_eq!(release.state_after.as_deref(), Some(after));
+        assert_eq!(setting.qemu.run_state(), after);
+        assert_eq!(setting.qemu.actions(), actions);
     }
+}
+
+#[test]
+fn a_guest_that_cannot_leave_its_fault_is_told() {
+    let script = in_state("internal-error");
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    setting
+        .capture(&["--any-state", "--resume"])
+        .expect(5)
+        .says("the VM remained paused")
+        .says("hint: reset the guest (--then reset)");
+    assert!(!setting.whole_entry(&stream).release.unwrap().done);
+    assert_eq!(setting.qemu.run_state(), "internal-error");
+}
+
+#[test]
+fn a_guest_that_a_fault_stopped_is_let_go_after_a_failed_dump_if_asked() {
+    let script = Script { dump: DumpPlan::Fails(100, "Bad address"), ..in_state("io-error") };
+    let setting = Setting::new(script);
+    setting.capture(&["--any-state", "--on-failure", "resume"]).expect(6);
+    assert_eq!(setting.qemu.run_state(), "running");
 }
 
 #[test]

@@ -450,7 +450,8 @@ impl Peer {
         if state.dump == "active" || state.other_dump > 0 {
             return Err(("GenericError", "There is a dump in process, please wait.".to_owned()));
         }
-        if state.run == PANICKED && self.script.version < (1, 7, 0) {
+        let old = state.run == PANICKED && self.script.version < (1, 7, 0);
+        if old || ["internal-error", "shutdown"].contains(&state.run.as_str()) {
             let text = "Resetting the Virtual Machine is required";
             return Err(("GenericError", text.to_owned()));
         }
