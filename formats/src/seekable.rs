@@ -70,6 +70,19 @@ pub struct FrameEntry {
     pub checksum: Option<u32>,
 }
 
+impl FrameEntry {
+    /// Encodes the entry as it stands in a table with checksums.
+    #[must_use]
+    pub fn encode(&self) -> [u8; ENTRY_LENGTH] {
+        let mut bytes = [0; ENTRY_LENGTH];
+        let numbers = [self.compressed, self.decompressed, self.checksum.unwrap_or_default()];
+        for (to, from) in bytes.iter_mut().zip(numbers.into_iter().flat_map(u32::to_le_bytes)) {
+            *to = from;
+        }
+        bytes
+    }
+}
+
 /// What the last nine bytes of a file say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footer {
@@ -80,6 +93,34 @@ pub struct Footer {
 }
 
 impl Footer {
+    /// The footer of a table with checksums.
+    ///
+    /// Returns `None` if there are more frames than the format allows.
+    #[must_use]
+    pub fn of_frames(count: usize) -> Option<Self> {
+        let frame_count = u32::try_from(count).ok().filter(|count| *count <= MAX_FRAMES)?;
+        Some(Self { frame_count, has_checksums: true })
+    }
+
+    /// Encodes what stands before the entries: the skippable frame's header.
+    #[must_use]
+    pub fn encode_header(&self) -> [u8; SKIPPABLE_HEADER_LENGTH] {
+        let size = self.table_length().saturating_sub(SKIPPABLE_HEADER_LENGTH as u64);
+        // The most frames that there may be take less than 4 GiB.
+        let [m0, m1, m2, m3] = SEEK_TABLE_MAGIC.to_le_bytes();
+        let [s0, s1, s2, s3] = u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
+        [m0, m1, m2, m3, s0, s1, s2, s3]
+    }
+
+    /// Encodes the footer itself, which stands behind the entries.
+    #[must_use]
+    pub fn encode(&self) -> [u8; FOOTER_LENGTH] {
+        let [c0, c1, c2, c3] = self.frame_count.to_le_bytes();
+        let flags = if self.has_checksums { CHECKSUM_FLAG } else { 0 };
+        let [m0, m1, m2, m3] = FOOTER_MAGIC.to_le_bytes();
+        [c0, c1, c2, c3, flags, m0, m1, m2, m3]
+    }
+
     /// Decodes the last [`FOOTER_LENGTH`] bytes of a file.
     ///
     /// # Errors
@@ -155,29 +196,16 @@ impl SeekTable {
 
     /// Encodes the table as the last skippable frame of a file, with checksums.
     ///
-    /// Returns `None` if there are more frames than the format allows.
+    /// Returns `None` if there are more frames than the format allows. A large
+    /// table can be written in pieces instead, by [`Footer`] and [`FrameEntry`].
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
-        let frame_count =
-            u32::try_from(self.frames.len()).ok().filter(|count| *count <= MAX_FRAMES)?;
-        let length = Footer { frame_count, has_checksums: true }.table_length();
-        let size = u32::try_from(length.checked_sub(SKIPPABLE_HEADER_LENGTH as u64)?).ok()?;
-        let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
-        bytes.extend(SEEK_TABLE_MAGIC.to_le_bytes());
-        bytes.extend(size.to_le_bytes());
-        bytes.extend(self.encode_entries());
-        bytes.extend(frame_count.to_le_bytes());
-        bytes.push(CHECKSUM_FLAG);
-        bytes.extend(FOOTER_MAGIC.to_le_bytes());
+        let footer = Footer::of_frames(self.frames.len())?;
+        let mut bytes = Vec::with_capacity(usize::try_from(footer.table_length()).ok()?);
+        bytes.extend(footer.encode_header());
+        bytes.extend(self.frames.iter().flat_map(FrameEntry::encode));
+        bytes.extend(footer.encode());
         Some(bytes)
-    }
-
-    /// The entries alone, as they stand in the table.
-    pub fn encode_entries(&self) -> impl Iterator<Item = u8> + '_ {
-        self.frames.iter().flat_map(|frame| {
-            let checksum = frame.checksum.unwrap_or_default();
-            [frame.compressed, frame.decompressed, checksum].into_iter().flat_map(u32::to_le_bytes)
-        })
     }
 
     /// How many bytes all frames take in the file.

@@ -1,4 +1,4 @@
-//! Work on the disk before the dump, where a disk that hangs must not hold the guest.
+//! Work on the disk that nobody waits for without end: a disk that hangs must not hold the guest.
 //!
 //! A call into a file system that hangs does not return, and nothing ends it.
 //! So it is made on a thread of its own, and whoever waits can give up.
@@ -60,5 +60,18 @@ pub(super) fn on_disk<T: Send + 'static>(
         if started.elapsed() > disk_patience(session) {
             return Err(CaptureError::DiskHangs { waited: started.elapsed() });
         }
+    }
+}
+
+/// Does `work`, and waits for it as long as `limit` says. What takes longer may
+/// still be done, as long as the process lives.
+pub(super) fn in_time(limit: Duration, work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = bounded::<()>(0);
+    let started = thread::Builder::new().name("disk".to_owned()).spawn(move || {
+        work();
+        drop(done);
+    });
+    if started.is_ok() {
+        let _ = ended.recv_timeout(limit);
     }
 }

@@ -1,35 +1,23 @@
 //! Brings an entry to its end, after the guest was let go.
 //!
-//! ```text
-//! chunk, chunk, ... | metadata in a skippable frame | seek table
-//! ```
-//!
 //! Needs: what the dump left. Gives: a published entry, or an incomplete one
-//! with the same parts, or nothing.
+//! with the same parts ([`super::tail`]), or nothing. What is on disk in the end
+//! says what it is, as far as the disk allows.
 
-use std::fmt::Write as _;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-use vmcore_formats::cursor::Endian;
-use vmcore_formats::elf::Class;
-use vmcore_formats::seekable::{FrameEntry, METADATA_MAGIC, SeekTable, skippable_frame};
-
+use super::core_story::{describe, warn_of_contents};
+use super::disk::in_time;
 use super::dump::Attempt;
 use super::outcome::{CaptureError, Problem};
 use super::session::Session;
-use super::stream::{CHUNK, Written};
+use super::stream::Written;
+use super::tail;
 use crate::store::StoreError;
-use crate::store::metadata::{CaptureResult, Core};
+use crate::store::metadata::CaptureResult;
 use crate::store::staging::Staging;
-
-/// Low 32 bits of XXH64 of no bytes: what a frame without content has.
-const CHECKSUM_OF_NOTHING: u32 = 0x51d8_e999;
-/// How much of the newest chunks is given up where a full disk leaves no room
-/// for a seek table, in bytes.
-const GIVEN_UP: u64 = 1 << 20;
 
 /// What is on disk in the end.
 #[derive(Debug, Default)]
@@ -56,20 +44,24 @@ pub(super) fn finish(
     let written = match written {
         Some(Ok(written)) => Some(written),
         Some(Err((error, written))) => {
-            problems.push(Problem::new(&error, error.hint()));
-            session.metadata.failure = Some(error.as_failure("write"));
+            note_failure(session, &error, "write", problems);
             Some(written)
         }
-        None => None,
+        None => {
+            // All was read, and a signal ended the wait for the disk.
+            if attempt.outcome.is_ok() {
+                let signal = session.interrupt.signal_name();
+                note_failure(session, &CaptureError::Interrupted { signal }, "write", problems);
+            }
+            None
+        }
     };
     let hangs = written.is_none() && attempt.pipeline.is_some();
     let Some(mut written) = written.filter(|written| keep && !written.table.frames.is_empty())
     else {
         session.metadata.phases = session.clock.phases();
         if keep && hangs {
-            // The writer has not come back from the disk. What it wrote may be
-            // all that is left of the guest's memory.
-            return Finished { entry: None, incomplete: Some(staging.staged().to_owned()) };
+            return leave_to_writer(session, staging);
         }
         staging.discard();
         session.metadata.id.clear();
@@ -79,7 +71,7 @@ pub(super) fn finish(
         session.metadata.result = CaptureResult::Complete;
     }
     let staged = staging.staged().to_owned();
-    match complete(session, &attempt, staging, &mut written, whole) {
+    match complete(session, &attempt, &staging, &mut written, whole) {
         Ok(Some(entry)) => {
             session.observer.step(&format!("published {}", entry.display()));
             Finished { entry: Some(entry), incomplete: None }
@@ -87,10 +79,22 @@ pub(super) fn finish(
         Ok(None) => Finished { entry: None, incomplete: Some(staged) },
         Err(error) => {
             session.metadata.result = CaptureResult::Incomplete;
-            problems.push(Problem::new(&error, error.hint()));
+            note_failure(session, &CaptureError::Store(error), "finish", problems);
+            correct(session, &attempt, &staging, &mut written);
             Finished { entry: None, incomplete: Some(staged) }
         }
     }
+}
+
+/// Tells the user, and whoever reads the metadata. What failed first is why.
+fn note_failure(
+    session: &mut Session<'_>,
+    error: &CaptureError,
+    stage: &str,
+    problems: &mut Vec<Problem>,
+) {
+    problems.push(Problem::new(error, error.hint()));
+    session.metadata.failure.get_or_insert_with(|| error.as_failure(stage));
 }
 
 /// What is in the file. The writer may still be at it: it is waited for as long
@@ -115,29 +119,40 @@ fn take_written(
     Some(attempt.output.take()?.map_err(super::dump_settling::split))
 }
 
+/// Leaves the core of a writer that has not come back from the disk. What it
+/// wrote may be all that is left of the guest's memory.
+fn leave_to_writer(session: &Session<'_>, staging: Staging) -> Finished {
+    let staged = staging.staged().to_owned();
+    let json = session.metadata.to_json();
+    in_time(session.request.timeout, move || {
+        let _ = staging.write_metadata(&json, true);
+    });
+    Finished { entry: None, incomplete: Some(staged) }
+}
+
 fn complete(
     session: &mut Session<'_>,
     attempt: &Attempt,
-    staging: Staging,
+    staging: &Staging,
     written: &mut Written,
     whole: bool,
 ) -> Result<Option<PathBuf>, StoreError> {
     let core_error = |source| StoreError::io("complete", staging.staged(), source);
+    warn_of_contents(session, attempt);
     // The large part first, so that its time can be told in the metadata.
     written.file.sync_data().map_err(core_error)?;
     session.clock.lap("sync");
     session.metadata.phases = session.clock.phases();
-    warn_of_contents(session, attempt);
-    session.metadata.core = Some(describe(attempt, written, &staging));
+    session.metadata.core = Some(describe(attempt, written, staging));
     let mut json = session.metadata.to_json();
-    if let Err(error) = append_tail(written, &json) {
+    if let Err(error) = tail::append(written, &json) {
         if whole || error.kind() != io::ErrorKind::StorageFull {
             return Err(core_error(error));
         }
-        give_up_chunks(written);
-        session.metadata.core = Some(describe(attempt, written, &staging));
+        tail::give_up_chunks(written);
+        session.metadata.core = Some(describe(attempt, written, staging));
         json = session.metadata.to_json();
-        append_tail(written, &json).map_err(core_error)?;
+        tail::append(written, &json).map_err(core_error)?;
     }
     written.file.sync_all().map_err(core_error)?;
     staging.write_metadata(&json, true)?;
@@ -153,97 +168,18 @@ fn complete(
     Ok(Some(entry))
 }
 
-/// Tells what the head of the dump gives reason to doubt.
-fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
-    let Some(summary) = attempt.stream.as_ref().and_then(|stream| stream.summary.as_ref()) else {
-        return;
-    };
-    if !summary.notes.consistent {
-        session.warn(
-            "the sizes of QEMU's notes contradict its headers: memory may be shifted in this core"
-                .to_owned(),
-        );
+/// Has an entry that could not be completed say so, where it may have said
+/// `complete` or nothing yet. The disk has refused something already: what it
+/// refuses now is not told again.
+fn correct(session: &mut Session<'_>, attempt: &Attempt, staging: &Staging, written: &mut Written) {
+    session.metadata.phases = session.clock.phases();
+    session.metadata.core = Some(describe(attempt, written, staging));
+    let mut json = session.metadata.to_json();
+    if tail::append(written, &json).is_err() {
+        tail::give_up_chunks(written);
+        session.metadata.core = Some(describe(attempt, written, staging));
+        json = session.metadata.to_json();
+        let _ = tail::append(written, &json);
     }
-    if summary.trailing_sections > 0 {
-        session.warn(format!(
-            "QEMU dumped {} bytes in sections behind the memory, which are not in this core",
-            summary.trailing_sections
-        ));
-    }
-}
-
-/// Writes metadata and seek table behind the frames, over whatever is there.
-fn append_tail(written: &mut Written, json: &[u8]) -> io::Result<()> {
-    let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
-    let end = written.table.compressed_length();
-    // Setting the length that it has would free the room that was reserved.
-    if written.file.metadata()?.len() != end {
-        written.file.set_len(end)?;
-    }
-    written.file.seek(SeekFrom::Start(end))?;
-    let frame = skippable_frame(METADATA_MAGIC, json).ok_or_else(too_large)?;
-    let mut table = SeekTable { frames: written.table.frames.clone() };
-    table.frames.push(FrameEntry {
-        compressed: u32::try_from(frame.len()).map_err(|_| too_large())?,
-        decompressed: 0,
-        checksum: Some(CHECKSUM_OF_NOTHING),
-    });
-    let table = table.encode().ok_or_else(too_large)?;
-    written.file.write_all(&frame)?;
-    written.file.write_all(&table)
-}
-
-fn give_up_chunks(written: &mut Written) {
-    let mut freed = 0_u64;
-    while freed < GIVEN_UP
-        && let Some(frame) = written.table.frames.pop()
-    {
-        freed = freed.saturating_add(u64::from(frame.compressed));
-    }
-    let _ = written.file.set_len(written.table.compressed_length());
-}
-
-fn describe(attempt: &Attempt, written: &Written, staging: &Staging) -> Core {
-    let stream = attempt.stream.as_ref();
-    let summary = stream.and_then(|stream| stream.summary.as_ref());
-    let identity = summary.map(|summary| summary.identity);
-    let file = staging.core_file().file_name().unwrap_or_default();
-    Core {
-        file: file.to_string_lossy().into_owned(),
-        format: "elf+zstd-seekable".to_owned(),
-        machine: identity.and_then(|identity| identity.machine_name()).map(str::to_owned),
-        endianness: identity.map(|identity| {
-            match identity.endian {
-                Endian::Little => "little",
-                Endian::Big => "big",
-            }
-            .to_owned()
-        }),
-        elf_class: identity.map(|identity| match identity.class {
-            Class::Elf32 => 32,
-            Class::Elf64 => 64,
-        }),
-        bytes_read: stream.map_or(0, |stream| stream.bytes_read),
-        bytes_expected: summary.map(|summary| summary.stream_length),
-        bytes_core: written.table.decompressed_length(),
-        bytes_written: written.table.compressed_length(),
-        zero_bytes: attempt.pipeline.as_ref().map_or(0, super::stream::Pipeline::zero_bytes),
-        chunk_bytes: CHUNK as u64,
-        chunks: written.table.frames.len() as u64,
-        segments: summary.map(|summary| summary.segments),
-        cpus: summary.map(|summary| summary.notes.cpus),
-        vmcoreinfo: summary.map(|summary| summary.notes.vmcoreinfo),
-        kernel_release: summary.and_then(|summary| summary.notes.release.clone()),
-        kernel_build_id: summary.and_then(|summary| summary.notes.build_id.clone()),
-        chunks_sha256: hash_of_chunks(&written.table),
-    }
-}
-
-fn hash_of_chunks(table: &SeekTable) -> String {
-    let entries: Vec<u8> = table.encode_entries().collect();
-    let mut text = String::new();
-    for byte in Sha256::digest(&entries) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let _ = staging.write_metadata(&json, false);
 }

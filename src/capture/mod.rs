@@ -11,6 +11,7 @@
 //! happens after the release costs the guest nothing. Does not print
 //! ([`Observer`]) and does not choose exit codes (`cli`).
 
+mod core_story;
 mod disk;
 mod dump;
 mod dump_settling;
@@ -23,6 +24,7 @@ mod release;
 mod request;
 mod session;
 pub mod stream;
+mod tail;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
 pub use request::{Action, Request, Wait};

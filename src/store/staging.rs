@@ -166,7 +166,7 @@ impl Staging {
     /// Fails if the names are taken or the system refuses; the entry then stays
     /// incomplete. Of one that is published, the second value tells whether its
     /// name is on disk.
-    pub fn publish(self) -> Result<(PathBuf, Result<(), StoreError>), StoreError> {
+    pub fn publish(&self) -> Result<(PathBuf, Result<(), StoreError>), StoreError> {
         match &self.folder {
             Some(folder) => {
                 sync_folder(&folder.staged)?;

@@ -1,9 +1,15 @@
 //! A store on a disk that hangs. The program itself may have to wait for it, but
 //! the guest has not.
 
+use std::time::Duration;
+
+use rustix::process::Signal;
+use vmcorectl::store::metadata::CaptureResult;
+
 use crate::frozen_disk::FreezableDisk;
 use crate::scripted_qemu::{PANICKED, Script};
-use crate::setting::{Setting, finish};
+use crate::setting::{Setting, finish, signal};
+use crate::tool::metadata_of;
 
 #[test]
 fn the_hold_ends_in_time_if_the_store_hangs_from_the_beginning() {
@@ -52,4 +58,45 @@ fn a_store_that_hangs_fails_the_dump_and_the_guest_stays_held() {
     finish(capture).expect(1).says("did nothing for");
     setting.nothing_is_stored();
     assert_eq!(setting.qemu.run_state(), PANICKED);
+}
+
+#[test]
+fn a_signal_while_only_the_disk_is_awaited_is_told_and_recorded() {
+    let disk = FreezableDisk::new();
+    let script = Script { delay: ["getfd"].into(), ..Script::default() };
+    let setting = Setting::with_store(script, &disk.path().join("store"));
+    let capture = setting.start(&["--max-hold", "2s", "--then", "resume"]);
+    setting.qemu.await_command("getfd");
+    disk.freeze();
+    setting.qemu.answer_all();
+    setting.qemu.await_run_state("running");
+    signal(&capture, Signal::TERM);
+    // The program looks for it each millisecond once the guest was watched.
+    std::thread::sleep(Duration::from_secs(1));
+    disk.thaw();
+    finish(capture).expect(3).says("error: interrupted by SIGTERM before").says("is kept in");
+    let listing = setting.listing();
+    assert_eq!((listing.entries.len(), listing.incomplete.len()), (0, 1), "{listing:?}");
+    let metadata = metadata_of(&listing.incomplete[0]);
+    assert_eq!(metadata.result, CaptureResult::Incomplete);
+    assert!(metadata.failure.unwrap().message.contains("SIGTERM"));
+    assert!(metadata.release.unwrap().done && metadata.core.is_none());
+}
+
+#[test]
+fn a_disk_that_never_comes_back_is_not_waited_for_without_end_and_the_part_is_told() {
+    let disk = FreezableDisk::new();
+    let script = Script { delay: ["getfd"].into(), ..Script::default() };
+    let setting = Setting::with_store(script, &disk.path().join("store"));
+    let more = ["--timeout", "500ms", "--then", "resume", "--on-failure", "resume"];
+    let capture = setting.start(&more);
+    setting.qemu.await_command("getfd");
+    disk.freeze();
+    setting.qemu.answer_all();
+    setting.qemu.await_run_state("running");
+    std::thread::sleep(Duration::from_secs(3));
+    disk.thaw();
+    finish(capture).expect(6).says("did nothing for").says("is kept in");
+    let listing = setting.listing();
+    assert_eq!((listing.entries.len(), listing.incomplete.len()), (0, 1), "{listing:?}");
 }

@@ -13,6 +13,7 @@ mod tool;
 
 mod core_stream;
 mod frozen_disk;
+mod refusing_system;
 mod script;
 mod scripted_qemu;
 mod setting;
@@ -24,6 +25,7 @@ mod faults_dump;
 mod faults_hanging_disk;
 mod faults_monitor;
 mod faults_release;
+mod faults_sync;
 mod guest_names;
 mod metadata;
 mod signals;

@@ -1,0 +1,67 @@
+//! What the metadata tells of the core itself.
+
+use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::Class;
+
+use super::dump::Attempt;
+use super::session::Session;
+use super::stream::{CHUNK, Pipeline, Written};
+use super::tail::hash_of_chunks;
+use crate::store::metadata::Core;
+use crate::store::staging::Staging;
+
+/// Tells what the head of the dump gives reason to doubt.
+pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
+    let Some(summary) = attempt.stream.as_ref().and_then(|stream| stream.summary.as_ref()) else {
+        return;
+    };
+    if !summary.notes.consistent {
+        session.warn(
+            "the sizes of QEMU's notes contradict its headers: memory may be shifted in this core"
+                .to_owned(),
+        );
+    }
+    if summary.trailing_sections > 0 {
+        session.warn(format!(
+            "QEMU dumped {} bytes in sections behind the memory, which are not in this core",
+            summary.trailing_sections
+        ));
+    }
+}
+
+/// Describes what is in the file.
+pub(super) fn describe(attempt: &Attempt, written: &Written, staging: &Staging) -> Core {
+    let stream = attempt.stream.as_ref();
+    let summary = stream.and_then(|stream| stream.summary.as_ref());
+    let identity = summary.map(|summary| summary.identity);
+    let file = staging.core_file().file_name().unwrap_or_default();
+    Core {
+        file: file.to_string_lossy().into_owned(),
+        format: "elf+zstd-seekable".to_owned(),
+        machine: identity.and_then(|identity| identity.machine_name()).map(str::to_owned),
+        endianness: identity.map(|identity| {
+            match identity.endian {
+                Endian::Little => "little",
+                Endian::Big => "big",
+            }
+            .to_owned()
+        }),
+        elf_class: identity.map(|identity| match identity.class {
+            Class::Elf32 => 32,
+            Class::Elf64 => 64,
+        }),
+        bytes_read: stream.map_or(0, |stream| stream.bytes_read),
+        bytes_expected: summary.map(|summary| summary.stream_length),
+        bytes_core: written.table.decompressed_length(),
+        bytes_written: written.table.compressed_length(),
+        zero_bytes: attempt.pipeline.as_ref().map_or(0, Pipeline::zero_bytes),
+        chunk_bytes: CHUNK as u64,
+        chunks: written.table.frames.len() as u64,
+        segments: summary.map(|summary| summary.segments),
+        cpus: summary.map(|summary| summary.notes.cpus),
+        vmcoreinfo: summary.map(|summary| summary.notes.vmcoreinfo),
+        kernel_release: summary.and_then(|summary| summary.notes.release.clone()),
+        kernel_build_id: summary.and_then(|summary| summary.notes.build_id.clone()),
+        chunks_sha256: hash_of_chunks(&written.table),
+    }
+}

@@ -1,0 +1,46 @@
+//! Disks that take a core and do not keep it, and systems that refuse what is not needed.
+
+use vmcorectl::store::metadata::CaptureResult;
+
+use crate::refusing_system::capture;
+use crate::scripted_qemu::Script;
+use crate::setting::Setting;
+
+#[test]
+fn a_core_that_cannot_be_synced_is_incomplete_and_says_so_everywhere() {
+    // The core's data; all of the core; the metadata beside it.
+    for (injection, stage) in [
+        ("fdatasync:error=EIO", "complete"),
+        ("fsync:error=EIO:when=1", "complete"),
+        ("fsync:error=EIO:when=2", "write"),
+        ("fsync:error=EIO:when=3", "sync the directory"),
+        ("renameat2:error=EIO", "publish"),
+    ] {
+        let script = Script::default();
+        let stream = script.stream.clone();
+        let setting = Setting::new(script);
+        capture(&setting, &["--resume"], &[injection])
+            .expect(3)
+            .says(&format!("error: cannot {stage}"))
+            .says("Input/output error")
+            .says("is kept in");
+        let metadata = setting.incomplete_entry(&stream);
+        assert_eq!(metadata.result, CaptureResult::Incomplete, "{injection}");
+        let failure = metadata.failure.unwrap();
+        assert_eq!(failure.stage, "finish");
+        assert!(failure.message.contains(stage), "{failure:?}");
+        assert!(metadata.release.unwrap().done);
+        assert_eq!(setting.qemu.run_state(), "running");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_is_none_of_a_file_system_that_needs_it() {
+    let script = Script::default();
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    // The first two are the core's and the metadata's.
+    let ran = capture(&setting, &["--resume"], &["fsync:error=EINVAL:when=3+"]).expect(0);
+    assert_eq!(ran.stderr, "");
+    setting.whole_entry(&stream);
+}

@@ -1,0 +1,26 @@
+//! A system that refuses chosen calls: the program under strace, which makes them fail.
+
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
+use crate::setting::Setting;
+use crate::tool::{self, Ran};
+
+/// Captures the guest while calls fail by strace's injections, for example
+/// `fsync:error=EIO:when=2`.
+#[track_caller]
+pub(crate) fn capture(setting: &Setting, more: &[&str], injections: &[&str]) -> Ran {
+    let program = tool::command(setting.arguments(more));
+    let calls: Vec<_> = injections.iter().map(|text| text.split(':').next().unwrap()).collect();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e"]);
+    strace.arg(format!("trace={}", calls.join(",")));
+    for injection in injections {
+        strace.args(["-e", &format!("inject={injection}")]);
+    }
+    strace.arg(program.get_program());
+    strace.args(program.get_args().map(OsString::from));
+    strace.env_remove("VMCORECTL_STORE").stdin(Stdio::null());
+    let output = strace.output().expect("these tests need strace");
+    output.into()
+}
