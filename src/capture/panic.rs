@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::nothing_to_do;
 use super::outcome::Problem;
+use super::panic_events::Seen;
 use super::request::{Action, Policy, Request, Wait};
 use super::session::Session;
-use crate::qmp::{CrashInformation, Event, Happening, Patience, QmpError, RunState};
+use crate::qmp::{CrashInformation, Happening, Patience, QmpError, RunState};
 use crate::store::metadata::{self, Panic};
 
 /// How often QEMU is asked while an event is awaited, in case it was missed.
@@ -47,47 +49,12 @@ pub(super) fn learn(session: &mut Session<'_>) -> Result<Learnt, QmpError> {
         return await_stop(session, seen);
     }
     if session.request.any_state {
-        return stop(session, &state);
+        return stop(session, &state, seen);
     }
     match session.request.wait {
-        Wait::No => Ok(Learnt::NothingToDo(not_panicked(&state, &seen))),
+        Wait::No => Ok(Learnt::NothingToDo(nothing_to_do::not_panicked(&state, &seen))),
         Wait::Forever => await_panic(session, seen, None),
         Wait::For(limit) => await_panic(session, seen, Instant::now().checked_add(limit)),
-    }
-}
-
-/// The events about a panic that came so far.
-#[derive(Debug, Default)]
-struct Seen {
-    panics: u64,
-    first: Option<Event>,
-    noticed: Option<Timestamp>,
-    crash_loaded: bool,
-    shut_down: bool,
-}
-
-impl Seen {
-    fn take(&mut self, event: Event) {
-        match event.name.as_str() {
-            "GUEST_PANICKED" => {
-                self.panics = self.panics.saturating_add(1);
-                self.first.get_or_insert(event);
-                self.noticed.get_or_insert_with(Timestamp::now);
-            }
-            "GUEST_CRASHLOADED" => self.crash_loaded = true,
-            "SHUTDOWN" => self.shut_down = true,
-            _ => {}
-        }
-    }
-
-    fn take_queued(&mut self, session: &mut Session<'_>) {
-        while let Some(event) = session.client.take_event() {
-            self.take(event);
-        }
-    }
-
-    fn action(&self) -> Option<&str> {
-        self.first.as_ref()?.data.get("action")?.as_str()
     }
 }
 
@@ -113,16 +80,10 @@ fn await_panic(
     end: Option<Instant>,
 ) -> Result<Learnt, QmpError> {
     session.observer.step("waiting for a panic");
-    let time_up = || {
-        Ok(Learnt::NothingToDo(Problem {
-            message: "the guest did not panic in the time that was given".to_owned(),
-            hint: None,
-        }))
-    };
     loop {
         let now = Instant::now();
         if end.is_some_and(|end| now >= end) {
-            return time_up();
+            return Ok(Learnt::NothingToDo(nothing_to_do::time_is_up(&seen)));
         }
         let hour = now + Duration::from_hours(1);
         let until = Some(end.map_or(hour, |end| end.min(hour)));
@@ -148,9 +109,7 @@ fn await_panic(
             }
             Ok(_) => {}
             Err(QmpError::Closed { .. }) => {
-                let state = RunState { status: "shutdown".to_owned(), running: false };
-                seen.shut_down = true;
-                return Ok(Learnt::NothingToDo(not_panicked(&state, &seen)));
+                return Ok(Learnt::NothingToDo(nothing_to_do::qemu_ended(&seen)));
             }
             Err(error) => return Err(error),
         }
@@ -174,8 +133,7 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, QmpEr
                 continue;
             }
             Err(QmpError::Closed { .. }) => {
-                let state = RunState { status: "shutdown".to_owned(), running: false };
-                return Ok(Learnt::NothingToDo(not_panicked(&state, &seen)));
+                return Ok(Learnt::NothingToDo(nothing_to_do::qemu_ended(&seen)));
             }
             other => other?,
         };
@@ -183,12 +141,12 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, QmpEr
         if state.is_panicked() {
             return Ok(held_by_panic(session, &seen));
         }
-        if seen.action() == Some("run") && session.request.any_state {
-            return stop(session, &state);
+        if session.request.any_state && (seen.runs_on() || !state.running) {
+            return stop(session, &state, seen);
         }
-        let hopeless = !state.running || seen.action() == Some("run") || started.elapsed() >= bound;
+        let hopeless = !state.running || seen.runs_on() || started.elapsed() >= bound;
         if hopeless {
-            return Ok(Learnt::NothingToDo(not_panicked(&state, &seen)));
+            return Ok(Learnt::NothingToDo(nothing_to_do::not_panicked(&state, &seen)));
         }
         let patience = patience.at_most(ASK_INTERVAL);
         if let Happening::Event(event) = session.client.wait("the stop", &patience, &[])? {
@@ -230,7 +188,10 @@ fn describe(seen: &Seen) -> Panic {
 }
 
 /// Stops a guest that did not panic, unless it stands still already.
-fn stop(session: &mut Session<'_>, found: &RunState) -> Result<Learnt, QmpError> {
+///
+/// It may panic at that very moment. Then QEMU stops it once, for either reason,
+/// and the panic is known by its event alone.
+fn stop(session: &mut Session<'_>, found: &RunState, mut seen: Seen) -> Result<Learnt, QmpError> {
     session.guest_is_held();
     let patience = session.patience();
     if found.running {
@@ -239,18 +200,24 @@ fn stop(session: &mut Session<'_>, found: &RunState) -> Result<Learnt, QmpError>
         let mut state = session.client.run_state(&patience)?;
         let deadline = patience.deadline();
         while state.running && Instant::now() < deadline {
-            session.client.wait("the stop", &patience.at_most(ASK_INTERVAL), &[])?;
+            let happening =
+                session.client.wait("the stop", &patience.at_most(ASK_INTERVAL), &[])?;
+            if let Happening::Event(event) = happening {
+                seen.take(event);
+            }
             state = session.client.run_state(&patience)?;
         }
-        let mut seen = Seen::default();
         seen.take_queued(session);
-        if state.is_panicked() {
+        if state.is_panicked() || (seen.panics > 0 && !seen.runs_on()) {
             return Ok(held_by_panic(session, &seen));
         }
         session.observer.step("stopped the running guest");
     } else {
         session.stopped_by_fault = found.is_fault();
         session.observer.step(&format!("the guest stands still already: {}", found.status));
+    }
+    if seen.panics > 0 {
+        session.metadata.panic = Some(describe(&seen));
     }
     Ok(Learnt::Held(policy_without_panic(session)))
 }
@@ -295,30 +262,4 @@ pub(super) fn ask_cpus(session: &mut Session<'_>) -> Result<(), QmpError> {
         panic.info = panic.info.take().or(info.filter(Value::is_object));
     }
     Ok(())
-}
-
-fn not_panicked(state: &RunState, seen: &Seen) -> Problem {
-    let (message, hint) = if seen.crash_loaded {
-        (
-            "the guest crashed and dumps itself (GUEST_CRASHLOADED): QEMU does not hold it",
-            "its own kdump writes a core; --any-state stops the guest and captures it nevertheless",
-        )
-    } else if seen.action() == Some("run") {
-        (
-            "the guest panicked, and QEMU was told to let it run on (panic=none)",
-            "start QEMU with `-action panic=pause`, or capture it with --any-state",
-        )
-    } else if seen.panics > 0 || seen.shut_down {
-        (
-            "QEMU shut the guest down",
-            "start QEMU with `-action panic=pause` (before 6.0: -no-shutdown), \
-             so that a panic holds the guest",
-        )
-    } else {
-        return Problem {
-            message: format!("the guest is not panicked: its state is {:?}", state.status),
-            hint: Some("--any-state captures it nevertheless, --wait waits for a panic".to_owned()),
-        };
-    };
-    Problem { message: message.to_owned(), hint: Some(hint.to_owned()) }
 }

@@ -1,7 +1,10 @@
 //! Guests that did not panic.
 
+use serde_json::json;
+use vmcorectl::store::metadata::{Learnt, Metadata};
+
 use crate::scripted_qemu::{DumpPlan, Script};
-use crate::setting::Setting;
+use crate::setting::{Setting, finish};
 
 fn in_state(state: &'static str) -> Script {
     Script { state, ..Script::default() }
@@ -154,4 +157,39 @@ fn a_panicked_guest_is_held_as_ever() {
     setting.capture(&["--any-state"]).expect(0);
     assert_eq!(setting.qemu.run_state(), "guest-panicked");
     assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
+}
+
+/// Captures a running guest that panics while it is stopped.
+fn panic_at_the_stop(action: &str, more: &[&str]) -> (Setting, Metadata) {
+    let script = Script { delay: ["stop"].into(), ..in_state("running") };
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    let child = setting.start(&[&["--any-state"], more].concat());
+    setting.qemu.await_command("stop");
+    setting.qemu.emit("GUEST_PANICKED", json!({ "action": action }));
+    setting.qemu.answer_all();
+    finish(child).expect(0);
+    let metadata = setting.whole_entry(&stream);
+    (setting, metadata)
+}
+
+#[test]
+fn a_panic_that_comes_while_the_guest_is_stopped_is_one() {
+    for (more, action, state) in [(&[][..], "hold", "paused"), (&["--resume"], "resume", "running")]
+    {
+        let (setting, metadata) = panic_at_the_stop("pause", more);
+        let panic = metadata.panic.unwrap();
+        assert_eq!((panic.learnt, panic.events), (Learnt::Event, 1));
+        assert_eq!(panic.action.as_deref(), Some("pause"));
+        assert_eq!(metadata.request.then, action);
+        assert_eq!(setting.qemu.run_state(), state);
+    }
+}
+
+#[test]
+fn a_guest_that_may_run_on_after_its_panic_does() {
+    let (setting, metadata) = panic_at_the_stop("run", &[]);
+    assert_eq!(metadata.panic.unwrap().action.as_deref(), Some("run"));
+    assert_eq!(metadata.request.then, "resume");
+    assert_eq!(setting.qemu.run_state(), "running");
 }

@@ -149,6 +149,47 @@ fn a_panic_that_shuts_the_guest_down_is_told() {
 }
 
 #[test]
+fn a_guest_that_is_shut_down_without_a_panic_is_told_so() {
+    for (reason, says) in [
+        (Some("guest-shutdown"), "the guest was shut down (guest-shutdown), and no panic was seen"),
+        (Some("host-qmp-quit"), "the guest was shut down (host-qmp-quit), and no panic was seen"),
+        (None, "QEMU ended, and no panic was seen"),
+    ] {
+        let setting = Setting::new(running());
+        let child = setting.start(&["--wait"]);
+        setting.qemu.await_command("query-status");
+        if let Some(reason) = reason {
+            setting.qemu.emit("SHUTDOWN", json!({ "guest": true, "reason": reason }));
+        }
+        setting.qemu.kill();
+        let ran = finish(child).expect(4).says(says);
+        assert!(!ran.stderr.contains("panic=pause"), "{ran:?}");
+        setting.nothing_is_stored();
+    }
+}
+
+#[test]
+fn a_shutdown_because_of_a_panic_is_told_though_the_panic_was_not() {
+    let setting = Setting::new(running());
+    let child = setting.start(&["--wait"]);
+    setting.qemu.await_command("query-status");
+    setting.qemu.emit("SHUTDOWN", json!({ "guest": true, "reason": "guest-panic" }));
+    setting.qemu.kill();
+    finish(child).expect(4).says("QEMU shut the guest down").says("-action panic=pause");
+}
+
+#[test]
+fn a_guest_that_dumped_itself_in_the_time_that_was_given_is_told() {
+    let setting = Setting::new(running());
+    let child = setting.start(&["--wait=2s"]);
+    setting.qemu.await_command("query-status");
+    setting.qemu.emit("GUEST_CRASHLOADED", json!({ "action": "run" }));
+    finish(child)
+        .expect(4)
+        .says("in the time that was given; it crashed and dumps itself (GUEST_CRASHLOADED)");
+}
+
+#[test]
 fn a_qemu_that_is_told_no_set_action_is_still_waited_for() {
     let refuse = BTreeMap::from([("set-action", ("GenericError", "not now"))]);
     let setting = Setting::new(Script { refuse, ..running() });
