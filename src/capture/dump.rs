@@ -124,8 +124,12 @@ fn dump(
 ) -> Result<(), CaptureError> {
     attempt.stage = "dump";
     let (read_end, write_end) = large_pipe().map_err(CaptureError::Pipe)?;
-    let options =
-        StreamOptions { level: session.request.level, threads: session.request.threads, reserve };
+    let options = StreamOptions {
+        level: session.request.level,
+        threads: session.request.threads,
+        reserve,
+        memory: session.metadata.guest.memory_bytes.unwrap_or(0),
+    };
     let pipeline = Pipeline::start(read_end, file, options).map_err(CaptureError::Pipe)?;
     let pipeline = attempt.pipeline.insert(pipeline);
     session.metadata.request.threads = pipeline.threads();
@@ -197,11 +201,11 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
                     refusal,
                 });
             }
-            _ if Instant::now() >= deadline => {
-                let waited = patience.timeout;
-                return Err(QmpError::TimedOut { command: "dump-guest-memory".to_owned(), waited });
-            }
             _ => {}
+        }
+        if Instant::now() >= deadline {
+            let waited = patience.timeout;
+            return Err(QmpError::TimedOut { command: "dump-guest-memory".to_owned(), waited });
         }
     }
 }

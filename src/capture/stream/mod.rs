@@ -30,6 +30,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use rustix::event::{EventfdFlags, eventfd};
+use vmcore_formats::seekable::FrameEntry;
 
 use buffers::Buffers;
 use compress::{Compressor, compress_jobs};
@@ -42,8 +43,10 @@ use writer::Writer;
 /// compress worse and cost more calls, larger ones make a single page dearer to
 /// read and the memory in flight larger.
 pub const CHUNK: usize = 1 << 20;
-/// How much memory may wait for workers and for the disk, in bytes.
+/// How much memory may wait for workers and for the disk, in bytes, and how much
+/// at least: the seek table of a large guest takes of it what it will need.
 const IN_FLIGHT: usize = 96 << 20;
+const LEAST_IN_FLIGHT: usize = 32 << 20;
 /// How much memory the workers' zstd contexts may take, in bytes. One of them
 /// has about 1 MiB at level 1, and 20 MiB at level 19.
 const CONTEXTS: usize = 96 << 20;
@@ -57,6 +60,8 @@ pub struct StreamOptions {
     pub threads: usize,
     /// How much space the file system must keep, in bytes.
     pub reserve: u64,
+    /// How much memory the guest has, in bytes, as far as it is known.
+    pub memory: u64,
 }
 
 /// How far a pipeline is.
@@ -123,7 +128,7 @@ impl Pipeline {
             aborted: AtomicBool::new(false),
             abort: event()?,
             ended: event()?,
-            buffers: Buffers::new(IN_FLIGHT / CHUNK, buffer_size),
+            buffers: Buffers::new(buffer_count(options.memory), buffer_size),
         });
         // The buffers bound what is in these queues. A bound of their own could
         // hold the reader, and with it QEMU, when the disk hangs.
@@ -217,6 +222,14 @@ impl Pipeline {
     fn clear_waker(&self) {
         let _ = rustix::io::read(&self.shared.ended, &mut [0; 8]);
     }
+}
+
+/// How many buffers there may be for a guest with so much memory: fewer for a
+/// large one, whose seek table grows to what they leave.
+fn buffer_count(memory: u64) -> usize {
+    let chunks = usize::try_from(memory).unwrap_or(usize::MAX) / CHUNK;
+    let table = chunks.saturating_mul(size_of::<FrameEntry>());
+    IN_FLIGHT.saturating_sub(table).max(LEAST_IN_FLIGHT) / CHUNK
 }
 
 fn spawn(

@@ -5,7 +5,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::*;
 
-const OPTIONS: StreamOptions = StreamOptions { level: 1, threads: 2, reserve: 0 };
+const OPTIONS: StreamOptions = StreamOptions { level: 1, threads: 2, reserve: 0, memory: 0 };
 const PAGE: usize = 4096;
 
 /// A core as QEMU before 7.2 wrote it: headers, no notes, one block of memory.
@@ -141,5 +141,15 @@ fn why_a_stream_was_not_read_on_is_known_when_its_pipe_closes() {
         assert!(send(&pipe, &junk).is_err(), "the pipe is closed");
         let end = pipeline.take_stream_end().expect("the stream's end");
         assert!(matches!(end.outcome, Err(StreamError::Head(_))), "{end:?}");
+    }
+}
+
+#[test]
+fn a_large_guests_seek_table_is_paid_for_with_buffers() {
+    const TIB: u64 = 1 << 40;
+    for (memory, buffers) in
+        [(0, 96), (64 << 30, 95), (TIB, 80), (4 * TIB, 32), (64 * TIB, 32), (u64::MAX, 32)]
+    {
+        assert_eq!(buffer_count(memory), buffers, "{memory:#x}");
     }
 }
