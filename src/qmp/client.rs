@@ -5,24 +5,22 @@
 //! given up is dropped by its id.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, sendmsg, socket_with,
-};
+use rustix::event::PollFlags;
 use serde_json::{Value, json};
 
 use super::error::QmpError;
 use super::line::{LineBuffer, MAX_LINE};
 use super::message::{Event, Message, Refusal, Version};
 use super::patience::Patience;
+use super::socket::{
+    Ready, await_ready, check_interrupt, connect_nonblocking, lost, peer_process, send_once,
+};
 
 /// The events that matter here; QEMU sends many more, and a guest can cause some
 /// of those as often as it likes.
@@ -67,6 +65,10 @@ pub struct Client {
     version: Version,
     lines: LineBuffer,
     events: VecDeque<Event>,
+    /// Commands whose replies [`Client::wait`] is to bring.
+    begun: Vec<CommandId>,
+    /// Those that came while another reply was awaited.
+    replies: VecDeque<(CommandId, Result<Value, Refusal>)>,
     last_id: u64,
 }
 
@@ -103,6 +105,8 @@ impl Client {
             version: Version { major: 0, minor: 0, micro: 0 },
             lines: LineBuffer::default(),
             events: VecDeque::new(),
+            begun: Vec::new(),
+            replies: VecDeque::new(),
             last_id: 0,
         };
         client.version = loop {
@@ -131,8 +135,7 @@ impl Client {
     /// The process at the other end, if the system tells.
     #[must_use]
     pub fn peer_process(&self) -> Option<i32> {
-        let credentials = rustix::net::sockopt::socket_peercred(&self.socket).ok()?;
-        Some(credentials.pid.as_raw_nonzero().get())
+        peer_process(&self.socket)
     }
 
     /// Runs a command and gives what it returns.
@@ -174,7 +177,9 @@ impl Client {
         arguments: &Value,
         patience: &Patience<'_>,
     ) -> Result<CommandId, QmpError> {
-        self.send(command, arguments, None, patience)
+        let id = self.send(command, arguments, None, patience)?;
+        self.begun.push(id);
+        Ok(id)
     }
 
     /// The oldest event that nobody took yet.
@@ -202,14 +207,20 @@ impl Client {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Happening::Event(event));
             }
+            if let Some((id, result)) = self.replies.pop_front() {
+                return Ok(Happening::Reply(id, result));
+            }
             match self.receive(during, deadline, patience, wakers)? {
                 Received::Message(Message::Event(event)) => self.keep(event),
-                Received::Message(Message::Reply { id: Some(id), result }) => {
-                    return Ok(Happening::Reply(CommandId(id), result));
-                }
-                Received::Message(_) => {}
+                Received::Message(Message::Reply { id, result }) => self.keep_reply(id, result),
+                Received::Message(Message::Greeting(_)) => {}
                 Received::Woken => return Ok(Happening::Woken),
                 Received::Nothing => return Ok(Happening::Nothing),
+            }
+            // A guest can cause events without end, and none of them may matter.
+            let none = self.events.is_empty() && self.replies.is_empty();
+            if none && Instant::now() >= deadline {
+                return Ok(Happening::Nothing);
             }
         }
     }
@@ -217,6 +228,14 @@ impl Client {
     fn keep(&mut self, event: Event) {
         if HEARD.contains(&event.name.as_str()) && self.events.len() < MAX_EVENTS {
             self.events.push_back(event);
+        }
+    }
+
+    /// Keeps a reply that somebody will wait for, and no other.
+    fn keep_reply(&mut self, id: Option<u64>, result: Result<Value, Refusal>) {
+        let position = self.begun.iter().position(|begun| Some(begun.0) == id);
+        if let Some(position) = position {
+            self.replies.push_back((self.begun.swap_remove(position), result));
         }
     }
 
@@ -228,24 +247,30 @@ impl Client {
     ) -> Result<Value, QmpError> {
         let started = Instant::now();
         let deadline = patience.deadline();
+        let timed_out = || {
+            let waited = started.elapsed();
+            Err(QmpError::TimedOut { command: command.to_owned(), waited })
+        };
         loop {
-            let (id, result) = match self.receive(command, deadline, patience, &[])? {
-                Received::Message(Message::Reply { id, result }) => (id, result),
-                Received::Message(Message::Event(event)) => {
-                    self.keep(event);
-                    continue;
+            match self.receive(command, deadline, patience, &[])? {
+                // A refusal without an id answers a line that QEMU could not parse:
+                // commands go out one at a time, so it is this one.
+                Received::Message(Message::Reply { id, result })
+                    if id.is_none_or(|id| id == wanted.0) =>
+                {
+                    return result.map_err(|refusal| QmpError::Refused {
+                        command: command.to_owned(),
+                        refusal,
+                    });
                 }
-                Received::Message(Message::Greeting(_)) => continue,
-                Received::Woken | Received::Nothing => {
-                    let waited = started.elapsed();
-                    return Err(QmpError::TimedOut { command: command.to_owned(), waited });
-                }
-            };
-            // A refusal without an id answers a line that QEMU could not parse:
-            // commands go out one at a time, so it is this one.
-            if id.is_none_or(|id| id == wanted.0) {
-                return result
-                    .map_err(|refusal| QmpError::Refused { command: command.to_owned(), refusal });
+                Received::Message(Message::Reply { id, result }) => self.keep_reply(id, result),
+                Received::Message(Message::Event(event)) => self.keep(event),
+                Received::Message(Message::Greeting(_)) => {}
+                Received::Woken | Received::Nothing => return timed_out(),
+            }
+            // What comes instead may come without end.
+            if Instant::now() >= deadline {
+                return timed_out();
             }
         }
     }
@@ -278,7 +303,14 @@ impl Client {
             match send_once(&self.socket, rest, if first { &descriptors } else { &[] }) {
                 Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                    let ready = self.poll(PollFlags::OUT, deadline, patience, &[], command)?;
+                    let ready = await_ready(
+                        &self.socket,
+                        PollFlags::OUT,
+                        deadline,
+                        patience,
+                        &[],
+                        command,
+                    )?;
                     if !matches!(ready, Ready::Socket) {
                         let waited = patience.timeout;
                         return Err(QmpError::TimedOut { command: command.to_owned(), waited });
@@ -297,6 +329,7 @@ impl Client {
         patience: &Patience<'_>,
         wakers: &[BorrowedFd<'_>],
     ) -> Result<Received, QmpError> {
+        let mut has_read = false;
         loop {
             let line = self.lines.next_line();
             if let Some(line) = line.map_err(|_| QmpError::TooLong { limit: MAX_LINE })? {
@@ -304,7 +337,11 @@ impl Client {
                     .map(Received::Message)
                     .ok_or_else(|| QmpError::Junk { start: start_of(&line) });
             }
-            match self.poll(PollFlags::IN, deadline, patience, wakers, during)? {
+            // A line may come byte by byte.
+            if has_read && Instant::now() >= deadline {
+                return Ok(Received::Nothing);
+            }
+            match await_ready(&self.socket, PollFlags::IN, deadline, patience, wakers, during)? {
                 Ready::Socket => {}
                 Ready::Waker => return Ok(Received::Woken),
                 Ready::Nothing => return Ok(Received::Nothing),
@@ -312,7 +349,10 @@ impl Client {
             let mut bytes = [0; 16 * 1024];
             match (&self.socket).read(&mut bytes) {
                 Ok(0) => return Err(QmpError::Closed { during: during.to_owned() }),
-                Ok(count) => self.lines.push(bytes.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    has_read = true;
+                    self.lines.push(bytes.get(..count).unwrap_or_default());
+                }
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -322,89 +362,12 @@ impl Client {
             }
         }
     }
-
-    fn poll(
-        &self,
-        flags: PollFlags,
-        deadline: Instant,
-        patience: &Patience<'_>,
-        wakers: &[BorrowedFd<'_>],
-        during: &str,
-    ) -> Result<Ready, QmpError> {
-        loop {
-            check_interrupt(patience, during)?;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut fds = vec![PollFd::from_borrowed_fd(self.socket.as_fd(), flags)];
-            fds.extend(wakers.iter().map(|waker| PollFd::from_borrowed_fd(*waker, PollFlags::IN)));
-            if let Some(interrupt) = patience.interrupt {
-                fds.push(PollFd::from_borrowed_fd(interrupt.descriptor(), PollFlags::IN));
-            }
-            let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(0) if left.is_zero() => return Ok(Ready::Nothing),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(lost(during, error.into())),
-            }
-            let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
-            if ready.next() == Some(true) {
-                return Ok(Ready::Socket);
-            }
-            if ready.take(wakers.len()).any(|ready| ready) {
-                return Ok(Ready::Waker);
-            }
-        }
-    }
 }
 
 enum Received {
     Message(Message),
     Woken,
     Nothing,
-}
-
-enum Ready {
-    Socket,
-    Waker,
-    Nothing,
-}
-
-fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
-    let address = SocketAddrUnix::new(path)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    connect(&socket, &address)?;
-    Ok(UnixStream::from(socket))
-}
-
-fn send_once(
-    socket: &UnixStream,
-    bytes: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-) -> rustix::io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
-}
-
-fn check_interrupt(patience: &Patience<'_>, during: &str) -> Result<(), QmpError> {
-    match patience.interrupt {
-        Some(interrupt) if interrupt.is_raised() => Err(QmpError::Interrupted {
-            signal: interrupt.signal_name(),
-            during: during.to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn lost(during: &str, source: io::Error) -> QmpError {
-    let during = during.to_owned();
-    match source.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => QmpError::Closed { during },
-        _ => QmpError::Broken { during, source },
-    }
 }
 
 fn start_of(line: &[u8]) -> String {

@@ -171,3 +171,51 @@ fn a_flood_of_events_is_bounded() {
     assert_eq!(client.events.len(), MAX_EVENTS);
     thread.join().unwrap();
 }
+
+#[test]
+fn events_without_end_do_not_outlast_a_deadline() {
+    for event in [
+        r#"{"event":"RTC_CHANGE","data":{"offset":1}}"#,
+        r#"{"event":"GUEST_PANICKED","data":{"action":"run"}}"#,
+        // A line that never ends, byte by byte.
+        "",
+    ] {
+        let (_folder, path, thread) = peer(move |mut peer| {
+            let line = if event.is_empty() { " ".to_owned() } else { format!("{event}\n") };
+            let flood = if event.is_empty() { line } else { line.repeat(100) };
+            while peer.get_mut().write_all(flood.as_bytes()).is_ok() {
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        });
+        let mut client = Client::connect(&path, &PATIENCE).unwrap();
+        let short = Patience { timeout: Duration::from_millis(200), ..PATIENCE };
+        let started = Instant::now();
+        let error = client.run_state(&short).unwrap_err();
+        assert!(matches!(error, QmpError::TimedOut { .. }), "{error}");
+        let deadline = Instant::now() + short.timeout;
+        while !matches!(client.wait("a test", &short, &[]).unwrap(), Happening::Nothing) {
+            if Instant::now() > deadline {
+                break;
+            }
+        }
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        drop(client);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_reply_that_comes_while_another_is_awaited_is_kept_for_who_waits() {
+    let (_folder, path, thread) = peer(|mut peer| {
+        heard(&mut peer);
+        heard(&mut peer);
+        say(&mut peer, r#"{"return":{},"id":2}"#);
+        say(&mut peer, r#"{"return":{"status":"paused","running":false},"id":3}"#);
+    });
+    let mut client = Client::connect(&path, &PATIENCE).unwrap();
+    let id = client.begin("dump-guest-memory", &json!({}), &PATIENCE).unwrap();
+    assert_eq!(client.run_state(&PATIENCE).unwrap().status, "paused");
+    let happening = client.wait("a test", &PATIENCE, &[]).unwrap();
+    assert!(matches!(happening, Happening::Reply(found, Ok(_)) if found == id), "{happening:?}");
+    thread.join().unwrap();
+}

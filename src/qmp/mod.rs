@@ -11,6 +11,7 @@ mod error;
 mod line;
 mod message;
 mod patience;
+mod socket;
 
 pub use client::{Client, CommandId, Happening};
 pub use command::{CpuPath, CrashInformation, DumpStatus, MemorySize, RunState};

@@ -1,6 +1,7 @@
 //! A monitor that is busy, that goes away, and that comes back.
 
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -9,7 +10,7 @@ use rustix::net::{
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{DumpPlan, ENDED, PANICKED, Script};
 use crate::setting::Setting;
-use crate::tool;
+use crate::tool::{self, Ran};
 
 #[test]
 fn a_guest_is_captured_and_resumed() {
@@ -22,6 +23,19 @@ fn a_guest_is_captured_and_resumed() {
     assert!(metadata.held_seconds.is_some_and(|held| held > 0.0));
     assert_eq!(setting.qemu.run_state(), "running");
     assert_eq!(setting.qemu.actions(), ["dump-guest-memory", "cont"]);
+}
+
+#[test]
+fn a_qemu_in_another_namespace_of_processes_is_captured() {
+    let script = Script::default();
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    let program = tool::command(setting.arguments(&["--resume"]));
+    let mut inside = Command::new("unshare");
+    inside.args(["--pid", "--fork"]).arg(program.get_program()).args(program.get_args());
+    let ran = Ran::from(inside.output().expect("these tests need unshare"));
+    assert_eq!(ran.expect(0).stderr, "");
+    setting.whole_entry(&stream);
 }
 
 #[test]
