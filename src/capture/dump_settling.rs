@@ -102,8 +102,12 @@ impl Settling {
     /// the consequence: a broken pipe.
     fn take_refusal(&mut self) -> Option<StreamError> {
         let stream = self.stream.as_mut()?;
-        let (Err(StreamError::Head(_)) | Err(StreamError::Plan(_)) | Err(StreamError::Read(_))) =
-            &stream.outcome
+        let Err(
+            StreamError::Head(_)
+            | StreamError::Plan(_)
+            | StreamError::Behind { .. }
+            | StreamError::Read(_),
+        ) = &stream.outcome
         else {
             return None;
         };

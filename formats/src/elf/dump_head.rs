@@ -19,12 +19,13 @@
 //! in 7.2 and newer, so it is not looked at. The section header of `.shstrtab`
 //! is in the host's byte order even in a core of the other order; its type tells.
 
+use super::dump_sections::sections;
 use super::note::{NT_PRSTATUS, Notes};
 use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
 use crate::addr::PhysAddr;
 use crate::cursor::Endian;
 use crate::vmcoreinfo::VmcoreInfo;
-use goblin::elf::{header, program_header, section_header};
+use goblin::elf::{header, program_header};
 use scroll::Pread;
 use std::ops::Range;
 use thiserror::Error;
@@ -72,6 +73,16 @@ pub enum DumpHeadError {
         offset: u64,
         /// Where what comes before it ends.
         end: u64,
+    },
+    /// What belongs into the head, or behind the memory, lies amid the memory.
+    #[error("the dump's {what} at {offset:#x} lie amid its memory, which begins at {memory:#x}")]
+    AmidMemory {
+        /// Which part.
+        what: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// Where the memory begins.
+        memory: u64,
     },
     /// No memory in it.
     #[error("the dump has no memory segments")]
@@ -187,7 +198,7 @@ impl DumpHead {
 }
 
 /// Why decoding stops early.
-enum Stop {
+pub(super) enum Stop {
     Wanting { bytes: u64 },
     Invalid(DumpHeadError),
 }
@@ -253,9 +264,15 @@ fn decode_tables(prefix: &[u8], elf: &Header, identity: Identity) -> Result<Dump
             _ => {}
         }
     }
+    if elf.e_phnum == PN_XNUM {
+        let size = u64::from(identity.class.section_header_size());
+        head_end = head_end.max(end("section header 0", elf.e_shoff, size)?);
+    }
     segments.sort_by_key(|segment| segment.offset);
-    let memory_end = check_order(&segments, head_end)?;
-    let sections = sections(prefix, elf, identity, memory_end)?;
+    let memory = check_order(&segments, head_end)?;
+    let sections = sections(prefix, elf, identity, &memory)?;
+    let memory_end = memory.end;
+    head_end = head_end.max(sections.head_end);
     let stream_length = memory_end.max(head_end).max(sections.end);
     Ok(DumpHead {
         identity,
@@ -296,11 +313,10 @@ pub(super) fn segment(entry: &ProgramHeader) -> Result<Segment, DumpHeadError> {
 }
 
 /// Checks that the memory lies behind the head, one block after the other.
-/// Gives where it ends.
-fn check_order(segments: &[Segment], head_end: u64) -> Result<u64, DumpHeadError> {
-    if segments.iter().all(|segment| segment.file_size == 0) {
-        return Err(DumpHeadError::NoMemory);
-    }
+/// Gives where it is in the stream, from its first byte to its last.
+fn check_order(segments: &[Segment], head_end: u64) -> Result<Range<u64>, DumpHeadError> {
+    let first = segments.iter().find(|segment| segment.file_size > 0);
+    let start = first.ok_or(DumpHeadError::NoMemory)?.offset;
     let mut end = head_end;
     for segment in segments.iter().filter(|segment| segment.file_size > 0) {
         if segment.offset < end {
@@ -312,70 +328,11 @@ fn check_order(segments: &[Segment], head_end: u64) -> Result<u64, DumpHeadError
         }
         end = segment.offset.saturating_add(segment.file_size);
     }
-    Ok(end)
-}
-
-struct Sections {
-    end: u64,
-    trailing: u64,
-}
-
-/// Finds where the sections end. Their headers are in the head if QEMU wrote
-/// them there; headers that come after the memory only count as bytes.
-fn sections(
-    prefix: &[u8],
-    elf: &Header,
-    identity: Identity,
-    memory_end: u64,
-) -> Result<Sections, Stop> {
-    let mut found = Sections { end: 0, trailing: 0 };
-    if elf.e_shnum == 0 {
-        return Ok(found);
-    }
-    let size = u64::from(identity.class.section_header_size());
-    if u64::from(elf.e_shentsize) != size {
-        return Err(DumpHeadError::Header {
-            field: "e_shentsize",
-            found: u64::from(elf.e_shentsize),
-        }
-        .into());
-    }
-    let table_size = size.saturating_mul(u64::from(elf.e_shnum));
-    found.end = end("section headers", elf.e_shoff, table_size)?;
-    if elf.e_shoff >= memory_end {
-        return Ok(found);
-    }
-    let table = part(prefix, "section headers", elf.e_shoff, table_size)?;
-    for (index, bytes) in table.chunks_exact(usize::from(elf.e_shentsize)).enumerate().skip(1) {
-        let mut entry: SectionHeader = bytes
-            .pread_with(0, identity.context())
-            .map_err(|_| DumpHeadError::Header { field: "e_shoff", found: elf.e_shoff })?;
-        if entry.sh_type.swap_bytes() == section_header::SHT_STRTAB {
-            entry.sh_type = entry.sh_type.swap_bytes();
-            entry.sh_offset = swap_word(entry.sh_offset, identity.class);
-            entry.sh_size = swap_word(entry.sh_size, identity.class);
-        }
-        if entry.sh_type == section_header::SHT_NOBITS || entry.sh_size == 0 {
-            continue;
-        }
-        let section_end = end("section", entry.sh_offset, entry.sh_size)?;
-        if entry.sh_offset >= memory_end && index != usize::from(elf.e_shstrndx) {
-            found.trailing = found.trailing.saturating_add(entry.sh_size);
-        }
-        found.end = found.end.max(section_end);
-    }
-    Ok(found)
-}
-
-fn swap_word(value: u64, class: Class) -> u64 {
-    match class {
-        Class::Elf64 => value.swap_bytes(),
-        Class::Elf32 => value.swap_bytes() >> 32,
-    }
+    Ok(start..end)
 }
 
 /// The bytes of a part of the head, or how many bytes are needed to have it.
-fn part<'a>(
+pub(super) fn part<'a>(
     prefix: &'a [u8],
     what: &'static str,
     offset: u64,

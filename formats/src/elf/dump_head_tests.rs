@@ -123,6 +123,40 @@ fn blocks_that_share_bytes_are_refused() {
 }
 
 #[test]
+fn a_section_table_amid_the_memory_is_refused() {
+    let original = Stream::default().build();
+    let head = decode(&original).unwrap();
+    let memory = head.segments[0].offset;
+    let last = head.segments[2].offset + head.segments[2].file_size;
+    // In the first block, before it but reaching into it, and between blocks.
+    for offset in [memory, memory + 0x100, memory - 64, head.segments[1].offset, last - 1] {
+        let mut bytes = original.clone();
+        bytes[40..48].copy_from_slice(&offset.to_le_bytes());
+        let error = DumpHead::decode(&bytes).unwrap_err();
+        assert_eq!(
+            error,
+            DumpHeadError::AmidMemory { what: "section headers", offset, memory },
+            "{offset:#x}"
+        );
+    }
+}
+
+#[test]
+fn the_section_that_counts_segments_is_not_read_amid_the_memory() {
+    let stream =
+        Stream { layout: Layout::ProgramHeadersFirst, extended: true, ..Stream::default() };
+    let mut bytes = stream.build();
+    let memory = decode(&bytes).unwrap().segments[0].offset;
+    let at = usize::try_from(memory).unwrap() + 0x100;
+    let counted = 64 + 4 * 56;
+    bytes.copy_within(counted..counted + 64, at);
+    bytes[40..48].copy_from_slice(&(at as u64).to_le_bytes());
+    // No sections are told, only where the first is.
+    bytes[60..62].copy_from_slice(&[0, 0]);
+    assert!(matches!(DumpHead::decode(&bytes), Err(DumpHeadError::Overlap { .. })));
+}
+
+#[test]
 fn a_second_note_segment_is_refused() {
     let stream = Stream { layout: Layout::ProgramHeadersFirst, ..Stream::default() };
     let mut bytes = stream.build();

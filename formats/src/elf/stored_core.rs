@@ -112,6 +112,11 @@ impl StoredCore {
         let note_offset = align(tables_end(class, segments.len()), 4);
         let mut end = note_offset.saturating_add(note_size);
         for segment in &mut segments {
+            // One without bytes has nothing to align, and takes no room.
+            if segment.file_size == 0 {
+                segment.offset = end;
+                continue;
+            }
             segment.offset = align_like(end, segment.physical.0);
             end = segment.offset.saturating_add(segment.file_size);
         }

@@ -63,6 +63,19 @@ fn no_page_of_memory_lies_across_two_pages_of_the_file() {
 }
 
 #[test]
+fn segments_without_bytes_take_no_room() {
+    let memory = [(0x1800, 0x1000), (0xfffc_0000, 0x1000)];
+    let without = normalise(&Stream { blocks: memory.to_vec(), ..Stream::default() }.build());
+    // Each has another place in its page.
+    let empty = (1..1000).map(|index| (0x10_0000 + index * 0x1100, 0));
+    let blocks = [memory[0]].into_iter().chain(empty).chain([memory[1]]).collect();
+    let bytes = normalise(&Stream { blocks, ..Stream::default() }.build());
+    let headers = 999 * usize::from(Class::Elf64.program_header_size());
+    assert!(bytes.len() <= without.len() + headers + 4096, "{} bytes", bytes.len());
+    assert_eq!(normalise(&bytes), bytes);
+}
+
+#[test]
 fn a_core_of_the_other_byte_order_stays_in_it() {
     let stream =
         Stream { endian: Endian::Big, machine: 22, notes: Vec::new(), ..Stream::default() };

@@ -61,6 +61,14 @@ pub enum StreamError {
     /// Its core cannot be stored.
     #[error("the dump cannot be stored")]
     Plan(#[from] StoredCoreError),
+    /// Memory lies where the head was read.
+    #[error("the dump's memory begins at {offset}, and {found} bytes were read before it")]
+    Behind {
+        /// Where the memory begins.
+        offset: u64,
+        /// Bytes that were read.
+        found: u64,
+    },
     /// The pipe broke.
     #[error("cannot read the dump")]
     Read(#[source] io::Error),

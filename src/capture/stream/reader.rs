@@ -86,7 +86,8 @@ impl Reader {
         self.put(&encoded)?;
         let mut core_position = encoded.len() as u64;
         for piece in core.pieces(&head) {
-            let gap = piece.stream_offset.saturating_sub(self.input.position());
+            let (found, offset) = (self.input.position(), piece.stream_offset);
+            let gap = offset.checked_sub(found).ok_or(StreamError::Behind { offset, found })?;
             self.skip(gap, head.stream_length)?;
             self.put_zeros(piece.core_offset.saturating_sub(core_position))?;
             self.take(piece.length, head.stream_length)?;
@@ -185,8 +186,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Fills the place between two segments: less than a page for each of them,
-    /// the empty ones included.
+    /// Fills the place between two segments: less than a page for each of them.
     fn put_zeros(&mut self, length: u64) -> Result<(), StreamError> {
         let mut left = length;
         while left > 0 {

@@ -1,0 +1,77 @@
+//! The sections of a dump, of which only their end matters.
+
+use super::dump_head::{DumpHeadError, Stop, end, part};
+use super::{Class, Header, Identity, SectionHeader};
+use goblin::elf::section_header;
+use scroll::Pread;
+use std::ops::Range;
+
+/// Where the sections are.
+pub(super) struct Sections {
+    /// Where their headers end, if they are in the head.
+    pub(super) head_end: u64,
+    /// Where the last of them ends, or their headers.
+    pub(super) end: u64,
+    /// How many bytes they have behind the memory, string table aside.
+    pub(super) trailing: u64,
+}
+
+/// Finds where the sections end. Their headers are in the head if QEMU wrote
+/// them there; headers that come after the memory only count as bytes.
+pub(super) fn sections(
+    prefix: &[u8],
+    elf: &Header,
+    identity: Identity,
+    memory: &Range<u64>,
+) -> Result<Sections, Stop> {
+    let mut found = Sections { head_end: 0, end: 0, trailing: 0 };
+    if elf.e_shnum == 0 {
+        return Ok(found);
+    }
+    let size = u64::from(identity.class.section_header_size());
+    if u64::from(elf.e_shentsize) != size {
+        return Err(DumpHeadError::Header {
+            field: "e_shentsize",
+            found: u64::from(elf.e_shentsize),
+        }
+        .into());
+    }
+    let table_size = size.saturating_mul(u64::from(elf.e_shnum));
+    found.end = end("section headers", elf.e_shoff, table_size)?;
+    if elf.e_shoff >= memory.end {
+        return Ok(found);
+    }
+    // A reader that looked there for sections would have read memory over.
+    if found.end > memory.start {
+        let (what, offset) = ("section headers", elf.e_shoff);
+        return Err(DumpHeadError::AmidMemory { what, offset, memory: memory.start }.into());
+    }
+    found.head_end = found.end;
+    let table = part(prefix, "section headers", elf.e_shoff, table_size)?;
+    for (index, bytes) in table.chunks_exact(usize::from(elf.e_shentsize)).enumerate().skip(1) {
+        let mut entry: SectionHeader = bytes
+            .pread_with(0, identity.context())
+            .map_err(|_| DumpHeadError::Header { field: "e_shoff", found: elf.e_shoff })?;
+        if entry.sh_type.swap_bytes() == section_header::SHT_STRTAB {
+            entry.sh_type = entry.sh_type.swap_bytes();
+            entry.sh_offset = swap_word(entry.sh_offset, identity.class);
+            entry.sh_size = swap_word(entry.sh_size, identity.class);
+        }
+        if entry.sh_type == section_header::SHT_NOBITS || entry.sh_size == 0 {
+            continue;
+        }
+        let section_end = end("section", entry.sh_offset, entry.sh_size)?;
+        if entry.sh_offset >= memory.end && index != usize::from(elf.e_shstrndx) {
+            found.trailing = found.trailing.saturating_add(entry.sh_size);
+        }
+        found.end = found.end.max(section_end);
+    }
+    Ok(found)
+}
+
+fn swap_word(value: u64, class: Class) -> u64 {
+    match class {
+        Class::Elf64 => value.swap_bytes(),
+        Class::Elf32 => value.swap_bytes() >> 32,
+    }
+}
