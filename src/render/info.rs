@@ -28,7 +28,8 @@ pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::
         CaptureResult::Capturing => "not ended",
     };
     writeln!(out, "{}  {}  {result}", shown(guest), shown(&metadata.id))?;
-    let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {text}");
+    // Whatever the text is made of, no terminal is to obey it.
+    let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {}", shown(&text));
     line("guest", guest_line(&metadata.guest))?;
     line("panic", panic_line(metadata))?;
     if let Some(release) = &metadata.release {
@@ -46,10 +47,10 @@ pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::
     line("steps", phases.join(", "))?;
     line("host", format!("{}, {}", or_unknown(metadata.host.name.as_deref()), metadata.started))?;
     if let Some(failure) = &metadata.failure {
-        line("failure", format!("{}: {}", failure.stage, shown(&failure.message)))?;
+        line("failure", format!("{}: {}", failure.stage, failure.message))?;
     }
     for warning in &metadata.warnings {
-        line("warning", shown(warning))?;
+        line("warning", warning.clone())?;
     }
     kernel_and_findings(summary, out)
 }
@@ -182,4 +183,55 @@ fn memory_line(core: &Core) -> String {
 
 fn or_unknown(text: Option<&str>) -> String {
     shown(text.unwrap_or("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_in_the_metadata_is_obeyed_by_a_terminal() {
+        let escape = "\u{1b}[2J";
+        let metadata = serde_json::from_value(json!({
+            "schema": "vmcorectl/metadata/1", "id": escape,
+            "tool": { "name": escape, "version": escape },
+            "host": { "name": escape, "kernel": null, "architecture": null },
+            "guest": { "monitor": escape, "name": escape },
+            "state_found": escape, "panic": null,
+            "request": {
+                "then": escape, "on_failure": escape, "max_hold_seconds": null,
+                "any_state": true, "wait": false, "level": 1, "threads": 1,
+            },
+            "result": "incomplete",
+            "failure": { "stage": escape, "message": escape, "qemu_error": null },
+            "release": {
+                "action": escape, "done": true, "state_before": escape, "state_after": escape,
+                "error": null, "qemu_error": null,
+            },
+            "started": "2026-01-01T00:00:00Z", "held_seconds": null,
+            "phases": [{ "name": escape, "seconds": 1.0 }],
+            "core": null, "pages_dropped": [], "warnings": [escape],
+        }));
+        let summary = Summary {
+            schema: "vmcorectl/core/1",
+            format: escape.to_owned(),
+            chunked: false,
+            machine: None,
+            elf_class: 64,
+            file_bytes: 0,
+            memory_bytes: 0,
+            memory: Vec::new(),
+            cpus: 0,
+            notes: vec![escape.to_owned()],
+            release: Some(escape.to_owned()),
+            build_id: Some(escape.to_owned()),
+            findings: vec![escape.to_owned()],
+        };
+        let mut out = Vec::new();
+        text(&metadata.unwrap(), &summary, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("[2J") && !out.contains('\u{1b}'), "{out:?}");
+    }
 }
