@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -15,6 +15,9 @@ use jiff::Timestamp;
 use super::guest_folder::folder_name;
 use super::publish::{create_file, create_folders, rename_new, sync_folder};
 use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, StoreError};
+
+/// How often a directory is made again that another capture took away.
+const TRIES: u32 = 100;
 
 /// Where a core should go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +78,7 @@ impl Staging {
 
     fn in_store(root: &Path, guest: Option<&str>, now: Timestamp) -> Result<Self, StoreError> {
         let parent = root.join(folder_name(guest));
-        create_folders(&parent)?;
+        let mut tries = 0;
         loop {
             let id = new_id(now);
             let published = parent.join(&id);
@@ -83,10 +86,21 @@ impl Staging {
             if published.exists() {
                 continue;
             }
-            match fs::create_dir(&staged) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
-                other => other
-                    .map_err(|source| StoreError::io("create the directory", &staged, source))?,
+            let made = create_folders(&parent).and_then(|()| {
+                let made = fs::create_dir(&staged);
+                made.map_err(|source| StoreError::io("create the directory", &staged, source))
+            });
+            match made {
+                // The name is taken, or the guest's directory went with the
+                // discarded entry of another capture.
+                Err(StoreError::Io { source, .. })
+                    if matches!(source.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound)
+                        && tries < TRIES =>
+                {
+                    tries += 1;
+                    continue;
+                }
+                other => other?,
             }
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
             fs::set_permissions(&staged, mode)
@@ -150,7 +164,7 @@ impl Staging {
         let path = &self.metadata.staged;
         let error = |source| StoreError::io("write", path, source);
         match fs::remove_file(path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
                 return Err(error(source));
             }
             _ => {}

@@ -65,3 +65,19 @@ fn a_discarded_entry_leaves_nothing() {
     staging.discard();
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn an_entry_is_made_although_another_one_of_its_guest_is_discarded_meanwhile() {
+    let root = tempfile::tempdir().unwrap();
+    let place = Place::Store(root.path().join("store"));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    let made = Staging::create(&place, Some("web-3"), Timestamp::now());
+                    made.unwrap().0.discard();
+                }
+            });
+        }
+    });
+}
