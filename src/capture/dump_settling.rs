@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::disk::disk_patience;
 use super::outcome::CaptureError;
+use super::peer::is_running_qemu;
 use super::session::Session;
 use super::stream::{OutputError, Pipeline, StreamEnd, StreamError, Written};
 use crate::qmp::{Client, CommandId, Event, Happening, Patience, QmpError, Refusal};
@@ -20,7 +21,8 @@ const TICK: Duration = Duration::from_millis(100);
 const REPORT: Duration = Duration::from_secs(1);
 /// How often a lost monitor is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a socket on which nobody listens is tried: its QEMU is gone.
+/// How long a socket on which nobody listens is tried: its QEMU is gone, unless
+/// its process is seen.
 const GONE: Duration = Duration::from_secs(1);
 
 /// What is known about a dump under way.
@@ -216,7 +218,7 @@ fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), Capt
         };
     }
     if short && (settling.completed.is_some() || settling.lost.is_some() || overdue) {
-        if settling.lost.is_some() {
+        if settling.lost == Some(Lost::Gone) {
             return Err(CaptureError::GuestGone);
         }
         if let Some(Err(text)) = &settling.completed {
@@ -270,6 +272,8 @@ fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
     let patience = session.patience();
     let deadline = patience.deadline();
     let started = Instant::now();
+    let process = session.client.peer_process();
+    let is_gone = || !process.is_some_and(is_running_qemu);
     loop {
         let patience = Patience { until: Some(deadline), ..patience };
         match Client::connect(session.client.path(), &patience) {
@@ -278,7 +282,7 @@ fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
                 session.observer.step("connected again");
                 return Ok(());
             }
-            Err(QmpError::Connect { .. }) if started.elapsed() >= GONE => {
+            Err(QmpError::Connect { .. }) if started.elapsed() >= GONE && is_gone() => {
                 return Err(Lost::Gone);
             }
             Err(QmpError::Interrupted { .. }) => return Err(Lost::Silent),

@@ -5,11 +5,9 @@
 //! only what will not fit by the forecast; what would not fit if nothing
 //! compressed is told as a warning.
 
-use std::fs;
-use std::path::Path;
-
 use super::disk::on_disk;
 use super::outcome::CaptureError;
+use super::peer::used_memory;
 use super::session::Session;
 use crate::store::space::Space;
 
@@ -25,7 +23,7 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
     let asked = path.clone();
     let Ok(space) = on_disk(session, move || Space::of(&asked), drop)? else {
         session.warn(format!("the free space in {} cannot be found out", path.display()));
-        return Ok(0);
+        return Ok(session.request.keep_free.unwrap_or(0));
     };
     let reserve = session.request.keep_free.unwrap_or_else(|| space.default_reserve());
     let total = session.metadata.guest.memory_bytes;
@@ -54,22 +52,6 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
         ));
     }
     Ok(reserve)
-}
-
-/// How much memory a QEMU uses. `None` if the process is none, or not visible:
-/// a management daemon may have opened the socket for it.
-fn used_memory(process: i32) -> Option<u64> {
-    let folder = Path::new("/proc").join(process.to_string());
-    let name = fs::read_to_string(folder.join("comm")).ok()?;
-    if !name.starts_with("qemu") && !name.starts_with("kvm") {
-        return None;
-    }
-    let status = fs::read_to_string(folder.join("status")).ok()?;
-    let field = |wanted: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(wanted))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-    };
-    field("VmRSS:")?.checked_add(field("VmSwap:").unwrap_or(0))
 }
 
 /// Bytes as people read them.

@@ -22,6 +22,7 @@ mod nothing_to_do;
 mod outcome;
 mod panic;
 mod panic_events;
+mod peer;
 mod release;
 mod request;
 mod session;

@@ -44,3 +44,33 @@ fn a_directory_that_cannot_be_synced_is_none_of_a_file_system_that_needs_it() {
     assert_eq!(ran.stderr, "");
     setting.whole_entry(&stream);
 }
+
+#[test]
+fn room_that_cannot_be_reserved_is_only_a_loss_if_there_is_none() {
+    for (error, code) in [("EIO", 0), ("EPERM", 0), ("EINVAL", 0), ("ENOSPC", 1), ("EDQUOT", 1)] {
+        let setting = Setting::new(Script::default());
+        let injection = format!("fallocate:error={error}");
+        capture(&setting, &["--resume"], &[&injection]).expect(code);
+        assert_eq!(setting.listing().entries.len(), usize::from(code == 0), "{error}");
+    }
+}
+
+#[test]
+fn free_space_that_cannot_be_found_out_stops_nothing() {
+    let script = Script::default();
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    capture(&setting, &["--resume"], &["statfs:error=EIO", "fstatfs:error=EIO"])
+        .expect(0)
+        .says("warning: the free space in");
+    setting.whole_entry(&stream);
+}
+
+#[test]
+fn space_that_is_to_stay_free_stays_so_although_it_was_not_found_out_at_first() {
+    let setting = Setting::new(Script::default());
+    capture(&setting, &["--resume", "--keep-free", "900T"], &["statfs:error=EIO"])
+        .expect(1)
+        .says("900.0 TiB are to be kept free");
+    setting.nothing_is_stored();
+}

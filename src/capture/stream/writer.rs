@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::io::Errno;
 use vmcore_formats::seekable::{FrameEntry, SeekTable};
 
 use super::Shared;
@@ -97,7 +98,8 @@ impl Writer {
 
     fn check_space(&mut self) -> Result<(), Stop> {
         self.checked = self.bytes;
-        let space = fstatvfs(self.written.file.as_fd()).map_err(io::Error::from)?;
+        // Not every file system tells; one that is full refuses the write.
+        let Ok(space) = fstatvfs(self.written.file.as_fd()) else { return Ok(()) };
         let available = space.f_bavail.saturating_mul(space.f_frsize);
         if available < self.reserve { Err(Stop::Reserve { available }) } else { Ok(()) }
     }
@@ -109,9 +111,9 @@ impl Writer {
         let length = entries.saturating_mul(12).saturating_add(METADATA_ROOM);
         let file = self.written.file.as_fd();
         match fallocate(file, FallocateFlags::KEEP_SIZE, self.bytes, length) {
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(Stop::Io(error.into())),
             // Not every file system can; those find out when it is written.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
-            Err(error) => Err(Stop::Io(error.into())),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

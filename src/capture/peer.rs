@@ -1,0 +1,78 @@
+//! The process behind a monitor, as far as this system shows it.
+//!
+//! It may be none of QEMU: a management daemon can open the socket for it.
+
+use std::fs;
+
+/// What the system tells of a process, if that is a QEMU that runs.
+fn status(process: i32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let name = field(&status, "Name:")?;
+    // One that has ended stays visible until its parent has heard of it.
+    let ended = field(&status, "State:")?.starts_with(['Z', 'X']);
+    let is_qemu = name.starts_with("qemu") || name.starts_with("kvm");
+    (is_qemu && !ended).then_some(status)
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// Whether it is known that QEMU runs in this process.
+pub(super) fn is_running_qemu(process: i32) -> bool {
+    status(process).is_some()
+}
+
+/// How much memory a QEMU uses, in bytes: its resident and swapped pages.
+///
+/// Returns `None` if the process is none of QEMU, or not visible.
+pub(super) fn used_memory(process: i32) -> Option<u64> {
+    let status = status(process)?;
+    let bytes = |name| {
+        let text = field(&status, name)?.strip_suffix("kB")?;
+        text.trim().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    bytes("VmRSS:")?.checked_add(bytes("VmSwap:").unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// A process of a name that does nothing.
+    fn start(name: &str) -> (tempfile::TempDir, Child) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(name);
+        fs::copy("/bin/sleep", &program).unwrap();
+        let child = Command::new(program).arg("600").spawn().unwrap();
+        (folder, child)
+    }
+
+    #[test]
+    fn a_qemu_runs_until_it_has_ended_whether_or_not_anybody_heard_of_it() {
+        let (_folder, mut child) = start("qemu-test");
+        let process = i32::try_from(child.id()).unwrap();
+        assert!(is_running_qemu(process));
+        assert!(used_memory(process).is_some_and(|bytes| bytes > 0));
+        child.kill().unwrap();
+        while is_running_qemu(process) {
+            std::thread::yield_now();
+        }
+        // Nobody has waited for it yet.
+        assert!(fs::exists(format!("/proc/{process}")).unwrap());
+        child.wait().unwrap();
+        assert!(!is_running_qemu(process));
+    }
+
+    #[test]
+    fn what_is_no_qemu_tells_nothing_of_one() {
+        let (_folder, mut child) = start("libvirtd");
+        let process = i32::try_from(child.id()).unwrap();
+        assert!(!is_running_qemu(process));
+        assert_eq!(used_memory(process), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
