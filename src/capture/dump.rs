@@ -51,8 +51,13 @@ pub(super) struct Attempt {
 /// Dumps the guest into a new entry.
 pub(super) fn attempt(session: &mut Session<'_>) -> Attempt {
     let mut attempt = Attempt::new("prepare");
-    let outcome = prepare(session, &mut attempt)
-        .and_then(|(file, reserve)| dump(session, &mut attempt, file, reserve));
+    let prepared = prepare(session, &mut attempt);
+    session.clock.lap("prepare");
+    let outcome = prepared.and_then(|(file, reserve)| {
+        let outcome = dump(session, &mut attempt, file, reserve);
+        session.clock.lap("dump");
+        outcome
+    });
     attempt.outcome = outcome.map_err(|error| in_time(session, error));
     if let (Err(_), Some(pipeline)) = (&attempt.outcome, &attempt.pipeline) {
         pipeline.abort();
@@ -96,7 +101,6 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     session.metadata.id = staging.id().to_owned();
     attempt.staging = Some(staging);
     written?;
-    session.clock.lap("prepare");
     Ok((file, reserve))
 }
 
@@ -170,6 +174,7 @@ fn dump(
         }
         if let Err(error) = facts::ask_during(session)
             && !error.is_connection_lost()
+            && !matches!(error, QmpError::Interrupted { .. })
         {
             session.warn(format!("not everything about the guest could be asked: {error}"));
         }
@@ -177,7 +182,6 @@ fn dump(
     let outcome = follow(session, pipeline, &mut settling);
     attempt.stream = settling.stream;
     attempt.output = settling.output;
-    session.clock.lap("dump");
     outcome
 }
 

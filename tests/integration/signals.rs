@@ -1,11 +1,12 @@
 //! Signals that end the program, in each of its steps.
 
 use rustix::process::Signal;
+use serde_json::json;
 use vmcorectl::store::metadata::CaptureResult;
 
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script, ScriptedQemu};
-use crate::setting::{Setting, check_whole, finish, signal};
+use crate::setting::{Setting, check_whole, finish, printed_by, signal};
 use crate::tool::{Ran, metadata_of};
 
 /// A dump that no test finds whole because its signal came late.
@@ -100,6 +101,38 @@ fn a_signal_in_the_dump_ends_it_and_leaves_the_guest_held() {
         assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
         setting.qemu.await_dump("failed");
     }
+}
+
+#[test]
+fn a_signal_while_the_guest_is_asked_for_facts_is_told_once() {
+    let script = Script { delay: ["query-uuid"].into(), dump: UNDER_WAY, ..Script::default() };
+    let reached = |qemu: &ScriptedQemu| qemu.await_command("query-uuid");
+    let (_, ran) = send(Step { script, more: &[], reached }, &[], Signal::TERM);
+    let ran = ran.expect(1).says("interrupted by SIGTERM");
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+}
+
+#[test]
+fn a_dump_that_is_given_up_as_it_begins_has_its_time() {
+    let (_, ran) = send(beginning(), &["--json"], Signal::TERM);
+    let metadata = printed_by(&ran.expect(1));
+    let phases: Vec<_> = metadata.phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(phases, ["connect", "learn", "prepare", "dump", "release"]);
+}
+
+#[test]
+fn a_signal_between_a_panic_and_its_stop_leaves_the_guest_to_its_panic() {
+    let script = Script { state: "running", ..Script::default() };
+    let setting = Setting::new(script);
+    let child = setting.start(&["--wait", "--resume"]);
+    setting.qemu.await_command("query-status");
+    setting.qemu.panic_guest(&[("GUEST_PANICKED", json!({ "action": "pause" }))], "running");
+    // It asks again and again whether the guest stands still.
+    setting.qemu.await_commands("query-status", 3);
+    signal(&child, Signal::TERM);
+    finish(child).expect(1).says("interrupted by SIGTERM");
+    setting.nothing_is_stored();
+    assert_eq!(setting.qemu.actions(), ["set-action"]);
 }
 
 #[test]
