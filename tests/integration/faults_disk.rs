@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::core_stream::{CoreStream, MIB};
 use crate::scripted_qemu::{PANICKED, Script, ScriptedQemu};
-use crate::setting::{Setting, unpack};
+use crate::setting::{Setting, finish, unpack};
 use crate::tmpfs::Tmpfs;
 
 /// A guest with 6 MiB that do not compress.
@@ -147,4 +147,22 @@ fn a_file_in_no_directory_is_told_before_the_dump() {
         .expect(1)
         .says("cannot create /nonexistent/core.zst");
     is_as_it_was(&setting.qemu, &[]);
+}
+
+#[test]
+fn a_disk_that_is_filled_during_the_release_takes_no_core() {
+    let disk = Tmpfs::of_size(8 * MIB);
+    let script = Script { delay: ["cont"].into(), ..Script::default() };
+    let stream = script.stream.clone();
+    let setting = Setting::with_store(script, disk.path());
+    let capture = setting.start(&["--resume"]);
+    setting.qemu.await_command("cont");
+    // All is in the file, and the room for its end is reserved.
+    let filled = std::fs::write(disk.path().join("filler"), vec![1; 16 * MIB]);
+    assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    setting.qemu.answer_all();
+    finish(capture).expect(0);
+    std::fs::remove_file(disk.path().join("filler")).unwrap();
+    setting.whole_entry(&stream);
+    assert_eq!(setting.qemu.run_state(), "running");
 }

@@ -1,10 +1,11 @@
 //! Dumps that QEMU refuses, or that do not come as they should.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use vmcorectl::store::metadata::Metadata;
 
-use crate::core_stream::MIB;
+use crate::core_stream::{CoreStream, MIB};
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script};
 use crate::setting::{Setting, printed_by};
 use crate::tool::Ran;
@@ -163,4 +164,26 @@ fn a_guest_that_is_reset_by_another_client_meanwhile_gives_no_whole_core() {
         .says("is kept in");
     setting.incomplete_entry(&stream);
     assert_eq!(setting.qemu.actions(), ["dump-guest-memory"], "nothing was done to it");
+}
+
+#[test]
+fn notes_that_contradict_their_headers_are_warned_of() {
+    let mut stream = CoreStream::of_guest(6);
+    let name = stream.bytes.windows(11).position(|bytes| bytes == b"VMCOREINFO\0").unwrap();
+    // The length of its descriptor, behind that of its name.
+    stream.bytes[name - 8..name - 4].copy_from_slice(&0xffff_u32.to_le_bytes());
+    let (ran, metadata) = works(Script { stream: Arc::new(stream), ..Script::default() });
+    ran.says("warning: the sizes of QEMU's notes contradict its headers");
+    assert_eq!(metadata.warnings.len(), 1);
+    assert_eq!(metadata.core.unwrap().vmcoreinfo, Some(false));
+}
+
+#[test]
+fn sections_behind_the_memory_are_warned_of() {
+    let mut stream = CoreStream::of_guest(6);
+    // e_shstrndx: the section behind the memory is no table of strings any more.
+    stream.bytes[62..64].copy_from_slice(&[0, 0]);
+    let (ran, metadata) = works(Script { stream: Arc::new(stream), ..Script::default() });
+    ran.says("warning: QEMU dumped 11 bytes in sections behind the memory");
+    assert_eq!(metadata.warnings.len(), 1);
 }

@@ -158,3 +158,20 @@ fn a_whole_stream_of_a_qemu_that_went_away_is_kept() {
     assert_eq!(metadata.core.unwrap().bytes_read, stream.bytes.len() as u64);
     assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
 }
+
+#[test]
+fn a_whole_stream_of_a_qemu_that_fell_silent_is_kept_as_unconfirmed() {
+    let script = Script { dump: DumpPlan::MonitorSilent(2 * MIB), ..Script::default() };
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    setting
+        .capture(&["--resume", "--timeout", "1s"])
+        .expect(5)
+        .says("the stream ended as it should, but QEMU did not confirm the dump")
+        .says("is kept in");
+    let metadata = setting.incomplete_entry(&stream);
+    assert_eq!(metadata.core.unwrap().bytes_read, stream.bytes.len() as u64);
+    assert!(metadata.failure.unwrap().message.contains("did not confirm"));
+    assert_eq!(setting.qemu.run_state(), PANICKED);
+    assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
+}

@@ -89,6 +89,9 @@ pub(crate) enum DumpPlan {
     ClientLost(usize),
     /// The monitor is gone for good after so many, and the dump goes on.
     MonitorLost(usize),
+    /// The client is thrown out after so many, the dump goes on, and nobody is
+    /// greeted any more.
+    MonitorSilent(usize),
 }
 
 /// What happens after `cont`.

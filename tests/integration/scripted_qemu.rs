@@ -56,6 +56,7 @@ struct State {
     answers_all: bool,
     stalls: bool,
     mended: bool,
+    silent: bool,
     ended: bool,
 }
 
@@ -82,6 +83,7 @@ impl ScriptedQemu {
             answers_all: false,
             stalls: false,
             mended: false,
+            silent: false,
             ended: false,
         };
         let state = Mutex::new(state);
@@ -264,7 +266,7 @@ impl Peer {
                     return;
                 }
                 state.client = Some(writer);
-                if self.script.greets || state.mended {
+                if (self.script.greets && !state.silent) || state.mended {
                     let (major, minor, micro) = self.script.version;
                     let qemu = json!({ "micro": micro, "minor": minor, "major": major });
                     let version = json!({ "qemu": qemu, "package": "scripted" });
@@ -560,8 +562,9 @@ impl Peer {
                 self.end();
                 sent
             }
-            DumpPlan::ClientLost(at) | DumpPlan::MonitorLost(at) => {
+            DumpPlan::ClientLost(at) | DumpPlan::MonitorLost(at) | DumpPlan::MonitorSilent(at) => {
                 let sent = write_all(&pipe, &bytes[..at]);
+                self.lock().silent = matches!(plan, DumpPlan::MonitorSilent(_));
                 if matches!(plan, DumpPlan::MonitorLost(_)) {
                     let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
                 }
