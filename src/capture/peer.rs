@@ -38,6 +38,7 @@ pub(super) fn used_memory(process: i32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::process::{Child, Command};
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -45,7 +46,8 @@ mod tests {
     fn start(name: &str) -> (tempfile::TempDir, Child) {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join(name);
-        fs::copy("/bin/sleep", &program).unwrap();
+        // Not a copy: a program that some thread still writes cannot be started.
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
         let child = Command::new(program).arg("600").spawn().unwrap();
         (folder, child)
     }
@@ -54,7 +56,12 @@ mod tests {
     fn a_qemu_runs_until_it_has_ended_whether_or_not_anybody_heard_of_it() {
         let (_folder, mut child) = start("qemu-test");
         let process = i32::try_from(child.id()).unwrap();
-        assert!(is_running_qemu(process));
+        // It may not quite have its name yet.
+        let started = Instant::now();
+        while !is_running_qemu(process) {
+            assert!(started.elapsed() < Duration::from_secs(60), "it has another name");
+            std::thread::yield_now();
+        }
         assert!(used_memory(process).is_some_and(|bytes| bytes > 0));
         child.kill().unwrap();
         while is_running_qemu(process) {
