@@ -64,8 +64,8 @@ fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut V
 
 fn hash(table: &SeekTable) -> String {
     let mut hash = Sha256::new();
-    for byte in table.encode_entries().collect::<Vec<_>>().chunks(1 << 16) {
-        hash.update(byte);
+    for frame in &table.frames {
+        hash.update(frame.encode());
     }
     let mut text = String::new();
     for byte in hash.finalize() {
