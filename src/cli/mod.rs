@@ -4,6 +4,7 @@
 //! exit codes.
 
 mod capture;
+mod dmesg;
 mod exit;
 mod guest;
 mod info;
@@ -34,6 +35,7 @@ struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Capture(Box<capture::CaptureArgs>),
+    Dmesg(dmesg::DmesgArgs),
     Info(info::InfoArgs),
     List(list::ListArgs),
     Rm(rm::RmArgs),
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
+        Command::Dmesg(arguments) => dmesg::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),

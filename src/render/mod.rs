@@ -1,5 +1,6 @@
 //! Prints what others found out. Decides nothing.
 
+pub mod dmesg;
 pub mod info;
 pub mod json;
 pub mod list;

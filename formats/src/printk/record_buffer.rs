@@ -1,0 +1,207 @@
+//! The record buffer of printk before Linux 5.10.
+//!
+//! ```text
+//! struct printk_log, at log_buf + index
+//!   ts_nsec    u64
+//!   len        u16   of the whole record; 0: the next one is at the buffer's start
+//!   text_len   u16
+//!   dict_len   u16
+//!   facility   u8
+//!   flags:5 level:3
+//!   caller_id  u32   in kernels with CONFIG_PRINTK_CALLER, whose header has 20 bytes
+//! text, dictionary ("KEY=value", NUL between), padding to 4 bytes
+//! ```
+//!
+//! Records are at indices from `log_first_idx` to before `log_next_idx`.
+//! Source: Linux 5.4 `kernel/printk/printk.c`.
+
+use thiserror::Error;
+
+use super::{Caller, Keys, LayoutError, LogMemory, Part, Record, at, facility_level_flags};
+use crate::cursor::{Cursor, Endian, ParseError};
+use crate::vmcoreinfo::VmcoreInfo;
+
+/// The longest buffer that is read, in bytes: twice what Kconfig can ask for.
+pub const MAX_LENGTH: u64 = 64 << 20;
+/// Length of the header with a caller.
+const WITH_CALLER: u64 = 20;
+/// Where the caller is in such a header.
+const CALLER: u64 = 16;
+
+/// Where each field of a header is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordLayout {
+    header_size: u64,
+    ts_nsec: u64,
+    len: u64,
+    text_len: u64,
+    dict_len: u64,
+    endian: Endian,
+}
+
+/// Where the log is in its buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordBuffer {
+    /// How long the buffer is, in bytes.
+    pub length: u64,
+    /// Index of the oldest record.
+    pub first: u64,
+    /// Index behind the newest record.
+    pub next: u64,
+}
+
+/// Why a log cannot be read further.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecordError<E> {
+    /// Memory is missing.
+    #[error("the log at byte {index} of its buffer is missing")]
+    Missing {
+        /// Where in the buffer.
+        index: u64,
+        /// Why.
+        error: E,
+    },
+    /// A record that cannot be.
+    #[error("the log's record at byte {index} of its buffer cannot be: {problem}")]
+    Damaged {
+        /// Where in the buffer.
+        index: u64,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+struct Header {
+    record: Record,
+    len: u64,
+    text_len: u64,
+    dict_len: u64,
+}
+
+impl RecordLayout {
+    /// The layout that a kernel's VMCOREINFO describes.
+    ///
+    /// # Errors
+    /// Fails if a key is missing, or its value cannot be.
+    pub fn of(info: &VmcoreInfo, endian: Endian) -> Result<Self, LayoutError> {
+        let keys = Keys(info);
+        Ok(Self {
+            header_size: keys.size("printk_log")?,
+            ts_nsec: keys.offset("printk_log.ts_nsec")?,
+            len: keys.offset("printk_log.len")?,
+            text_len: keys.offset("printk_log.text_len")?,
+            dict_len: keys.offset("printk_log.dict_len")?,
+            endian,
+        })
+    }
+
+    /// Reads the records, oldest first, until the newest or the first that cannot be read:
+    /// where the next one begins is then unknown.
+    ///
+    /// # Errors
+    /// Fails if a record is missing or damaged. Those before it were given to `take`.
+    pub fn records<M: LogMemory>(
+        &self,
+        buffer: &RecordBuffer,
+        memory: &M,
+        mut take: impl FnMut(Record),
+    ) -> Result<(), RecordError<M::Error>> {
+        let mut index = buffer.first;
+        let mut wrapped = false;
+        // Each step is a header further, or the one time that the buffer wraps.
+        while index != buffer.next {
+            let damaged = |problem| RecordError::Damaged { index, problem };
+            let missing = |error| RecordError::Missing { index, error };
+            let header = memory.bytes(Part::Text, index, self.header_size).map_err(missing)?;
+            let header = self.header(header).map_err(|_| damaged("its header is too short"))?;
+            if header.len == 0 {
+                if wrapped || index < buffer.next {
+                    return Err(damaged("it has no length"));
+                }
+                wrapped = true;
+                index = 0;
+                continue;
+            }
+            let end = index.saturating_add(header.len);
+            let parts =
+                self.header_size.saturating_add(header.text_len).saturating_add(header.dict_len);
+            if parts > header.len || end > buffer.length {
+                return Err(damaged("it is longer than its room"));
+            }
+            if index < buffer.next && end > buffer.next {
+                return Err(damaged("it reaches beyond the newest record"));
+            }
+            let bytes = memory.bytes(Part::Text, index, parts).map_err(missing)?;
+            let mut cursor = Cursor::new(bytes, self.endian);
+            let parts = cursor.take(self.header_size, "header").and_then(|_| {
+                Ok((
+                    cursor.take(header.text_len, "text")?,
+                    cursor.take(header.dict_len, "dictionary")?,
+                ))
+            });
+            let (text, dictionary) = parts.map_err(|_| damaged("it is too short"))?;
+            take(Record { text: text.to_vec(), dictionary: pairs(dictionary), ..header.record });
+            index = end;
+        }
+        Ok(())
+    }
+
+    fn header(&self, bytes: &[u8]) -> Result<Header, ParseError> {
+        let field = |offset| at(bytes, offset, self.endian);
+        let mut dict_len = field(self.dict_len)?;
+        let dict = dict_len.u16("printk_log.dict_len")?;
+        // VMCOREINFO does not name these; they follow in all versions.
+        let (facility, level, flags) = facility_level_flags(&mut dict_len, self.endian)?;
+        let caller = if self.header_size >= WITH_CALLER {
+            Some(Caller::of(field(CALLER)?.u32("printk_log.caller_id")?))
+        } else {
+            None
+        };
+        let record = Record {
+            seq: None,
+            time_ns: field(self.ts_nsec)?.u64("printk_log.ts_nsec")?,
+            facility,
+            level,
+            flags,
+            caller,
+            text: Vec::new(),
+            dictionary: Vec::new(),
+        };
+        Ok(Header {
+            record,
+            len: field(self.len)?.u16("printk_log.len")?.into(),
+            text_len: field(self.text_len)?.u16("printk_log.text_len")?.into(),
+            dict_len: dict.into(),
+        })
+    }
+}
+
+impl RecordBuffer {
+    /// The ranges of the buffer that have records, as offset and length.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<(u64, u64)> {
+        let mut ranges = if self.first > self.next {
+            // How far the records go before the buffer's end is not known.
+            vec![(self.first, self.length.saturating_sub(self.first)), (0, self.next)]
+        } else {
+            vec![(self.first, self.next.saturating_sub(self.first))]
+        };
+        ranges.retain(|(_, length)| *length > 0);
+        ranges
+    }
+}
+
+fn pairs(dictionary: &[u8]) -> Vec<(String, String)> {
+    dictionary
+        .split(|byte| *byte == 0)
+        .filter_map(|line| {
+            let line = String::from_utf8_lossy(line);
+            line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "record_buffer_tests.rs"]
+mod tests;
