@@ -11,6 +11,7 @@
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
+//! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
 //! | [`zstd_frame`] | the outside of a Zstandard frame |
 //! | [`vmcoreinfo`] | what a kernel says of itself for readers of its memory |
@@ -30,6 +31,7 @@ pub mod cursor;
 pub mod elf;
 pub mod paging;
 pub mod printk;
+pub mod registers;
 pub mod seekable;
 pub mod vmcoreinfo;
 pub mod zstd_frame;

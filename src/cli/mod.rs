@@ -12,6 +12,7 @@ mod list;
 mod moment;
 mod mount;
 mod quantity;
+mod regs;
 mod rm;
 mod store_folder;
 mod stored_core;
@@ -38,6 +39,7 @@ enum Command {
     Dmesg(dmesg::DmesgArgs),
     Info(info::InfoArgs),
     List(list::ListArgs),
+    Regs(regs::RegsArgs),
     Rm(rm::RmArgs),
     Verify(verify::VerifyArgs),
     Mount(mount::MountArgs),
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Dmesg(arguments) => dmesg::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Regs(arguments) => regs::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),

@@ -4,6 +4,7 @@ pub mod dmesg;
 pub mod info;
 pub mod json;
 pub mod list;
+pub mod registers;
 pub mod shown;
 pub mod units;
 pub mod verify;

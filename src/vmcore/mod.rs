@@ -18,6 +18,7 @@ pub mod frame_table;
 pub mod memory;
 pub mod metadata;
 mod open;
+pub mod registers;
 pub mod scan;
 pub mod summary;
 pub mod verify;
