@@ -12,6 +12,7 @@ mod list;
 mod moment;
 mod mount;
 mod quantity;
+mod read;
 mod regs;
 mod rm;
 mod store_folder;
@@ -39,6 +40,7 @@ enum Command {
     Dmesg(dmesg::DmesgArgs),
     Info(info::InfoArgs),
     List(list::ListArgs),
+    Read(read::ReadArgs),
     Regs(regs::RegsArgs),
     Rm(rm::RmArgs),
     Verify(verify::VerifyArgs),
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Dmesg(arguments) => dmesg::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Read(arguments) => read::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

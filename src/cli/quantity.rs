@@ -51,6 +51,28 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// Reads an address: hexadecimal, with or without `0x`.
+pub(super) fn address(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    hexadecimal(digits).ok_or_else(|| format!("{text:?} is no address in hexadecimal"))
+}
+
+/// Reads how many bytes: a size like [`size`], or hexadecimal with `0x`.
+pub(super) fn length(text: &str) -> Result<u64, String> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => {
+            hexadecimal(digits).ok_or_else(|| format!("{text:?} is no number in hexadecimal"))
+        }
+        None => size(text),
+    }
+}
+
+/// Digits alone: a sign is none.
+fn hexadecimal(digits: &str) -> Option<u64> {
+    let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if all { u64::from_str_radix(digits, 16).ok() } else { None }
+}
+
 fn split(text: &str) -> Result<(f64, &str), String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end).unwrap_or((text, ""));
@@ -73,6 +95,17 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(positive_duration("0s").is_err());
+    }
+
+    #[test]
+    fn addresses_are_hexadecimal_and_lengths_if_they_say_so() {
+        assert_eq!(address("ffffffff81000000"), Ok(0xffff_ffff_8100_0000));
+        assert_eq!((address("0x10"), address("10")), (Ok(16), Ok(16)));
+        assert_eq!((length("0x10"), length("10"), length("1K")), (Ok(16), Ok(10), Ok(1024)));
+        for text in ["", "0x", "+1", "-1", "0x1g", "10000000000000000", "ffffffff81000000h"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+        assert!(length("0x").is_err() && length("").is_err());
     }
 
     #[test]

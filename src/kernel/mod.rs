@@ -15,6 +15,7 @@ pub mod page_tables;
 #[cfg(test)]
 mod synthetic;
 pub mod vmcoreinfo;
+pub mod view;
 
 pub use page_tables::AddressSpace;
 

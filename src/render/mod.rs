@@ -1,9 +1,11 @@
 //! Prints what others found out. Decides nothing.
 
 pub mod dmesg;
+pub mod hexdump;
 pub mod info;
 pub mod json;
 pub mod list;
+pub mod memory_json;
 pub mod registers;
 pub mod shown;
 pub mod units;

@@ -118,7 +118,7 @@ pub fn cr4(value: u64) -> Vec<String> {
 pub fn segment(flags: u32) -> Vec<String> {
     let bits = |low, width| field(u64::from(flags), low, width);
     if bits(15, 1) == 0 {
-        return vec!["absent".to_owned()];
+        return vec!["not-present".to_owned()];
     }
     let kind = match (bits(12, 1), bits(11, 1), bits(8, 4)) {
         (1, 1, _) => match (bits(21, 1), bits(22, 1)) {
@@ -166,7 +166,7 @@ mod tests {
             (0x00cf_9100, &["data-read-only", "DPL=0"]),
             (0x0000_8b00, &["TSS-busy", "DPL=0"]),
             (0x0000_8200, &["LDT", "DPL=0"]),
-            (0, &["absent"]),
+            (0, &["not-present"]),
         ] {
             assert_eq!(segment(flags), kind, "{flags:#x}");
         }
