@@ -15,6 +15,7 @@ mod quantity;
 mod read;
 mod regs;
 mod rm;
+mod search;
 mod store_folder;
 mod stored_core;
 mod ui;
@@ -43,6 +44,7 @@ enum Command {
     Read(read::ReadArgs),
     Regs(regs::RegsArgs),
     Rm(rm::RmArgs),
+    Search(search::SearchArgs),
     Verify(verify::VerifyArgs),
     Mount(mount::MountArgs),
 }
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Read(arguments) => read::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
+        Command::Search(arguments) => search::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
     };

@@ -145,7 +145,7 @@ mod tests {
         }
 
         fn piece_end(&self, at: PhysAddr) -> PhysAddr {
-            PhysAddr((at.0 + 1).next_multiple_of(16))
+            PhysAddr(at.0.saturating_add(1).checked_next_multiple_of(16).unwrap_or(u64::MAX))
         }
     }
 

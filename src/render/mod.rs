@@ -6,6 +6,7 @@ pub mod info;
 pub mod json;
 pub mod list;
 pub mod memory_json;
+pub mod places;
 pub mod registers;
 pub mod shown;
 pub mod units;

@@ -1,0 +1,221 @@
+//! Where in a guest's memory some bytes are.
+//!
+//! ```text
+//! piece     ······xx│xx·····xxxx··│····      by several threads: what is inside a piece
+//! seam           xx│xx                       in order: what begins in one and ends in a later one
+//! ```
+//!
+//! Needs: memory, ranges of it, a pattern. Gives: each address at which the pattern
+//! begins, in order, those that overlap included. What is found does not depend on
+//! where pieces end. Chunks that are known to be zeros are not unpacked.
+
+use std::ops::ControlFlow;
+
+use vmcore_formats::addr::PhysAddr;
+
+use super::memory::{MemoryError, MemoryRange, PhysMemory};
+use super::pattern::Pattern;
+use super::scan::{Content, scan};
+
+/// What is wanted of the places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The first ones, so many.
+    First(u64),
+    /// Their number.
+    Count,
+}
+
+/// What a search came to.
+#[derive(Debug, Default)]
+pub struct Searched {
+    /// How many places there are, or how many were handed on.
+    pub found: u64,
+    /// Whether there are more than were wanted.
+    pub more: bool,
+    /// How many bytes could not be read, and so not be searched.
+    pub missing: u64,
+    /// Why, of the first of them.
+    pub problem: Option<MemoryError>,
+    /// Whether any of them should be there: the core is damaged or was cut off.
+    pub damaged: bool,
+}
+
+/// Searches `ranges`. Hands each place to `take`, in order.
+pub fn search(
+    memory: &dyn PhysMemory,
+    ranges: &[MemoryRange],
+    pattern: &Pattern,
+    threads: usize,
+    wanted: Wanted,
+    mut take: impl FnMut(PhysAddr) -> ControlFlow<()>,
+) -> Searched {
+    let mut searched = Searched::default();
+    let mut seam = Seam { pattern, carry: Vec::new(), end: PhysAddr(0) };
+    let mut hand_on = |searched: &mut Searched, places: Places| match wanted {
+        Wanted::Count => {
+            searched.found = searched.found.saturating_add(places.count);
+            ControlFlow::Continue(())
+        }
+        Wanted::First(limit) => {
+            for at in places {
+                if searched.found >= limit {
+                    searched.more = true;
+                    return ControlFlow::Break(());
+                }
+                searched.found = searched.found.saturating_add(1);
+                take(at)?;
+            }
+            ControlFlow::Continue(())
+        }
+    };
+    scan(
+        memory,
+        ranges,
+        threads,
+        |piece, content| Part::of(piece, content, pattern, wanted),
+        |part| {
+            if let Some(error) = part.problem {
+                searched.missing = searched.missing.saturating_add(part.piece.length);
+                searched.damaged |=
+                    matches!(error, MemoryError::Truncated { .. } | MemoryError::Damaged { .. });
+                searched.problem.get_or_insert(error);
+                seam.carry.clear();
+                return ControlFlow::Continue(());
+            }
+            let across = seam.add(&part);
+            hand_on(&mut searched, across)?;
+            hand_on(&mut searched, part.places)
+        },
+    );
+    searched
+}
+
+/// Places in order: some addresses, or a run of addresses that follow each other.
+#[derive(Debug, Default)]
+struct Places {
+    /// How many there are; in a run, or if no addresses are wanted, more than `at` has.
+    count: u64,
+    at: std::vec::IntoIter<PhysAddr>,
+    /// The next of a run, and how many there are of it.
+    run: (u64, u64),
+}
+
+impl Places {
+    fn listed(at: Vec<PhysAddr>) -> Self {
+        Self { count: at.len() as u64, at: at.into_iter(), run: (0, 0) }
+    }
+}
+
+impl Iterator for Places {
+    type Item = PhysAddr;
+
+    fn next(&mut self) -> Option<PhysAddr> {
+        if let Some(at) = self.at.next() {
+            return Some(at);
+        }
+        let (next, left) = self.run;
+        self.run = (next.saturating_add(1), left.checked_sub(1)?);
+        Some(PhysAddr(next))
+    }
+}
+
+/// What a thread found in a piece, and its ends.
+struct Part {
+    piece: MemoryRange,
+    places: Places,
+    /// As many bytes of its beginning and of its end as can belong to a place that
+    /// begins or ends in another piece.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    problem: Option<MemoryError>,
+}
+
+impl Part {
+    fn of(piece: MemoryRange, content: Content<'_>, pattern: &Pattern, wanted: Wanted) -> Self {
+        let whole = usize::try_from(piece.length).unwrap_or(usize::MAX);
+        let edge = pattern.length().saturating_sub(1).min(whole);
+        let empty = || Self {
+            piece,
+            places: Places::default(),
+            head: Vec::new(),
+            tail: Vec::new(),
+            problem: None,
+        };
+        match content {
+            Content::Missing(error) => Self { problem: Some(error), ..empty() },
+            Content::Zeros => {
+                let count = whole.saturating_sub(edge) as u64;
+                let count = if pattern.is_zeros() && whole > edge { count } else { 0 };
+                let places = Places { count, run: (piece.start.0, count), ..Places::default() };
+                Self { places, head: vec![0; edge], tail: vec![0; edge], ..empty() }
+            }
+            Content::Bytes(bytes) => {
+                let head = bytes.get(..edge).unwrap_or(bytes).to_vec();
+                let tail = bytes.get(whole.saturating_sub(edge)..).unwrap_or(bytes).to_vec();
+                let places = inside(piece.start, bytes, pattern, wanted);
+                Self { places, head, tail, ..empty() }
+            }
+        }
+    }
+}
+
+fn inside(start: PhysAddr, bytes: &[u8], pattern: &Pattern, wanted: Wanted) -> Places {
+    // One more than is wanted, so that it is known whether there are more.
+    let (most, listed) = match wanted {
+        Wanted::First(limit) => (limit.saturating_add(1), true),
+        Wanted::Count => (u64::MAX, false),
+    };
+    let (mut count, mut places, mut from) = (0_u64, Vec::new(), 0);
+    while count < most
+        && let Some(at) = pattern.find(bytes, from)
+    {
+        count = count.saturating_add(1);
+        if listed {
+            places.push(PhysAddr(start.0.saturating_add(at as u64)));
+        }
+        from = at.saturating_add(1);
+    }
+    if listed { Places::listed(places) } else { Places { count, ..Places::default() } }
+}
+
+/// The end of what was searched last.
+struct Seam<'a> {
+    pattern: &'a Pattern,
+    /// Its last bytes: fewer than the pattern has.
+    carry: Vec<u8>,
+    /// The address after them.
+    end: PhysAddr,
+}
+
+impl Seam<'_> {
+    /// The places that begin before a part and end in it.
+    fn add(&mut self, part: &Part) -> Places {
+        if self.end != part.piece.start {
+            self.carry.clear();
+        }
+        self.end = part.piece.end();
+        let before = self.carry.len();
+        let start = part.piece.start.0.saturating_sub(before as u64);
+        self.carry.extend(&part.head);
+        let (mut places, mut from) = (Vec::new(), 0);
+        while let Some(at) = self.pattern.find(&self.carry, from).filter(|at| *at < before) {
+            places.push(PhysAddr(start.saturating_add(at as u64)));
+            from = at.saturating_add(1);
+        }
+        let edge = self.pattern.length().saturating_sub(1);
+        if part.tail.len() >= edge {
+            self.carry.clear();
+            self.carry.extend(&part.tail);
+        } else {
+            // The whole part is shorter than that: what was there before still counts.
+            let surplus = self.carry.len().saturating_sub(edge);
+            self.carry.drain(..surplus);
+        }
+        Places::listed(places)
+    }
+}
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;
