@@ -14,8 +14,8 @@ pub mod log;
 pub mod page_tables;
 #[cfg(test)]
 mod synthetic;
-pub mod vmcoreinfo;
 pub mod view;
+pub mod vmcoreinfo;
 
 pub use page_tables::AddressSpace;
 
