@@ -19,6 +19,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod debugger;
 pub mod interrupt;
 pub mod kernel;
 pub mod mount;

@@ -7,13 +7,15 @@ use crate::capture::Verdict;
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    Done = 0,
-    Failed = 1,
-    Usage = 2,
-    Incomplete = 3,
-    NothingToDo = 4,
-    NotReleased = 5,
-    ReleasedWithoutDump = 6,
+    Done,
+    Failed,
+    Usage,
+    Incomplete,
+    NothingToDo,
+    NotReleased,
+    ReleasedWithoutDump,
+    /// With the code of the debugger that ran.
+    OfDebugger(u8),
 }
 
 /// A mistake in what was typed that clap cannot see.
@@ -48,6 +50,15 @@ impl From<Verdict> for Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Incomplete => 3,
+            Exit::NothingToDo => 4,
+            Exit::NotReleased => 5,
+            Exit::ReleasedWithoutDump => 6,
+            Exit::OfDebugger(code) => code,
+        })
     }
 }

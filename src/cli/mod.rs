@@ -5,6 +5,7 @@
 
 mod capture;
 mod dmesg;
+mod debug;
 mod exit;
 mod guest;
 mod info;
@@ -39,6 +40,7 @@ struct Arguments {
 enum Command {
     Capture(Box<capture::CaptureArgs>),
     Dmesg(dmesg::DmesgArgs),
+    Debug(debug::DebugArgs),
     Info(info::InfoArgs),
     List(list::ListArgs),
     Read(read::ReadArgs),
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Dmesg(arguments) => dmesg::run(&arguments),
+        Command::Debug(arguments) => debug::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),

@@ -4,6 +4,7 @@
 //! version decides ([`dump_head`]). What is stored has one order for all
 //! versions ([`stored_core`]). A file that anybody wrote is read by [`core_head`].
 
+pub mod build_id;
 pub mod core_head;
 pub mod dump_head;
 mod dump_sections;

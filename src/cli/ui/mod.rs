@@ -13,6 +13,7 @@ use voice::Voice;
 use super::exit::UsageError;
 use crate::capture::stream::Progress;
 use crate::capture::{Observer, Outcome};
+use crate::debugger::NotFound;
 use crate::mount::MountError;
 use crate::store::StoreError;
 
@@ -40,7 +41,8 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     let usage = error.downcast_ref::<UsageError>().and_then(|usage| usage.hint.clone());
     let store = || error.downcast_ref::<StoreError>()?.hint().map(str::to_owned);
     let mount = || error.downcast_ref::<MountError>()?.hint();
-    usage.or_else(store).or_else(mount)
+    let vmlinux = || Some(error.downcast_ref::<NotFound>()?.hint());
+    usage.or_else(store).or_else(mount).or_else(vmlinux)
 }
 
 /// Prints a line to stderr. Nobody is there to be told if that fails.

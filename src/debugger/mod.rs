@@ -1,0 +1,18 @@
+//! The right debugger for a stored core, on the right kernel.
+//!
+//! ```text
+//! core's VMCOREINFO ──► build id, release ──► vmlinux   found and checked
+//!                                             program   crash, drgn or gdb
+//!                                             child     runs it, with the terminal
+//! ```
+//!
+//! Needs: an open core, and where it is mounted. Does not mount ([`crate::mount`])
+//! and does not read the environment (`cli`).
+
+mod child;
+mod program;
+mod vmlinux;
+
+pub use child::{Signals, run};
+pub use program::{Program, shell_quoted};
+pub use vmlinux::{Kernel, NotFound, Places, Vmlinux, VmlinuxError};

@@ -1,0 +1,169 @@
+//! The debuggers that read a core of a kernel, and how each is called.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::vmlinux::Vmlinux;
+
+/// A debugger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The kernel's crash utility. Needs a vmlinux.
+    Crash,
+    /// The programmable debugger.
+    Drgn,
+    /// The GNU debugger. It reads physical addresses only: QEMU's cores have no others.
+    Gdb,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Program {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Crash, Self::Drgn, Self::Gdb];
+
+    /// The command's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Drgn => "drgn",
+            Self::Gdb => "gdb",
+        }
+    }
+
+    /// Whether it does not start without a vmlinux.
+    #[must_use]
+    pub fn needs_vmlinux(self) -> bool {
+        self == Self::Crash
+    }
+
+    /// Its file in one of the directories of `path`, as `$PATH` has them.
+    #[must_use]
+    pub fn installed(self, path: &OsStr) -> Option<PathBuf> {
+        use std::os::unix::fs::PermissionsExt;
+        let runs = |file: &PathBuf| {
+            file.metadata()
+                .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+        };
+        std::env::split_paths(path).map(|folder| folder.join(self.name())).find(runs)
+    }
+
+    /// The arguments that open `core`, followed by the user's own.
+    ///
+    /// `kernel_offset` is how far KASLR moved the kernel, where it is known.
+    #[must_use]
+    pub fn arguments(
+        self,
+        core: &Path,
+        vmlinux: Option<&Vmlinux>,
+        kernel_offset: Option<u64>,
+        own: &[OsString],
+    ) -> Vec<OsString> {
+        let vmlinux = vmlinux.map(|vmlinux| vmlinux.path.as_os_str());
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |argument: &OsStr| arguments.push(argument.to_owned());
+        match self {
+            Self::Crash => {
+                vmlinux.into_iter().for_each(&mut add);
+                add(core.as_os_str());
+            }
+            Self::Drgn => {
+                add("-c".as_ref());
+                add(core.as_os_str());
+                if let Some(vmlinux) = vmlinux {
+                    add("-s".as_ref());
+                    add(vmlinux);
+                }
+            }
+            Self::Gdb => {
+                if let Some(vmlinux) = vmlinux {
+                    let mut command = OsString::from("symbol-file ");
+                    if let Some(offset) = kernel_offset.filter(|offset| *offset > 0) {
+                        command.push(format!("-o {offset:#x} "));
+                    }
+                    command.push(shell_quoted(vmlinux));
+                    add("-ex".as_ref());
+                    add(&command);
+                }
+                add("--core".as_ref());
+                add(core.as_os_str());
+            }
+        }
+        arguments.extend(own.iter().cloned());
+        arguments
+    }
+}
+
+/// A word as a shell takes it for one.
+#[must_use]
+pub fn shell_quoted(word: &OsStr) -> OsString {
+    let text = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return word.to_owned();
+    }
+    let mut quoted = OsString::from("'");
+    let mut parts = split_at_quotes(word).into_iter();
+    quoted.push(parts.next().unwrap_or_default());
+    for part in parts {
+        quoted.push("'\\''");
+        quoted.push(part);
+    }
+    quoted.push("'");
+    quoted
+}
+
+fn split_at_quotes(word: &OsStr) -> Vec<&OsStr> {
+    use std::os::unix::ffi::OsStrExt;
+    word.as_bytes().split(|byte| *byte == b'\'').map(OsStr::from_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(program: Program, offset: Option<u64>) -> String {
+        let vmlinux = Vmlinux { path: "/usr/lib/my kernel".into(), verified: true };
+        let own = ["-x".into(), "a'b".into()];
+        let arguments = program.arguments(Path::new("/m/vmcore"), Some(&vmlinux), offset, &own);
+        let words: Vec<_> = arguments.iter().map(|word| shell_quoted(word)).collect();
+        words.join(OsStr::new(" ")).into_string().unwrap()
+    }
+
+    #[test]
+    fn each_debugger_gets_core_and_kernel_in_its_own_way() {
+        assert_eq!(line(Program::Crash, None), r"'/usr/lib/my kernel' /m/vmcore -x 'a'\''b'");
+        assert_eq!(line(Program::Drgn, None), r"-c /m/vmcore -s '/usr/lib/my kernel' -x 'a'\''b'");
+        let gdb = Program::Gdb;
+        let path = Path::new("/m/vmcore");
+        let vmlinux = Vmlinux { path: "/vmlinux".into(), verified: true };
+        let arguments = gdb.arguments(path, Some(&vmlinux), Some(0x1ae0_0000), &[]);
+        assert_eq!(arguments, ["-ex", "symbol-file -o 0x1ae00000 /vmlinux", "--core", "/m/vmcore"]);
+        assert_eq!(gdb.arguments(path, None, None, &[]), ["--core", "/m/vmcore"]);
+    }
+
+    #[test]
+    fn a_program_is_found_where_it_can_be_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gdb");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(Program::Gdb.installed(folder.path().as_os_str()), None, "it is no program");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+        assert_eq!(Program::Gdb.installed(folder.path().as_os_str()), Some(path));
+    }
+
+    #[test]
+    fn words_are_quoted_only_where_a_shell_would_change_them() {
+        assert_eq!(shell_quoted("a-b_c/d.e".as_ref()), "a-b_c/d.e");
+        for (word, quoted) in [("", "''"), ("a b", "'a b'"), ("$x", "'$x'"), ("'", r"''\'''")] {
+            assert_eq!(shell_quoted(word.as_ref()), quoted);
+        }
+    }
+}
