@@ -6,26 +6,16 @@
 //! vmcoreinfo.txt   what the kernel says of itself, if the core has the note
 //! ```
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use thiserror::Error;
-
 use crate::vmcore::Vmcore;
 use crate::vmcore::bytes::Bytes;
+use crate::vmcore::elf_image::{ElfImage, ElfImageError};
 use crate::vmcore::memory::DataError;
 
 /// Name of the unpacked core.
 pub const VMCORE_FILE: &str = "vmcore";
-
-/// The core is stored as something that has no ELF file in it.
-#[derive(Debug, Error)]
-#[error("{} is stored as {format}, which cannot be shown as an ELF file yet", path.display())]
-pub struct NotAnElf {
-    path: PathBuf,
-    format: String,
-}
 
 /// The files of a core.
 #[derive(Debug)]
@@ -49,14 +39,10 @@ impl Contents {
     /// The files of an open core.
     ///
     /// # Errors
-    /// Fails if the core is not stored as an ELF file.
-    pub fn of(core: &Vmcore) -> Result<Self, NotAnElf> {
-        let elf = core
-            .elf
-            .as_ref()
-            .ok_or_else(|| NotAnElf { path: core.path.clone(), format: core.format.to_string() })?;
-        let vmcore =
-            FileContent { name: VMCORE_FILE, bytes: Arc::clone(elf), stored: core.file_bytes };
+    /// Fails if no ELF file can hold the core.
+    pub fn of(core: &Vmcore) -> Result<Self, ElfImageError> {
+        let elf = Arc::new(ElfImage::new(core)?);
+        let vmcore = FileContent { name: VMCORE_FILE, bytes: elf, stored: core.file_bytes };
         let metadata =
             core.metadata().map(|metadata| in_memory("metadata.json", metadata.to_json()));
         let info = core

@@ -14,6 +14,6 @@ mod error;
 mod filesystem;
 mod session;
 
-pub use contents::{Contents, NotAnElf, VMCORE_FILE};
+pub use contents::{Contents, VMCORE_FILE};
 pub use error::MountError;
 pub use session::{Detached, Ended, Mounted};

@@ -16,6 +16,7 @@ mod attached;
 mod judges;
 mod machine;
 mod memory_use;
+mod mounted;
 mod releases;
 mod same_memory;
 mod shapes;
