@@ -6,9 +6,9 @@ use vmcore_formats::elf::Class;
 use super::dump::Attempt;
 use super::session::Session;
 use super::stream::{CHUNK, Pipeline, Written};
-use super::tail::hash_of_chunks;
 use crate::store::metadata::Core;
 use crate::store::staging::Staging;
+use crate::vmcore::metadata::hash_of_chunks;
 
 /// Tells what the head of the dump gives reason to doubt.
 pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {

@@ -27,7 +27,7 @@ mod release;
 mod request;
 mod session;
 pub mod stream;
-mod tail;
+pub(crate) mod tail;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
 pub use request::{Action, Request, Wait};

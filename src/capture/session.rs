@@ -181,6 +181,7 @@ fn empty_metadata(request: &Request, started: Timestamp) -> Metadata {
         held_seconds: None,
         phases: Vec::new(),
         core: None,
+        imported: None,
         pages_dropped: Vec::new(),
         warnings: Vec::new(),
     }

@@ -7,11 +7,9 @@
 //! The seek table of a large guest is large itself, so it goes to the file in
 //! pieces, and there is never a second copy of it.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
-use sha2::{Digest, Sha256};
 use vmcore_formats::seekable::{Footer, FrameEntry, METADATA_MAGIC, SeekTable, skippable_frame};
 
 use super::stream::Written;
@@ -25,7 +23,7 @@ const GIVEN_UP: u64 = 1 << 20;
 const PIECE: usize = 64 << 10;
 
 /// Writes metadata and seek table behind the frames, over whatever is there.
-pub(super) fn append(written: &Written, json: &[u8]) -> io::Result<()> {
+pub(crate) fn append(written: &Written, json: &[u8]) -> io::Result<()> {
     let mut file: &File = &written.file;
     let end = written.table.compressed_length();
     // Setting the length that it has would free the room that was reserved.
@@ -45,19 +43,6 @@ pub(super) fn give_up_chunks(written: &mut Written) {
         freed = freed.saturating_add(u64::from(frame.compressed));
     }
     let _ = written.file.set_len(written.table.compressed_length());
-}
-
-/// SHA-256 over the entries of the chunks, in hexadecimal digits.
-pub(super) fn hash_of_chunks(table: &SeekTable) -> String {
-    let mut hash = Sha256::new();
-    for frame in &table.frames {
-        hash.update(frame.encode());
-    }
-    let mut text = String::new();
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 fn write(out: &mut impl Write, table: &SeekTable, json: &[u8]) -> io::Result<()> {
@@ -124,15 +109,5 @@ mod tests {
         let metadata = found.frames.pop().unwrap();
         assert_eq!((metadata.compressed, metadata.decompressed), (10, 0));
         assert!(found == table);
-    }
-
-    #[test]
-    fn the_hash_is_over_the_entries_as_they_stand_in_the_table() {
-        let table = table(1000);
-        let encoded = table.encode().unwrap();
-        let entries = &encoded[8..encoded.len() - 9];
-        let expected: String =
-            Sha256::digest(entries).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash_of_chunks(&table), expected);
     }
 }

@@ -18,7 +18,7 @@ use crate::render;
 use crate::store::staging::Place;
 
 /// The level where nobody says another: see ARCHITECTURE.md for the measurement.
-const LEVEL: i32 = 1;
+pub(super) const LEVEL: i32 = 1;
 
 /// Capture a guest that is held by its panic, and let it go as asked
 ///

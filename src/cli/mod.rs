@@ -4,10 +4,11 @@
 //! exit codes.
 
 mod capture;
-mod dmesg;
 mod debug;
+mod dmesg;
 mod exit;
 mod guest;
+mod import;
 mod info;
 mod list;
 mod moment;
@@ -41,6 +42,7 @@ enum Command {
     Capture(Box<capture::CaptureArgs>),
     Dmesg(dmesg::DmesgArgs),
     Debug(debug::DebugArgs),
+    Import(import::ImportArgs),
     Info(info::InfoArgs),
     List(list::ListArgs),
     Read(read::ReadArgs),
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Dmesg(arguments) => dmesg::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),

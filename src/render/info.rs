@@ -13,7 +13,9 @@ use std::path::Path;
 
 use super::shown::shown;
 use super::units::{bytes, percent, seconds};
-use crate::store::metadata::{CaptureResult, Core, Guest, Learnt, Metadata, Panic, Release};
+use crate::store::metadata::{
+    CaptureResult, Core, Guest, Imported, Learnt, Metadata, Panic, Release,
+};
 use crate::vmcore::summary::Summary;
 
 /// Prints metadata as a short text, with what is wrong with the file.
@@ -30,8 +32,15 @@ pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::
     writeln!(out, "{}  {}  {result}", shown(guest), shown(&metadata.id))?;
     // Whatever the text is made of, no terminal is to obey it.
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {}", shown(&text));
-    line("guest", guest_line(&metadata.guest))?;
-    line("panic", panic_line(metadata))?;
+    // Of a file that no capture wrote, nobody knows how it came to be.
+    let captured = metadata.imported.is_none() || !metadata.phases.is_empty();
+    if let Some(imported) = &metadata.imported {
+        line("imported", imported_line(imported))?;
+    }
+    if captured {
+        line("guest", guest_line(&metadata.guest))?;
+        line("panic", panic_line(metadata))?;
+    }
     if let Some(release) = &metadata.release {
         line("release", release_line(release, metadata.held_seconds))?;
     }
@@ -39,13 +48,18 @@ pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::
         line("core", core_line(core))?;
         line("memory", memory_line(core))?;
     }
-    let phases: Vec<_> = metadata
-        .phases
-        .iter()
-        .map(|phase| format!("{} {}", phase.name, seconds(phase.seconds)))
-        .collect();
-    line("steps", phases.join(", "))?;
-    line("host", format!("{}, {}", or_unknown(metadata.host.name.as_deref()), metadata.started))?;
+    if captured {
+        let phases: Vec<_> = metadata
+            .phases
+            .iter()
+            .map(|phase| format!("{} {}", phase.name, seconds(phase.seconds)))
+            .collect();
+        line("steps", phases.join(", "))?;
+        line(
+            "host",
+            format!("{}, {}", or_unknown(metadata.host.name.as_deref()), metadata.started),
+        )?;
+    }
     if let Some(failure) = &metadata.failure {
         line("failure", format!("{}: {}", failure.stage, failure.message))?;
     }
@@ -179,6 +193,20 @@ fn memory_line(core: &Core) -> String {
         None => {}
     }
     text
+}
+
+fn imported_line(imported: &Imported) -> String {
+    let mut text = format!(
+        "{}, {} of {}, {}",
+        imported.file,
+        imported.format,
+        bytes(imported.bytes),
+        imported.at
+    );
+    if imported.vmcoreinfo_found {
+        text.push_str(", VMCOREINFO found in its memory");
+    }
+    shown(&text)
 }
 
 fn or_unknown(text: Option<&str>) -> String {

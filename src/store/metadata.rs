@@ -44,6 +44,9 @@ pub struct Metadata {
     pub phases: Vec<Phase>,
     /// The core; `null` as long as there is none.
     pub core: Option<Core>,
+    /// Where the core comes from, if another file was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// Page classes that were left out. Empty: all memory is there.
     pub pages_dropped: Vec<String>,
     /// What the reader should know.
@@ -250,6 +253,21 @@ pub struct Core {
     /// SHA-256 over the seek table's entries of the chunks, which hold each
     /// chunk's sizes and checksum.
     pub chunks_sha256: String,
+}
+
+/// A file that was imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Its name, without directories.
+    pub file: String,
+    /// How it stores its core, for example `ELF`.
+    pub format: String,
+    /// Its length, in bytes.
+    pub bytes: u64,
+    /// When it was imported.
+    pub at: Timestamp,
+    /// Whether its kernel's VMCOREINFO was found in the memory and added to the notes.
+    pub vmcoreinfo_found: bool,
 }
 
 impl Metadata {

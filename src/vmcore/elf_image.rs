@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::stored_core::{StoredCore, StoredCoreError};
 
 use super::bytes::Bytes;
@@ -77,20 +78,40 @@ impl ElfImage {
         if let Some(file) = &core.elf {
             return Ok(Self { source: Source::File(Arc::clone(file)) });
         }
-        let memory = Arc::clone(&core.memory);
+        Self::made(core.identity, &core.notes, Arc::clone(&core.memory))
+    }
+
+    /// The ELF file that is made of memory and notes, whatever file they come from.
+    ///
+    /// # Errors
+    /// Fails if no ELF file can hold it.
+    pub fn made(
+        identity: Identity,
+        notes: &[u8],
+        memory: Arc<dyn PhysMemory>,
+    ) -> Result<Self, ElfImageError> {
         let runs: Vec<MemoryRange> = held_ranges(&*memory).take(MAX_RUNS + 1).collect();
         if runs.len() > MAX_RUNS {
             return Err(ElfImageError::Scattered);
         }
         let layout = StoredCore::of_memory(
-            core.identity,
-            core.notes.len() as u64,
+            identity,
+            notes.len() as u64,
             runs.iter().map(|run| (run.start, run.length)),
         )?;
-        let head = layout.encode_head_with(&core.notes);
+        let head = layout.encode_head_with(notes);
         let offsets = layout.segments().iter().map(|segment| segment.offset);
         let runs = offsets.zip(runs).collect();
         Ok(Self { source: Source::Made(Made { head, memory, runs, length: layout.length() }) })
+    }
+
+    /// How many segments of memory a file that is made has.
+    #[must_use]
+    pub fn made_segments(&self) -> Option<usize> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Made(made) => Some(made.runs.len()),
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The metadata that travels in a compressed core, or stands beside it.
 
 use std::ffi::OsString;
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
-use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
+use vmcore_formats::seekable::{METADATA_MAGIC, SeekTable, skippable_content};
 
 use super::bytes::read_vec;
 use super::chunked::ChunkedFile;
@@ -69,4 +71,35 @@ pub(super) fn beside(core: &Path) -> Option<Metadata> {
     }
     let metadata: Metadata = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     (metadata.schema == SCHEMA).then_some(metadata)
+}
+
+/// SHA-256 over the entries of the chunks, in hexadecimal digits.
+#[must_use]
+pub fn hash_of_chunks(table: &SeekTable) -> String {
+    let mut hash = Sha256::new();
+    for frame in &table.frames {
+        hash.update(frame.encode());
+    }
+    let mut text = String::new();
+    for byte in hash.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmcore_formats::seekable::FrameEntry;
+
+    #[test]
+    fn the_hash_is_over_the_entries_as_they_stand_in_the_table() {
+        let frame = |compressed| FrameEntry { compressed, decompressed: 7, checksum: Some(9) };
+        let table = SeekTable { frames: (0..1000).map(frame).collect() };
+        let encoded = table.encode().unwrap();
+        let entries = &encoded[8..encoded.len() - 9];
+        let expected: String =
+            Sha256::digest(entries).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hash_of_chunks(&table), expected);
+    }
 }

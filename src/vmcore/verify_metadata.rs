@@ -1,9 +1,8 @@
 //! Compares a core's metadata with the file that it describes.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::fs;
 
-use sha2::{Digest, Sha256};
 use vmcore_formats::seekable::SeekTable;
 
 use super::chunked::ChunkedFile;
@@ -51,7 +50,11 @@ fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut V
     differ("unpacked length", Some(&described.bytes_core), &table.decompressed_length());
     differ("compressed length", Some(&described.bytes_written), &table.compressed_length());
     differ("number of chunks", Some(&described.chunks), &table.frames.len());
-    differ("hash over the chunks", Some(&described.chunks_sha256), &hash(&table));
+    differ(
+        "hash over the chunks",
+        Some(&described.chunks_sha256),
+        &metadata::hash_of_chunks(&table),
+    );
     let known = described.elf_class.as_ref().map(|class| class as &dyn Display);
     differ("ELF class", known, &summary.elf_class);
     let known = described.machine.as_ref().map(|machine| machine as &dyn Display);
@@ -60,16 +63,4 @@ fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut V
     differ("number of segments", known, &core.segments.len());
     let known = described.cpus.as_ref().map(|cpus| cpus as &dyn Display);
     differ("number of vCPUs with registers", known, &summary.cpus);
-}
-
-fn hash(table: &SeekTable) -> String {
-    let mut hash = Sha256::new();
-    for frame in &table.frames {
-        hash.update(frame.encode());
-    }
-    let mut text = String::new();
-    for byte in hash.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -28,6 +28,29 @@ pub struct Note<'a> {
     pub descriptor: &'a [u8],
 }
 
+impl Note<'_> {
+    /// The note as it stands in a segment, with its padding.
+    ///
+    /// Returns `None` if its name or descriptor is 4 GiB or longer.
+    #[must_use]
+    pub fn encode(&self, endian: Endian) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let name_size = u32::try_from(self.name.len()).ok()?.checked_add(1)?;
+        for number in [name_size, u32::try_from(self.descriptor.len()).ok()?, self.kind] {
+            bytes.extend(match endian {
+                Endian::Little => number.to_le_bytes(),
+                Endian::Big => number.to_be_bytes(),
+            });
+        }
+        bytes.extend(self.name);
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(self.descriptor);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        Some(bytes)
+    }
+}
+
 /// The notes of a segment, one after the other.
 ///
 /// After an error there is nothing more.
@@ -89,6 +112,20 @@ mod tests {
         let notes: Vec<_> = Notes::new(VMCOREINFO, Endian::Little).collect();
         let expected = Note { name: b"VMCOREINFO", kind: 0, descriptor: b"OSREL" };
         assert_eq!(notes, [Ok(expected)]);
+    }
+
+    #[test]
+    fn a_note_is_written_as_it_is_read() {
+        let note = Note { name: b"VMCOREINFO", kind: 0, descriptor: b"OSREL" };
+        assert_eq!(note.encode(Endian::Little).unwrap(), VMCOREINFO);
+        for (name, descriptor) in [(&b""[..], &b""[..]), (b"abc", b"x"), (b"CORE", b"12345678")] {
+            for endian in [Endian::Little, Endian::Big] {
+                let note = Note { name, kind: 7, descriptor };
+                let bytes = [note.encode(endian).unwrap(), note.encode(endian).unwrap()].concat();
+                let found: Vec<_> = Notes::new(&bytes, endian).collect();
+                assert_eq!(found, [Ok(note), Ok(note)]);
+            }
+        }
     }
 
     #[test]

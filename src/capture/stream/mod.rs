@@ -15,10 +15,12 @@ mod buffers;
 mod compress;
 mod end;
 mod input;
+mod pack;
 mod reader;
 mod writer;
 
 pub use end::{CoreSummary, OutputError, StreamEnd, StreamError};
+pub use pack::{PackError, Packed, pack};
 pub use writer::Written;
 
 use std::fs::File;
@@ -99,6 +101,16 @@ impl Shared {
         self.aborted.store(true, Ordering::Relaxed);
         raise(&self.abort);
         self.buffers.close();
+    }
+
+    fn progress(&self) -> Progress {
+        let number = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        Progress {
+            bytes_read: number(&self.bytes_read),
+            bytes_expected: number(&self.bytes_expected),
+            bytes_written: number(&self.bytes_written),
+            waits_for_output: self.waits_for_output.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -204,13 +216,7 @@ impl Pipeline {
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let number = |value: &AtomicU64| value.load(Ordering::Relaxed);
-        Progress {
-            bytes_read: number(&self.shared.bytes_read),
-            bytes_expected: number(&self.shared.bytes_expected),
-            bytes_written: number(&self.shared.bytes_written),
-            waits_for_output: self.shared.waits_for_output.load(Ordering::Relaxed),
-        }
+        self.shared.progress()
     }
 
     /// How many bytes were in chunks of zeros.

@@ -241,6 +241,6 @@ impl Reader {
 
 /// Compares against zeros a page at a time, so that a page with data ends the
 /// search, and the comparison is the C library's own.
-fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(4096).all(|page| Some(page) == ZEROS.get(..page.len()))
 }

@@ -14,6 +14,7 @@ use super::exit::UsageError;
 use crate::capture::stream::Progress;
 use crate::capture::{Observer, Outcome};
 use crate::debugger::NotFound;
+use crate::import::ImportError;
 use crate::mount::MountError;
 use crate::store::StoreError;
 
@@ -42,7 +43,8 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     let store = || error.downcast_ref::<StoreError>()?.hint().map(str::to_owned);
     let mount = || error.downcast_ref::<MountError>()?.hint();
     let vmlinux = || Some(error.downcast_ref::<NotFound>()?.hint());
-    usage.or_else(store).or_else(mount).or_else(vmlinux)
+    let import = || error.downcast_ref::<ImportError>()?.hint();
+    usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import)
 }
 
 /// Prints a line to stderr. Nobody is there to be told if that fails.
@@ -63,6 +65,11 @@ impl Narrator {
     /// Fails if there is no thread to be had.
     pub(super) fn new(talk: Talk) -> io::Result<Self> {
         Ok(Self { talk, voice: Voice::on_stderr()? })
+    }
+
+    /// Ends, once all is told.
+    pub(super) fn close(self) {
+        self.voice.end(Vec::new());
     }
 
     /// Tells what went wrong in a capture, and ends.

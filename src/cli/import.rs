@@ -1,0 +1,83 @@
+//! `vmcorectl import`: a foreign dump into the store.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::exit::Exit;
+use super::quantity::size;
+use super::store_folder::StoreArgs;
+use super::stored_core::print;
+use super::ui::{Narrator, Talk};
+use crate::import::{self, Request};
+use crate::interrupt::Interrupt;
+use crate::render;
+use crate::store::staging::Place;
+
+/// Take a dump that another tool wrote into the store
+///
+/// Reads what QEMU, libvirt, the kernel or makedumpfile wrote; the entry is compressed
+/// and laid out like a captured one. Memory that FILE does not hold stays absent.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes:
+  0  imported
+  1  failed, nothing imported
+  2  usage
+  3  imported, but FILE was cut off: a part of the memory is missing")]
+pub(super) struct ImportArgs {
+    /// The dump
+    file: PathBuf,
+    /// Name of the guest [default: what FILE tells, if it does]
+    #[arg(long, value_name = "NAME")]
+    guest: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Write the core to FILE and its metadata to FILE.json instead of the store
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// zstd level, from -7 to 19
+    #[arg(long, value_name = "N", default_value_t = super::capture::LEVEL,
+        allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=19))]
+    level: i32,
+    /// Threads that compress [default: one for each processor, at most 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
+    /// Space that the file system must keep free
+    /// [default: 5 % of it, at most 1 GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    keep_free: Option<u64>,
+    /// Print the metadata as JSON
+    #[arg(long)]
+    json: bool,
+    /// Tell errors only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Imports a file, and prints where it is.
+pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
+    let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let request = Request {
+        file: arguments.file.clone(),
+        place: match &arguments.output {
+            Some(file) => Place::File(file.clone()),
+            None => Place::Store(arguments.store.folder()),
+        },
+        guest: arguments.guest.clone(),
+        level: arguments.level,
+        threads: arguments.threads.map_or(available.min(16), usize::from),
+        keep_free: arguments.keep_free,
+    };
+    let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
+    let talk = if arguments.quiet { Talk::Quiet } else { Talk::Normal };
+    let narrator = Narrator::new(talk).context("cannot start a thread")?;
+    let imported = import::run(&request, &interrupt, &narrator);
+    narrator.close();
+    let imported = imported?;
+    print(|out| match arguments.json {
+        true => render::json::pretty(&imported.metadata, out),
+        false => writeln!(out, "{}", imported.entry.display()),
+    })?;
+    Ok(if imported.cut_off { Exit::Incomplete } else { Exit::Done })
+}

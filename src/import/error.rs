@@ -1,0 +1,89 @@
+//! Why a file is not imported.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::capture::stream::{OutputError, PackError};
+use crate::store::StoreError;
+use crate::vmcore::OpenError;
+use crate::vmcore::elf_image::ElfImageError;
+use crate::vmcore::memory::DataError;
+
+/// Why a file is not imported.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// It is no core that can be read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its memory does not fit into an ELF file.
+    #[error("cannot store the core as ELF: {0}")]
+    Layout(#[from] ElfImageError),
+    /// The store could not do what it should.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Memory that the file should have cannot be read.
+    #[error("cannot import all of {}: {source}", path.display())]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DataError,
+    },
+    /// The system has no threads or memory to give.
+    #[error("cannot start to compress: {source}")]
+    Start {
+        /// What it said.
+        source: io::Error,
+    },
+    /// The disk is as full as it may get.
+    #[error("the disk of {} has {available} bytes left, and {reserve} are to be kept free", path.display())]
+    Space {
+        /// Where the core should go.
+        path: PathBuf,
+        /// What is free, in bytes.
+        available: u64,
+        /// What is to be kept free, in bytes.
+        reserve: u64,
+    },
+    /// A signal came.
+    #[error("ended by {signal}; nothing was imported")]
+    Stopped {
+        /// Its name.
+        signal: &'static str,
+    },
+}
+
+impl ImportError {
+    pub(super) fn of(error: PackError, source_path: &Path, core: &Path) -> Self {
+        match error {
+            PackError::Start(source) => Self::Start { source },
+            PackError::Source(source) => Self::Source { path: source_path.to_owned(), source },
+            PackError::Output(OutputError::Write { source, .. }) => {
+                Self::Store(StoreError::io("write", core, source))
+            }
+            PackError::Output(OutputError::Reserve { available, reserve, .. }) => {
+                Self::Space { path: core.to_owned(), available, reserve }
+            }
+            PackError::Stopped => Self::Stopped { signal: "a signal" },
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Store(error) => error.hint()?.to_owned(),
+            Self::Source { path, .. } => {
+                format!("`vmcorectl verify {}` says what is damaged", path.display())
+            }
+            Self::Space { .. } => {
+                "free some space, or choose another place with --store DIR or --output FILE"
+                    .to_owned()
+            }
+            _ => return None,
+        })
+    }
+}

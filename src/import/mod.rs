@@ -1,0 +1,133 @@
+//! Takes a foreign dump into the store: normalised, compressed, with its story.
+//!
+//! ```text
+//! file ──► Vmcore ──► ElfImage ──► pack ──► tail ──► publish
+//!          notes,     one layout   chunks   metadata,
+//!          memory                           seek table
+//! ```
+//!
+//! Needs: a file that [`Vmcore::open`] reads. Gives: an entry like one that a capture
+//! made. Memory that the file does not hold has no segment in it; what is in the file
+//! and cannot be read ends the import, so that nothing is invented. What the file's own
+//! metadata tells stays; of one without, only the import itself is told.
+
+mod error;
+mod story;
+
+pub use error::ImportError;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::capture::Observer;
+use crate::capture::stream::{StreamOptions, pack};
+use crate::capture::tail;
+use crate::interrupt::Interrupt;
+use crate::store::StoreError;
+use crate::store::metadata::Metadata;
+use crate::store::space::Space;
+use crate::store::staging::{Place, Staging};
+use crate::vmcore::Vmcore;
+use crate::vmcore::bytes::Bytes;
+use crate::vmcore::elf_image::ElfImage;
+use story::Missing;
+
+/// What is to be imported, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The file.
+    pub file: PathBuf,
+    /// Where the entry should go.
+    pub place: Place,
+    /// The guest's name; `None` for the one that the file tells, if it does.
+    pub guest: Option<String>,
+    /// The zstd level.
+    pub level: i32,
+    /// How many threads compress.
+    pub threads: usize,
+    /// What the file system must keep free, in bytes; `None` for its default.
+    pub keep_free: Option<u64>,
+}
+
+/// What was imported.
+#[derive(Debug)]
+pub struct Imported {
+    /// The published entry.
+    pub entry: PathBuf,
+    /// Its story.
+    pub metadata: Metadata,
+    /// Whether the file was cut off, so that memory is missing that it once had.
+    pub cut_off: bool,
+}
+
+/// Imports a file.
+///
+/// # Errors
+/// Fails if it cannot be read or stored. Nothing is left on disk then.
+pub fn run(
+    request: &Request,
+    interrupt: &Interrupt,
+    observer: &dyn Observer,
+) -> Result<Imported, ImportError> {
+    let core = Vmcore::open(&request.file)?;
+    let missing = Missing::of(&*core.memory);
+    let mut metadata = story::begin(request, &core, &missing);
+    for warning in &metadata.warnings {
+        observer.warning(warning);
+    }
+    let image = ElfImage::made(core.identity, &core.notes, Arc::clone(&core.memory))?;
+    let guest = metadata.guest.name.clone();
+    let (staging, file) = Staging::create(&request.place, guest.as_deref(), Timestamp::now())?;
+    metadata.id = staging.id().to_owned();
+    observer.step(&format!("importing {}", request.file.display()));
+    let written = write(request, &core, &image, &staging, file, &mut metadata, &|progress| {
+        observer.progress(progress);
+        !interrupt.is_raised()
+    });
+    observer.dump_ended();
+    if let Err(error) = written {
+        staging.discard();
+        return Err(match error {
+            ImportError::Stopped { .. } => ImportError::Stopped { signal: interrupt.signal_name() },
+            other => other,
+        });
+    }
+    let (entry, synced) = staging.publish()?;
+    if let Err(error) = synced {
+        observer.warning(&format!(
+            "the entry is whole, but may not outlive a crash of the host: {error}"
+        ));
+    }
+    Ok(Imported { entry, metadata, cut_off: missing.cut_off > 0 })
+}
+
+fn write(
+    request: &Request,
+    core: &Vmcore,
+    image: &ElfImage,
+    staging: &Staging,
+    file: File,
+    metadata: &mut Metadata,
+    watch: &dyn Fn(crate::capture::stream::Progress) -> bool,
+) -> Result<(), ImportError> {
+    // Helps whoever finds what a killed import left.
+    staging.write_metadata(&metadata.to_json(), false)?;
+    let reserve = match request.keep_free {
+        Some(reserve) => reserve,
+        None => Space::of(request.place.path()).map_or(0, |space| space.default_reserve()),
+    };
+    let memory = image.length();
+    let options = StreamOptions { level: request.level, threads: request.threads, reserve, memory };
+    let packed = pack(image, file, options, watch)
+        .map_err(|error| ImportError::of(error, &request.file, staging.core_file()))?;
+    let core_error = |source| StoreError::io("complete", staging.staged(), source);
+    packed.written.file.sync_data().map_err(core_error)?;
+    story::end(metadata, core, image, &packed, staging);
+    let json = metadata.to_json();
+    tail::append(&packed.written, &json).map_err(core_error)?;
+    packed.written.file.sync_all().map_err(core_error)?;
+    Ok(staging.write_metadata(&json, true)?)
+}

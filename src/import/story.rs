@@ -1,0 +1,177 @@
+//! What the metadata tells of an import.
+
+use jiff::Timestamp;
+use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::Class;
+
+use super::Request;
+use crate::capture::stream::{CHUNK, Packed};
+use crate::store::metadata::{
+    CaptureResult, Core, Failure, Guest, Host, Imported, Metadata, Request as RequestMetadata,
+    SCHEMA, Tool,
+};
+use crate::store::staging::Staging;
+use crate::vmcore::Vmcore;
+use crate::vmcore::bytes::Bytes;
+use crate::vmcore::elf_image::ElfImage;
+use crate::vmcore::memory::{MemoryError, PhysMemory, held_ranges};
+use crate::vmcore::metadata::hash_of_chunks;
+use crate::vmcore::summary::Summary;
+
+/// Memory of the guest that a file does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// What whoever wrote it left out, in bytes.
+    pub(super) left_out: u64,
+    /// What it lost at its end, in bytes.
+    pub(super) cut_off: u64,
+}
+
+impl Missing {
+    /// What the ranges of `memory` have, and the file does not.
+    pub(super) fn of(memory: &dyn PhysMemory) -> Self {
+        let mut missing = Self::default();
+        let mut held = held_ranges(memory).peekable();
+        for range in memory.ranges() {
+            let mut at = range.start;
+            while at < range.end() {
+                while held.next_if(|held| held.end() <= at).is_some() {}
+                match held.peek() {
+                    Some(held) if held.contains(at) => at = held.end(),
+                    next => {
+                        let end = next.map_or(range.end(), |next| next.start.min(range.end()));
+                        missing.add(memory, at, end.0.saturating_sub(at.0));
+                        at = end;
+                    }
+                }
+            }
+        }
+        missing
+    }
+
+    fn add(&mut self, memory: &dyn PhysMemory, at: PhysAddr, length: u64) {
+        let cut_off = matches!(memory.read(at, &mut [0]), Err(MemoryError::Truncated { .. }));
+        let sum = if cut_off { &mut self.cut_off } else { &mut self.left_out };
+        *sum = sum.saturating_add(length);
+    }
+}
+
+/// The story before anything is read: the file's own, or an empty one.
+pub(super) fn begin(request: &Request, core: &Vmcore, missing: &Missing) -> Metadata {
+    let now = Timestamp::now();
+    let mut metadata = core.metadata().unwrap_or_else(|| empty(request, now));
+    if request.guest.is_some() {
+        metadata.guest.name.clone_from(&request.guest);
+    }
+    metadata.id.clear();
+    metadata.core = None;
+    metadata.result = CaptureResult::Capturing;
+    let name = request.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    metadata.warnings.extend(core.findings.iter().cloned());
+    if missing.left_out > 0 && metadata.pages_dropped.is_empty() {
+        metadata.pages_dropped.push("unknown".to_owned());
+    }
+    if core.vmcoreinfo_note().is_none() {
+        metadata.warnings.push(
+            "the core has no VMCOREINFO: crash, drgn and makedumpfile may not know its kernel"
+                .to_owned(),
+        );
+    }
+    metadata.imported = Some(Imported {
+        file: name,
+        format: core.format.to_string(),
+        bytes: core.file_bytes,
+        at: now,
+        vmcoreinfo_found: false,
+    });
+    metadata.failure = (missing.cut_off > 0).then(|| Failure {
+        stage: "import".to_owned(),
+        message: format!("the imported file was cut off: {} bytes are missing", missing.cut_off),
+        qemu_error: None,
+    });
+    metadata
+}
+
+/// Adds what is known once the core is packed.
+pub(super) fn end(
+    metadata: &mut Metadata,
+    core: &Vmcore,
+    image: &ElfImage,
+    packed: &Packed,
+    staging: &Staging,
+) {
+    let whole = metadata.failure.is_none();
+    metadata.result = if whole { CaptureResult::Complete } else { CaptureResult::Incomplete };
+    let table = &packed.written.table;
+    let info = core.vmcoreinfo_note();
+    let value = |key| info.as_ref().and_then(|info| info.value(key)).map(str::to_owned);
+    metadata.core = Some(Core {
+        file: staging.core_file().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        format: "elf+zstd-seekable".to_owned(),
+        machine: core.identity.machine_name().map(str::to_owned),
+        endianness: Some(
+            match core.identity.endian {
+                Endian::Little => "little",
+                Endian::Big => "big",
+            }
+            .to_owned(),
+        ),
+        elf_class: Some(match core.identity.class {
+            Class::Elf32 => 32,
+            Class::Elf64 => 64,
+        }),
+        bytes_read: core.file_bytes,
+        bytes_expected: None,
+        bytes_core: image.length(),
+        bytes_written: table.compressed_length(),
+        zero_bytes: packed.zero_bytes,
+        chunk_bytes: CHUNK as u64,
+        chunks: table.frames.len() as u64,
+        segments: image.made_segments(),
+        cpus: Some(Summary::of(core).cpus),
+        vmcoreinfo: Some(info.is_some()),
+        kernel_release: value("OSRELEASE"),
+        kernel_build_id: value("BUILD-ID"),
+        chunks_sha256: hash_of_chunks(table),
+    });
+    if metadata.request.threads == 0 {
+        metadata.request.threads = packed.threads;
+    }
+}
+
+/// The story of a file that tells none.
+fn empty(request: &Request, started: Timestamp) -> Metadata {
+    Metadata {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        tool: Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        host: Host::default(),
+        guest: Guest::default(),
+        state_found: None,
+        panic: None,
+        request: RequestMetadata {
+            then: "hold".to_owned(),
+            on_failure: "hold".to_owned(),
+            max_hold_seconds: None,
+            any_state: true,
+            wait: false,
+            level: request.level,
+            // Filled in when it is known how many there were.
+            threads: 0,
+        },
+        result: CaptureResult::Capturing,
+        failure: None,
+        release: None,
+        started,
+        held_seconds: None,
+        phases: Vec::new(),
+        core: None,
+        imported: None,
+        pages_dropped: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
