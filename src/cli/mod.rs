@@ -22,6 +22,7 @@ mod store_folder;
 mod stored_core;
 mod ui;
 mod verify;
+mod vtop;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ enum Command {
     Search(search::SearchArgs),
     Verify(verify::VerifyArgs),
     Mount(mount::MountArgs),
+    Vtop(vtop::VtopArgs),
 }
 
 /// Runs the program.
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Search(arguments) => search::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
+        Command::Vtop(arguments) => vtop::run(&arguments),
     };
     match outcome {
         Ok(exit) => exit.into(),

@@ -174,6 +174,12 @@ impl AddressSpace {
         Self::new(Arc::clone(&self.memory), paging, root, self.endian)
     }
 
+    /// The same half of addresses through other tables.
+    #[must_use]
+    pub fn at_root(&self, root: PhysAddr) -> Self {
+        Self::new(Arc::clone(&self.memory), self.paging, root, self.endian)
+    }
+
     /// Where the topmost table is.
     #[must_use]
     pub fn root(&self) -> PhysAddr {

@@ -1,1 +1,109 @@
+use super::*;
+use crate::kernel::synthetic::TestMemory;
+use vmcore_formats::cursor::Endian;
 
+/// A kernel's image at `base` in memory, 2 MiB at 0xffffffff80000000: its root at
+/// 0x1000 of it, `init_uts_ns` at 0x5000, the text at `page`.
+fn with_kernel(memory: TestMemory, base: u64, release: &str, page: u64) -> TestMemory {
+    memory
+        .word(base + 0x1000 + 511 * 8, (base + 0x2000) | 0x67)
+        .word(base + 0x2000 + 510 * 8, (base + 0x3000) | 0x67)
+        .word(base + 0x3000, base | 0xe3)
+        .bytes(base + 0x5040, release.as_bytes())
+        .bytes(page, text(base, release).as_bytes())
+}
+
+fn text(base: u64, release: &str) -> String {
+    format!(
+        "OSRELEASE={release}\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=ffffffff80005000\n\
+         SYMBOL(swapper_pg_dir)=ffffffff80001000\nNUMBER(phys_base)={base}\n"
+    )
+}
+
+fn judge_of(memory: TestMemory, cr3: Option<u64>) -> Result<Found, FindError> {
+    let memory: Arc<dyn PhysMemory> = Arc::new(memory);
+    let cpu = |cr3| QemuCpu { control: [0, 0, 0, cr3, 0], ..QemuCpu::default() };
+    let core = Guest {
+        machine: EM_X86_64,
+        endian: Endian::Little,
+        cpus: cr3.map(cpu).into_iter().collect(),
+    };
+    choose(&texts(&*memory), &Judge { core_memory: &memory, core })
+}
+
+fn memory() -> TestMemory {
+    TestMemory::new(0..0x100_0000)
+}
+
+#[test]
+fn the_text_is_found_at_the_start_of_a_page_and_behind_a_notes_header() {
+    for page in [0x70_0000, 0x70_0018] {
+        let found =
+            judge_of(with_kernel(memory(), 0x40_0000, "6.8.0-41-generic", page), None).unwrap();
+        assert_eq!(found.info.release(), Some("6.8.0-41-generic"));
+        let source = Source::Memory { at: PhysAddr(page), candidates: 1, in_use: None };
+        assert_eq!(found.source, source);
+    }
+    // Anywhere else it is somebody's copy.
+    let elsewhere = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0020);
+    assert!(matches!(judge_of(elsewhere, None), Err(FindError::None)));
+}
+
+#[test]
+fn the_same_text_twice_is_one_candidate() {
+    let copy = text(0x40_0000, "6.8.0");
+    let memory =
+        with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0000).bytes(0x71_0018, copy.as_bytes());
+    let found = judge_of(memory, None).unwrap();
+    assert!(matches!(found.source, Source::Memory { candidates: 1, .. }));
+}
+
+#[test]
+fn the_text_of_a_kernel_that_is_gone_is_not_taken() {
+    // A kernel before the reboot left its text; its image is overwritten.
+    let stale = text(0x80_0000, "5.4.0");
+    let memory =
+        with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0000).bytes(0x60_0000, stale.as_bytes());
+    let found = judge_of(memory, None).unwrap();
+    assert_eq!(found.info.release(), Some("6.8.0"));
+    assert!(matches!(found.source, Source::Memory { candidates: 2, .. }));
+}
+
+#[test]
+fn of_two_kernels_the_one_that_a_processor_runs_is_taken() {
+    let memory = with_kernel(memory(), 0x40_0000, "6.1.0-old", 0x70_0000);
+    let memory = with_kernel(memory, 0xa0_0000, "6.1.0-new", 0xd0_0000);
+    let found = judge_of(memory.clone(), Some(0xa0_1000)).unwrap();
+    assert_eq!(found.info.release(), Some("6.1.0-new"));
+    let source = Source::Memory { at: PhysAddr(0xd0_0000), candidates: 2, in_use: Some(true) };
+    assert_eq!(found.source, source);
+    // A processor that runs neither decides nothing, and that is said.
+    let found = judge_of(memory, Some(0x1000)).unwrap();
+    assert!(matches!(found.source, Source::Memory { in_use: Some(false), .. }));
+}
+
+#[test]
+fn a_text_that_its_own_kernel_contradicts_is_told_with_the_reason() {
+    let memory = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0000).bytes(0x40_5040, b"6.9.9");
+    let error = judge_of(memory, None).unwrap_err();
+    assert!(error.to_string().contains("init_uts_ns has another release"), "{error}");
+    let unmapped = memory_with_text_alone();
+    let error = judge_of(unmapped, None).unwrap_err();
+    assert!(error.to_string().contains("page tables at"), "{error}");
+}
+
+fn memory_with_text_alone() -> TestMemory {
+    memory().bytes(0x70_0000, text(0x40_0000, "6.8.0").as_bytes())
+}
+
+#[test]
+fn a_text_is_read_across_pieces_and_no_further_than_memory() {
+    // The last page of memory, filled to its end without a NUL.
+    let page = 0x100_0000 - 0x1000;
+    let mut text = text(0x40_0000, "6.8.0").into_bytes();
+    text.resize(0x1000, b'\n');
+    let memory = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0018).bytes(page, &text);
+    let found = texts(&memory);
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|(_, info)| info.release() == Some("6.8.0")));
+}

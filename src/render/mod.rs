@@ -11,3 +11,4 @@ pub mod registers;
 pub mod shown;
 pub mod units;
 pub mod verify;
+pub mod vtop;

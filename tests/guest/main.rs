@@ -17,6 +17,7 @@ mod judges;
 mod machine;
 mod memory_use;
 mod mounted;
+mod reading;
 mod releases;
 mod same_memory;
 mod shapes;

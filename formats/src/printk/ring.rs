@@ -444,7 +444,7 @@ fn block(ring: &Ring, begin: u64, next: u64) -> Block {
     } else {
         return Block::Impossible;
     };
-    let aligned = begin % ID_SIZE == 0 && next % ID_SIZE == 0;
+    let aligned = begin.is_multiple_of(ID_SIZE) && next.is_multiple_of(ID_SIZE);
     if aligned && length >= ID_SIZE && length <= size {
         Block::At(start, length)
     } else {

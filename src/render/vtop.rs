@@ -1,0 +1,168 @@
+//! How a virtual address is translated.
+//!
+//! ```text
+//! 0xffffffff85862560 by the tables at 0x7410000 (x86-64, 5 levels)
+//!   PGD [511]  0x7410ff8    0x0000000007415067  table at 0x7415000
+//!   ...
+//!   PMD [44]   0x7417160    0x80000000054001e3  maps 2 MiB at 0x5400000: writable, kernel, ...
+//! 0xffffffff85862560 is at 0x5862560, in the core
+//! ```
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use vmcore_formats::addr::{PhysAddr, VirtAddr};
+use vmcore_formats::paging::{Entry, Paging};
+
+use super::shown::shown;
+use super::units::bytes;
+use crate::kernel::page_tables::{AddressSpace, Step};
+use crate::vmcore::MemoryError;
+
+/// The schema of [`Translation`] as JSON.
+pub const SCHEMA: &str = "vmcorectl/translation/1";
+
+/// A translation, step by step.
+#[derive(Debug, Serialize)]
+pub struct Translation {
+    schema: &'static str,
+    address: u64,
+    tables: String,
+    root: u64,
+    steps: Vec<Line>,
+    physical: Option<u64>,
+    page_bytes: Option<u64>,
+    /// `in the core`, `absent`, `excluded`, `truncated` or `damaged`.
+    page: Option<&'static str>,
+    /// Why there is no memory to read.
+    problem: Option<String>,
+}
+
+/// An entry of a table.
+#[derive(Debug, Serialize)]
+struct Line {
+    level: &'static str,
+    index: u64,
+    entry: u64,
+    value: u64,
+    meaning: &'static str,
+    next: Option<u64>,
+    covers: u64,
+    flags: Vec<&'static str>,
+}
+
+impl Translation {
+    /// Translates an address, and looks whether its byte is in the core.
+    #[must_use]
+    pub fn of(space: &AddressSpace, at: VirtAddr) -> Self {
+        let walk = space.walk(at);
+        let mut translation = Self {
+            schema: SCHEMA,
+            address: at.0,
+            tables: format(space.paging()),
+            root: space.root().0,
+            steps: walk.steps.iter().map(|step| line(space.paging(), step)).collect(),
+            physical: None,
+            page_bytes: None,
+            page: None,
+            problem: None,
+        };
+        match walk.outcome {
+            Ok(mapping) => {
+                let physical = mapping.place(at);
+                translation.physical = Some(physical.0);
+                translation.page_bytes = Some(mapping.length);
+                match space.memory().read(physical, &mut [0]) {
+                    Ok(()) => translation.page = Some("in the core"),
+                    Err(error) => {
+                        translation.page = Some(match error {
+                            MemoryError::Absent { .. } => "absent",
+                            MemoryError::Excluded { .. } => "excluded",
+                            MemoryError::Truncated { .. } => "truncated",
+                            MemoryError::Damaged { .. } => "damaged",
+                        });
+                        translation.problem = Some(error.to_string());
+                    }
+                }
+            }
+            Err(error) => translation.problem = Some(error.to_string()),
+        }
+        translation
+    }
+
+    /// Whether the address has a byte in the core.
+    #[must_use]
+    pub fn readable(&self) -> bool {
+        self.physical.is_some() && self.problem.is_none()
+    }
+}
+
+/// Prints a translation, a line for each step.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn text(translation: &Translation, out: &mut dyn Write) -> io::Result<()> {
+    let at = VirtAddr(translation.address);
+    let root = PhysAddr(translation.root);
+    writeln!(out, "{at} by the tables at {root} ({})", translation.tables)?;
+    for line in &translation.steps {
+        let flags = match line.flags.join(", ") {
+            flags if flags.is_empty() => flags,
+            flags => format!(": {flags}"),
+        };
+        let meaning = match line.next {
+            Some(next) if line.meaning == "page" => {
+                format!("maps {} at {next:#x}", bytes(line.covers))
+            }
+            Some(next) => format!("{} at {next:#x}", line.meaning),
+            None => line.meaning.to_owned(),
+        };
+        let index = format!("[{}]", line.index);
+        let entry = PhysAddr(line.entry).to_string();
+        writeln!(
+            out,
+            "  {} {index:<6} {entry:<14} {:#018x}  {meaning}{flags}",
+            line.level, line.value
+        )?;
+    }
+    match (&translation.physical, &translation.problem) {
+        (Some(physical), None) => writeln!(out, "{at} is at {physical:#x}, in the core"),
+        (Some(physical), Some(problem)) => {
+            writeln!(out, "{at} is at {physical:#x}: {}", shown(problem))
+        }
+        (None, problem) => {
+            writeln!(out, "{}", shown(problem.as_deref().unwrap_or("it is not mapped")))
+        }
+    }
+}
+
+fn line(paging: Paging, step: &Step) -> Line {
+    let (meaning, next) = match step.meaning {
+        Entry::Table(table) => ("table", Some(table.0)),
+        Entry::Page(page) => ("page", Some(page.0)),
+        Entry::NotPresent if step.value == 0 => ("empty", None),
+        // What is in it then is the kernel's own: a swapped page, a migration, PROT_NONE.
+        Entry::NotPresent => ("not present", None),
+        Entry::Invalid => ("invalid", None),
+    };
+    Line {
+        level: step.level.name,
+        index: step.index,
+        entry: step.entry.0,
+        value: step.value,
+        meaning,
+        next,
+        covers: step.level.span(),
+        flags: paging.flags(&step.level, step.value),
+    }
+}
+
+fn format(paging: Paging) -> String {
+    let machine = match paging {
+        Paging::X86_64(_) => "x86-64",
+        Paging::Arm64(_) => "arm64",
+    };
+    let levels = paging.levels();
+    let page = levels.last().map_or(0, vmcore_formats::paging::Level::span);
+    format!("{machine}, {} levels, pages of {}", levels.len(), bytes(page))
+}
