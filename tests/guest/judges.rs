@@ -23,7 +23,7 @@ fn the_tools_of_the_trade_accept_a_core() {
     readelf(&unpacked);
     assert_eq!(gdb_threads(&unpacked), 2);
     makedumpfile(&machine, &unpacked);
-    drgn(&unpacked);
+    drgn(&unpacked, 16 << 20);
     if env::var_os("VMCORECTL_TEST_FULL").is_some() {
         crash(&unpacked);
     }
@@ -31,14 +31,19 @@ fn the_tools_of_the_trade_accept_a_core() {
 
 /// How many threads gdb finds: one for each vCPU.
 pub(crate) fn gdb_threads(core: &Path) -> usize {
+    threads("gdb", core)
+}
+
+/// The same for a gdb that knows the core's processor.
+pub(crate) fn threads(gdb: &str, core: &Path) -> usize {
     let arguments = ["-q", "-nx", "-batch", "-ex", "info threads", "--core"];
-    says("gdb", &arguments, core)
+    says(gdb, &arguments, core)
         .lines()
         .filter(|line| line.contains(" LWP ") && !line.starts_with("[New"))
         .count()
 }
 
-fn readelf(core: &Path) {
+pub(crate) fn readelf(core: &Path) {
     let text = says("readelf", &["-h", "-l", "-n", "-W"], core);
     assert!(text.contains("CORE (Core file)"), "{text}");
     assert!(text.contains("VMCOREINFO") && text.contains("NT_PRSTATUS"), "{text}");
@@ -54,23 +59,27 @@ fn makedumpfile(machine: &Machine, core: &Path) {
     assert!(log.contains("Kernel panic - not syncing: sysrq triggered crash"), "{log}");
 }
 
-/// Takes the core for that of a Linux kernel, and reads its memory as it is in the file.
-fn drgn(unpacked: &Path) {
-    const AT: u64 = 16 << 20;
+/// drgn takes the core for that of a Linux kernel, and reads its memory as it is in the file.
+pub(crate) fn drgn(unpacked: &Path, physical: u64) {
     const SCRIPT: &str = "import sys, drgn\n\
         program = drgn.Program()\n\
         program.set_core_dump(sys.argv[1])\n\
         assert program.flags & drgn.ProgramFlags.IS_LINUX_KERNEL, program.flags\n\
         print(program.read(int(sys.argv[2]), 64, physical=True).hex())\n";
+    let read = drgn_says(SCRIPT, unpacked, &physical.to_string());
+    let core = Core::open(unpacked).physical(physical, 64);
+    let expected: String = core.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(read, expected);
+}
+
+/// What a script for drgn prints; the core and another argument are its own.
+pub(crate) fn drgn_says(script: &str, core: &Path, argument: &str) -> String {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/drgn-venv/bin/python3");
     assert!(python.exists(), "drgn is not in target/drgn-venv: tests/run installs it");
     let mut command = Command::new(python);
-    let output =
-        command.args(["-c", SCRIPT]).arg(unpacked).arg(AT.to_string()).output().expect("drgn");
+    let output = command.args(["-c", script]).arg(core).arg(argument).output().expect("drgn");
     assert!(output.status.success(), "{output:?}");
-    let expected: String =
-        Core::open(unpacked).physical(AT, 64).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected);
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn crash(core: &Path) {

@@ -2,7 +2,7 @@
 //!
 //! Needs: `samples/guest/build` has run, and the judges are installed
 //! (`tests/run` does both). With `VMCORECTL_TEST_FULL` in the environment, `crash`
-//! judges, too; it needs the kernel's debug symbols.
+//! judges, too, which needs the kernel's debug symbols, and guests of other kernels.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@
 
 mod attached;
 mod judges;
+mod kernels;
 mod machine;
 mod memory_use;
 mod mounted;

@@ -1,0 +1,187 @@
+//! Guests of several kernels, and what each check and each judge says of their cores.
+//!
+//! Only in the full run (`VMCORECTL_TEST_FULL`), for which `tests/run --full` builds
+//! these guests. Otherwise these tests do nothing: the fast slice judges the machine's own
+//! kernel, Debian's 6.1 on bookworm, in [`crate::judges`].
+//!
+//! A kernel is a line in `kernels!`, a check is a line in [`CHECKS`]. What a judge
+//! cannot do with a kernel is a property of the kernel's line, with the judge's own
+//! words: a judge that learns it fails the test, too.
+
+use std::any::Any;
+use std::env;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::judges;
+use crate::machine::Machine;
+use crate::tool::run;
+
+/// A guest that `samples/guest/build --kernel` has made, below `target`.
+struct Kernel {
+    folder: &'static str,
+    /// The panic device holds it. Otherwise it has to be stopped.
+    held: bool,
+    /// The gdb that knows its processor.
+    gdb: &'static str,
+    /// Where its memory begins.
+    memory_at: u64,
+    /// Judges that refuse its cores, and what they say.
+    refused_by: &'static [(&'static str, &'static str)],
+}
+
+/// An amd64 guest that every judge reads.
+const AMD64: Kernel = Kernel { folder: "", held: true, gdb: "gdb", memory_at: 0, refused_by: &[] };
+
+/// Makes a test of each kernel.
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $name:ident: $kernel:expr;)+) => {
+        $($(#[$doc])* #[test]
+        fn $name() {
+            check(&$kernel);
+        })+
+    };
+}
+
+kernels! {
+    linux_5_10_in_the_full_run: Kernel { folder: "guest-5.10", ..AMD64 };
+    linux_6_1_in_the_full_run: Kernel { folder: "guest-6.1", ..AMD64 };
+    linux_6_12_in_the_full_run: Kernel { folder: "guest-6.12", ..AMD64 };
+    linux_7_2_in_the_full_run: Kernel { folder: "guest-7.2", ..AMD64 };
+    // Debian's arm64 kernels have no pvpanic driver. makedumpfile reads the architecture it is built for.
+    linux_6_12_on_arm64_in_the_full_run: Kernel {
+        folder: "guest-6.12-arm64",
+        held: false,
+        gdb: "gdb-multiarch",
+        memory_at: 1 << 30,
+        refused_by: &[("makedumpfile", "check_release: Can't get the address of system_utsname.")],
+    };
+}
+
+/// What is checked of each kernel's core.
+const CHECKS: &[(&str, fn(&Case))] = &[
+    ("info", info),
+    ("verify", verify),
+    ("readelf", |case| judges::readelf(&case.unpacked)),
+    ("gdb", |case| assert_eq!(judges::threads(case.kernel.gdb, &case.unpacked), 2)),
+    ("drgn", |case| judges::drgn(&case.unpacked, case.kernel.memory_at + (16 << 20))),
+    ("drgn's release", drgn_release),
+    ("makedumpfile", makedumpfile),
+];
+
+/// A kernel's core.
+struct Case<'a> {
+    kernel: &'a Kernel,
+    machine: Machine,
+    /// As captured.
+    stored: PathBuf,
+    /// As `zstd -d` unpacks it.
+    unpacked: PathBuf,
+}
+
+impl Case<'_> {
+    /// Boots the kernel, lets it panic, and captures it.
+    fn new(kernel: &Kernel) -> Case<'_> {
+        let folder = target(kernel);
+        assert!(folder.exists(), "there is no {}: tests/run --full builds it", folder.display());
+        let arguments = ["--guest", folder.to_str().unwrap(), "--memory", "256M"];
+        let machine = Machine::boot(&arguments);
+        if kernel.held {
+            machine.await_state("guest-panicked");
+        } else {
+            machine.await_console("end Kernel panic", 1);
+        }
+        let stored = machine.space("core.zst");
+        let mut command = vec!["capture", "--quit", "--output", stored.to_str().unwrap()];
+        command.extend((!kernel.held).then_some("--any-state"));
+        let monitor = machine.monitor();
+        command.push(&monitor);
+        run(command).expect(0);
+        let unpacked = machine.space("core.elf");
+        let mut zstd = Command::new("zstd");
+        let status = zstd.args(["-qd", "-o"]).arg(&unpacked).arg(&stored).status();
+        assert!(status.expect("zstd starts").success());
+        Case { kernel, machine, stored, unpacked }
+    }
+
+    /// `uname -r` in the guest.
+    fn release(&self) -> String {
+        let path = target(self.kernel).join("kernel-version");
+        fs::read_to_string(path).unwrap().trim_end().to_owned()
+    }
+}
+
+/// Runs every check of a kernel: one that fails hides no other.
+fn check(kernel: &Kernel) {
+    if env::var_os("VMCORECTL_TEST_FULL").is_none() {
+        return;
+    }
+    let case = Case::new(kernel);
+    let failed: Vec<String> = CHECKS
+        .iter()
+        .filter_map(|(name, check)| {
+            let failure = catch_unwind(AssertUnwindSafe(|| check(&case))).err()?;
+            Some(format!("{name}: {}", message(failure.as_ref())))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}:\n{}", kernel.folder, failed.join("\n"));
+}
+
+fn info(case: &Case<'_>) {
+    let release = case.release();
+    let core = case.stored.to_str().unwrap();
+    let answer = run(["info", core, "--json"]).expect(0).stdout;
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["core"]["kernel_release"], release.as_str());
+    assert_eq!(answer["core"]["cpus"], 2);
+    assert_eq!(answer["core"]["vmcoreinfo"], true);
+    let build_id = answer["core"]["kernel_build_id"].as_str().expect("a build id");
+    // The guest's own words, wherever they are in its memory.
+    let words = format!("OSRELEASE={release}\nBUILD-ID={build_id}\n");
+    let memory = fs::read(&case.unpacked).unwrap();
+    assert!(memory.windows(words.len()).any(|at| at == words.as_bytes()), "no {words:?}");
+    assert!(run(["info", core]).expect(0).stdout.contains(&release));
+}
+
+fn verify(case: &Case<'_>) {
+    run(["verify", case.stored.to_str().unwrap()]).expect(0);
+}
+
+/// drgn finds the kernel's release in the VMCOREINFO that QEMU took from the guest.
+fn drgn_release(case: &Case<'_>) {
+    let script = "import sys, drgn\n\
+        program = drgn.Program()\n\
+        program.set_core_dump(sys.argv[1])\n\
+        print(program['UTS_RELEASE'].string_().decode())\n";
+    assert_eq!(judges::drgn_says(script, &case.unpacked, ""), case.release());
+}
+
+fn makedumpfile(case: &Case<'_>) {
+    let log = case.machine.space("dmesg");
+    let mut command = Command::new("makedumpfile");
+    let output = command.arg("--dump-dmesg").arg(&case.unpacked).arg(&log).output();
+    let output = output.expect("makedumpfile starts");
+    if let Some((_, words)) = case.kernel.refused_by.iter().find(|(by, _)| *by == "makedumpfile") {
+        let said =
+            String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && said.contains(words), "{words:?} expected: {output:?}");
+        return;
+    }
+    assert!(output.status.success(), "{output:?}");
+    let log = String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned();
+    assert!(log.contains("Kernel panic - not syncing: sysrq triggered crash"), "{log}");
+}
+
+fn target(kernel: &Kernel) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(kernel.folder)
+}
+
+/// What a failed assertion said.
+fn message(failure: &(dyn Any + Send)) -> String {
+    match (failure.downcast_ref::<String>(), failure.downcast_ref::<&str>()) {
+        (Some(message), _) => message.clone(),
+        (None, message) => message.copied().unwrap_or("a panic without a message").to_owned(),
+    }
+}
