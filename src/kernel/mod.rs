@@ -70,7 +70,7 @@ impl Kernel {
             None => "what the vCPUs use is not known",
         };
         Some(format!(
-            "the core has no VMCOREINFO note; the one at {at} in memory was taken, of {candidates} that differ; {used}"
+            "the core has no VMCOREINFO note; the one at {at} in memory was taken, of {candidates} found; {used}"
         ))
     }
 }

@@ -22,11 +22,12 @@ use std::thread;
 use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
 use thiserror::Error;
 use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
 use vmcore_formats::paging::root_of_cr3;
 use vmcore_formats::vmcoreinfo::{BEGINNING, VmcoreInfo};
 
-use super::address_space;
+use super::address_space::{self, USER_CR3};
 use super::page_tables::AddressSpace;
 use crate::vmcore::memory::MemoryRange;
 use crate::vmcore::scan::{Content, scan};
@@ -50,7 +51,7 @@ pub enum Source {
     Memory {
         /// Where the text begins.
         at: PhysAddr,
-        /// How many different texts there were.
+        /// How many different texts were looked at.
         candidates: usize,
         /// Whether a vCPU uses page tables that it describes. `None` where vCPUs do not tell.
         in_use: Option<bool>,
@@ -102,59 +103,114 @@ pub fn find(core: &Vmcore) -> Result<Found, FindError> {
 
 /// VMCOREINFO out of a core's memory, whatever its notes say.
 ///
+/// The search ends at the first text that fits and whose page tables a vCPU uses.
+///
 /// # Errors
 /// Fails if there is nothing in memory that fits it.
 pub fn find_in_memory(core: &Vmcore) -> Result<Found, FindError> {
-    let texts = texts(&*core.memory);
-    choose(&texts, &Judge { core_memory: &core.memory, core: Guest::of(core) })
+    let guest = Guest {
+        memory: Arc::clone(&core.memory),
+        machine: core.identity.machine,
+        endian: core.identity.endian,
+        cpus: QemuCpu::all(core.notes()),
+    };
+    guest.search()
 }
 
-/// What is known of the guest without VMCOREINFO.
+/// What is known of a guest without VMCOREINFO.
 struct Guest {
+    memory: Arc<dyn PhysMemory>,
     machine: u16,
-    endian: vmcore_formats::cursor::Endian,
+    endian: Endian,
     cpus: Vec<QemuCpu>,
 }
 
+/// What a search has come to.
+#[derive(Default)]
+struct Candidates {
+    seen: HashSet<String>,
+    fitting: Option<(PhysAddr, VmcoreInfo, Option<bool>)>,
+    /// Where the last one is that does not fit, and why not.
+    problem: Option<(PhysAddr, String)>,
+}
+
 impl Guest {
-    fn of(core: &Vmcore) -> Self {
-        let Vmcore { identity, .. } = core;
-        Self {
-            machine: identity.machine,
-            endian: identity.endian,
-            cpus: QemuCpu::all(core.notes()),
+    fn search(&self) -> Result<Found, FindError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let memory = &*self.memory;
+        let mut candidates = Candidates::default();
+        let work = |piece: MemoryRange, content: Content<'_>| match content {
+            Content::Bytes(bytes) => beginnings(piece.start, bytes),
+            Content::Zeros | Content::Missing(_) => Vec::new(),
+        };
+        let mut looked_at = 0_usize;
+        scan(memory, memory.ranges(), threads, work, |places: Vec<PhysAddr>| {
+            for at in places {
+                looked_at = looked_at.saturating_add(1);
+                if looked_at > MAX_CANDIDATES || self.consider(at, &mut candidates).is_break() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let count = candidates.seen.len();
+        match (candidates.fitting, candidates.problem) {
+            (Some((at, info, in_use)), _) => {
+                Ok(Found { info, source: Source::Memory { at, candidates: count, in_use } })
+            }
+            (None, Some((at, problem))) => {
+                Err(FindError::NoneFits { candidates: count, at, problem })
+            }
+            (None, None) => Err(FindError::None),
         }
     }
-}
 
-struct Judge<'a> {
-    core_memory: &'a Arc<dyn PhysMemory>,
-    core: Guest,
-}
-
-/// All texts in memory that begin like VMCOREINFO where one may, by address.
-fn texts(memory: &dyn PhysMemory) -> Vec<(PhysAddr, VmcoreInfo)> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut found = Vec::new();
-    let work = |piece: MemoryRange, content: Content<'_>| match content {
-        Content::Bytes(bytes) => beginnings(piece.start, bytes),
-        Content::Zeros | Content::Missing(_) => Vec::new(),
-    };
-    scan(memory, memory.ranges(), threads, work, |at| {
-        found.extend(at);
-        if found.len() < MAX_CANDIDATES {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
+    /// Looks at a text. Breaks if nothing can fit better.
+    fn consider(&self, at: PhysAddr, candidates: &mut Candidates) -> ControlFlow<()> {
+        let Some(info) = read_text(&*self.memory, at) else { return ControlFlow::Continue(()) };
+        if !candidates.seen.insert(info.text().to_owned()) {
+            return ControlFlow::Continue(());
         }
-    });
-    let mut seen = HashSet::new();
-    found
-        .into_iter()
-        .take(MAX_CANDIDATES)
-        .filter_map(|at| Some((at, read_text(memory, at)?)))
-        .filter(|(_, info)| seen.insert(info.text().to_owned()))
-        .collect()
+        match self.fits(&info) {
+            Ok(Some(true)) => {
+                candidates.fitting = Some((at, info, Some(true)));
+                return ControlFlow::Break(());
+            }
+            Ok(in_use) => {
+                candidates.fitting.get_or_insert((at, info, in_use));
+            }
+            Err(problem) => candidates.problem = Some((at, problem)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether a text describes the kernel in memory, and if so, whether a vCPU uses its tables.
+    fn fits(&self, info: &VmcoreInfo) -> Result<Option<bool>, String> {
+        let space = match self.machine {
+            EM_X86_64 | EM_386 => address_space::x86_64(&self.memory, info, &self.cpus),
+            EM_AARCH64 => address_space::arm64(&self.memory, info, self.endian),
+            // Another machine's tables are not walked: nothing speaks against it.
+            _ => return Ok(None),
+        };
+        let space = space.map_err(|error| error.to_string())?;
+        let release = info.release().unwrap_or_default().as_bytes();
+        let uts = info.symbol("init_uts_ns").ok_or("it does not say where init_uts_ns is")?;
+        let uts = space.read_vec(uts, UTS_LENGTH).map_err(|error| error.to_string())?;
+        if release.is_empty() || !uts.windows(release.len()).any(|part| part == release) {
+            return Err("init_uts_ns has another release".to_owned());
+        }
+        Ok((!self.cpus.is_empty()).then(|| self.in_use(&space, info)))
+    }
+
+    /// Whether a vCPU's tables map the kernel's root to where this kernel's is.
+    fn in_use(&self, space: &AddressSpace, info: &VmcoreInfo) -> bool {
+        let Some(symbol) = info.symbol("swapper_pg_dir") else { return false };
+        // With page-table isolation, this bit is set in the root for user code, which maps little.
+        let roots = self.cpus.iter().flat_map(|cpu| [cpu.cr3(), cpu.cr3() & !USER_CR3]);
+        roots.map(root_of_cr3).any(|root| {
+            space.of_process(root).translate(symbol).is_ok_and(|found| found == space.root())
+        })
+    }
 }
 
 fn beginnings(start: PhysAddr, bytes: &[u8]) -> Vec<PhysAddr> {
@@ -183,64 +239,6 @@ fn read_text(memory: &dyn PhysMemory, at: PhysAddr) -> Option<VmcoreInfo> {
     }
     let info = VmcoreInfo::parse(&text);
     (info.page_size().is_some() && info.symbol("init_uts_ns").is_some()).then_some(info)
-}
-
-fn choose(texts: &[(PhysAddr, VmcoreInfo)], judge: &Judge<'_>) -> Result<Found, FindError> {
-    let candidates = texts.len();
-    let mut fitting: Option<Found> = None;
-    let mut problem = None;
-    for (at, info) in texts {
-        let in_use = match judge.fits(info) {
-            Ok(in_use) => in_use,
-            Err(why) => {
-                problem = Some((*at, why));
-                continue;
-            }
-        };
-        let source = Source::Memory { at: *at, candidates, in_use };
-        if in_use == Some(true) || fitting.is_none() {
-            fitting = Some(Found { info: info.clone(), source });
-        }
-        if in_use == Some(true) {
-            break;
-        }
-    }
-    match (fitting, problem) {
-        (Some(found), _) => Ok(found),
-        (None, Some((at, problem))) => Err(FindError::NoneFits { candidates, at, problem }),
-        (None, None) => Err(FindError::None),
-    }
-}
-
-impl Judge<'_> {
-    /// Whether a text describes the kernel in memory, and if so, whether a vCPU uses its tables.
-    fn fits(&self, info: &VmcoreInfo) -> Result<Option<bool>, String> {
-        let Guest { machine, endian, cpus } = &self.core;
-        let space = match *machine {
-            EM_X86_64 | EM_386 => address_space::x86_64(self.core_memory, info, cpus),
-            EM_AARCH64 => address_space::arm64(self.core_memory, info, *endian),
-            // Another machine's tables are not walked: nothing speaks against it.
-            _ => return Ok(None),
-        };
-        let space = space.map_err(|error| error.to_string())?;
-        let release = info.release().unwrap_or_default().as_bytes();
-        let uts = info.symbol("init_uts_ns").ok_or("it does not say where init_uts_ns is")?;
-        let uts = space.read_vec(uts, UTS_LENGTH).map_err(|error| error.to_string())?;
-        if release.is_empty() || !uts.windows(release.len()).any(|part| part == release) {
-            return Err("init_uts_ns has another release".to_owned());
-        }
-        Ok((!cpus.is_empty()).then(|| self.in_use(&space, info)))
-    }
-
-    /// Whether a vCPU's tables map the kernel's root to where this kernel's is.
-    fn in_use(&self, space: &AddressSpace, info: &VmcoreInfo) -> bool {
-        let Some(symbol) = info.symbol("swapper_pg_dir") else { return false };
-        // The lowest bit of the address is set in the root for user code, which maps little.
-        self.core.cpus.iter().flat_map(|cpu| [cpu.cr3(), cpu.cr3() & !0x1000]).any(|cr3| {
-            let process = space.of_process(root_of_cr3(cr3));
-            process.translate(symbol).is_ok_and(|root| root == space.root())
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 use super::*;
 use crate::kernel::synthetic::TestMemory;
-use vmcore_formats::cursor::Endian;
 
 /// A kernel's image at `base` in memory, 2 MiB at 0xffffffff80000000: its root at
 /// 0x1000 of it, `init_uts_ns` at 0x5000, the text at `page`.
@@ -21,14 +20,14 @@ fn text(base: u64, release: &str) -> String {
 }
 
 fn judge_of(memory: TestMemory, cr3: Option<u64>) -> Result<Found, FindError> {
-    let memory: Arc<dyn PhysMemory> = Arc::new(memory);
     let cpu = |cr3| QemuCpu { control: [0, 0, 0, cr3, 0], ..QemuCpu::default() };
-    let core = Guest {
+    let guest = Guest {
+        memory: Arc::new(memory),
         machine: EM_X86_64,
         endian: Endian::Little,
         cpus: cr3.map(cpu).into_iter().collect(),
     };
-    choose(&texts(&*memory), &Judge { core_memory: &memory, core })
+    guest.search()
 }
 
 fn memory() -> TestMemory {
@@ -103,7 +102,8 @@ fn a_text_is_read_across_pieces_and_no_further_than_memory() {
     let mut text = text(0x40_0000, "6.8.0").into_bytes();
     text.resize(0x1000, b'\n');
     let memory = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0018).bytes(page, &text);
-    let found = texts(&memory);
-    assert_eq!(found.len(), 2);
-    assert!(found.iter().all(|(_, info)| info.release() == Some("6.8.0")));
+    let found = read_text(&memory, PhysAddr(page)).unwrap();
+    assert_eq!(found.release(), Some("6.8.0"));
+    let found = judge_of(memory, None).unwrap();
+    assert!(matches!(found.source, Source::Memory { candidates: 2, .. }));
 }

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
-use super::super::synthetic::SyntheticRing;
 use super::*;
+use crate::cursor::Endian;
+use crate::printk::synthetic::SyntheticRing;
+use crate::printk::{Caller, LayoutError};
+use crate::vmcoreinfo::VmcoreInfo;
 
 impl LogMemory for SyntheticRing {
     type Error = Part;
