@@ -20,6 +20,7 @@
 pub mod capture;
 pub mod cli;
 pub mod debugger;
+pub mod export;
 pub mod import;
 pub mod interrupt;
 pub mod kernel;

@@ -9,6 +9,7 @@
 //! | [`cursor`] | the one way to read untrusted bytes |
 //! | [`addr`] | guest addresses |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
+//! | [`kdump`] | kdump-compressed files, and the flattened form |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
 //! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
@@ -29,6 +30,7 @@
 pub mod addr;
 pub mod cursor;
 pub mod elf;
+pub mod kdump;
 pub mod paging;
 pub mod printk;
 pub mod registers;

@@ -7,6 +7,7 @@ mod capture;
 mod debug;
 mod dmesg;
 mod exit;
+mod export;
 mod guest;
 mod import;
 mod info;
@@ -53,6 +54,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Mount(mount::MountArgs),
     Vtop(vtop::VtopArgs),
+    Export(export::ExportArgs),
 }
 
 /// Runs the program.
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Vtop(arguments) => vtop::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
     };
     match outcome {
         Ok(exit) => exit.into(),

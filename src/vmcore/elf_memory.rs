@@ -44,16 +44,6 @@ impl ElfMemory {
         Self { bytes, runs, ranges }
     }
 
-    /// How many bytes of memory are behind the end of the file.
-    #[must_use]
-    pub fn truncated(&self) -> u64 {
-        let length = self.bytes.length();
-        self.runs.iter().fold(0, |sum, run| {
-            let there = length.saturating_sub(run.offset).min(run.held);
-            run.held.saturating_sub(there).saturating_add(sum)
-        })
-    }
-
     /// How many bytes of memory whoever wrote the core left out.
     #[must_use]
     pub fn excluded(&self) -> u64 {
@@ -144,6 +134,14 @@ impl PhysMemory for ElfMemory {
         let skip = at.0.saturating_sub(run.memory.start.0);
         let held = run.held.saturating_sub(skip);
         if held == 0 { 0 } else { self.bytes.zeros(run.offset.saturating_add(skip)).min(held) }
+    }
+
+    fn truncated(&self) -> u64 {
+        let length = self.bytes.length();
+        self.runs.iter().fold(0, |sum, run| {
+            let there = length.saturating_sub(run.offset).min(run.held);
+            run.held.saturating_sub(there).saturating_add(sum)
+        })
     }
 
     fn next_held(&self, from: PhysAddr) -> Option<MemoryRange> {

@@ -139,6 +139,11 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
         0
     }
 
+    /// How many bytes of memory should be in the file, and are behind its end.
+    fn truncated(&self) -> u64 {
+        0
+    }
+
     /// The first range, from `from` on, of memory that the file really holds: not
     /// left out, and not cut off. Whether it is damaged is not looked at.
     ///

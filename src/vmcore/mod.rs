@@ -1,9 +1,11 @@
 //! Stored cores, opened in place.
 //!
 //! ```text
-//! PlainFile ──┐                      ┌──► ElfMemory ──┐
-//!             ├──► Bytes ──► open ───┤                ├──► PhysMemory
-//! ChunkedFile ┘   a file's bytes     └──► ...         ┘    a guest's memory
+//! PlainFile ──┐                    ┌──► ElfMemory ────┐
+//!             ├──► Bytes ──► open ─┤                  ├──► PhysMemory
+//! ChunkedFile ┘     ▲   │          └──► KdumpMemory ──┘    a guest's memory
+//!                   │   ▼                                        │
+//!                 FlattenedFile                       ElfImage ◄─┘
 //! ```
 //!
 //! Needs: a file that a capture or another tool wrote. Gives: its notes, and the
@@ -14,11 +16,17 @@ mod chunk_cache;
 pub mod chunked;
 pub mod elf_image;
 pub mod elf_memory;
+pub mod flattened;
 pub mod frame_table;
+pub mod kdump_memory;
 pub mod memory;
 pub mod metadata;
 pub mod nearby;
 mod open;
+mod open_kdump;
+mod page_bitmap;
+mod page_cache;
+pub mod page_codec;
 pub mod pattern;
 pub mod registers;
 pub mod scan;
@@ -30,3 +38,4 @@ mod verify_metadata;
 
 pub use memory::{MemoryError, MemoryRange, PhysMemory};
 pub use open::{Format, OpenError, Vmcore};
+pub use open_kdump::{KdumpFileError, KdumpFormat};

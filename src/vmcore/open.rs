@@ -10,18 +10,21 @@ use vmcore_formats::elf::core_head::{CoreHeader, CoreTable, FileRange, HEADER_LE
 use vmcore_formats::elf::dump_head::DumpHeadError;
 use vmcore_formats::elf::note::Notes;
 use vmcore_formats::elf::{Identity, Segment};
+use vmcore_formats::kdump::{self, flattened};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use vmcore_formats::zstd_frame;
 
 use super::bytes::{Bytes, PlainFile, read_vec};
 use super::chunked::ChunkedFile;
 use super::elf_memory::ElfMemory;
+use super::flattened::{FlattenedFile, FlattenedFileError};
 use super::memory::{DataError, PhysMemory};
+use super::open_kdump::{self, KdumpFileError, KdumpFormat};
 use super::{frame_table, metadata};
 use crate::store::metadata::Metadata;
 
 /// The most bytes of notes that are read.
-const MAX_NOTES: u64 = 32 << 20;
+pub(super) const MAX_NOTES: u64 = 32 << 20;
 
 /// Why a file is no core that can be opened.
 #[derive(Debug, Error)]
@@ -59,6 +62,28 @@ pub enum OpenError {
         /// What is wrong with it.
         source: DumpHeadError,
     },
+    /// A kdump-compressed file that cannot be opened.
+    #[error("cannot open {} as a kdump-compressed file: {source}", path.display())]
+    Kdump {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KdumpFileError,
+    },
+    /// A file of the flattened form that cannot be opened.
+    #[error("cannot open {} as a flattened dump: {source}", path.display())]
+    Flattened {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FlattenedFileError,
+    },
+    /// A dump of a Windows guest.
+    #[error("{} is a Windows crash dump, which is not read", path.display())]
+    Windows {
+        /// The file.
+        path: PathBuf,
+    },
     /// No core at all.
     #[error("{} is no core: it begins with {found:02x?}", path.display())]
     Unknown {
@@ -75,12 +100,18 @@ pub enum OpenError {
 pub enum Format {
     /// An ELF core.
     Elf,
+    /// An ELF core that was written through a pipe by makedumpfile, and never rearranged.
+    FlattenedElf,
+    /// A kdump-compressed file.
+    Kdump(KdumpFormat),
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Elf => f.write_str("ELF"),
+            Self::FlattenedElf => f.write_str("ELF, flattened"),
+            Self::Kdump(kdump) => kdump.fmt(f),
         }
     }
 }
@@ -173,10 +204,44 @@ fn open_bytes(
     chunked: Option<Arc<ChunkedFile>>,
 ) -> Result<Vmcore, OpenError> {
     let first = first_bytes(path, &*bytes)?;
-    if first.starts_with(goblin::elf::header::ELFMAG) {
-        return open_elf(path, bytes, chunked, &first);
+    let length = chunked.as_ref().map_or(bytes.length(), |chunked| chunked.file().length());
+    if !first.starts_with(&flattened::SIGNATURE) {
+        return open_dump(path, bytes, chunked, &first, false);
     }
-    let found = first.get(..8).unwrap_or(&first).to_vec();
+    let file = FlattenedFile::open(bytes)
+        .map_err(|source| OpenError::Flattened { path: path.to_owned(), source })?;
+    let cut_off =
+        file.cut_off().map(|problem| format!("the flattened file is not whole: {problem}"));
+    let file: Arc<dyn Bytes> = Arc::new(file);
+    let first = first_bytes(path, &*file)?;
+    let mut core = open_dump(path, file, chunked, &first, true)?;
+    core.file_bytes = length;
+    core.findings.splice(0..0, cut_off);
+    Ok(core)
+}
+
+fn open_dump(
+    path: &Path,
+    bytes: Arc<dyn Bytes>,
+    chunked: Option<Arc<ChunkedFile>>,
+    first: &[u8],
+    flattened: bool,
+) -> Result<Vmcore, OpenError> {
+    if first.starts_with(goblin::elf::header::ELFMAG) {
+        let mut core = open_elf(path, bytes, chunked, first)?;
+        if flattened {
+            core.format = Format::FlattenedElf;
+        }
+        return Ok(core);
+    }
+    if first.starts_with(&kdump::SIGNATURE) {
+        return open_kdump::open(path, bytes, chunked, flattened);
+    }
+    // Of 64 and of 32 bits. QEMU writes the first for a guest with Windows drivers.
+    if first.starts_with(b"PAGEDU64") || first.starts_with(b"PAGEDUMP") {
+        return Err(OpenError::Windows { path: path.to_owned() });
+    }
+    let found = first.get(..8).unwrap_or(first).to_vec();
     Err(OpenError::Unknown { path: path.to_owned(), found })
 }
 

@@ -91,6 +91,24 @@ impl Identity {
         })
     }
 
+    /// `e_machine` of a machine, by the name that `uname -m` gives.
+    ///
+    /// Returns `None` for one that QEMU cannot dump.
+    #[must_use]
+    pub fn machine_of_name(name: &[u8]) -> Option<u16> {
+        Some(match name {
+            b"x86_64" => header::EM_X86_64,
+            b"i386" | b"i486" | b"i586" | b"i686" => header::EM_386,
+            b"aarch64" => header::EM_AARCH64,
+            b"s390x" => header::EM_S390,
+            b"ppc64" | b"ppc64le" => header::EM_PPC64,
+            b"riscv64" => header::EM_RISCV,
+            b"loongarch64" => header::EM_LOONGARCH,
+            arm if arm.starts_with(b"arm") => header::EM_ARM,
+            _ => return None,
+        })
+    }
+
     fn context(&self) -> Ctx {
         let container = match self.class {
             Class::Elf32 => Container::Little,
@@ -127,3 +145,25 @@ const PN_XNUM: u16 = 0xffff;
 type Header = header::Header;
 type ProgramHeader = program_header::ProgramHeader;
 type SectionHeader = section_header::SectionHeader;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_s_name_gives_its_number_and_back() {
+        let names = ["x86_64", "i386", "aarch64", "arm", "s390x", "riscv64", "loongarch64"];
+        for name in names {
+            let machine = Identity::machine_of_name(name.as_bytes()).unwrap();
+            let identity = Identity {
+                class: Class::Elf64,
+                endian: Endian::Little,
+                machine,
+                flags: 0,
+                os_abi: 0,
+            };
+            assert_eq!(identity.machine_name(), Some(name));
+        }
+        assert_eq!(Identity::machine_of_name(b"vax"), None);
+    }
+}

@@ -1,0 +1,261 @@
+//! The first block of a kdump-compressed file (`struct disk_dump_header`).
+//!
+//! ```text
+//!  64-bit  32-bit
+//!    0       0    signature            8 bytes, "KDUMP   "
+//!    8       8    header_version       u32, 1 to 6
+//!   12      12    utsname              6 texts of 65 bytes: sysname, nodename,
+//!                                      release, version, machine, domainname
+//!  408     404    timestamp            two longs; nobody fills it
+//!  424     412    status               u32, the codec's flag, and whether it is whole
+//!  428     416    block_size           u32, a page
+//!  432     420    sub_hdr_size         u32, in blocks
+//!  436     424    bitmap_blocks        u32, of both bitmaps
+//!  440     428    max_mapnr            u32, pages; 64 bits wide in the sub header
+//!  444     432    total_ram_blocks     u32
+//!  448     436    device_blocks        u32
+//!  452     440    written_blocks       u32
+//!  456     444    current_cpu          u32
+//!  460     448    nr_cpus              u32
+//! ```
+//!
+//! Nothing in it says which of the two layouts it has, or which byte order: the
+//! version tells the order, and the machine's name or else the sizes the layout.
+
+use super::{Encoder, KdumpError, MAX_BLOCK, MIN_BLOCK, SIGNATURE};
+use crate::cursor::{Cursor, Endian};
+use crate::elf::Class;
+
+/// How many bytes from the start of a file [`Header::decode`] needs.
+pub const HEADER_LENGTH: usize = 464;
+/// Length of each text in utsname.
+const TEXT: usize = 65;
+/// `DUMP_DH_COMPRESSED_INCOMPLETE`: whoever wrote it ran out of space.
+const INCOMPLETE: u32 = 0x8;
+/// `DUMP_DH_EXCLUDED_VMEMMAP`: descriptions of left-out pages were left out, too.
+const WITHOUT_VMEMMAP: u32 = 0x10;
+
+/// What the kernel calls itself and its machine (`struct new_utsname`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UtsName {
+    /// `Linux`, if it is known.
+    pub sysname: Vec<u8>,
+    /// The host's name.
+    pub nodename: Vec<u8>,
+    /// The kernel's release.
+    pub release: Vec<u8>,
+    /// The kernel's build.
+    pub version: Vec<u8>,
+    /// The machine, as `uname -m` has it.
+    pub machine: Vec<u8>,
+    /// The NIS domain.
+    pub domainname: Vec<u8>,
+}
+
+/// The header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Width of the machine's longs.
+    pub class: Class,
+    /// Byte order of everything but the notes' text.
+    pub endian: Endian,
+    /// 1 to 6.
+    pub version: u32,
+    /// Whose memory it is.
+    pub uts: UtsName,
+    /// The codec's flag, and others.
+    pub status: u32,
+    /// Length of a block, and of a page, in bytes.
+    pub block_size: u32,
+    /// How many blocks the sub header and the notes have.
+    pub sub_header_blocks: u32,
+    /// How many blocks both bitmaps have.
+    pub bitmap_blocks: u32,
+    /// One more than the last page's number, as far as 32 bits go.
+    pub max_mapnr: u32,
+    /// The CPU that panicked, if anybody knew.
+    pub current_cpu: u32,
+    /// How many CPUs have their registers in the notes.
+    pub cpu_count: u32,
+}
+
+impl Header {
+    /// Decodes the first [`HEADER_LENGTH`] bytes of a file.
+    ///
+    /// # Errors
+    /// Fails if they are no such header, or one whose sizes cannot be.
+    pub fn decode(bytes: &[u8]) -> Result<Self, KdumpError> {
+        let signature = bytes.get(..SIGNATURE.len()).unwrap_or(bytes);
+        if signature != SIGNATURE {
+            return Err(KdumpError::Signature { found: signature.to_vec() });
+        }
+        let endian = byte_order(bytes)?;
+        let known = Self::decode_as(bytes, Class::Elf64, endian)?;
+        let classes: &[Class] = match class_of(&known.uts.machine) {
+            Some(Class::Elf64) => &[Class::Elf64],
+            Some(Class::Elf32) => &[Class::Elf32],
+            None => &[Class::Elf64, Class::Elf32],
+        };
+        let mut sane = Vec::new();
+        for class in classes {
+            let header = Self::decode_as(bytes, *class, endian)?;
+            if header.is_sane() {
+                sane.push(header);
+            }
+        }
+        // Without a machine's name both may look sane. The right one has CPUs.
+        let with_cpus = sane.iter().position(|header| header.cpu_count > 0);
+        sane.into_iter().nth(with_cpus.unwrap_or(0)).ok_or(KdumpError::Sizes)
+    }
+
+    fn decode_as(bytes: &[u8], class: Class, endian: Endian) -> Result<Self, KdumpError> {
+        let mut at = Cursor::new(bytes, endian);
+        at.take(SIGNATURE.len() as u64, "signature")?;
+        let version = at.u32("header_version")?;
+        let mut text = |what| {
+            let field = at.take(TEXT as u64, what)?;
+            let end = field.iter().position(|byte| *byte == 0).unwrap_or(TEXT);
+            Ok::<_, KdumpError>(field.get(..end).unwrap_or_default().to_vec())
+        };
+        let uts = UtsName {
+            sysname: text("sysname")?,
+            nodename: text("nodename")?,
+            release: text("release")?,
+            version: text("version")?,
+            machine: text("machine")?,
+            domainname: text("domainname")?,
+        };
+        at.take(timestamp_length(class), "timestamp")?;
+        let status = at.u32("status")?;
+        let block_size = at.u32("block_size")?;
+        let sub_header_blocks = at.u32("sub_hdr_size")?;
+        let bitmap_blocks = at.u32("bitmap_blocks")?;
+        let max_mapnr = at.u32("max_mapnr")?;
+        at.take(12, "block counts")?;
+        let current_cpu = at.u32("current_cpu")?;
+        let cpu_count = at.u32("nr_cpus")?;
+        Ok(Self {
+            class,
+            endian,
+            version,
+            uts,
+            status,
+            block_size,
+            sub_header_blocks,
+            bitmap_blocks,
+            max_mapnr,
+            current_cpu,
+            cpu_count,
+        })
+    }
+
+    fn is_sane(&self) -> bool {
+        let bits = self.bitmap_length().saturating_mul(8);
+        (MIN_BLOCK..=MAX_BLOCK).contains(&self.block_size)
+            && self.block_size.is_power_of_two()
+            && self.bitmap_blocks > 0
+            && bits >= u64::from(self.max_mapnr)
+    }
+
+    /// Whether whoever wrote the file said that it is not whole.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.status & INCOMPLETE != 0
+    }
+
+    /// Whether the `struct page`s of pages that were left out were left out, too.
+    #[must_use]
+    pub fn is_without_vmemmap(&self) -> bool {
+        self.status & WITHOUT_VMEMMAP != 0
+    }
+
+    /// Where the bitmaps begin in the file.
+    #[must_use]
+    pub fn bitmap_offset(&self) -> u64 {
+        u64::from(self.sub_header_blocks).saturating_add(1).saturating_mul(self.block())
+    }
+
+    /// Length of both bitmaps together, in bytes.
+    #[must_use]
+    pub fn bitmap_length(&self) -> u64 {
+        u64::from(self.bitmap_blocks).saturating_mul(self.block())
+    }
+
+    /// Where the descriptors begin in the file.
+    #[must_use]
+    pub fn descriptor_offset(&self) -> u64 {
+        self.bitmap_offset().saturating_add(self.bitmap_length())
+    }
+
+    fn block(&self) -> u64 {
+        u64::from(self.block_size)
+    }
+
+    /// Encodes it; the rest of its block is zeros.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut to = Encoder::new(self.endian);
+        to.bytes.extend(SIGNATURE);
+        to.u32(self.version);
+        let uts = &self.uts;
+        for text in
+            [&uts.sysname, &uts.nodename, &uts.release, &uts.version, &uts.machine, &uts.domainname]
+        {
+            to.text(text, TEXT);
+        }
+        let timestamp = usize::try_from(timestamp_length(self.class)).unwrap_or_default();
+        to.bytes.resize(to.bytes.len().saturating_add(timestamp), 0);
+        for value in [
+            self.status,
+            self.block_size,
+            self.sub_header_blocks,
+            self.bitmap_blocks,
+            self.max_mapnr,
+            0,
+            0,
+            0,
+            self.current_cpu,
+            self.cpu_count,
+        ] {
+            to.u32(value);
+        }
+        to.bytes
+    }
+}
+
+/// The timestamp and what aligns it.
+fn timestamp_length(class: Class) -> u64 {
+    match class {
+        Class::Elf64 => 6 + 16,
+        Class::Elf32 => 2 + 8,
+    }
+}
+
+/// A version is a small number in one of the two orders alone.
+fn byte_order(bytes: &[u8]) -> Result<Endian, KdumpError> {
+    for endian in [Endian::Little, Endian::Big] {
+        let mut at = Cursor::new(bytes, endian);
+        at.take(SIGNATURE.len() as u64, "signature")?;
+        if (1..=6).contains(&at.u32("header_version")?) {
+            return Ok(endian);
+        }
+    }
+    let mut at = Cursor::new(bytes, Endian::Little);
+    at.take(SIGNATURE.len() as u64, "signature")?;
+    Err(KdumpError::Version { found: at.u32("header_version")? })
+}
+
+/// The width of a machine's longs, by its name.
+fn class_of(machine: &[u8]) -> Option<Class> {
+    Some(match machine {
+        b"x86_64" | b"aarch64" | b"s390x" | b"ppc64" | b"ppc64le" | b"riscv64" | b"loongarch64"
+        | b"ia64" | b"mips64" | b"sparc64" => Class::Elf64,
+        b"i386" | b"i486" | b"i586" | b"i686" | b"ppc" | b"s390" | b"mips" => Class::Elf32,
+        arm if arm.starts_with(b"arm") => Class::Elf32,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+#[path = "header_tests.rs"]
+mod tests;

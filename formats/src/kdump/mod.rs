@@ -1,0 +1,141 @@
+//! kdump-compressed files: what makedumpfile and QEMU write for `crash`.
+//!
+//! ```text
+//! block 0                    header: KDUMP, version, utsname, sizes        [`header`]
+//! block 1                    sub header, then ELF notes                    [`sub_header`]
+//! block 1 + sub header       bitmap 1: which pages the guest has
+//!                            bitmap 2: which pages are in the file
+//! then                       a descriptor for each page of bitmap 2        [`page`]
+//! then                       the pages' bytes, compressed one by one
+//! ```
+//!
+//! A block is as long as a page. Bit `n % 8` of byte `n / 8` of a bitmap stands for
+//! the page at `n * block`, in either byte order. All pages of zeros may have one
+//! and the same place: the first after the descriptors.
+//!
+//! Of a dump that was split (`makedumpfile --split`), each part has both bitmaps of
+//! the whole, but descriptors of its own pages alone.
+//!
+//! A file that was written into a pipe is wrapped once more: [`flattened`].
+//!
+//! Source: makedumpfile `diskdump_mod.h` and `makedumpfile.c`, QEMU `dump/dump.c`.
+
+pub mod flattened;
+pub mod header;
+pub mod page;
+pub mod sub_header;
+
+use thiserror::Error;
+
+use crate::cursor::{Endian, ParseError};
+
+/// How a kdump-compressed file begins.
+pub const SIGNATURE: [u8; 8] = *b"KDUMP   ";
+/// The smallest page that a processor has, in bytes.
+pub const MIN_BLOCK: u32 = 4 << 10;
+/// The largest page that a kernel was ever built with, in bytes.
+pub const MAX_BLOCK: u32 = 256 << 10;
+
+/// How a page is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// `DUMP_DH_COMPRESSED_ZLIB`
+    Zlib,
+    /// `DUMP_DH_COMPRESSED_LZO`: LZO1X.
+    Lzo,
+    /// `DUMP_DH_COMPRESSED_SNAPPY`: without the framing.
+    Snappy,
+    /// `DUMP_DH_COMPRESSED_ZSTD`
+    Zstd,
+}
+
+impl Codec {
+    /// Its flag, in a page's descriptor and in the header.
+    #[must_use]
+    pub fn flag(self) -> u32 {
+        match self {
+            Self::Zlib => 0x1,
+            Self::Lzo => 0x2,
+            Self::Snappy => 0x4,
+            Self::Zstd => 0x20,
+        }
+    }
+
+    /// The codec that `flags` name; what else they say is not looked at.
+    ///
+    /// Returns `None` if they name none: then the page is not compressed.
+    #[must_use]
+    pub fn of_flags(flags: u32) -> Option<Self> {
+        let all = [Self::Zlib, Self::Lzo, Self::Snappy, Self::Zstd];
+        all.into_iter().find(|codec| flags & codec.flag() != 0)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zlib => "zlib",
+            Self::Lzo => "lzo",
+            Self::Snappy => "snappy",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Why bytes are no head of a kdump-compressed file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KdumpError {
+    /// It begins with something else.
+    #[error("it begins with {found:02x?}, not with \"KDUMP\"")]
+    Signature {
+        /// The first bytes.
+        found: Vec<u8>,
+    },
+    /// A layout that nobody knows.
+    #[error("its header has version {found}, and 1 to 6 are known")]
+    Version {
+        /// The version, as a little-endian number.
+        found: u32,
+    },
+    /// No layout of the header gives sizes that a dump can have.
+    #[error("its header's sizes fit neither a 64-bit nor a 32-bit machine")]
+    Sizes,
+    /// It ends too early.
+    #[error(transparent)]
+    Short(#[from] ParseError),
+}
+
+/// Bytes on their way into a file.
+#[derive(Debug)]
+struct Encoder {
+    bytes: Vec<u8>,
+    endian: Endian,
+}
+
+impl Encoder {
+    fn new(endian: Endian) -> Self {
+        Self { bytes: Vec::new(), endian }
+    }
+
+    fn u32(&mut self, value: u32) {
+        match self.endian {
+            Endian::Little => self.bytes.extend(value.to_le_bytes()),
+            Endian::Big => self.bytes.extend(value.to_be_bytes()),
+        }
+    }
+
+    fn u64(&mut self, value: u64) {
+        match self.endian {
+            Endian::Little => self.bytes.extend(value.to_le_bytes()),
+            Endian::Big => self.bytes.extend(value.to_be_bytes()),
+        }
+    }
+
+    /// A text in a field of fixed length, which ends with a NUL in any case.
+    fn text(&mut self, text: &[u8], length: usize) {
+        let end = self.bytes.len().saturating_add(length);
+        self.bytes.extend(text.iter().take(length.saturating_sub(1)));
+        self.bytes.resize(end, 0);
+    }
+}

@@ -1,0 +1,64 @@
+//! A stored core in the form that another tool reads.
+//!
+//! ```text
+//! Vmcore ──► ElfImage ──► elf     a sparse file, or a pipe
+//!        └──────────────► kdump   kdump-compressed, plain or flattened
+//! ```
+//!
+//! Needs: an open core. Gives: its memory and notes again, by all processors at
+//! once. Memory that the core does not hold is in no form: it is absent from an
+//! ELF file's headers, and from a kdump-compressed file's second bitmap. Damage
+//! ends an export, as nobody can tell what it should have been.
+
+pub mod elf;
+pub mod kdump;
+mod kdump_head;
+
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::vmcore::elf_image::ElfImageError;
+use crate::vmcore::memory::{DataError, MemoryError};
+
+/// Why a core could not be exported.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// It fits into no ELF file.
+    #[error("cannot make an ELF file of the core: {0}")]
+    Image(#[from] ElfImageError),
+    /// A part of it cannot be read.
+    #[error(transparent)]
+    Memory(MemoryError),
+    /// A part of its file cannot be read.
+    #[error(transparent)]
+    Data(Arc<DataError>),
+    /// What was made of it cannot be written.
+    #[error("cannot write")]
+    Write(#[source] io::Error),
+    /// It holds no whole page.
+    #[error("the core holds no whole page of memory")]
+    Empty,
+    /// It does not fit.
+    #[error("{what} is too large for a kdump-compressed file: {bytes:#x} bytes")]
+    TooLarge {
+        /// What does not fit.
+        what: &'static str,
+        /// How long it is.
+        bytes: u64,
+    },
+    /// No thread could be given what it needs.
+    #[error("cannot start a compressor")]
+    Compressor(#[source] io::Error),
+}
+
+/// What was exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// How many bytes the file or the stream has, holes included.
+    pub bytes: u64,
+    /// How many of them are memory's zeros that take no room.
+    pub zeros: u64,
+}
