@@ -46,7 +46,7 @@ pub struct Places {
 #[non_exhaustive]
 pub enum VmlinuxError {
     /// It cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Data {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum VmlinuxError {
         source: DataError,
     },
     /// Not the kind of file that has symbols.
-    #[error("{} is no vmlinux: {source}", path.display())]
+    #[error("{} is no vmlinux", path.display())]
     NotElf {
         /// The file.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum VmlinuxError {
 /// No file with the symbols of the core's kernel.
 #[derive(Debug, Error)]
 #[error("no vmlinux for {}: looked for {}{}", kernel.describe(), paths(looked_at),
-    unfit.iter().map(|error| format!("; {error}")).collect::<String>())]
+    unfit.iter().map(|error| format!("; {}", with_causes(error))).collect::<String>())]
 pub struct NotFound {
     /// What was looked for.
     pub kernel: Kernel,
@@ -85,6 +85,11 @@ pub struct NotFound {
     pub looked_at: Vec<PathBuf>,
     /// What is there, and is not it.
     pub unfit: Vec<VmlinuxError>,
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn paths(paths: &[PathBuf]) -> String {

@@ -19,13 +19,13 @@ pub enum ImportError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Its memory does not fit into an ELF file.
-    #[error("cannot store the core as ELF: {0}")]
+    #[error("cannot store the core as ELF")]
     Layout(#[from] ElfImageError),
     /// The store could not do what it should.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Memory that the file should have cannot be read.
-    #[error("cannot import all of {}: {source}", path.display())]
+    #[error("cannot import all of {}", path.display())]
     Source {
         /// The file.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum ImportError {
         source: DataError,
     },
     /// The system has no threads or memory to give.
-    #[error("cannot start to compress: {source}")]
+    #[error("cannot start to compress")]
     Start {
         /// What it said.
         source: io::Error,

@@ -13,6 +13,7 @@
 
 mod error;
 mod story;
+mod vmcoreinfo;
 
 pub use error::ImportError;
 
@@ -72,9 +73,10 @@ pub fn run(
     interrupt: &Interrupt,
     observer: &dyn Observer,
 ) -> Result<Imported, ImportError> {
-    let core = Vmcore::open(&request.file)?;
+    let mut core = Vmcore::open(&request.file)?;
+    let info = vmcoreinfo::complete(&mut core);
     let missing = Missing::of(&*core.memory);
-    let mut metadata = story::begin(request, &core, &missing);
+    let mut metadata = story::begin(request, &core, &missing, &info);
     for warning in &metadata.warnings {
         observer.warning(warning);
     }

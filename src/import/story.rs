@@ -6,6 +6,7 @@ use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::Class;
 
 use super::Request;
+use super::vmcoreinfo::Outcome;
 use crate::capture::stream::{CHUNK, Packed};
 use crate::store::metadata::{
     CaptureResult, Core, Failure, Guest, Host, Imported, Metadata, Request as RequestMetadata,
@@ -58,7 +59,12 @@ impl Missing {
 }
 
 /// The story before anything is read: the file's own, or an empty one.
-pub(super) fn begin(request: &Request, core: &Vmcore, missing: &Missing) -> Metadata {
+pub(super) fn begin(
+    request: &Request,
+    core: &Vmcore,
+    missing: &Missing,
+    info: &Outcome,
+) -> Metadata {
     let now = Timestamp::now();
     let mut metadata = core.metadata().unwrap_or_else(|| empty(request, now));
     if request.guest.is_some() {
@@ -72,18 +78,21 @@ pub(super) fn begin(request: &Request, core: &Vmcore, missing: &Missing) -> Meta
     if missing.left_out > 0 && metadata.pages_dropped.is_empty() {
         metadata.pages_dropped.push("unknown".to_owned());
     }
-    if core.vmcoreinfo_note().is_none() {
-        metadata.warnings.push(
-            "the core has no VMCOREINFO: crash, drgn and makedumpfile may not know its kernel"
-                .to_owned(),
-        );
+    match info {
+        Outcome::Had => {}
+        Outcome::Found(told) => metadata.warnings.push(told.clone()),
+        Outcome::None(why) => {
+            metadata
+                .warnings
+                .push(format!("{why}; crash, drgn and makedumpfile may not know its kernel"));
+        }
     }
     metadata.imported = Some(Imported {
         file: name,
         format: core.format.to_string(),
         bytes: core.file_bytes,
         at: now,
-        vmcoreinfo_found: false,
+        vmcoreinfo_found: matches!(info, Outcome::Found(_)),
     });
     metadata.failure = (missing.cut_off > 0).then(|| Failure {
         stage: "import".to_owned(),

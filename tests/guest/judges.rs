@@ -50,7 +50,7 @@ pub(crate) fn readelf(core: &Path) {
     assert!(!text.to_lowercase().contains("warning"), "{text}");
 }
 
-fn makedumpfile(machine: &Machine, core: &Path) {
+pub(crate) fn makedumpfile(machine: &Machine, core: &Path) {
     let log = machine.space("dmesg");
     let mut command = Command::new("makedumpfile");
     let output = command.arg("--dump-dmesg").arg(core).arg(&log).output().expect("makedumpfile");
@@ -82,7 +82,7 @@ pub(crate) fn drgn_says(script: &str, core: &Path, argument: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn crash(core: &Path) {
+pub(crate) fn crash(core: &Path) {
     let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux");
     assert!(kernel.exists(), "no debug symbols: samples/guest/build --debug-symbols");
     let commands = tempfile::NamedTempFile::new().unwrap();

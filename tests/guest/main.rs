@@ -13,6 +13,7 @@
 )]
 
 mod attached;
+mod imported;
 mod judges;
 mod kernels;
 mod machine;

@@ -104,6 +104,15 @@ fn a_stored_core_is_mounted_and_debugged_without_being_unpacked() {
     mount.end().expect(0).says("was still in use");
     drop(reader);
 
+    let mut mount = Mount::of(stored, machine.space("mount"));
+    mount.signal("KILL");
+    mount.program.take().unwrap().wait().unwrap();
+    run(["mount", stored, mount.folder.to_str().unwrap()])
+        .expect(1)
+        .says("is still the mount of a program that has ended")
+        .says("hint: free it with: umount -l ");
+    assert!(Command::new("umount").arg("-l").arg(&mount.folder).status().unwrap().success());
+
     what_cannot_be_mounted_is_said(stored, &machine);
     debugged(stored, &machine, &unpacked);
 }

@@ -1,0 +1,63 @@
+//! Gives a core the VMCOREINFO note that its guest did not.
+//!
+//! A guest without QEMU's `vmcoreinfo` device, or without the driver for it, has the
+//! text in its memory alone. crash, drgn and makedumpfile look for the note.
+
+use vmcore_formats::elf::note::{Note, Notes};
+
+use crate::kernel::vmcoreinfo::{Found, Source, find_in_memory};
+use crate::vmcore::Vmcore;
+
+/// What became of a core's VMCOREINFO.
+pub(super) enum Outcome {
+    /// It has the note.
+    Had,
+    /// It has the note now. What is to be told of it.
+    Found(String),
+    /// There is none. Why.
+    None(String),
+}
+
+/// Adds the note from the guest's memory, if the core has none.
+pub(super) fn complete(core: &mut Vmcore) -> Outcome {
+    if core.vmcoreinfo_note().is_some_and(|info| info.release().is_some()) {
+        return Outcome::Had;
+    }
+    let found = match find_in_memory(core) {
+        Ok(found) => found,
+        Err(error) => return Outcome::None(error.to_string()),
+    };
+    let descriptor = found.info.text().as_bytes();
+    let note = Note { name: b"VMCOREINFO", kind: 0, descriptor };
+    match note.encode(core.identity.endian) {
+        Some(note) => core.notes = with_note(core, &note),
+        None => return Outcome::None("its VMCOREINFO is too long for a note".to_owned()),
+    }
+    Outcome::Found(told(&found))
+}
+
+/// The core's notes without any VMCOREINFO that is of no use, and the new one behind them.
+fn with_note(core: &Vmcore, note: &[u8]) -> Vec<u8> {
+    let endian = core.identity.endian;
+    let kept = Notes::new(&core.notes, endian)
+        .map_while(Result::ok)
+        .filter(|note| note.name != b"VMCOREINFO")
+        .filter_map(|note| note.encode(endian));
+    kept.flatten().chain(note.iter().copied()).collect()
+}
+
+fn told(found: &Found) -> String {
+    let mut text = "the core had no VMCOREINFO note".to_owned();
+    if let Source::Memory { at, candidates, in_use } = found.source {
+        text.push_str(&format!("; it was found in memory at {at}"));
+        if candidates > 1 {
+            text.push_str(&format!(", of {candidates} texts there the one that fits"));
+        }
+        text.push_str(match in_use {
+            Some(true) => ", and a vCPU uses the page tables that it describes",
+            Some(false) => ", but no vCPU uses the page tables that it describes",
+            None => "",
+        });
+    }
+    text
+}
