@@ -189,6 +189,9 @@ fn sentence(missing: &MissingRecord<PartError>) -> String {
         Gap::Foreign { id } => {
             format!("{record} is damaged: where its text should be is that of id {id:#x}")
         }
+        Gap::Overlapping => {
+            format!("{record} is damaged: the texts of all together are longer than the log")
+        }
         Gap::Sequence { seq } => format!("{record} is missing: the next one is number {seq}"),
         other => format!("{record} is damaged: {other:?}"),
     }

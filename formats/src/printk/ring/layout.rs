@@ -1,6 +1,6 @@
 //! Where the fields of printk's ring are, and what they say.
 
-use super::{ID_MASK, MAX_COUNT_BITS, MAX_SIZE_BITS, Ring, RingError};
+use super::{ID_MASK, MAX_COUNT_BITS, MAX_INFOS, MAX_SIZE_BITS, Ring, RingError};
 use crate::addr::VirtAddr;
 use crate::cursor::{Cursor, Endian, ParseError};
 use crate::printk::{Caller, Keys, LayoutError, Record, at, facility_level_flags};
@@ -103,6 +103,11 @@ impl RingLayout {
         }
         if ring.in_use() > ring.count() {
             return Err(RingError::InUse { tail_id, head_id, count: ring.count() });
+        }
+        let (count, bytes) =
+            (ring.in_use(), ring.in_use().saturating_mul(self.info_size.max(self.desc_size)));
+        if bytes > MAX_INFOS {
+            return Err(RingError::Long { count, bytes });
         }
         Ok(ring)
     }

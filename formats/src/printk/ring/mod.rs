@@ -33,6 +33,8 @@ use crate::cursor::{Cursor, ParseError};
 pub const MAX_COUNT_BITS: u32 = 21;
 /// The longest text ring, as a power of two: twice what Kconfig can ask for.
 pub const MAX_SIZE_BITS: u32 = 26;
+/// How many bytes of infos are read: those of a million records.
+pub const MAX_INFOS: u64 = 128 << 20;
 
 const ID_MASK: u64 = u64::MAX >> 2;
 const ID_SIZE: u64 = 8;
@@ -81,6 +83,14 @@ pub enum RingError {
         /// What the ring says.
         size_bits: u32,
     },
+    /// More than is read.
+    #[error("a log of {count} records, {bytes} bytes without their text: more than is read")]
+    Long {
+        /// How many are in use.
+        count: u64,
+        /// How many bytes their infos take.
+        bytes: u64,
+    },
     /// More records in use than there are.
     #[error(
         "the log says that records {tail_id:#x} to {head_id:#x} are in use, of {count} that there are"
@@ -117,6 +127,8 @@ pub enum Gap<E> {
         /// The position behind.
         next: u64,
     },
+    /// The texts of all records together are longer than the ring: some overlap.
+    Overlapping,
     /// Where its text should be is another record's.
     Foreign {
         /// The id there.
@@ -187,6 +199,7 @@ impl RingLayout {
         mut take: impl FnMut(Result<Record, MissingRecord<M::Error>>),
     ) {
         let mut expected: Option<u64> = None;
+        let mut room = ring.text_size();
         for step in 0..ring.in_use() {
             let id = ring.tail_id.wrapping_add(step) & ID_MASK;
             let record = match self.record(ring, memory, id) {
@@ -208,7 +221,14 @@ impl RingLayout {
                 take(Err(MissingRecord { id, seq: expected, gap: Gap::Sequence { seq } }));
             }
             expected = Some(seq.wrapping_add(1));
-            take(Ok(record));
+            // Blocks that overlap could be a thousand times what the ring holds.
+            match room.checked_sub(record.text.len() as u64) {
+                Some(left) => {
+                    room = left;
+                    take(Ok(record));
+                }
+                None => take(Err(MissingRecord { id, seq: record.seq, gap: Gap::Overlapping })),
+            }
         }
     }
 

@@ -166,6 +166,39 @@ fn contradictions_are_gaps_and_hide_nothing_else() {
 }
 
 #[test]
+fn texts_that_overlap_are_no_more_than_the_ring() {
+    // Each block begins with its own id, eight bytes behind the one before, and goes on to the end.
+    let mut ring = SyntheticRing::new(4, 8);
+    let ids: Vec<_> = (0..15).map(|_| ring.push(b"")).collect();
+    for (number, id) in (0..).zip(&ids) {
+        let at = number as usize * 8;
+        ring.text[at..at + 8].copy_from_slice(&id.to_le_bytes());
+        ring.set_block(*id, number * 8, 256);
+        let info = *id as usize % 16 * ring.info_size() + 16;
+        ring.infos[info..info + 2].copy_from_slice(&u16::MAX.to_le_bytes());
+    }
+    (ring.tail_lpos, ring.head_lpos) = (0, 256);
+    let found = read(&ring);
+    let length: usize = found.iter().flatten().map(|record| record.text.len()).sum();
+    assert!(length <= 256, "{length}");
+    let overlap =
+        |record: &Outcome| matches!(record, Err(MissingRecord { gap: Gap::Overlapping, .. }));
+    assert_eq!(found.iter().filter(|record| overlap(record)).count(), 14);
+}
+
+#[test]
+fn a_log_of_more_than_a_million_records_is_refused() {
+    let ring = SyntheticRing::new(3, 8);
+    let layout = layout(&ring, Endian::Little);
+    let mut header = ring.header();
+    header[0] = 21;
+    header[24..32].copy_from_slice(&(ring.tail_id + (1 << 20) & ID_MASK).to_le_bytes());
+    assert!(layout.ring(&header).is_ok());
+    header[24..32].copy_from_slice(&(ring.tail_id + (1 << 21) - 1 & ID_MASK).to_le_bytes());
+    assert!(matches!(layout.ring(&header), Err(RingError::Long { .. })));
+}
+
+#[test]
 fn numbers_that_do_not_follow_are_told() {
     let mut ring = SyntheticRing::new(3, 8);
     ring.push(b"zero");
