@@ -20,7 +20,9 @@ pub trait Bytes: fmt::Debug + Send + Sync {
     /// The end of the unit that is best read at once with `offset`. Always after it.
     fn unit_end(&self, offset: u64) -> u64 {
         const UNIT: u64 = 1 << 20;
-        offset.saturating_add(1).next_multiple_of(UNIT)
+        let end = offset.saturating_add(1).checked_next_multiple_of(UNIT).unwrap_or(u64::MAX);
+        // What the file has is not read together with what it has not.
+        if offset < self.length() { end.min(self.length()) } else { end }
     }
 
     /// How many bytes from `offset` on are zeros, as far as that is known without

@@ -91,19 +91,21 @@ pub fn search(
     searched
 }
 
-/// Places in order: some addresses, or a run of addresses that follow each other.
+/// Places in order: offsets from a base, or a run of addresses that follow each other.
 #[derive(Debug, Default)]
 struct Places {
-    /// How many there are; in a run, or if no addresses are wanted, more than `at` has.
+    /// How many there are; if no addresses are wanted, that is all there is.
     count: u64,
-    at: std::vec::IntoIter<PhysAddr>,
+    base: u64,
+    /// Four bytes each: they may be as many as the piece has bytes.
+    offsets: std::vec::IntoIter<u32>,
     /// The next of a run, and how many there are of it.
     run: (u64, u64),
 }
 
 impl Places {
-    fn listed(at: Vec<PhysAddr>) -> Self {
-        Self { count: at.len() as u64, at: at.into_iter(), run: (0, 0) }
+    fn listed(base: u64, offsets: Vec<u32>) -> Self {
+        Self { count: offsets.len() as u64, base, offsets: offsets.into_iter(), run: (0, 0) }
     }
 }
 
@@ -111,8 +113,8 @@ impl Iterator for Places {
     type Item = PhysAddr;
 
     fn next(&mut self) -> Option<PhysAddr> {
-        if let Some(at) = self.at.next() {
-            return Some(at);
+        if let Some(offset) = self.offsets.next() {
+            return Some(PhysAddr(self.base.saturating_add(u64::from(offset))));
         }
         let (next, left) = self.run;
         self.run = (next.saturating_add(1), left.checked_sub(1)?);
@@ -172,11 +174,11 @@ fn inside(start: PhysAddr, bytes: &[u8], pattern: &Pattern, wanted: Wanted) -> P
     {
         count = count.saturating_add(1);
         if listed {
-            places.push(PhysAddr(start.0.saturating_add(at as u64)));
+            places.extend(u32::try_from(at));
         }
         from = at.saturating_add(1);
     }
-    if listed { Places::listed(places) } else { Places { count, ..Places::default() } }
+    if listed { Places::listed(start.0, places) } else { Places { count, ..Places::default() } }
 }
 
 /// The end of what was searched last.
@@ -200,7 +202,7 @@ impl Seam<'_> {
         self.carry.extend(&part.head);
         let (mut places, mut from) = (Vec::new(), 0);
         while let Some(at) = self.pattern.find(&self.carry, from).filter(|at| *at < before) {
-            places.push(PhysAddr(start.saturating_add(at as u64)));
+            places.extend(u32::try_from(at));
             from = at.saturating_add(1);
         }
         let edge = self.pattern.length().saturating_sub(1);
@@ -212,7 +214,7 @@ impl Seam<'_> {
             let surplus = self.carry.len().saturating_sub(edge);
             self.carry.drain(..surplus);
         }
-        Places::listed(places)
+        Places::listed(start, places)
     }
 }
 

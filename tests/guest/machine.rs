@@ -109,6 +109,16 @@ impl Machine {
         path
     }
 
+    /// What QEMU's monitor for people answers, with a vCPU as its default.
+    pub(crate) fn human_monitor(&self, line: &str, cpu: u32) -> String {
+        let arguments = json!({ "command-line": line, "cpu-index": cpu });
+        let answer = self
+            .second_monitor()
+            .execute("human-monitor-command", arguments, &patience())
+            .expect("an answer of the monitor");
+        answer.as_str().expect("a text").to_owned()
+    }
+
     /// Waits until the console has shown a text this often.
     #[track_caller]
     pub(crate) fn await_console(&self, text: &str, times: usize) {

@@ -20,8 +20,10 @@ mod machine;
 mod memory_use;
 mod mounted;
 mod reading;
+mod registers;
 mod releases;
 mod same_memory;
+mod searching;
 mod shapes;
 #[path = "../tool/mod.rs"]
 mod tool;

@@ -28,6 +28,7 @@ mod faults_release;
 mod faults_sync;
 mod guest_names;
 mod metadata;
+mod reading;
 mod signals;
 mod stored_entries;
 mod stuck_stderr;

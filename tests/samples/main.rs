@@ -43,6 +43,18 @@ macro_rules! transcripts {
 transcripts! {
     info: "info" CORE;
     info_json: "info" CORE "--json";
+    read: "read" CORE "2000180" "128";
+    read_json_past_the_end: "read" CORE "4fffff0" "40" "--json";
+    read_virtual_words: "read" CORE "-v" "ff55b51f40003fc0" "64" "--words" "8";
+    read_virtual_not_mapped: "read" CORE "-v" "0" "64";
+    regs: "regs" CORE;
+    regs_json: "regs" CORE "--cpu" "1" "--json";
+    regs_of_a_vcpu_too_many: "regs" CORE "--cpu" "2";
+    search: "search" CORE "Linux version ";
+    search_context: "search" CORE "Kernel panic - not" "-C" "16";
+    search_count: "search" CORE "00" "--hex" "--count";
+    search_json_limited: "search" CORE "--hex" "4b 65 ?? ?? 65 6c 20 70 61 6e" "--json" "--limit" "2";
+    search_word: "search" CORE "--word" "ff55b51f40003ff8";
     verify: "verify" CORE;
     verify_json: "verify" CORE "--json";
 }
