@@ -42,19 +42,19 @@ struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Capture(Box<capture::CaptureArgs>),
-    Dmesg(dmesg::DmesgArgs),
-    Debug(debug::DebugArgs),
-    Import(import::ImportArgs),
-    Info(info::InfoArgs),
     List(list::ListArgs),
-    Read(read::ReadArgs),
+    Info(info::InfoArgs),
+    Dmesg(dmesg::DmesgArgs),
     Regs(regs::RegsArgs),
-    Rm(rm::RmArgs),
+    Read(read::ReadArgs),
     Search(search::SearchArgs),
-    Verify(verify::VerifyArgs),
-    Mount(mount::MountArgs),
     Vtop(vtop::VtopArgs),
+    Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Mount(mount::MountArgs),
+    Debug(debug::DebugArgs),
+    Rm(rm::RmArgs),
 }
 
 /// Runs the program.
@@ -64,19 +64,19 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
-        Command::Dmesg(arguments) => dmesg::run(&arguments),
-        Command::Debug(arguments) => debug::run(&arguments),
-        Command::Import(arguments) => import::run(&arguments),
-        Command::Info(arguments) => info::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
-        Command::Read(arguments) => read::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Dmesg(arguments) => dmesg::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
-        Command::Rm(arguments) => rm::run(&arguments),
+        Command::Read(arguments) => read::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Mount(arguments) => mount::run(&arguments),
         Command::Vtop(arguments) => vtop::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Mount(arguments) => mount::run(&arguments),
+        Command::Debug(arguments) => debug::run(&arguments),
+        Command::Rm(arguments) => rm::run(&arguments),
     };
     match outcome {
         Ok(exit) => exit.into(),

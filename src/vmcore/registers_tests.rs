@@ -12,7 +12,7 @@ fn note(name: &str, kind: u32, descriptor: &[u8]) -> Vec<u8> {
         bytes.extend(part);
         bytes.resize((bytes.len() + 1).next_multiple_of(4), 0);
     }
-    bytes.truncate(bytes.len() - usize::from(descriptor.len() % 4 == 0) * 4);
+    bytes.truncate(bytes.len() - usize::from(descriptor.len().is_multiple_of(4)) * 4);
     bytes
 }
 

@@ -60,8 +60,11 @@ kernels! {
     };
 }
 
+/// Judges one core.
+type Check = fn(&Case);
+
 /// What is checked of each kernel's core.
-const CHECKS: &[(&str, fn(&Case))] = &[
+const CHECKS: &[(&str, Check)] = &[
     ("info", info),
     ("verify", verify),
     ("readelf", |case| judges::readelf(&case.unpacked)),

@@ -11,7 +11,7 @@
 //!         3..2 EL | 0 SP of that level
 //! ```
 //!
-//! Source: QEMU `target/arm/arch_dump.c`; the layout of SPSR_EL1 in Arm's architecture manual.
+//! Source: QEMU `target/arm/arch_dump.c`; the layout of `SPSR_EL1` in Arm's architecture manual.
 
 use super::bits::{field, named};
 use super::{Field, Layout};

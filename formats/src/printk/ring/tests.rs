@@ -192,9 +192,9 @@ fn a_log_of_more_than_a_million_records_is_refused() {
     let layout = layout(&ring, Endian::Little);
     let mut header = ring.header();
     header[0] = 21;
-    header[24..32].copy_from_slice(&(ring.tail_id + (1 << 20) & ID_MASK).to_le_bytes());
+    header[24..32].copy_from_slice(&((ring.tail_id + (1 << 20)) & ID_MASK).to_le_bytes());
     assert!(layout.ring(&header).is_ok());
-    header[24..32].copy_from_slice(&(ring.tail_id + (1 << 21) - 1 & ID_MASK).to_le_bytes());
+    header[24..32].copy_from_slice(&((ring.tail_id + (1 << 21) - 1) & ID_MASK).to_le_bytes());
     assert!(matches!(layout.ring(&header), Err(RingError::Long { .. })));
 }
 
