@@ -59,7 +59,8 @@ pub enum FindError {
     },
     /// The tables do not map the kernel.
     #[error(
-        "the page tables at {root} do not map the kernel that VMCOREINFO describes ({source}); encrypted guest memory looks like this, too"
+        "the page tables at {root} do not map the kernel that VMCOREINFO describes: {source}{}",
+        encrypted(source)
     )]
     NotTheKernels {
         /// Where they should be.
@@ -96,6 +97,14 @@ impl AddressSpace {
                 machine: identity.machine_name().map_or_else(|| other.to_string(), str::to_owned),
             }),
         }
+    }
+}
+
+/// Tables that are there, and say nothing sensible.
+fn encrypted(error: &TranslateError) -> &'static str {
+    match error {
+        TranslateError::Missing { .. } => "",
+        _ => " (encrypted guest memory looks like this, too)",
     }
 }
 

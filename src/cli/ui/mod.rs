@@ -31,10 +31,22 @@ pub(super) enum Talk {
 
 /// Prints an error that ended a command.
 pub(super) fn error(error: &anyhow::Error) {
-    say(&format!("error: {error:#}"));
+    say(&format!("error: {}", with_causes(error)));
     if let Some(hint) = hint_of(error) {
         say(&format!("hint: {hint}"));
     }
+}
+
+/// The error and what caused it, without what its own text has said already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// What the user can do about an error.
@@ -108,5 +120,19 @@ impl Observer for Narrator {
 
     fn dump_ended(&self) {
         self.voice.dump_ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_causes;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("the disk is full").context("cannot write x: the disk is full");
+        assert_eq!(
+            with_causes(&error.context("no core")),
+            "no core: cannot write x: the disk is full"
+        );
     }
 }
