@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::memory::{MemoryError, MemoryRange, PhysMemory, pieces};
 
@@ -39,29 +40,35 @@ pub fn scan<T: Send>(
 ) {
     /// How many pieces may be done before the one that is waited for, for each thread.
     const AHEAD: usize = 4;
+    /// How long a thread that is ahead waits before it looks by itself. It is woken before.
+    const WAIT: Duration = Duration::from_millis(10);
     let threads = threads.max(1);
     let source = Mutex::new(cut(memory, ranges).enumerate());
     let stop = AtomicBool::new(false);
     let taken = AtomicUsize::new(0);
+    let waiting = AtomicUsize::new(0);
     let (sender, receiver) = crossbeam_channel::unbounded::<(usize, T)>();
     thread::scope(|scope| {
+        let mut workers = Vec::with_capacity(threads);
         for _ in 0..threads {
             let (sender, work, source) = (sender.clone(), &work, &source);
-            let (stop, taken) = (&stop, &taken);
-            scope.spawn(move || {
+            let (stop, taken, waiting) = (&stop, &taken, &waiting);
+            let worker = scope.spawn(move || {
                 let mut buffer = Vec::new();
                 loop {
                     // Bound before the piece is claimed, so that the piece which is
                     // waited for is never held back.
                     let next = source.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((index, piece)) = next else { return };
-                    while index
-                        > taken
-                            .load(Ordering::Acquire)
-                            .saturating_add(threads.saturating_mul(AHEAD))
+                    let bound = threads.saturating_mul(AHEAD);
+                    while index > taken.load(Ordering::SeqCst).saturating_add(bound)
                         && !stop.load(Ordering::Acquire)
                     {
-                        thread::park_timeout(std::time::Duration::from_micros(200));
+                        waiting.fetch_add(1, Ordering::SeqCst);
+                        if index > taken.load(Ordering::SeqCst).saturating_add(bound) {
+                            thread::park_timeout(WAIT);
+                        }
+                        waiting.fetch_sub(1, Ordering::SeqCst);
                     }
                     if stop.load(Ordering::Acquire) {
                         return;
@@ -72,6 +79,7 @@ pub fn scan<T: Send>(
                     }
                 }
             });
+            workers.push(worker.thread().clone());
         }
         drop(sender);
         let mut early = BTreeMap::new();
@@ -80,11 +88,16 @@ pub fn scan<T: Send>(
             early.insert(index, result);
             while let Some(result) = early.remove(&wanted) {
                 wanted = wanted.saturating_add(1);
-                taken.store(wanted, Ordering::Release);
+                taken.store(wanted, Ordering::SeqCst);
                 if take(result).is_break() {
                     stop.store(true, Ordering::Release);
+                    workers.iter().for_each(thread::Thread::unpark);
                     return;
                 }
+            }
+            // Once for all that was there: waking a thread costs more than a piece of zeros.
+            if receiver.is_empty() && waiting.load(Ordering::SeqCst) > 0 {
+                workers.iter().for_each(thread::Thread::unpark);
             }
         }
     });
