@@ -11,7 +11,10 @@ use super::exit::Exit;
 use super::mount::mount;
 use super::stored_core::CoreArgs;
 use super::ui::say;
-use crate::debugger::{self, Kernel, NotFound, Places, Program, Signals, Vmlinux, shell_quoted};
+use crate::debugger::{
+    self, KernelBuild, NotFound, Places, Program, Signals, Vmlinux, shell_quoted,
+};
+use crate::kernel::missing_note::{self, Outcome};
 use crate::mount::{Detached, VMCORE_FILE};
 
 /// Start crash, drgn or gdb on a stored core, without unpacking it
@@ -56,13 +59,19 @@ impl From<ProgramArg> for Program {
 
 /// Mounts, runs the debugger to its end, and unmounts.
 pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let mut core = arguments.core.open()?;
     let tell = |text: &str| {
         if !arguments.quiet {
             say(text)
         }
     };
-    let kernel = Kernel::of(&core);
+    // Debuggers look for the note, and what is mounted can have it where the core has not.
+    match missing_note::complete(&mut core) {
+        Outcome::Had => {}
+        Outcome::Found(told) => tell(&format!("note: {told}")),
+        Outcome::None(why) => tell(&format!("warning: {why}")),
+    }
+    let kernel = KernelBuild::of(&core);
     let vmlinux = vmlinux(arguments, &kernel, &tell)?;
     let (program, file) = program(arguments, vmlinux.as_ref().ok())?;
     let vmlinux = match vmlinux {
@@ -97,7 +106,7 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
 /// The kernel's file: the one that was named, or one that is found.
 fn vmlinux(
     arguments: &DebugArgs,
-    kernel: &Kernel,
+    kernel: &KernelBuild,
     tell: &dyn Fn(&str),
 ) -> anyhow::Result<Result<Vmlinux, NotFound>> {
     let found = match &arguments.vmlinux {

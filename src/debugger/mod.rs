@@ -15,4 +15,4 @@ mod vmlinux;
 
 pub use child::{Signals, run};
 pub use program::{Program, shell_quoted};
-pub use vmlinux::{Kernel, NotFound, Places, Vmlinux, VmlinuxError};
+pub use vmlinux::{KernelBuild, NotFound, Places, Vmlinux, VmlinuxError};

@@ -16,7 +16,7 @@ use crate::vmcore::memory::DataError;
 
 /// What kernel a core is of, as far as it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kernel {
+pub struct KernelBuild {
     /// As `uname -r` has it.
     pub release: Option<String>,
     /// Which build it is.
@@ -80,7 +80,7 @@ pub enum VmlinuxError {
     unfit.iter().map(|error| format!("; {}", with_causes(error))).collect::<String>())]
 pub struct NotFound {
     /// What was looked for.
-    pub kernel: Kernel,
+    pub kernel: KernelBuild,
     /// Where.
     pub looked_at: Vec<PathBuf>,
     /// What is there, and is not it.
@@ -118,7 +118,7 @@ impl NotFound {
     }
 }
 
-impl Kernel {
+impl KernelBuild {
     /// The kernel of an open core, by its VMCOREINFO note.
     #[must_use]
     pub fn of(core: &Vmcore) -> Self {

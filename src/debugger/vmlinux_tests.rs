@@ -16,8 +16,8 @@ fn places(root: &Path) -> Places {
     Places { root: root.to_owned(), debuginfod: Some(root.join("cache")) }
 }
 
-fn kernel(build_id: Option<BuildId>) -> Kernel {
-    Kernel { release: Some(RELEASE.to_owned()), build_id }
+fn kernel(build_id: Option<BuildId>) -> KernelBuild {
+    KernelBuild { release: Some(RELEASE.to_owned()), build_id }
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn what_is_no_elf_file_is_an_error() {
 #[test]
 fn a_release_that_is_no_name_leads_nowhere() {
     for release in ["../../etc/passwd", "a/b", "..", "", ".hidden", "a\nb", "ä"] {
-        let kernel = Kernel { release: Some(release.to_owned()), build_id: None };
+        let kernel = KernelBuild { release: Some(release.to_owned()), build_id: None };
         assert!(kernel.candidates(&places(Path::new("/"))).is_empty(), "{release}");
     }
 }

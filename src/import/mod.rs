@@ -13,7 +13,6 @@
 
 mod error;
 mod story;
-mod vmcoreinfo;
 
 pub use error::ImportError;
 
@@ -27,6 +26,7 @@ use crate::capture::Observer;
 use crate::capture::stream::{StreamOptions, pack};
 use crate::capture::tail;
 use crate::interrupt::Interrupt;
+use crate::kernel::missing_note;
 use crate::store::StoreError;
 use crate::store::metadata::Metadata;
 use crate::store::space::Space;
@@ -74,7 +74,7 @@ pub fn run(
     observer: &dyn Observer,
 ) -> Result<Imported, ImportError> {
     let mut core = Vmcore::open(&request.file)?;
-    let info = vmcoreinfo::complete(&mut core);
+    let info = missing_note::complete(&mut core);
     let missing = Missing::of(&*core.memory);
     let mut metadata = story::begin(request, &core, &missing, &info);
     for warning in &metadata.warnings {

@@ -6,8 +6,8 @@ use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::Class;
 
 use super::Request;
-use super::vmcoreinfo::Outcome;
 use crate::capture::stream::{CHUNK, Packed};
+use crate::kernel::missing_note::Outcome;
 use crate::store::metadata::{
     CaptureResult, Core, Failure, Guest, Host, Imported, Metadata, Request as RequestMetadata,
     SCHEMA, Tool,

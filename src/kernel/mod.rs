@@ -11,6 +11,7 @@
 
 pub mod address_space;
 pub mod log;
+pub mod missing_note;
 pub mod page_tables;
 #[cfg(test)]
 mod synthetic;

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::judges;
 use crate::machine::Machine;
 use crate::same_memory::{Core, assert_same, unpack};
-use crate::tool::{listing, metadata_file, metadata_of, run};
+use crate::tool::{self, Ran, listing, metadata_file, metadata_of, run};
 use vmcorectl::store::metadata::CaptureResult;
 
 #[test]
@@ -123,6 +123,15 @@ fn without_its_vmcoreinfo_note(machine: &Machine, unpacked: &Path) {
     let mut command = Command::new("makedumpfile");
     let refused = command.arg("--dump-dmesg").arg(&file).arg(&log).output().expect("makedumpfile");
     assert!(!refused.status.success(), "without the note there is nothing to mend: {refused:?}");
+
+    let script = machine.space("script.py");
+    fs::write(&script, "import drgn\nassert prog.flags & drgn.ProgramFlags.IS_LINUX_KERNEL\n")
+        .unwrap();
+    let drgn = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/drgn-venv/bin");
+    let arguments = ["debug", file.to_str().unwrap(), "--with", "drgn", "--"];
+    let mut command = tool::command(arguments.iter().copied().chain(script.to_str()));
+    let ran: Ran = command.env("PATH", drgn).output().expect("the program starts").into();
+    ran.expect(0).says("note: the core had no VMCOREINFO note; it was found in memory at");
 
     let stored = machine.space("mended.elf.zst");
     let arguments = ["import", file.to_str().unwrap(), "--output", stored.to_str().unwrap()];

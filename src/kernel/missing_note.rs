@@ -3,13 +3,15 @@
 //! A guest without QEMU's `vmcoreinfo` device, or without the driver for it, has the
 //! text in its memory alone. crash, drgn and makedumpfile look for the note.
 
+use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::note::{Note, Notes};
 
-use crate::kernel::vmcoreinfo::{Found, Source, find_in_memory};
+use super::vmcoreinfo::{Found, Source, find_in_memory};
 use crate::vmcore::Vmcore;
 
 /// What became of a core's VMCOREINFO.
-pub(super) enum Outcome {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
     /// It has the note.
     Had,
     /// It has the note now. What is to be told of it.
@@ -18,8 +20,11 @@ pub(super) enum Outcome {
     None(String),
 }
 
-/// Adds the note from the guest's memory, if the core has none.
-pub(super) fn complete(core: &mut Vmcore) -> Outcome {
+/// Adds the note from the guest's memory, if the core has none. Reads all of the memory then.
+///
+/// The core is no longer the ELF file that it was, if it was one: its image
+/// ([`ElfImage`](crate::vmcore::elf_image::ElfImage)) is made anew, with the note.
+pub fn complete(core: &mut Vmcore) -> Outcome {
     if core.vmcoreinfo_note().is_some_and(|info| info.release().is_some()) {
         return Outcome::Had;
     }
@@ -30,20 +35,22 @@ pub(super) fn complete(core: &mut Vmcore) -> Outcome {
     let descriptor = found.info.text().as_bytes();
     let note = Note { name: b"VMCOREINFO", kind: 0, descriptor };
     match note.encode(core.identity.endian) {
-        Some(note) => core.notes = with_note(core, &note),
+        Some(note) => {
+            core.notes = with_note(&core.notes, core.identity.endian, &note);
+            core.elf = None;
+        }
         None => return Outcome::None("its VMCOREINFO is too long for a note".to_owned()),
     }
     Outcome::Found(told(&found))
 }
 
-/// The core's notes without any VMCOREINFO that is of no use, and the new one behind them.
-fn with_note(core: &Vmcore, note: &[u8]) -> Vec<u8> {
-    let endian = core.identity.endian;
-    let kept = Notes::new(&core.notes, endian)
+/// Notes without any VMCOREINFO that is of no use, and the new one behind them.
+fn with_note(notes: &[u8], endian: Endian, new: &[u8]) -> Vec<u8> {
+    let kept = Notes::new(notes, endian)
         .map_while(Result::ok)
         .filter(|note| note.name != b"VMCOREINFO")
         .filter_map(|note| note.encode(endian));
-    kept.flatten().chain(note.iter().copied()).collect()
+    kept.flatten().chain(new.iter().copied()).collect()
 }
 
 fn told(found: &Found) -> String {
@@ -60,4 +67,19 @@ fn told(found: &Found) -> String {
         });
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_new_note_replaces_one_of_no_use_and_stands_behind_the_others() {
+        let note =
+            |name, descriptor| Note { name, kind: 1, descriptor }.encode(Endian::Little).unwrap();
+        let (cpu, empty) = (note(b"CORE", b"registers"), note(b"VMCOREINFO", b""));
+        let new = note(b"VMCOREINFO", b"OSRELEASE=6.1.0\n");
+        let old = [&empty[..], &cpu, b"torn"].concat();
+        assert_eq!(with_note(&old, Endian::Little, &new), [cpu, new].concat());
+    }
 }
