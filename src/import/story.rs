@@ -184,3 +184,42 @@ fn empty(request: &Request, started: Timestamp) -> Metadata {
         warnings: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vmcore::memory::MemoryRange;
+
+    /// Two ranges, of which the first lost its middle and the second its end.
+    #[derive(Debug)]
+    struct Memory([MemoryRange; 2], [MemoryRange; 3]);
+
+    impl PhysMemory for Memory {
+        fn ranges(&self) -> &[MemoryRange] {
+            &self.0
+        }
+
+        fn read(&self, at: PhysAddr, _: &mut [u8]) -> Result<(), MemoryError> {
+            if at >= self.0[1].start {
+                return Err(MemoryError::Truncated { at, offset: 0 });
+            }
+            Err(MemoryError::Excluded { at })
+        }
+
+        fn next_held(&self, from: PhysAddr) -> Option<MemoryRange> {
+            crate::vmcore::memory::next_range(&self.1, from)
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_from_what_was_cut_off() {
+        let range = |start, end| MemoryRange { start: PhysAddr(start), length: end - start };
+        let memory = Memory(
+            [range(0x1000, 0x9000), range(0x10000, 0x20000)],
+            [range(0x1000, 0x3000), range(0x5000, 0x9000), range(0x10000, 0x18000)],
+        );
+        assert_eq!(Missing::of(&memory), Missing { left_out: 0x2000, cut_off: 0x8000 });
+        let nothing = Memory(memory.0, [range(0x30000, 0x30001); 3]);
+        assert_eq!(Missing::of(&nothing), Missing { left_out: 0x8000, cut_off: 0x10000 });
+    }
+}

@@ -82,3 +82,31 @@ fn a_full_disk_ends_it() {
     let error = pack(&source(), full, OPTIONS, |_| true).unwrap_err();
     assert!(matches!(error, PackError::Output(OutputError::Write { .. })), "{error:?}");
 }
+
+/// Bytes of a disk that takes its time.
+#[derive(Debug)]
+struct Slow;
+
+impl Bytes for Slow {
+    fn length(&self) -> u64 {
+        1 << 40
+    }
+
+    fn read(&self, _: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        thread::sleep(Duration::from_millis(20));
+        buffer.fill(7);
+        Ok(())
+    }
+}
+
+#[test]
+fn whoever_watches_can_stop_it() {
+    let mut heard = Vec::new();
+    let stopped = pack(&Slow, tempfile::tempfile().unwrap(), OPTIONS, |progress| {
+        heard.push(progress);
+        heard.len() < 2
+    });
+    assert!(matches!(stopped, Err(PackError::Stopped)), "{stopped:?}");
+    assert_eq!(heard[0].bytes_expected, 1 << 40);
+    assert!(heard[1].bytes_read > 0, "{heard:?}");
+}
