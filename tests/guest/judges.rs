@@ -82,23 +82,28 @@ pub(crate) fn drgn_says(script: &str, core: &Path, argument: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// crash reads a core of the machine's own kernel.
 pub(crate) fn crash(core: &Path) {
-    let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux");
+    crash_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux"), core);
+}
+
+/// The same for a core of any kernel.
+pub(crate) fn crash_with(kernel: &Path, core: &Path) {
     assert!(kernel.exists(), "no debug symbols: samples/guest/build --debug-symbols");
     let commands = tempfile::NamedTempFile::new().unwrap();
-    fs::write(commands.path(), "log\nbt\nps\nquit\n").unwrap();
-    let output = Command::new("crash")
-        .stdin(Stdio::null())
-        .args(["-s", "-i"])
-        .arg(commands.path())
-        .arg(&kernel)
-        .arg(core)
-        .output()
-        .expect("crash starts");
+    let output = crash_on(kernel, core, commands.path()).output().expect("crash starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
     assert!(text.contains("sysrq triggered crash"), "{text}");
     assert!(text.contains("sysrq_handle_crash"), "{text}");
+}
+
+/// crash, as it will be started on a core; its commands go into a file.
+pub(crate) fn crash_on(vmlinux: &Path, core: &Path, commands: &Path) -> Command {
+    fs::write(commands, "log\nbt\nps\nquit\n").unwrap();
+    let mut crash = Command::new("crash");
+    crash.stdin(Stdio::null()).args(["-s", "-i"]).arg(commands).arg(vmlinux).arg(core);
+    crash
 }
 
 /// Runs a judge on a core. Gives what it printed, errors included.
@@ -111,6 +116,15 @@ fn says(program: &str, arguments: &[&str], core: &Path) -> String {
         .unwrap_or_else(|error| panic!("{program}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program}: {text}");
+    text.into_owned()
+}
+
+/// Runs a judge that refuses a core. Gives what it said.
+#[track_caller]
+pub(crate) fn refusal(judge: &mut Command) -> String {
+    let output = judge.stdin(Stdio::null()).output().expect("the judge starts");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{judge:?} accepts the core now: {text}");
     text.into_owned()
 }
 

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::judges;
 use crate::machine::Machine;
 use crate::tool::{Ran, run};
 
@@ -59,7 +60,8 @@ fn unpack(machine: &Machine, stored: &Path) -> PathBuf {
     plain
 }
 
-fn by_makedumpfile(machine: &Machine, plain: &Path) -> String {
+/// The log as makedumpfile writes it.
+pub(crate) fn by_makedumpfile(machine: &Machine, plain: &Path) -> String {
     let log = machine.space("dmesg");
     let mut command = Command::new("makedumpfile");
     let output = command.arg("--dump-dmesg").arg(plain).arg(&log).output().expect("makedumpfile");
@@ -73,7 +75,7 @@ fn records(stored: &Path, arguments: &[&str]) -> Vec<Value> {
 }
 
 /// The console has each line of a record with its time in front.
-fn console_has_the_same_lines(machine: &Machine, stored: &Path) {
+pub(crate) fn console_has_the_same_lines(machine: &Machine, stored: &Path) {
     let mut expected = BTreeSet::new();
     let mut numbers = Vec::new();
     for record in records(stored, &[]) {
@@ -134,7 +136,7 @@ fn without_a_note(plain: &Path, whole: &str) {
 }
 
 /// Where we say that an address is, drgn finds the same bytes by its own walk.
-fn translations(stored: &Path, plain: &Path) {
+pub(crate) fn translations_by_drgn(stored: &Path, plain: &Path) {
     let info = fs::read(plain).unwrap();
     let info = String::from_utf8_lossy(&info[..0x4000]).into_owned();
     let symbol = |name: &str| {
@@ -155,9 +157,11 @@ fn translations(stored: &Path, plain: &Path) {
             "assert program.read(0x{address}, 16) == program.read({physical}, 16, physical=True), '{address}'\n"
         ));
     }
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/drgn-venv/bin/python3");
-    let output = Command::new(python).args(["-c", &script]).arg(plain).output().expect("drgn");
-    assert!(output.status.success(), "{output:?}");
+    judges::drgn_says(&script, plain, "");
+}
+
+fn translations(stored: &Path, plain: &Path) {
+    translations_by_drgn(stored, plain);
     let error = read("vtop", stored, &["ffffffffff000000"]).expect(1);
     assert!(error.stdout.contains("is not mapped: its"), "{error:?}");
     read("vtop", stored, &["1000"]).expect(1).says("--cpu N");

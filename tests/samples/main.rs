@@ -13,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod console;
 mod difference;
 #[allow(dead_code, reason = "other suites need the rest of it")]
 #[path = "../tool/mod.rs"]
@@ -21,6 +22,9 @@ mod transcript;
 
 /// The sample, as seen from the project's folder, in which the commands run.
 pub(crate) const CORE: &str = "samples/core/linux-6.1.zst";
+
+/// A store with the sample as its one entry. Transcripts show this word, not its path.
+pub(crate) const STORE: &str = "STORE";
 
 /// Makes a test of each line, and a list of all of them.
 macro_rules! transcripts {
@@ -41,12 +45,25 @@ macro_rules! transcripts {
 
 // A line is the name of the test, and what is typed after `vmcorectl`.
 transcripts! {
+    dmesg: "dmesg" CORE;
+    dmesg_caller: "dmesg" CORE "--caller" "--tail" "5";
+    dmesg_dated: "dmesg" CORE "-T" "--tail" "5";
+    dmesg_errors: "dmesg" CORE "--level" "err+";
+    dmesg_json: "dmesg" CORE "--json" "--tail" "5";
+    dmesg_late: "dmesg" CORE "--since" "-10ms";
     info: "info" CORE;
     info_json: "info" CORE "--json";
+    info_of_an_entry: "info" "latest:sample" "--store" STORE;
+    info_of_no_core: "info" "samples/core/linux-6.1.serial";
+    list: "list" "--store" STORE;
+    list_json: "list" "--store" STORE "--json";
     read: "read" CORE "2000180" "128";
     read_json_past_the_end: "read" CORE "4fffff0" "40" "--json";
     read_virtual_words: "read" CORE "-v" "ff55b51f40003fc0" "64" "--words" "8";
     read_virtual_not_mapped: "read" CORE "-v" "0" "64";
+    read_missing: "read" CORE "100000000" "16";
+    // init_uts_ns, from the core's VMCOREINFO.
+    read_virtual: "read" CORE "ffffffff94df9b60" "0x1a0" "--virtual";
     regs: "regs" CORE;
     regs_json: "regs" CORE "--cpu" "1" "--json";
     regs_of_a_vcpu_too_many: "regs" CORE "--cpu" "2";
@@ -54,7 +71,15 @@ transcripts! {
     search_context: "search" CORE "Kernel panic - not" "-C" "16";
     search_count: "search" CORE "00" "--hex" "--count";
     search_json_limited: "search" CORE "--hex" "4b 65 ?? ?? 65 6c 20 70 61 6e" "--json" "--limit" "2";
+    search_nothing: "search" CORE "no guest says this";
     search_word: "search" CORE "--word" "ff55b51f40003ff8";
     verify: "verify" CORE;
     verify_json: "verify" CORE "--json";
+    // swapper_pg_dir, in the kernel's image: a page of 2 MiB.
+    vtop_image: "vtop" CORE "ffffffff94c10000";
+    vtop_json: "vtop" CORE "ffffffff94c10000" "--json";
+    // mem_section, in the direct map.
+    vtop_direct_map: "vtop" CORE "ff45100d84d90000";
+    vtop_unmapped: "vtop" CORE "ffffffffff000000";
+    vtop_of_a_process: "vtop" CORE "400000" "--cpu" "0";
 }
