@@ -223,11 +223,11 @@ fn log_by_drgn(case: &Case<'_>) {
         for record in get_printk_records(program):\n    \
         print(json.dumps([record.seq, record.timestamp, record.text.decode()]))\n";
     let theirs = judges::drgn_says(script, &case.unpacked, vmlinux.to_str().unwrap());
-    let theirs: Vec<Value> = theirs.lines().map(|line| parse(line)).collect();
+    let theirs: Vec<Value> = theirs.lines().map(parse).collect();
     let ours = run(["dmesg", case.stored.to_str().unwrap(), "--json"]).expect(0).stdout;
     let ours: Vec<Value> = ours
         .lines()
-        .map(|line| parse(line))
+        .map(parse)
         .map(|record| json!([record["seq"], record["time_ns"], record["text"]]))
         .collect();
     assert!(ours.len() > 200, "{} records", ours.len());
