@@ -9,6 +9,7 @@ use super::stored_core::CoreArgs;
 use super::ui::say;
 use crate::interrupt::Interrupt;
 use crate::mount::{Contents, Detached, Ended, Mounted, VMCORE_FILE};
+use crate::render::shown::shown;
 use crate::vmcore::Vmcore;
 
 /// Show a stored core as a plain ELF file, without unpacking it
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
 /// Mounts a core, and tells what is wrong with it.
 pub(super) fn mount(core: &Vmcore, folder: &Path, tell: &dyn Fn(&str)) -> anyhow::Result<Mounted> {
     for finding in &core.findings {
-        tell(&format!("warning: {finding}"));
+        tell(&format!("warning: {}", shown(finding)));
     }
     Ok(Mounted::new(Contents::of(core)?, folder, &core.path)?)
 }

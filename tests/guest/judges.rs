@@ -53,7 +53,8 @@ pub(crate) fn readelf(core: &Path) {
 pub(crate) fn makedumpfile(machine: &Machine, core: &Path) {
     let log = machine.space("dmesg");
     let mut command = Command::new("makedumpfile");
-    let output = command.arg("--dump-dmesg").arg(core).arg(&log).output().expect("makedumpfile");
+    let output =
+        command.args(["-f", "--dump-dmesg"]).arg(core).arg(&log).output().expect("makedumpfile");
     assert!(output.status.success(), "{output:?}");
     let log = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
     assert!(log.contains("Kernel panic - not syncing: sysrq triggered crash"), "{log}");

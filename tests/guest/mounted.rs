@@ -15,13 +15,13 @@ use crate::tool::{self, Ran, finish, run, start};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A mount that is served by the program under test, and ends with the test.
-struct Mount {
+pub(crate) struct Mount {
     folder: PathBuf,
     program: Option<Child>,
 }
 
 impl Mount {
-    fn of(core: &str, folder: PathBuf) -> Self {
+    pub(crate) fn of(core: &str, folder: PathBuf) -> Self {
         assert!(Path::new("/dev/fuse").exists(), "these tests need /dev/fuse, and root");
         fs::create_dir_all(&folder).unwrap();
         let mut program = start(["mount", core, folder.to_str().unwrap()]);
@@ -36,7 +36,7 @@ impl Mount {
         Self { folder, program: Some(program) }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
