@@ -37,6 +37,12 @@ pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
             say(text)
         }
     };
+    if core.vmcoreinfo_note().is_none() {
+        tell(
+            "note: the core has no VMCOREINFO note, which crash and drgn look for; \
+             `vmcorectl debug` and `vmcorectl import` give it one",
+        );
+    }
     let mut mounted = mount(&core, &arguments.folder, &tell)?;
     tell(&format!(
         "{} is there until it is unmounted",

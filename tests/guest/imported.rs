@@ -173,6 +173,10 @@ fn without_its_vmcoreinfo_note(machine: &Machine, unpacked: &Path) {
     let ran: Ran = command.env("PATH", drgn).output().expect("the program starts").into();
     ran.expect(0).says("note: the core had no VMCOREINFO note; it was found in memory at");
 
+    let mount = Mount::of(file.to_str().unwrap(), machine.space("no-note-mount"));
+    assert!(Command::new("umount").arg(&mount.folder).status().unwrap().success());
+    mount.end().expect(0).says("note: the core has no VMCOREINFO note");
+
     let stored = machine.space("mended.elf.zst");
     let arguments = ["import", file.to_str().unwrap(), "--output", stored.to_str().unwrap()];
     run(arguments).expect(0).says("found in memory at");

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A mount that is served by the program under test, and ends with the test.
 pub(crate) struct Mount {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     program: Option<Child>,
 }
 
@@ -41,7 +41,7 @@ impl Mount {
     }
 
     /// Waits for the program's own end.
-    fn end(mut self) -> Ran {
+    pub(crate) fn end(mut self) -> Ran {
         let mut program = self.program.take().unwrap();
         let started = Instant::now();
         while program.try_wait().unwrap().is_none() {
