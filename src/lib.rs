@@ -6,6 +6,7 @@
 //!    │           └──► formats   bytes to values (the crate vmcore-formats)
 //!    ├──► kernel ──► vmcore     a guest's kernel, out of its memory
 //!    ├──► vmcore ──► formats    stored cores, opened in place
+//!    ├──► export ──► kernel     a stored core in another tool's format
 //!    ├──► mount ──► vmcore      a stored core as a plain file
 //!    └──► render                prints; decides nothing
 //! ```

@@ -50,7 +50,7 @@ enum Form {
     Elf,
     /// kdump-compressed by zlib, for every tool but gdb
     KdumpZlib,
-    /// kdump-compressed by LZO
+    /// kdump-compressed by LZO, which is slow to write
     KdumpLzo,
     /// kdump-compressed by snappy
     KdumpSnappy,

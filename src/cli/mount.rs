@@ -9,7 +9,6 @@ use super::stored_core::CoreArgs;
 use super::ui::say;
 use crate::interrupt::Interrupt;
 use crate::mount::{Contents, Detached, Ended, Mounted, VMCORE_FILE};
-use crate::render::shown::shown;
 use crate::vmcore::Vmcore;
 
 /// Show a stored core as a plain ELF file, without unpacking it
@@ -37,12 +36,6 @@ pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
             say(text)
         }
     };
-    if core.vmcoreinfo_note().is_none() {
-        tell(
-            "note: the core has no VMCOREINFO note, which crash and drgn look for; \
-             `vmcorectl debug` and `vmcorectl import` give it one",
-        );
-    }
     let mut mounted = mount(&core, &arguments.folder, &tell)?;
     tell(&format!(
         "{} is there until it is unmounted",
@@ -60,7 +53,7 @@ pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
 /// Mounts a core, and tells what is wrong with it.
 pub(super) fn mount(core: &Vmcore, folder: &Path, tell: &dyn Fn(&str)) -> anyhow::Result<Mounted> {
     for finding in &core.findings {
-        tell(&format!("warning: {}", shown(finding)));
+        tell(&format!("warning: {finding}"));
     }
     Ok(Mounted::new(Contents::of(core)?, folder, &core.path)?)
 }

@@ -2,12 +2,12 @@
 
 use vmcore_formats::elf::note::NT_PRSTATUS;
 use vmcore_formats::kdump::Codec;
-use vmcore_formats::kdump::header::{Header, UtsName};
+use vmcore_formats::kdump::header::Header;
 use vmcore_formats::kdump::page::DESCRIPTOR_LENGTH;
 use vmcore_formats::kdump::sub_header::{Extent, SUB_HEADER_LENGTH, SubHeader};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
-use super::ExportError;
+use super::{ExportError, uts};
 use crate::vmcore::Vmcore;
 use crate::vmcore::memory::{MemoryRange, held_ranges};
 
@@ -76,7 +76,7 @@ impl KdumpHead {
             class: core.identity.class,
             endian: core.identity.endian,
             version: VERSION,
-            uts: uts(core, info.as_ref()),
+            uts: uts::of(core, info.as_ref()),
             status: codec.flag(),
             block_size: u32::try_from(page_size).unwrap_or_default(),
             sub_header_blocks: block(notes.saturating_add(SUB_HEADER_LENGTH as u64), "its notes")?,
@@ -155,17 +155,6 @@ fn set(bitmap: &mut [u8], first: u64, end: u64) {
 fn cpus(core: &Vmcore) -> usize {
     let notes = core.notes().filter_map(Result::ok);
     notes.filter(|note| note.name == b"CORE" && note.kind == NT_PRSTATUS).count()
-}
-
-/// What the notes tell of the kernel and its machine; the rest stays empty.
-fn uts(core: &Vmcore, info: Option<&VmcoreInfo>) -> UtsName {
-    let release = info.and_then(VmcoreInfo::release);
-    UtsName {
-        sysname: if release.is_some() { b"Linux".to_vec() } else { Vec::new() },
-        release: release.unwrap_or_default().as_bytes().to_vec(),
-        machine: core.identity.machine_name().unwrap_or_default().as_bytes().to_vec(),
-        ..UtsName::default()
-    }
 }
 
 /// Where the kernel is in physical memory, as far as VMCOREINFO tells; else, for

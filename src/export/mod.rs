@@ -13,6 +13,7 @@
 pub mod elf;
 pub mod kdump;
 mod kdump_head;
+mod uts;
 
 use std::io;
 use std::sync::Arc;

@@ -19,6 +19,9 @@ pub mod elf_memory;
 pub mod flattened;
 pub mod frame_table;
 pub mod kdump_memory;
+mod kdump_pages;
+#[cfg(test)]
+pub(crate) mod kdump_sample;
 pub mod memory;
 pub mod metadata;
 pub mod nearby;

@@ -13,7 +13,8 @@ use vmcore_formats::kdump::{Codec, KdumpError};
 
 use super::bytes::{Bytes, read_vec};
 use super::chunked::ChunkedFile;
-use super::kdump_memory::{KdumpLayout, KdumpMemory};
+use super::kdump_memory::KdumpMemory;
+use super::kdump_pages::KdumpLayout;
 use super::memory::{DataError, MemoryRange, PhysMemory};
 use super::open::{Format, MAX_NOTES, OpenError, Vmcore};
 use super::page_bitmap::PageBitmap;

@@ -79,13 +79,14 @@ impl std::fmt::Debug for PagePacker {
 }
 
 impl PagePacker {
-    /// A packer at the level at which makedumpfile and QEMU pack: the fastest.
+    /// A packer at about the level at which makedumpfile and QEMU pack: a fast one.
     ///
     /// # Errors
     /// Fails if zstd has no memory.
     pub fn new(codec: Codec) -> std::io::Result<Self> {
         let codec = match codec {
-            Codec::Zlib => PackerState::Zlib(Compress::new(Compression::fast(), true)),
+            // Level 1 of this zlib is faster than that of others, and a fifth larger.
+            Codec::Zlib => PackerState::Zlib(Compress::new(Compression::new(2), true)),
             Codec::Lzo => PackerState::Lzo(lzokay::compress::Dict::new()),
             Codec::Snappy => PackerState::Snappy(Box::new(snap::raw::Encoder::new())),
             Codec::Zstd => PackerState::Zstd(Compressor::new(1)?),
@@ -124,7 +125,7 @@ mod tests {
     const ALL: [Codec; 4] = [Codec::Zlib, Codec::Lzo, Codec::Snappy, Codec::Zstd];
 
     fn pages() -> Vec<Vec<u8>> {
-        let mixed = (0..4096_u32).map(|index| (index.wrapping_mul(index) >> 9) as u8).collect();
+        let mixed = (0..4096_u32).map(|index| (index / 9 * 37) as u8).collect();
         let text = b"the same again and again. ".iter().copied().cycle().take(65_536).collect();
         vec![vec![0; 4096], mixed, text]
     }

@@ -30,6 +30,8 @@ use crate::elf::Class;
 pub const HEADER_LENGTH: usize = 464;
 /// Length of each text in utsname.
 const TEXT: usize = 65;
+/// Length of utsname, in bytes.
+pub const UTS_LENGTH: usize = 6 * TEXT;
 /// `DUMP_DH_COMPRESSED_INCOMPLETE`: whoever wrote it ran out of space.
 const INCOMPLETE: u32 = 0x8;
 /// `DUMP_DH_EXCLUDED_VMEMMAP`: descriptions of left-out pages were left out, too.
@@ -50,6 +52,32 @@ pub struct UtsName {
     pub machine: Vec<u8>,
     /// The NIS domain.
     pub domainname: Vec<u8>,
+}
+
+impl UtsName {
+    /// Decodes [`UTS_LENGTH`] bytes, as the kernel has them in memory.
+    ///
+    /// # Errors
+    /// Fails if they are fewer.
+    pub fn decode(bytes: &[u8]) -> Result<Self, KdumpError> {
+        Self::decode_at(&mut Cursor::new(bytes, Endian::Little))
+    }
+
+    fn decode_at(at: &mut Cursor<'_>) -> Result<Self, KdumpError> {
+        let mut text = |what| {
+            let field = at.take(TEXT as u64, what)?;
+            let end = field.iter().position(|byte| *byte == 0).unwrap_or(TEXT);
+            Ok::<_, KdumpError>(field.get(..end).unwrap_or_default().to_vec())
+        };
+        Ok(Self {
+            sysname: text("sysname")?,
+            nodename: text("nodename")?,
+            release: text("release")?,
+            version: text("version")?,
+            machine: text("machine")?,
+            domainname: text("domainname")?,
+        })
+    }
 }
 
 /// The header.
@@ -112,19 +140,7 @@ impl Header {
         let mut at = Cursor::new(bytes, endian);
         at.take(SIGNATURE.len() as u64, "signature")?;
         let version = at.u32("header_version")?;
-        let mut text = |what| {
-            let field = at.take(TEXT as u64, what)?;
-            let end = field.iter().position(|byte| *byte == 0).unwrap_or(TEXT);
-            Ok::<_, KdumpError>(field.get(..end).unwrap_or_default().to_vec())
-        };
-        let uts = UtsName {
-            sysname: text("sysname")?,
-            nodename: text("nodename")?,
-            release: text("release")?,
-            version: text("version")?,
-            machine: text("machine")?,
-            domainname: text("domainname")?,
-        };
+        let uts = UtsName::decode_at(&mut at)?;
         at.take(timestamp_length(class), "timestamp")?;
         let status = at.u32("status")?;
         let block_size = at.u32("block_size")?;
