@@ -84,14 +84,12 @@ const CHECKS: &[(&str, Check)] = &[
     ("verify", verify),
     ("readelf", |case| judges::readelf(&case.unpacked)),
     ("gdb", |case| assert_eq!(judges::threads(case.kernel.gdb, &case.unpacked), 2)),
-    ("gdb and regs", registers_by_gdb),
     ("drgn", |case| judges::drgn(&case.unpacked, case.kernel.memory_at + (16 << 20))),
     ("drgn's release", drgn_release),
     ("makedumpfile and dmesg", log_by_makedumpfile),
     ("the console and dmesg", |case| {
         reading::console_has_the_same_lines(&case.machine, &case.stored);
     }),
-    ("makedumpfile and export", log_of_an_export),
     ("drgn and dmesg", log_by_drgn),
     ("crash", crash),
     ("drgn and vtop", |case| reading::translations_by_drgn(&case.stored, &case.unpacked)),
@@ -195,51 +193,6 @@ fn log_by_makedumpfile(case: &Case<'_>) {
     let log = run(["dmesg", case.stored.to_str().unwrap()]).expect(0).stdout;
     assert!(log.contains("Kernel panic - not syncing: sysrq triggered crash"), "{log}");
     assert_eq!(log, reading::by_makedumpfile(&case.machine, &case.unpacked));
-}
-
-/// makedumpfile finds the same log in a kdump-compressed file of ours, and so do we.
-fn log_of_an_export(case: &Case<'_>) {
-    let exported = case.machine.space("exported.kdump");
-    let (stored, path) = (case.stored.to_str().unwrap(), exported.to_str().unwrap());
-    run(["export", stored, "--format", "kdump-zlib", "--output", path]).expect(0);
-    let log = run(["dmesg", stored]).expect(0).stdout;
-    assert_eq!(run(["dmesg", path]).expect(0).stdout, log);
-    if case.kernel.refusal_of("makedumpfile").is_none() {
-        let judged = case.machine.space("dmesg");
-        if judged.exists() {
-            fs::remove_file(judged).unwrap();
-        }
-        assert_eq!(reading::by_makedumpfile(&case.machine, &exported), log);
-    }
-}
-
-/// Every register of ours that gdb knows by the same name has the same value there.
-fn registers_by_gdb(case: &Case<'_>) {
-    let found = parse(&run(["regs", case.stored.to_str().unwrap(), "--json"]).expect(0).stdout);
-    for (number, cpu) in found["cpus"].as_array().expect("vCPUs").iter().enumerate() {
-        let thread = format!("thread {}", number + 1);
-        let mut gdb = Command::new(case.kernel.gdb);
-        gdb.args(["-q", "-nx", "-batch", "-ex", &thread, "-ex", "info registers", "--core"]);
-        let output = gdb.arg(&case.unpacked).output().expect("gdb starts");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let theirs = |name: &str| {
-            let mut lines = text.lines().map(str::split_whitespace);
-            let mut line = lines.find(|line| line.clone().next() == Some(name))?;
-            Some(line.nth(1).expect("a value").to_owned())
-        };
-        let mut compared = 0;
-        for (name, value) in cpu["registers"].as_object().expect("registers") {
-            if let Some(theirs) = theirs(name).filter(|value| value.starts_with("0x")) {
-                assert_eq!(
-                    value.as_str(),
-                    Some(theirs.as_str()),
-                    "{name} of vCPU {number}\n{text}"
-                );
-                compared += 1;
-            }
-        }
-        assert!(compared >= 17, "{compared} registers of vCPU {number} compared\n{text}");
-    }
 }
 
 /// The debug symbols, if somebody has them: `tests/run --full --symbols` does.
