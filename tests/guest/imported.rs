@@ -8,7 +8,6 @@ use std::process::Command;
 
 use crate::judges;
 use crate::machine::Machine;
-use crate::mounted::Mount;
 use crate::same_memory::{Core, assert_same, unpack};
 use crate::tool::{self, Ran, listing, metadata_file, metadata_of, run};
 use vmcorectl::store::metadata::CaptureResult;
@@ -39,7 +38,6 @@ fn a_dump_of_qemu_is_imported_with_all_its_memory() {
     a_dump_that_was_cut_off_is_incomplete(&machine, &by_qemu);
     what_is_left_out_stays_absent(&machine, &unpacked);
     without_its_vmcoreinfo_note(&machine, &unpacked);
-    a_filtered_kdump_gains_no_memory(&machine, &unpacked);
     let refused = run(["import", "/bin/ls", "--store", &store]).expect(1);
     assert!(refused.stdout.is_empty(), "{refused:?}");
     let listing = listing(Path::new(&store));
@@ -97,44 +95,6 @@ fn what_is_left_out_stays_absent(machine: &Machine, unpacked: &Path) {
     assert_eq!(metadata.pages_dropped, ["unknown"]);
 }
 
-/// makedumpfile keeps the kernel's pages alone. They are all there, and no others.
-fn a_filtered_kdump_gains_no_memory(machine: &Machine, unpacked: &Path) {
-    let kdump = machine.space("filtered.kdump");
-    let mut command = Command::new("makedumpfile");
-    command.args(["-c", "-d", "31"]).arg(unpacked).arg(&kdump);
-    let output = command.output().expect("makedumpfile");
-    assert!(output.status.success(), "{output:?}");
-    let stored = machine.space("kdump.elf.zst");
-    let arguments = ["import", kdump.to_str().unwrap(), "--output", stored.to_str().unwrap()];
-    run(arguments).expect(0);
-    run(["verify", stored.to_str().unwrap()]).expect(0);
-    let metadata = metadata_file(&machine.space("kdump.elf.zst.json"));
-    assert!(metadata.imported.unwrap().format.contains("kdump"));
-    assert_eq!(metadata.pages_dropped, ["unknown"]);
-
-    let path = unpack(machine, &stored);
-    let (ours, whole) = (Core::open(&path), Core::open(unpacked));
-    let (file, whole_file) = (File::open(&path).unwrap(), File::open(unpacked).unwrap());
-    let (segments, whole_segments) = (ours.segments(), whole.segments());
-    let mut kept = 0;
-    for (at, segment) in &segments {
-        let mut buffers = [0, 0].map(|_| vec![0; usize::try_from(segment.p_filesz).unwrap()]);
-        let [our, their] = &mut buffers;
-        file.read_exact_at(our, segment.p_offset).unwrap();
-        let (start, from) = whole_segments.range(..=at).next_back().expect("memory");
-        whole_file.read_exact_at(their, from.p_offset + (at - start)).unwrap();
-        assert!(our == their, "memory differs at {at:#x}");
-        kept += segment.p_filesz;
-    }
-    assert!(segments.len() > 10, "{}", segments.len());
-    assert!((1 << 20..256 << 20).contains(&kept), "{kept} bytes");
-    judges::makedumpfile(machine, &path);
-
-    let mount = Mount::of(kdump.to_str().unwrap(), machine.space("kdump-mount"));
-    let same = Command::new("cmp").arg(mount.file("vmcore")).arg(&path).status().unwrap();
-    assert!(same.success(), "the mounted file is not the imported one");
-}
-
 /// What a guest without QEMU's vmcoreinfo device leaves: no note of that name.
 fn without_note(machine: &Machine, unpacked: &Path) -> PathBuf {
     let path = machine.space("no-note.elf");
@@ -172,10 +132,6 @@ fn without_its_vmcoreinfo_note(machine: &Machine, unpacked: &Path) {
     let mut command = tool::command(arguments.iter().copied().chain(script.to_str()));
     let ran: Ran = command.env("PATH", drgn).output().expect("the program starts").into();
     ran.expect(0).says("note: the core had no VMCOREINFO note; it was found in memory at");
-
-    let mount = Mount::of(file.to_str().unwrap(), machine.space("no-note-mount"));
-    assert!(Command::new("umount").arg(&mount.folder).status().unwrap().success());
-    mount.end().expect(0).says("note: the core has no VMCOREINFO note");
 
     let stored = machine.space("mended.elf.zst");
     let arguments = ["import", file.to_str().unwrap(), "--output", stored.to_str().unwrap()];

@@ -52,9 +52,9 @@ pub(crate) fn readelf(core: &Path) {
 
 pub(crate) fn makedumpfile(machine: &Machine, core: &Path) {
     let log = machine.space("dmesg");
+    let _ = fs::remove_file(&log);
     let mut command = Command::new("makedumpfile");
-    let output =
-        command.args(["-f", "--dump-dmesg"]).arg(core).arg(&log).output().expect("makedumpfile");
+    let output = command.arg("--dump-dmesg").arg(core).arg(&log).output().expect("makedumpfile");
     assert!(output.status.success(), "{output:?}");
     let log = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
     assert!(log.contains("Kernel panic - not syncing: sysrq triggered crash"), "{log}");
@@ -62,14 +62,18 @@ pub(crate) fn makedumpfile(machine: &Machine, core: &Path) {
 
 /// drgn takes the core for that of a Linux kernel, and reads its memory as it is in the file.
 pub(crate) fn drgn(unpacked: &Path, physical: u64) {
+    drgn_reads(unpacked, physical, &Core::open(unpacked).physical(physical, 64));
+}
+
+/// The same for a core of any format, with the 64 bytes that drgn should find.
+pub(crate) fn drgn_reads(core: &Path, physical: u64, expected: &[u8]) {
     const SCRIPT: &str = "import sys, drgn\n\
         program = drgn.Program()\n\
         program.set_core_dump(sys.argv[1])\n\
         assert program.flags & drgn.ProgramFlags.IS_LINUX_KERNEL, program.flags\n\
         print(program.read(int(sys.argv[2]), 64, physical=True).hex())\n";
-    let read = drgn_says(SCRIPT, unpacked, &physical.to_string());
-    let core = Core::open(unpacked).physical(physical, 64);
-    let expected: String = core.iter().map(|byte| format!("{byte:02x}")).collect();
+    let read = drgn_says(SCRIPT, core, &physical.to_string());
+    let expected: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(read, expected);
 }
 

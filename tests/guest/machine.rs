@@ -119,6 +119,17 @@ impl Machine {
         answer.as_str().expect("a text").to_owned()
     }
 
+    /// Has QEMU itself write a kdump-compressed file of the held guest.
+    pub(crate) fn kdump_by_qemu(&self) -> PathBuf {
+        let path = self.space("qemu.kdump");
+        let protocol = format!("file:{}", path.display());
+        let arguments = json!({ "paging": false, "protocol": protocol, "format": "kdump-zlib" });
+        self.second_monitor()
+            .execute("dump-guest-memory", arguments, &patience())
+            .expect("QEMU's own kdump-compressed file");
+        path
+    }
+
     /// Waits until the console has shown a text this often.
     #[track_caller]
     pub(crate) fn await_console(&self, text: &str, times: usize) {

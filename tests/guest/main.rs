@@ -13,6 +13,7 @@
 )]
 
 mod attached;
+mod formats;
 mod imported;
 mod judges;
 mod kernels;

@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 use crate::judges::gdb_threads;
 use crate::machine::Machine;
 use crate::same_memory::{Core, unpack};
-use crate::tool::{self, Ran, finish, metadata_of, run, start};
+use crate::tool::{self, Ran, finish, run, start};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A mount that is served by the program under test, and ends with the test.
-pub(crate) struct Mount {
-    pub(crate) folder: PathBuf,
+struct Mount {
+    folder: PathBuf,
     program: Option<Child>,
 }
 
 impl Mount {
-    pub(crate) fn of(core: &str, folder: PathBuf) -> Self {
+    fn of(core: &str, folder: PathBuf) -> Self {
         assert!(Path::new("/dev/fuse").exists(), "these tests need /dev/fuse, and root");
         fs::create_dir_all(&folder).unwrap();
         let mut program = start(["mount", core, folder.to_str().unwrap()]);
@@ -36,12 +36,12 @@ impl Mount {
         Self { folder, program: Some(program) }
     }
 
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
     /// Waits for the program's own end.
-    pub(crate) fn end(mut self) -> Ran {
+    fn end(mut self) -> Ran {
         let mut program = self.program.take().unwrap();
         let started = Instant::now();
         while program.try_wait().unwrap().is_none() {
@@ -115,10 +115,6 @@ fn a_stored_core_is_mounted_and_debugged_without_being_unpacked() {
 
     what_cannot_be_mounted_is_said(stored, &machine);
     debugged(stored, &machine, &unpacked);
-    if std::env::var_os("VMCORECTL_TEST_FULL").is_some() {
-        let build_id = metadata_of(&entry).core.unwrap().kernel_build_id.unwrap();
-        crash_finds_its_vmlinux(stored, &machine, &build_id);
-    }
 }
 
 fn the_files_are_those_of_the_core(mount: &Mount, entry: &Path, unpacked: &Path) {
@@ -233,20 +229,4 @@ fn debugged(stored: &str, machine: &Machine, unpacked: &Path) {
     fs::write(&script, "import os, time\nos.kill(os.getppid(), 15)\ntime.sleep(60)\n").unwrap();
     debug(&["--with", "drgn", "--", script.to_str().unwrap()]).expect(128 + 15);
     nothing_is_left(&temporary);
-}
-
-/// crash is the first choice, and what debuginfod fetched is found by its build id.
-fn crash_finds_its_vmlinux(stored: &str, machine: &Machine, build_id: &str) {
-    let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux");
-    assert!(kernel.exists(), "no debug symbols: samples/guest/build --debug-symbols");
-    let cache = machine.space("debuginfod");
-    fs::create_dir_all(cache.join(build_id)).unwrap();
-    std::os::unix::fs::symlink(&kernel, cache.join(build_id).join("debuginfo")).unwrap();
-    let commands = machine.space("crash-commands");
-    fs::write(&commands, "log\nbt\nps\nquit\n").unwrap();
-    let arguments = ["debug", stored, "--", "-s", "-i", commands.to_str().unwrap()];
-    let mut command = tool::command(arguments);
-    let ran: Ran = command.env("DEBUGINFOD_CACHE_PATH", &cache).output().unwrap().into();
-    let ran = ran.expect(0).says("/crash ");
-    assert!(ran.stdout.contains("sysrq_handle_crash"), "{ran:?}");
 }

@@ -63,7 +63,7 @@ impl Core {
         self.bytes(segment.p_offset + (at - start), length)
     }
 
-    fn notes(&self) -> Vec<u8> {
+    pub(crate) fn notes(&self) -> Vec<u8> {
         let header = self.headers.iter().find(|header| header.p_type == PT_NOTE).expect("notes");
         self.bytes(header.p_offset, header.p_filesz)
     }
