@@ -19,6 +19,9 @@ use crate::vmcore::scan::{Content, MAX_PIECE, scan};
 
 /// What is left out at once if it is zeros.
 const BLOCK: usize = 4096;
+/// How much is written at once, in bytes. Longer writes are given larger folios by
+/// the page cache, which a virtual machine's memory may have to be asked for first.
+const WRITE: usize = 128 << 10;
 
 /// Writes `image` into an empty file.
 ///
@@ -106,11 +109,13 @@ fn missing(error: MemoryError) -> ExportError {
 /// Writes what is not zeros. Gives how many bytes were.
 fn write_sparse(file: &File, offset: u64, bytes: &[u8]) -> io::Result<u64> {
     let (mut start, mut end, mut zeros) = (0_usize, 0_usize, 0_u64);
-    let write = |start: usize, end: usize| match bytes.get(start..end) {
-        Some(part) if !part.is_empty() => {
-            file.write_all_at(part, offset.saturating_add(start as u64))
+    let write = |start: usize, end: usize| {
+        let mut at = offset.saturating_add(start as u64);
+        for part in bytes.get(start..end).unwrap_or_default().chunks(WRITE) {
+            file.write_all_at(part, at)?;
+            at = at.saturating_add(part.len() as u64);
         }
-        _ => Ok(()),
+        Ok::<_, io::Error>(())
     };
     for block in bytes.chunks(BLOCK) {
         let next = end.saturating_add(block.len());

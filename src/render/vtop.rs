@@ -14,6 +14,7 @@ use serde::Serialize;
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
 use vmcore_formats::paging::{Entry, Paging};
 
+use super::json::{hex, hex_if_known};
 use super::shown::shown;
 use super::units::bytes;
 use crate::kernel::page_tables::{AddressSpace, Step};
@@ -26,10 +27,13 @@ pub const SCHEMA: &str = "vmcorectl/translation/1";
 #[derive(Debug, Serialize)]
 pub struct Translation {
     schema: &'static str,
+    #[serde(serialize_with = "hex")]
     address: u64,
     tables: String,
+    #[serde(serialize_with = "hex")]
     root: u64,
     steps: Vec<Line>,
+    #[serde(serialize_with = "hex_if_known")]
     physical: Option<u64>,
     page_bytes: Option<u64>,
     /// `in the core`, `absent`, `excluded`, `truncated` or `damaged`.
@@ -43,9 +47,12 @@ pub struct Translation {
 struct Line {
     level: &'static str,
     index: u64,
+    #[serde(serialize_with = "hex")]
     entry: u64,
+    #[serde(serialize_with = "hex")]
     value: u64,
     meaning: &'static str,
+    #[serde(serialize_with = "hex_if_known")]
     next: Option<u64>,
     covers: u64,
     flags: Vec<&'static str>,
