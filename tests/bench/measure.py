@@ -18,7 +18,6 @@ import contextlib
 import fcntl
 import json
 import os
-import platform
 import re
 import socket
 import statistics
@@ -27,6 +26,8 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+
+import report
 
 MIB = 1024 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -249,12 +250,7 @@ def table(runs, taken):
             name, str(len(taken[name])), number(run.held), "-" if run.held is None else number(run.held, raw.held),
             f"{min(held):.2f}-{max(held):.2f}" if held else "-", number(run.wall), number(run.cpu), number(run.qemu_cpu),
             number(run.size, MIB, 0), "-" if run.size is None else number(run.size, zstd.size), number(run.rss, MIB, 0)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = ["| " + " | ".join(cell.rjust(width) if column else cell.ljust(width)
-                               for column, (cell, width) in enumerate(zip(row, widths))) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join(("-" * (width + 1) + ":") if column else "-" * (width + 2)
-                                   for column, width in enumerate(widths)) + "|")
-    return "\n".join(lines)
+    return report.table(rows)
 
 
 def goals(runs):
@@ -279,14 +275,10 @@ def goals(runs):
 
 
 def machine(bench):
-    with open("/proc/cpuinfo", encoding="utf-8") as text:
-        model = re.search(r"^model name\s*: (.*)$", text.read(), re.MULTILINE)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     qemu = bench.version["qemu"]
     zstd = subprocess.run(["zstd", "--version"], capture_output=True, text=True, check=True).stdout
     zstd = re.search(r"v([0-9.]+)", zstd)
-    return (f"{model.group(1) if model else platform.processor()}, {os.cpu_count()} processors, {memory:.0f} GiB, "
-            f"Linux {platform.release()}; QEMU {qemu['major']}.{qemu['minor']}.{qemu['micro']}, "
+    return (f"{report.machine()}; QEMU {qemu['major']}.{qemu['minor']}.{qemu['micro']}, "
             f"zstd {zstd.group(1) if zstd else '?'}")
 
 

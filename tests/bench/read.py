@@ -12,13 +12,13 @@ What is measured, and how:
 
 import argparse
 import os
-import platform
-import re
 import statistics
 import struct
 import subprocess
 import sys
 import time
+
+import report
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -116,12 +116,7 @@ def table(medians, taken):
         each = [run[0] * 1000 for run in taken[name]]
         rows.append([name, str(len(each)), f"{seconds * 1000:.1f}", f"{min(each):.1f}-{max(each):.1f}",
                      f"{cpu * 1000:.1f}", f"{resident / MIB:.0f}"])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = ["| " + " | ".join(cell.rjust(width) if column else cell.ljust(width)
-                               for column, (cell, width) in enumerate(zip(row, widths))) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join(("-" * (width + 1) + ":") if column else "-" * (width + 2)
-                                   for column, width in enumerate(widths)) + "|")
-    return "\n".join(lines)
+    return report.table(rows)
 
 
 def goals(medians):
@@ -143,13 +138,6 @@ def goals(medians):
         ("under 200 MiB resident everywhere", peak[0] < 200 * MIB, f"{peak[0] / MIB:.0f} MiB ({peak[1]})"),
     ]
     return "\n".join(f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines)
-
-
-def machine():
-    with open("/proc/cpuinfo", encoding="utf-8") as text:
-        model = re.search(r"^model name\s*: (.*)$", text.read(), re.MULTILINE)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model.group(1) if model else platform.processor()}, {os.cpu_count()} processors, {memory:.0f} GiB, Linux {platform.release()}"
 
 
 def main():
@@ -177,7 +165,7 @@ def main():
                 "# Reading a stored core\n\n"
                 f"Written by `tests/bench/reading --rounds {options.rounds} --write` on "
                 f"{time.strftime('%Y-%m-%d', time.gmtime())} with {version.strip()}.\n\n"
-                f"- Machine: {machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
+                f"- Machine: {report.machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
                 "- Medians of the runs. Each is a process of its own; the files are in the page cache.\n\n"
                 f"{text}")
 
