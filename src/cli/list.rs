@@ -31,10 +31,10 @@ pub(super) struct ListArgs {
     /// Only until: a time, a date, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
-    /// Only in these states [default: complete]
+    /// Only in these states [default: all that is published]
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     state: Vec<StateArg>,
-    /// Only what is not published: parts, captures under way and interrupted ones
+    /// Only what is not whole: parts, captures under way and interrupted ones
     #[arg(long, conflicts_with = "state")]
     incomplete: bool,
     #[command(flatten)]
@@ -72,7 +72,6 @@ pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
     let states = match (arguments.incomplete, arguments.state.as_slice()) {
         (true, _) => vec![EntryState::Incomplete, EntryState::Capturing, EntryState::Interrupted],
-        (_, []) => vec![EntryState::Complete],
         (_, states) => states.iter().map(|state| (*state).into()).collect(),
     };
     let filter = Filter {

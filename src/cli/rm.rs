@@ -64,7 +64,7 @@ fn find<'a>(wanted: &str, listed: &'a [Listed], store: &Path) -> Result<&'a List
     let tail = |id: &str| id.rsplit_once('-').is_some_and(|(_, tail)| tail.starts_with(wanted));
     let fits = |entry: &&Listed| {
         let named = !wanted.is_empty() && (entry.id.starts_with(wanted) || tail(&entry.id));
-        named && entry.state == listing::EntryState::Complete
+        named && entry.published
     };
     let found: Vec<&Listed> = listed.iter().filter(fits).collect();
     match found.as_slice() {

@@ -17,7 +17,7 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// The latest time.
     pub until: Option<Timestamp>,
-    /// One of these.
+    /// One of these; none of them for what is published.
     pub states: Vec<EntryState>,
 }
 
@@ -34,7 +34,10 @@ impl Filter {
             && fits(&self.signature, signature)
             && self.since.is_none_or(|since| entry.time.is_some_and(|time| time >= since))
             && self.until.is_none_or(|until| entry.time.is_some_and(|time| time <= until))
-            && (self.states.is_empty() || self.states.contains(&entry.state))
+            && match self.states.as_slice() {
+                [] => entry.published,
+                states => states.contains(&entry.state),
+            }
     }
 }
 

@@ -25,9 +25,10 @@ const MAX_FILE: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryState {
-    /// Published: the whole dump is there.
+    /// The whole dump is there.
     Complete,
-    /// Not published: a part of the dump is there.
+    /// A part of the dump is there. Published only if it was imported from a file
+    /// that was cut off.
     Incomplete,
     /// Not published: its capture is under way.
     Capturing,
@@ -57,6 +58,8 @@ pub struct Listed {
     pub id: String,
     /// When its capture began.
     pub time: Option<Timestamp>,
+    /// Whether it is an entry for everybody: what is not published is a part, or under way.
+    pub published: bool,
     /// What became of it.
     pub state: EntryState,
     /// Length of the core's file, in bytes; `None` if it has none.
@@ -166,15 +169,16 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
         return None;
     }
     let state = match metadata.as_ref().map(|metadata| metadata.result) {
-        _ if published => EntryState::Complete,
-        _ if is_locked(&core) => EntryState::Capturing,
+        _ if !published && is_locked(&core) => EntryState::Capturing,
         Some(CaptureResult::Incomplete) => EntryState::Incomplete,
+        _ if published => EntryState::Complete,
         _ => EntryState::Interrupted,
     };
     Some(Listed {
         id: id.to_owned(),
         // To the second in the id, finer in the metadata.
         time: metadata.as_ref().map(|metadata| metadata.started).or(from_id),
+        published,
         state,
         core_bytes,
         metadata: metadata.map(Box::new),

@@ -63,3 +63,21 @@ fn a_store_that_is_not_there_is_empty() {
     let (entries, problems) = list(Path::new("/nonexistent/store")).unwrap();
     assert!(entries.is_empty() && problems.is_empty());
 }
+
+#[test]
+fn a_published_entry_tells_that_a_part_of_it_is_missing() {
+    let store = store();
+    let folder = store.path().join("web/20260101T000000Z-aaaa0001");
+    let metadata = include_str!("../../samples/core/linux-6.1.zst.json");
+    let metadata = metadata.replace("\"result\": \"complete\"", "\"result\": \"incomplete\"");
+    fs::write(folder.join(METADATA_FILE), metadata).unwrap();
+    let entry = read_entry(&folder).unwrap();
+    assert_eq!((entry.state, entry.published), (EntryState::Incomplete, true));
+    assert_eq!(entry.guest(), "sample");
+    // Of a name that is taken for no entry by anybody, the metadata decides nothing.
+    assert!(
+        !read_entry(&store.path().join("db/20260104T000000Z-bbbb0004.incomplete"))
+            .unwrap()
+            .published
+    );
+}

@@ -23,7 +23,7 @@ pub fn remove(entry: &Listed) -> Result<(), StoreError> {
         move |source| StoreError::io("remove", path, source)
     };
     let parent = entry.folder.parent().map(PathBuf::from).unwrap_or_default();
-    let doomed = if entry.state == EntryState::Complete {
+    let doomed = if entry.published {
         let hidden = parent.join(entry.id.clone() + INCOMPLETE);
         rename_new(&entry.folder, &hidden)?;
         sync_folder(&parent)?;

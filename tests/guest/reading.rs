@@ -151,7 +151,7 @@ pub(crate) fn translations_by_drgn(stored: &Path, plain: &Path) {
     for address in &addresses {
         let vtop = read("vtop", stored, &[address, "--json"]).expect(0);
         let found: Value = serde_json::from_str(&vtop.stdout).expect("JSON");
-        let physical = found["physical"].as_u64().unwrap();
+        let physical = found["physical"].as_str().unwrap();
         assert!(found["steps"].as_array().unwrap().len() >= 3, "{found}");
         script.push_str(&format!(
             "assert program.read(0x{address}, 16) == program.read({physical}, 16, physical=True), '{address}'\n"
