@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::disk::disk_patience;
 use super::outcome::CaptureError;
 use super::peer::is_running_qemu;
+use super::request::Action;
 use super::session::Session;
 use super::stream::{OutputError, Pipeline, StreamEnd, StreamError, Written};
 use crate::qmp::{Client, CommandId, Event, Happening, Patience, QmpError, Refusal};
@@ -169,9 +170,11 @@ fn follow_stream(
             return Ok(());
         }
         if session.clock.is_over() {
-            // The disk may take its time once everything is read.
+            // The disk may take its time once everything is read, if the guest goes
+            // after a good dump. One that would stay goes as after a failed one.
             let limit = session.request.max_hold.unwrap_or_default();
-            return if settling.is_read() {
+            let goes = session.metadata.request.then != Action::Hold.to_string();
+            return if settling.is_read() && goes {
                 Ok(())
             } else {
                 Err(CaptureError::HoldLimit { limit })

@@ -44,6 +44,22 @@ fn the_hold_ends_in_time_if_the_store_hangs_during_the_dump() {
 }
 
 #[test]
+fn a_guest_that_would_stay_after_a_good_dump_goes_when_the_limit_comes_before_the_disk() {
+    let disk = FreezableDisk::new();
+    let script = Script { delay: ["getfd"].into(), ..Script::default() };
+    let setting = Setting::with_store(script, &disk.path().join("store"));
+    let capture = setting.start(&["--max-hold", "2s", "--on-failure", "resume"]);
+    setting.qemu.await_command("getfd");
+    disk.freeze();
+    setting.qemu.answer_all();
+    setting.qemu.await_command("cont");
+    disk.thaw();
+    finish(capture).expect(3).says("the longest hold of 2.0s was reached");
+    assert_eq!(setting.qemu.run_state(), "running");
+    assert!(setting.listing().entries.is_empty());
+}
+
+#[test]
 fn a_store_that_hangs_fails_the_dump_and_the_guest_stays_held() {
     let disk = FreezableDisk::new();
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
