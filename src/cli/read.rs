@@ -8,10 +8,12 @@ use anyhow::{Context, bail};
 use super::exit::{Exit, UsageError};
 use super::quantity;
 use super::stored_core::{CoreArgs, print};
-use crate::kernel::AddressSpace;
+use super::ui::say;
+use crate::kernel::Kernel;
 use crate::kernel::view::{Gap, View};
 use crate::render::hexdump::{HexDump, Unit};
 use crate::render::memory_json::MemoryJson;
+use crate::render::shown::shown;
 use crate::vmcore::Vmcore;
 
 /// Show memory of a stored core
@@ -75,9 +77,11 @@ fn view(core: &Vmcore, virtual_addresses: bool) -> anyhow::Result<View> {
     if !virtual_addresses {
         return Ok(View::Physical(Arc::clone(&core.memory)));
     }
-    let what = "cannot translate virtual addresses";
-    let info = core.vmcoreinfo_note().context("the core has no VMCOREINFO").context(what)?;
-    Ok(View::Virtual(AddressSpace::find(core, &info).context(what)?))
+    let kernel = Kernel::find(core).context("cannot translate virtual addresses")?;
+    for finding in core.findings.iter().chain(&kernel.origin()) {
+        say(&format!("finding: {}", shown(finding)));
+    }
+    Ok(View::Virtual(kernel.space))
 }
 
 fn unit(arguments: &ReadArgs, core: &Vmcore) -> Unit {

@@ -114,7 +114,10 @@ pub fn list(store: &Path) -> Result<(Vec<Listed>, Vec<StoreError>), StoreError> 
         }
     }
     let mut entries = read_all(&folders);
-    entries.sort_by(|one, other| (one.time, &one.id).cmp(&(other.time, &other.id)));
+    // By the time in the id first, as `latest` goes by it, too: an import is new, although
+    // its crash may be old.
+    let key = |entry: &Listed| (time_of(&entry.id), entry.time, entry.id.clone());
+    entries.sort_by_cached_key(key);
     Ok((entries, problems))
 }
 

@@ -13,6 +13,10 @@ use super::memory::DataError;
 /// The longest seek table that is read, in bytes: for a core of 8 TiB.
 const MAX_TABLE: u64 = 128 << 20;
 
+/// The longest compressed chunk, in bytes: what zstd needs at most for one that does
+/// not get shorter.
+const MAX_PACKED: u32 = MAX_CHUNK + (MAX_CHUNK >> 8) + 1024;
+
 /// Why a compressed file cannot be opened in place.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -70,7 +74,9 @@ impl FrameTable {
         let mut starts = Vec::with_capacity(entries.len());
         let (mut unpacked, mut packed) = (0_u64, 0_u64);
         for entry in &entries {
-            if entry.decompressed > MAX_CHUNK {
+            // A frame that unpacks to nothing is skipped, whatever its length.
+            let packed_too_long = entry.decompressed > 0 && entry.compressed > MAX_PACKED;
+            if entry.decompressed > MAX_CHUNK || packed_too_long {
                 return Err(Error::OnePiece { size: Some(u64::from(entry.decompressed)) });
             }
             starts.push((unpacked, packed));

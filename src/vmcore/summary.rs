@@ -9,6 +9,9 @@ use super::open::Vmcore;
 /// The schema of [`Summary`] as JSON.
 pub const SCHEMA: &str = "vmcorectl/core/1";
 
+/// How many names of notes are told: a core has three or four, a hostile one millions.
+const MAX_NAMES: usize = 64;
+
 /// A core, as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -62,7 +65,7 @@ impl Summary {
                     if name == "CORE" && note.kind == NT_PRSTATUS {
                         cpus = cpus.saturating_add(1);
                     }
-                    if !names.contains(&name) {
+                    if names.len() < MAX_NAMES && !names.contains(&name) {
                         names.push(name);
                     }
                 }

@@ -14,6 +14,11 @@ use super::memory::MemoryRange;
 use super::open::Vmcore;
 use super::scan::{Content, scan};
 use super::{verify_chunks, verify_metadata};
+use crate::store::metadata::{CaptureResult, Metadata};
+
+/// How many ranges of memory are told of one damage: segments may overlap, and a
+/// file may have hundreds of thousands of them.
+const MAX_RANGES: usize = 256;
 
 /// Something that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -73,6 +78,10 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
         }
         None => read_all(core, threads, &mut found),
     }
+    let part = |metadata: Metadata| metadata.result != CaptureResult::Complete;
+    if found.missing.is_empty() && core.metadata().is_some_and(part) {
+        found.missing.push("its metadata says that a part of the dump is missing".to_owned());
+    }
     let problems = [elf_problems(core), verify_metadata::contradictions(core)].concat();
     found
         .damage
@@ -112,7 +121,7 @@ fn in_memory(segments: &[Segment], start: u64, length: u64) -> Vec<GuestRange> {
         let skipped = from.saturating_sub(segment.offset);
         Some(GuestRange { start: segment.physical.0.saturating_add(skipped), length })
     };
-    segments.iter().filter_map(hit).collect()
+    segments.iter().filter_map(hit).take(MAX_RANGES).collect()
 }
 
 /// What no sane core has.

@@ -66,12 +66,12 @@ impl Checker {
         seen: &Mutex<HashSet<(Vec<u8>, u32)>>,
     ) -> Result<(), String> {
         let entry = chunk.entry;
-        self.packed.resize(entry.compressed as usize, 0);
-        core.file().read(chunk.file_offset, &mut self.packed).map_err(|error| error.to_string())?;
         // What unpacks to nothing is a skippable frame: it has no checksum.
         if entry.decompressed == 0 {
             return Ok(());
         }
+        self.packed.resize(entry.compressed as usize, 0);
+        core.file().read(chunk.file_offset, &mut self.packed).map_err(|error| error.to_string())?;
         let has_checksum = self.check_header(chunk)?;
         let lock = || seen.lock().unwrap_or_else(PoisonError::into_inner);
         let short = (entry.compressed <= SHORT).then(|| (self.packed.clone(), entry.decompressed));
