@@ -10,15 +10,19 @@
 //! that is read from it may be wrong: lengths, counts and pointers are bounded.
 
 pub mod address_space;
+pub mod backtrace;
 pub mod log;
 pub mod missing_note;
 pub mod page_tables;
+pub mod place;
 #[cfg(test)]
 mod synthetic;
+pub mod unwind;
 pub mod view;
 pub mod vmcoreinfo;
 
 pub use page_tables::AddressSpace;
+pub use place::{CodeAddress, Place};
 
 use thiserror::Error;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
