@@ -54,9 +54,8 @@ fn registers_come_with_a_signal_where_there_is_a_bit_for_it_and_always_before() 
 
 #[test]
 fn code_without_a_base_ends_the_stack_or_says_nothing() {
-    let kind = |rest, version| {
-        OrcEntry::decode(entry(0, 0, flags((0, 0), rest)), version).unwrap().kind
-    };
+    let kind =
+        |rest, version| OrcEntry::decode(entry(0, 0, flags((0, 0), rest)), version).unwrap().kind;
     assert_eq!(kind(1 << 2, OrcVersion::V1), Kind::End);
     assert_eq!(kind(0, OrcVersion::V1), Kind::Undefined);
     assert_eq!(kind(1 << 3, OrcVersion::V2), Kind::End);
