@@ -11,6 +11,7 @@
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
 //! | [`orc`] | how to get from a stack frame to the caller's, on x86-64 |
+//! | [`kallsyms`] | the kernel's symbol table in its memory: tokens, names, addresses |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
 //! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
@@ -31,6 +32,7 @@
 pub mod addr;
 pub mod cursor;
 pub mod elf;
+pub mod kallsyms;
 pub mod kdump;
 pub mod orc;
 pub mod paging;

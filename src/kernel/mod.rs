@@ -1,9 +1,10 @@
 //! The guest's kernel, out of its own memory.
 //!
 //! ```text
-//! Vmcore ──► vmcoreinfo ──► AddressSpace ──► log
-//!            what the       kernel addresses   printk's records
-//!            kernel says
+//! Vmcore ──► vmcoreinfo ──► AddressSpace ──┬──► log
+//!            what the       kernel         │    printk's records
+//!            kernel says    addresses      └──► symbols
+//!                                               names of addresses
 //! ```
 //!
 //! Needs: an open core. Memory is read only through `PhysMemory`. Everything
@@ -15,6 +16,7 @@ pub mod log;
 pub mod missing_note;
 pub mod page_tables;
 pub mod place;
+pub mod symbols;
 #[cfg(test)]
 mod synthetic;
 pub mod unwind;
@@ -23,8 +25,12 @@ pub mod vmcoreinfo;
 
 pub use page_tables::AddressSpace;
 pub use place::{CodeAddress, Place};
+pub use symbols::{Symbols, SymbolsError};
+
+use std::sync::OnceLock;
 
 use thiserror::Error;
+use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use crate::vmcore::Vmcore;
@@ -38,6 +44,7 @@ pub struct Kernel {
     pub source: vmcoreinfo::Source,
     /// Its addresses.
     pub space: AddressSpace,
+    symbols: OnceLock<Result<Symbols, SymbolsError>>,
 }
 
 /// Why a kernel is not found in a core.
@@ -60,7 +67,7 @@ impl Kernel {
     pub fn find(core: &Vmcore) -> Result<Self, KernelError> {
         let vmcoreinfo::Found { info, source } = vmcoreinfo::find(core)?;
         let space = AddressSpace::find(core, &info)?;
-        Ok(Self { info, source, space })
+        Ok(Self { info, source, space, symbols: OnceLock::new() })
     }
 
     /// What a reader should know of where VMCOREINFO comes from, if it is not its note.
@@ -77,5 +84,36 @@ impl Kernel {
         Some(format!(
             "the core has no VMCOREINFO note; the one at {at} in memory was taken, of {candidates} found; {used}"
         ))
+    }
+
+    /// The kernel's own symbols: read when they are first asked for.
+    ///
+    /// # Errors
+    /// Fails if they are not found, or damaged beyond use.
+    pub fn symbols(&self) -> Result<&Symbols, &SymbolsError> {
+        self.symbols.get_or_init(|| Symbols::read(&self.space, &self.info)).as_ref()
+    }
+
+    /// Where a symbol is: as VMCOREINFO says, else as the kernel's own table says.
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<VirtAddr> {
+        self.info.symbol(name).or_else(|| self.symbols().ok()?.address_of(name))
+    }
+
+    /// The place of an address in code. Data has places, too.
+    ///
+    /// Returns `None` for an address that is in nothing which has symbols.
+    #[must_use]
+    pub fn resolve(&self, at: CodeAddress) -> Option<Place> {
+        let mut place = self.symbols().ok()?.containing(at.lookup())?;
+        let behind = at.address().0.wrapping_sub(at.lookup().0);
+        place.offset = place.offset.saturating_add(behind);
+        Some(place)
+    }
+
+    /// Whether an address is in code.
+    #[must_use]
+    pub fn is_text(&self, at: VirtAddr) -> bool {
+        self.symbols().is_ok_and(|symbols| symbols.is_code(at))
     }
 }

@@ -1,0 +1,153 @@
+//! The stream of names.
+
+use super::tokens::Tokens;
+
+/// Where each so manieth name begins is kept.
+const STRIDE: u32 = 64;
+
+/// A symbol's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Its type, as `nm` writes it: `t` for code, `d` for data; upper case for global ones.
+    pub letter: u8,
+    /// The name.
+    pub text: String,
+}
+
+/// The names of all symbols, packed as they are in memory.
+#[derive(Clone, Debug)]
+pub struct Names {
+    stream: Vec<u8>,
+    tokens: Tokens,
+    /// Where names 0, 64, 128... begin in the stream.
+    marks: Vec<u32>,
+    count: u32,
+}
+
+impl Names {
+    /// Walks a stream of `count` names. It may be longer than they are.
+    ///
+    /// Where the stream ends too early, or a name has no length, the walk ends: there are
+    /// fewer names than `count` then ([`Self::count`]).
+    #[must_use]
+    pub fn walk(mut stream: Vec<u8>, count: u32, tokens: Tokens) -> Self {
+        let mut marks = Vec::new();
+        let mut at = 0_usize;
+        let mut found = 0_u32;
+        while found < count {
+            let Some((start, length)) = entry(&stream, at) else { break };
+            let end = start.saturating_add(length);
+            if length == 0 || end > stream.len() {
+                break;
+            }
+            if found.is_multiple_of(STRIDE) {
+                match u32::try_from(at) {
+                    Ok(mark) => marks.push(mark),
+                    Err(_) => break,
+                }
+            }
+            at = end;
+            found = found.saturating_add(1);
+        }
+        stream.truncate(at);
+        stream.shrink_to_fit();
+        Self { stream, tokens, marks, count: found }
+    }
+
+    /// How many names there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// How many bytes of the stream they take.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.stream.len()
+    }
+
+    /// The name of a symbol. Bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn name(&self, index: u32) -> Option<Name> {
+        self.packed(index).map(|packed| self.expand(packed))
+    }
+
+    /// The type of a symbol: the first letter of its name.
+    #[must_use]
+    pub fn letter(&self, index: u32) -> Option<u8> {
+        self.expanded(self.packed(index)?).next()
+    }
+
+    /// Whether a symbol has this name.
+    #[must_use]
+    pub fn is(&self, index: u32, name: &str) -> bool {
+        self.packed(index).is_some_and(|packed| self.expanded(packed).skip(1).eq(name.bytes()))
+    }
+
+    /// All names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Name> + '_ {
+        self.all_packed().map(|packed| self.expand(packed))
+    }
+
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// All names as they are packed, in order.
+    pub(super) fn all_packed(&self) -> impl Iterator<Item = &[u8]> + '_ {
+        Packed { stream: &self.stream, at: 0 }
+    }
+
+    fn packed(&self, index: u32) -> Option<&[u8]> {
+        let mark = self.marks.get(usize::try_from(index / STRIDE).ok()?)?;
+        let at = usize::try_from(*mark).ok()?;
+        Packed { stream: &self.stream, at }.nth(usize::try_from(index % STRIDE).ok()?)
+    }
+
+    fn expanded<'a>(&'a self, packed: &'a [u8]) -> impl Iterator<Item = u8> + 'a {
+        packed.iter().flat_map(|token| self.tokens.text(*token)).copied()
+    }
+
+    fn expand(&self, packed: &[u8]) -> Name {
+        let mut bytes = Vec::with_capacity(48);
+        for token in packed {
+            bytes.extend_from_slice(self.tokens.text(*token));
+        }
+        let letter = bytes.first().copied().unwrap_or(b'?');
+        bytes.drain(..bytes.len().min(1));
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Name { letter, text }
+    }
+}
+
+/// Names one after the other.
+struct Packed<'a> {
+    stream: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Packed<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (start, length) = entry(self.stream, self.at)?;
+        let end = start.checked_add(length)?;
+        let packed = self.stream.get(start..end)?;
+        self.at = end;
+        Some(packed)
+    }
+}
+
+/// Where the tokens of the name at `at` begin, and how many there are.
+pub(super) fn entry(stream: &[u8], at: usize) -> Option<(usize, usize)> {
+    let first = *stream.get(at)?;
+    let next = at.checked_add(1)?;
+    if first & 0x80 == 0 {
+        return Some((next, usize::from(first)));
+    }
+    // Since Linux commit 73bbb94466fd "kallsyms: support "big" kernel symbols" (in v6.1).
+    let second = *stream.get(next)?;
+    let length = usize::from(first & 0x7f) | usize::from(second) << 7;
+    Some((next.checked_add(1)?, length))
+}

@@ -1,0 +1,128 @@
+//! The texts that names are put together of.
+
+use thiserror::Error;
+
+use super::MAX_TOKEN_TABLE;
+use crate::cursor::{Cursor, Endian};
+
+/// How many tokens there are: one for each byte.
+const COUNT: usize = 256;
+/// Length of `kallsyms_token_index`, in bytes.
+pub const TOKEN_INDEX_LENGTH: usize = COUNT * 2;
+/// The factor of the hash, of each letter. Odd, so that no letter is lost.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Why tables are none of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Too few texts.
+    #[error("the table of tokens ends in token {token}")]
+    Short {
+        /// The token that is not whole.
+        token: usize,
+    },
+    /// The index does not say where the texts are.
+    #[error("token {token} begins at {found:#x}, and kallsyms_token_index says {said:#x}")]
+    Index {
+        /// The token.
+        token: usize,
+        /// Where it begins.
+        found: usize,
+        /// Where it should.
+        said: usize,
+    },
+}
+
+/// A token: its text, and what it adds to a hash.
+#[derive(Clone, Copy, Debug, Default)]
+struct Token {
+    start: u16,
+    length: u16,
+    /// `hash(name + text) = hash(name) * scale + sum`
+    sum: u64,
+    scale: u64,
+    /// The sum without the text's first letter.
+    tail_sum: u64,
+}
+
+/// The 256 tokens.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    texts: Vec<u8>,
+    tokens: Vec<Token>,
+}
+
+impl Tokens {
+    /// Decodes both tables. What follows the last text in `table` is not looked at.
+    ///
+    /// # Errors
+    /// Fails if there are not 256 texts, or the index does not fit them.
+    pub fn decode(table: &[u8], index: &[u8], endian: Endian) -> Result<Self, TokenError> {
+        let table = table.get(..MAX_TOKEN_TABLE).unwrap_or(table);
+        let mut index = Cursor::new(index, endian);
+        let mut tokens = Vec::with_capacity(COUNT);
+        let mut at = 0_usize;
+        for token in 0..COUNT {
+            let short = TokenError::Short { token };
+            let rest = table.get(at..).unwrap_or_default();
+            let length = rest.iter().position(|byte| *byte == 0).ok_or(short.clone())?;
+            let said = usize::from(index.u16("token index").map_err(|_| short.clone())?);
+            if said != at {
+                return Err(TokenError::Index { token, found: at, said });
+            }
+            let text = rest.get(..length).unwrap_or_default();
+            let (sum, scale) = hash_and_scale(text);
+            let tail_sum = hash_of(text.get(1..).unwrap_or_default());
+            let fits = u16::try_from(at).ok().zip(u16::try_from(length).ok());
+            let (start, length) = fits.ok_or(short)?;
+            tokens.push(Token { start, length, sum, scale, tail_sum });
+            at = at.saturating_add(usize::from(length)).saturating_add(1);
+        }
+        Ok(Self { texts: table.get(..at).unwrap_or_default().to_vec(), tokens })
+    }
+
+    /// Length of the table, in bytes.
+    #[must_use]
+    pub fn table_length(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// The text of a token.
+    pub(super) fn text(&self, token: u8) -> &[u8] {
+        let token = self.token(token);
+        let start = usize::from(token.start);
+        let end = start.saturating_add(usize::from(token.length));
+        self.texts.get(start..end).unwrap_or_default()
+    }
+
+    /// The hash of the name that these tokens make, without its first letter.
+    pub(super) fn hash(&self, tokens: &[u8]) -> u64 {
+        // A name may begin with tokens without a text: the first letter is in a later one then.
+        let empty = tokens.iter().take_while(|token| self.token(**token).length == 0).count();
+        let Some((first, rest)) = tokens.get(empty..).and_then(<[u8]>::split_first) else {
+            return 0;
+        };
+        rest.iter().fold(self.token(*first).tail_sum, |hash, token| {
+            let token = self.token(*token);
+            hash.wrapping_mul(token.scale).wrapping_add(token.sum)
+        })
+    }
+
+    fn token(&self, token: u8) -> Token {
+        self.tokens.get(usize::from(token)).copied().unwrap_or_default()
+    }
+}
+
+/// The hash of a text: that of [`Tokens::hash`] for a name which is any letter and the text.
+pub(super) fn hash_of(text: &[u8]) -> u64 {
+    hash_and_scale(text).0
+}
+
+/// The hash of a text, and what the hash of whatever is before it is multiplied by.
+fn hash_and_scale(text: &[u8]) -> (u64, u64) {
+    text.iter().fold((0, 1), |(sum, scale): (u64, u64), byte| {
+        let letter = u64::from(*byte).wrapping_add(1);
+        (sum.wrapping_mul(FACTOR).wrapping_add(letter), scale.wrapping_mul(FACTOR))
+    })
+}

@@ -1,0 +1,212 @@
+//! The kernel's symbols, out of its memory.
+//!
+//! ```text
+//! VMCOREINFO ──► tables ──► Symbols ──► place of an address
+//!    where kallsyms is         │
+//!                              └──────► addresses of a name
+//! ```
+//!
+//! Needs: the kernel's addresses, and where kallsyms is. Gives: the kernel's own symbols;
+//! [`Kernel::resolve`](super::Kernel::resolve) looks in modules, too. Names stay packed until
+//! they are asked for, and the index by name is made when the first one is.
+
+mod reading;
+mod tables;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use thiserror::Error;
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::kallsyms::{Addresses, Mode, NameIndex, Names, TokenError};
+use vmcore_formats::vmcoreinfo::VmcoreInfo;
+
+use super::page_tables::{AddressSpace, ReadError};
+use super::place::Place;
+use tables::{Contents, Tables};
+
+/// What the last symbol is taken to have, in bytes, where nothing tells where the kernel ends.
+const LAST_SIZE: u64 = 4096;
+
+/// Why a kernel's symbols cannot be had.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum SymbolsError {
+    /// VMCOREINFO does not tell where they are.
+    #[error("VMCOREINFO does not say where the kernel's symbols are")]
+    NotTold,
+    /// A part of them is not there.
+    #[error("the kernel's symbols cannot be read: {what} is missing: {source}")]
+    Missing {
+        /// What was to be read.
+        what: &'static str,
+        /// Why it cannot be.
+        source: ReadError,
+    },
+    /// A number of symbols that no kernel has.
+    #[error("a table of {count} symbols: no kernel has such a one")]
+    Count {
+        /// How many there should be.
+        count: u32,
+    },
+    /// Names that no kernel has.
+    #[error("names of symbols of {length:#x} bytes: no kernel has so many")]
+    NamesLength {
+        /// How long they should be.
+        length: u64,
+    },
+    /// The tokens of names are damaged.
+    #[error("the names of the kernel's symbols cannot be read: {0}")]
+    Tokens(#[from] TokenError),
+    /// There is no table of addresses.
+    #[error("there are names of the kernel's symbols, and no addresses")]
+    NoAddresses,
+    /// No way to store addresses fits.
+    #[error(
+        "the addresses of the kernel's symbols contradict what is known of {known}: {hits} of them fit"
+    )]
+    Contradiction {
+        /// How many addresses are known.
+        known: usize,
+        /// How many fit.
+        hits: usize,
+    },
+}
+
+/// The kernel's own symbols.
+#[derive(Debug)]
+pub struct Symbols {
+    names: Names,
+    addresses: Addresses,
+    findings: Vec<String>,
+    build_id: Option<String>,
+    index: OnceLock<NameIndex>,
+    bounds: OnceLock<Bounds>,
+}
+
+/// Where the kernel's image and its code are.
+#[derive(Clone, Debug)]
+struct Bounds {
+    image: Range<VirtAddr>,
+    code: [Range<VirtAddr>; 2],
+}
+
+impl Symbols {
+    /// Reads the kernel's symbols.
+    ///
+    /// # Errors
+    /// Fails if they cannot be found, or contradict what is known. What is missing of them
+    /// is [`Self::findings`].
+    pub fn read(space: &AddressSpace, info: &VmcoreInfo) -> Result<Self, SymbolsError> {
+        let tables = Tables::told(space, info)?.ok_or(SymbolsError::NotTold)?;
+        let Contents { names, addresses, findings } = tables.read(space, &tables::known(info))?;
+        let build_id = info.value("BUILD-ID").map(str::to_owned);
+        Ok(Self {
+            names,
+            addresses,
+            findings,
+            build_id,
+            index: OnceLock::new(),
+            bounds: OnceLock::new(),
+        })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.names.count().min(self.addresses.count())
+    }
+
+    /// What is missing or damaged, as sentences.
+    #[must_use]
+    pub fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
+    /// How the kernel stores addresses.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.addresses.mode()
+    }
+
+    /// The kernel's build id, in hexadecimal digits.
+    #[must_use]
+    pub fn build_id(&self) -> Option<&str> {
+        self.build_id.as_deref()
+    }
+
+    /// The address of a symbol: of several with one name, the lowest.
+    #[must_use]
+    pub fn address_of(&self, name: &str) -> Option<VirtAddr> {
+        self.indices(name).into_iter().find_map(|index| self.addresses.address(index))
+    }
+
+    /// The addresses of all symbols with this name, by ascending address. Names of functions
+    /// that are static need not be unique.
+    #[must_use]
+    pub fn all(&self, name: &str) -> Vec<VirtAddr> {
+        self.indices(name).into_iter().filter_map(|index| self.addresses.address(index)).collect()
+    }
+
+    fn indices(&self, name: &str) -> Vec<u32> {
+        self.index.get_or_init(|| NameIndex::new(&self.names)).all(&self.names, name)
+    }
+
+    /// The symbol that an address of the kernel's image is in: of several at one address,
+    /// the first, as the kernel itself has it.
+    ///
+    /// Returns `None` outside of the image.
+    #[must_use]
+    pub fn containing(&self, at: VirtAddr) -> Option<Place> {
+        let bounds = self.bounds();
+        if !bounds.image.contains(&at) {
+            return None;
+        }
+        let positions = self.addresses.at_or_below(at)?;
+        let index = self.addresses.in_order(positions.start)?;
+        let start = self.addresses.address(index)?;
+        let name = self.names.name(index)?.text;
+        let next = self.addresses.in_order(positions.end);
+        let end = next.and_then(|next| self.addresses.address(next)).unwrap_or(bounds.image.end);
+        Some(Place {
+            name,
+            offset: at.0.wrapping_sub(start.0),
+            size: end.0.wrapping_sub(start.0),
+            module: None,
+            build_id: self.build_id.clone(),
+        })
+    }
+
+    /// Whether an address is in the kernel's own code.
+    #[must_use]
+    pub fn is_code(&self, at: VirtAddr) -> bool {
+        self.bounds().code.iter().any(|range| range.contains(&at))
+    }
+
+    /// All symbols, by their order in the table: address, type, name.
+    pub fn iter(&self) -> impl Iterator<Item = (VirtAddr, u8, Cow<'_, str>)> {
+        self.names.iter().zip(0_u32..).filter_map(|(name, index)| {
+            let at = self.addresses.address(index)?;
+            Some((at, name.letter, Cow::Owned(name.text)))
+        })
+    }
+
+    fn bounds(&self) -> &Bounds {
+        self.bounds.get_or_init(|| {
+            let last = self.count().checked_sub(1).and_then(|last| self.addresses.in_order(last));
+            let last = last.and_then(|last| self.addresses.address(last)).unwrap_or_default();
+            let end = VirtAddr(last.0.saturating_add(LAST_SIZE));
+            let at = |name, otherwise| self.address_of(name).unwrap_or(otherwise);
+            let stext = at("_stext", end);
+            let image = at("_text", stext)..at("_end", end);
+            let etext = at("_etext", stext);
+            let sinittext = at("_sinittext", end);
+            let code = [stext..etext, sinittext..at("_einittext", sinittext)];
+            Bounds { image, code }
+        })
+    }
+}
+
+#[cfg(test)]
+mod sample_tests;

@@ -1,0 +1,91 @@
+//! Reads long tables out of virtual memory, by several threads.
+//!
+//! Needs: addresses and buffers. Gives: the bytes, and where some are missing. A piece is a
+//! chunk of a compressed core, so that threads unpack different ones.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use vmcore_formats::addr::VirtAddr;
+
+use crate::kernel::page_tables::{AddressSpace, ReadError};
+
+/// More threads gain nothing: the longest table has a few chunks.
+const MAX_THREADS: usize = 4;
+/// How much of a piece that has holes is read at once.
+const PAGE: usize = 4096;
+
+/// What could not be read of tables.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// How many bytes. They are zeros in the buffers.
+    pub(super) bytes: u64,
+    /// Why, of the first that was met.
+    pub(super) problem: Option<ReadError>,
+}
+
+/// Fills each buffer with what is at its address. Callers bound the lengths.
+pub(super) fn read_tables(space: &AddressSpace, tables: &mut [(VirtAddr, &mut [u8])]) -> Missing {
+    let mut pieces: Vec<(VirtAddr, &mut [u8])> = Vec::new();
+    for (at, buffer) in tables {
+        cut(space, *at, buffer, &mut pieces);
+    }
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(MAX_THREADS).min(pieces.len());
+    let pieces = Mutex::new(pieces.into_iter());
+    let missing = Mutex::new(Missing::default());
+    let work = || {
+        loop {
+            let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((at, buffer)) = next else { return };
+            if space.read(at, buffer).is_err() {
+                let mut missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+                by_pages(space, at, buffer, &mut missing);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    missing.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Cuts a table where chunks end.
+fn cut<'a>(
+    space: &AddressSpace,
+    start: VirtAddr,
+    mut rest: &'a mut [u8],
+    pieces: &mut Vec<(VirtAddr, &'a mut [u8])>,
+) {
+    let mut at = start;
+    while !rest.is_empty() {
+        let place = space.translate(at).ok();
+        let length = place
+            .map_or(PAGE as u64, |place| space.memory().piece_end(place).0.saturating_sub(place.0));
+        let length =
+            usize::try_from(length).unwrap_or(usize::MAX).clamp(PAGE, rest.len().max(PAGE));
+        let (now, later) = rest.split_at_mut(length.min(rest.len()));
+        let next = VirtAddr(at.0.wrapping_add(now.len() as u64));
+        pieces.push((at, now));
+        (at, rest) = (next, later);
+    }
+}
+
+fn by_pages(space: &AddressSpace, start: VirtAddr, buffer: &mut [u8], missing: &mut Missing) {
+    let mut at = start;
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let in_page = usize::try_from(at.0 % PAGE as u64).unwrap_or_default();
+        let (now, later) = rest.split_at_mut(PAGE.saturating_sub(in_page).min(rest.len()));
+        if let Err(error) = space.read(at, now) {
+            now.fill(0);
+            missing.bytes = missing.bytes.saturating_add(now.len() as u64);
+            missing.problem.get_or_insert(error);
+        }
+        at = VirtAddr(at.0.wrapping_add(now.len() as u64));
+        rest = later;
+    }
+}

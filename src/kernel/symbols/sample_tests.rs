@@ -1,0 +1,71 @@
+//! The symbols of the small real core: what they are was checked once against its `vmlinux`.
+
+use std::path::Path;
+
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::kallsyms::Mode;
+
+use crate::kernel::{CodeAddress, Kernel};
+use crate::vmcore::Vmcore;
+
+fn kernel() -> Kernel {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/core/linux-6.1.zst");
+    Kernel::find(&Vmcore::open(&path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_sample_cores_symbols_are_all_there_and_in_order() {
+    let kernel = kernel();
+    let symbols = kernel.symbols().unwrap();
+    assert_eq!((symbols.count(), symbols.findings().len()), (87_182, 0));
+    assert!(matches!(symbols.mode(), Mode::AbsolutePerCpu { .. }));
+    let all: Vec<_> = symbols.iter().collect();
+    assert_eq!(all.len(), 87_182);
+    assert!(all.is_sorted_by_key(|(at, ..)| *at));
+    assert!(all.iter().all(|(_, letter, _)| letter.is_ascii_alphabetic()));
+    let names = all.iter().map(|(_, _, name)| name);
+    assert!(names.clone().all(|name| name.bytes().all(|byte| byte.is_ascii_graphic())));
+    // Whatever VMCOREINFO knows, too, is where it says, except for macros.
+    for name in ["init_uts_ns", "_stext", "prb", "clear_seq", "init_top_pgt", "node_data"] {
+        assert_eq!(symbols.address_of(name), kernel.info.symbol(name), "{name}");
+    }
+}
+
+#[test]
+fn addresses_have_a_place_in_code_and_data_alone() {
+    let kernel = kernel();
+    let symbols = kernel.symbols().unwrap();
+    let panic = kernel.symbol("panic").unwrap();
+    let behind = VirtAddr(panic.0 + 5);
+    let place = kernel.resolve(CodeAddress::Return(behind)).unwrap();
+    assert_eq!(place.to_string(), "panic+0x5/0x2f4");
+    assert_eq!(place.build_id.as_deref(), kernel.info.value("BUILD-ID"));
+    assert!(kernel.is_text(panic));
+    // The call that ends a function returns to what is behind it.
+    let end = VirtAddr(panic.0 + place.size);
+    let place = kernel.resolve(CodeAddress::Return(end)).unwrap();
+    assert_eq!(place.to_string(), "panic+0x2f4/0x2f4");
+    let next = kernel.resolve(CodeAddress::Instruction(end)).unwrap();
+    assert_eq!((next.offset, next.name == "panic"), (0, false));
+    let data = kernel.symbol("init_task").unwrap();
+    assert_eq!(symbols.containing(data).unwrap().name, "init_task");
+    assert!(!kernel.is_text(data));
+    // Per-CPU symbols are no addresses of the image.
+    assert_eq!(symbols.containing(VirtAddr(0x1234)), None);
+    let end = symbols.address_of("_end").unwrap();
+    assert_eq!(symbols.containing(end), None);
+    assert!(symbols.containing(VirtAddr(end.0 - 1)).is_some());
+}
+
+#[test]
+fn names_that_are_not_unique_have_all_their_addresses() {
+    let kernel = kernel();
+    let symbols = kernel.symbols().unwrap();
+    let all = symbols.all("cleanup_module");
+    let expected: Vec<_> =
+        symbols.iter().filter(|(_, _, name)| name == "type_show").map(|(at, ..)| at).collect();
+    assert!(all.is_empty() && expected.len() > 1);
+    assert_eq!(symbols.all("type_show"), expected);
+    assert_eq!(symbols.address_of("type_show"), expected.first().copied());
+    assert_eq!(symbols.address_of(""), None);
+}
