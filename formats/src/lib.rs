@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`cursor`] | the one way to read untrusted bytes |
 //! | [`addr`] | guest addresses |
+//! | [`btf`] | a kernel's types, as it carries them |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
 //! | [`orc`] | how to get from a stack frame to the caller's, on x86-64 |
@@ -30,6 +31,7 @@
 )]
 
 pub mod addr;
+pub mod btf;
 pub mod cursor;
 pub mod elf;
 pub mod kallsyms;

@@ -14,18 +14,25 @@ pub mod address_space;
 pub mod backtrace;
 pub mod log;
 pub mod missing_note;
+pub mod modules;
 pub mod page_tables;
+mod per_cpu;
 pub mod place;
+mod string;
 pub mod symbols;
 #[cfg(test)]
 mod synthetic;
+pub mod taint;
+pub mod types;
 pub mod unwind;
 pub mod view;
 pub mod vmcoreinfo;
 
+pub use modules::Modules;
 pub use page_tables::AddressSpace;
 pub use place::{CodeAddress, Place};
 pub use symbols::{Symbols, SymbolsError};
+pub use types::{Types, TypesError};
 
 use std::sync::OnceLock;
 
@@ -45,6 +52,8 @@ pub struct Kernel {
     /// Its addresses.
     pub space: AddressSpace,
     symbols: OnceLock<Result<Symbols, SymbolsError>>,
+    types: OnceLock<Result<Types, TypesError>>,
+    modules: OnceLock<Modules>,
 }
 
 /// Why a kernel is not found in a core.
@@ -67,7 +76,14 @@ impl Kernel {
     pub fn find(core: &Vmcore) -> Result<Self, KernelError> {
         let vmcoreinfo::Found { info, source } = vmcoreinfo::find(core)?;
         let space = AddressSpace::find(core, &info)?;
-        Ok(Self { info, source, space, symbols: OnceLock::new() })
+        Ok(Self {
+            info,
+            source,
+            space,
+            symbols: OnceLock::new(),
+            types: OnceLock::new(),
+            modules: OnceLock::new(),
+        })
     }
 
     /// What a reader should know of where VMCOREINFO comes from, if it is not its note.
@@ -115,5 +131,19 @@ impl Kernel {
     #[must_use]
     pub fn is_text(&self, at: VirtAddr) -> bool {
         self.symbols().is_ok_and(|symbols| symbols.is_code(at))
+    }
+
+    /// The kernel's own types: read when they are first asked for.
+    ///
+    /// # Errors
+    /// Fails if it carries none, or they cannot be read.
+    pub fn types(&self) -> Result<&Types, &TypesError> {
+        self.types.get_or_init(|| Types::of(self)).as_ref()
+    }
+
+    /// The modules that it has loaded: read when they are first asked for.
+    #[must_use]
+    pub fn modules(&self) -> &Modules {
+        self.modules.get_or_init(|| Modules::of(self))
     }
 }

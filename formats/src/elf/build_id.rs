@@ -64,7 +64,9 @@ impl FromStr for BuildId {
 }
 
 impl BuildId {
-    fn new(bytes: &[u8]) -> Option<Self> {
+    /// Of these bytes. `None` if they are none, or too many.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
         (1..=MAX_LENGTH).contains(&bytes.len()).then(|| Self(bytes.to_vec()))
     }
 

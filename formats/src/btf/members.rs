@@ -1,0 +1,243 @@
+//! Members by their names: `thread.sp`, `mem[1].base`.
+//!
+//! Members of a structure or union without a name are found as if they were its
+//! parent's own. Pointers are not followed: a path stays inside of one object.
+
+use thiserror::Error;
+
+use super::{Btf, Kind, Type};
+
+/// How deep types may be inside of each other, and how many may stand for one.
+const MAX_DEPTH: usize = 32;
+/// The most members that a look-up goes through.
+const MAX_STEPS: usize = 1 << 16;
+/// Kernels whose memory is read have 64 bits.
+const POINTER: u64 = 8;
+
+/// A bit field's place in its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bits {
+    /// Its lowest bit, counted from that of [`Field::offset`]'s byte.
+    pub offset: u32,
+    /// How many bits it has.
+    pub size: u32,
+}
+
+/// Where a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its first byte, from that of the structure.
+    pub offset: u64,
+    /// How many bytes it has: of a bit field, those that it touches.
+    pub size: u64,
+    /// Its bits, if it is a bit field.
+    pub bits: Option<Bits>,
+    /// How many elements it has, if it is an array.
+    pub elements: Option<u32>,
+}
+
+/// Why a type or a member is not found.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TypeError {
+    /// There is no such type.
+    #[error("the kernel has no type {name}")]
+    NoType {
+        /// Its name.
+        name: String,
+    },
+    /// It has no such member or value.
+    #[error("{name} has no {member}")]
+    NoMember {
+        /// The type's name.
+        name: String,
+        /// What is not in it.
+        member: String,
+    },
+}
+
+impl Btf {
+    /// Where a member is in a structure.
+    ///
+    /// # Errors
+    /// Fails if there is no such structure, or no such member in it.
+    pub fn field(&self, structure: &str, path: &str) -> Result<Field, TypeError> {
+        let named = self.named(structure);
+        if named.is_empty() {
+            return Err(TypeError::NoType { name: structure.to_owned() });
+        }
+        let found = named.iter().find_map(|start| self.descend(*start, path));
+        let error = || TypeError::NoMember { name: structure.to_owned(), member: path.to_owned() };
+        found.ok_or_else(error)
+    }
+
+    /// How many bytes a type has.
+    ///
+    /// # Errors
+    /// Fails if there is no such type.
+    pub fn size(&self, name: &str) -> Result<u64, TypeError> {
+        let size = self.named(name).into_iter().find_map(|found| self.size_of(found.id));
+        size.ok_or_else(|| TypeError::NoType { name: name.to_owned() })
+    }
+
+    /// The names and values of an enumeration.
+    ///
+    /// # Errors
+    /// Fails if there is none of this name.
+    pub fn enumerators(&self, enumeration: &str) -> Result<Vec<(String, i64)>, TypeError> {
+        let named = self.named(enumeration);
+        let found = named.iter().filter_map(|found| self.strip(found.id)).find(is_enumeration);
+        let found = found.ok_or_else(|| TypeError::NoType { name: enumeration.to_owned() })?;
+        let value =
+            |(name, value): (&[u8], i64)| (String::from_utf8_lossy(name).into_owned(), value);
+        Ok(values(found).map(value).collect())
+    }
+
+    /// A value of an enumeration.
+    ///
+    /// # Errors
+    /// Fails if there is no such enumeration, or no such value in it.
+    pub fn enumerator(&self, enumeration: &str, name: &str) -> Result<i64, TypeError> {
+        let named = self.named(enumeration);
+        let found = named.iter().filter_map(|found| self.strip(found.id)).find(is_enumeration);
+        let found = found.ok_or_else(|| TypeError::NoType { name: enumeration.to_owned() })?;
+        let value = values(found).find(|(known, _)| *known == name.as_bytes());
+        let error =
+            || TypeError::NoMember { name: enumeration.to_owned(), member: name.to_owned() };
+        value.map(|(_, value)| value).ok_or_else(error)
+    }
+
+    /// The type that a type stands for. `None` for `void`.
+    fn strip(&self, id: u32) -> Option<Type<'_>> {
+        let mut found = self.by_id(id)?;
+        for _ in 0..MAX_DEPTH {
+            if !found.kind.is_alias() {
+                return Some(found);
+            }
+            found = self.by_id(found.size_or_type)?;
+        }
+        None
+    }
+
+    fn size_of(&self, id: u32) -> Option<u64> {
+        let (mut id, mut count) = (id, 1_u64);
+        for _ in 0..MAX_DEPTH {
+            let found = self.strip(id)?;
+            match found.kind {
+                Kind::Ptr => return count.checked_mul(POINTER),
+                Kind::Array => {
+                    count = count.checked_mul(found.word(8)?.into())?;
+                    id = found.word(0)?;
+                }
+                Kind::Int
+                | Kind::Enum
+                | Kind::Enum64
+                | Kind::Struct
+                | Kind::Union
+                | Kind::Float
+                | Kind::DataSec => return count.checked_mul(found.size_or_type.into()),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn descend(&self, start: Type<'_>, path: &str) -> Option<Field> {
+        let mut id = start.id;
+        let (mut bit, mut size) = (0_u64, 0_u32);
+        for part in path.split('.').take(MAX_DEPTH) {
+            let mut pieces = part.split('[');
+            let name = pieces.next()?;
+            let mut steps = 0;
+            let member = self.member(self.strip(id)?, name.as_bytes(), 0, &mut steps)?;
+            bit = bit.checked_add(member.bit)?;
+            (id, size) = (member.id, member.bits);
+            for index in pieces {
+                let index: u32 = index.strip_suffix(']')?.parse().ok()?;
+                let array = self.strip(id).filter(|found| found.kind == Kind::Array)?;
+                let count = array.word(8)?;
+                if count != 0 && index >= count {
+                    return None;
+                }
+                id = array.word(0)?;
+                let skip = self.size_of(id)?.checked_mul(index.into())?.checked_mul(8)?;
+                bit = bit.checked_add(skip)?;
+            }
+        }
+        if size > 0 {
+            let offset = u32::try_from(bit % 8).ok()?;
+            let bytes = offset.checked_add(size)?.div_ceil(8);
+            let bits = Some(Bits { offset, size });
+            return Some(Field { offset: bit / 8, size: bytes.into(), bits, elements: None });
+        }
+        let target = self.strip(id);
+        let array = target.filter(|found| found.kind == Kind::Array);
+        let elements = array.and_then(|array| array.word(8));
+        let size = self.size_of(id).unwrap_or_default();
+        Some(Field { offset: bit / 8, size, bits: None, elements })
+    }
+
+    fn member(
+        &self,
+        parent: Type<'_>,
+        name: &[u8],
+        depth: usize,
+        steps: &mut usize,
+    ) -> Option<Member> {
+        if !parent.kind.is_aggregate() || depth > MAX_DEPTH {
+            return None;
+        }
+        for entry in parent.tail.chunks_exact(12) {
+            *steps = steps.saturating_add(1);
+            if *steps > MAX_STEPS {
+                return None;
+            }
+            let word = |at| super::word(entry, at, self.endian);
+            let (known, id, offset) = (word(0)?, word(4)?, word(8)?);
+            let (bit, bits) =
+                if parent.flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
+            let known = if known == 0 { &[][..] } else { parent.owner.string(known) };
+            if known.is_empty() {
+                let inner = self.strip(id).filter(|inner| inner.kind.is_aggregate());
+                let found = inner
+                    .and_then(|inner| self.member(inner, name, depth.saturating_add(1), steps));
+                if let Some(found) = found {
+                    let bit = found.bit.checked_add(bit.into())?;
+                    return Some(Member { bit, ..found });
+                }
+            } else if known == name {
+                return Some(Member { bit: bit.into(), bits, id });
+            }
+        }
+        None
+    }
+}
+
+/// A member that was found.
+struct Member {
+    /// Where it begins, in bits.
+    bit: u64,
+    /// How many bits a bit field has, else 0.
+    bits: u32,
+    /// Its type.
+    id: u32,
+}
+
+fn is_enumeration(found: &Type<'_>) -> bool {
+    matches!(found.kind, Kind::Enum | Kind::Enum64)
+}
+
+/// Names and values. `kind_flag` says that they have signs.
+fn values<'b>(found: Type<'b>) -> impl Iterator<Item = (&'b [u8], i64)> {
+    let size = if found.kind == Kind::Enum64 { 12 } else { 8 };
+    found.tail.chunks_exact(size).filter_map(move |entry| {
+        let word = |at| super::word(entry, at, found.owner.endian);
+        let (name, low) = (word(0)?, word(4)?);
+        let value = match word(8) {
+            Some(high) => (u64::from(high) << 32 | u64::from(low)).cast_signed(),
+            None if found.flag => low.cast_signed().into(),
+            None => low.into(),
+        };
+        Some((found.owner.string(name), value))
+    })
+}

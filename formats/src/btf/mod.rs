@@ -1,0 +1,305 @@
+//! BTF: the types of a kernel, as it carries them in its own memory.
+//!
+//! ```text
+//! 0   magic    u16  0xeb9f
+//! 2   version  u8   1
+//! 3   flags    u8
+//! 4   hdr_len  u32  24; 32 with a layout section
+//! 8   type_off, type_len, str_off, str_len        u32 each, counted from hdr_len
+//! 24  layout_off, layout_len                      u32 each, Linux 7.0 and newer
+//!
+//! type:   name_off u32, info u32, size or type u32, what follows (see `kind`)
+//! info:   vlen 0..24, kind 24..31, kind_flag 31   (before 7.0: vlen 0..16, kind 24..29)
+//! member: name_off u32, type u32, offset u32      offset in bits; with kind_flag
+//!                                                 bits 0..24, and 24..32 a bit field's size
+//! ```
+//!
+//! Types are numbered from 1; 0 is `void`. A module's BTF is split: its types and its
+//! strings go on where those of the kernel's end. Older kernels leave the bits that
+//! newer ones use for longer numbers zero, so that one way of reading fits all.
+//! Source: Linux `include/uapi/linux/btf.h`.
+//!
+//! Needs: the bytes. Gives: offsets and sizes of members by their names. A pass finds
+//! where each type begins; names are indexed when the first one is asked for.
+
+mod header;
+mod kind;
+mod members;
+#[cfg(test)]
+pub(crate) mod synthetic;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use thiserror::Error;
+
+pub use header::{HEADER_LENGTH, Header, MAGIC, MAX_LENGTH};
+pub use kind::Kind;
+pub use members::{Bits, Field, TypeError};
+
+use crate::cursor::{Endian, ParseError};
+
+/// The most types that are read. The kernel has room for a million.
+pub const MAX_TYPES: usize = 1 << 20;
+/// The longest name that is looked at.
+const MAX_NAME: usize = 512;
+const TYPE_LENGTH: usize = 12;
+
+/// Why bytes are no BTF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BtfError {
+    /// They end too early.
+    #[error(transparent)]
+    Short(#[from] ParseError),
+    /// They begin otherwise.
+    #[error("BTF begins with {found:#x}, and not with 0xeb9f and version 1")]
+    Magic {
+        /// The first four bytes.
+        found: u32,
+    },
+    /// Sections that no kernel has.
+    #[error("BTF of {length} bytes: no kernel has so much")]
+    TooLong {
+        /// How long it says that it is.
+        length: u64,
+    },
+}
+
+/// A type, as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Type<'b> {
+    /// Its number.
+    pub id: u32,
+    /// Its kind.
+    pub kind: Kind,
+    /// `kind_flag`.
+    pub flag: bool,
+    /// How many members, values or parameters it has.
+    pub vlen: u32,
+    /// Its size, or the type that it is made of.
+    pub size_or_type: u32,
+    /// What follows.
+    pub tail: &'b [u8],
+    name: u32,
+    owner: &'b Btf,
+}
+
+/// The types of a kernel or a module.
+pub struct Btf {
+    bytes: Vec<u8>,
+    header: Header,
+    endian: Endian,
+    /// Where each type begins, in the section of types.
+    starts: Vec<u32>,
+    /// Hash of the name, and number, of each type that is looked up by name. Sorted.
+    index: OnceLock<Vec<(u32, u32)>>,
+    base: Option<Arc<Self>>,
+    unread: Option<String>,
+}
+
+impl fmt::Debug for Btf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Btf").field("types", &self.starts.len()).finish_non_exhaustive()
+    }
+}
+
+impl Btf {
+    /// Reads a kernel's BTF.
+    ///
+    /// A type that cannot be read ends it: those before it are there, and
+    /// [`Self::unread`] says what is missing.
+    ///
+    /// # Errors
+    /// Fails if the header is none, or the sections are not in the bytes.
+    pub fn parse(bytes: Vec<u8>, endian: Endian) -> Result<Self, BtfError> {
+        Self::read(bytes, endian, None)
+    }
+
+    /// Reads a module's BTF, which goes on where its kernel's ends.
+    ///
+    /// # Errors
+    /// Fails like [`Self::parse`].
+    pub fn parse_split(bytes: Vec<u8>, base: Arc<Self>) -> Result<Self, BtfError> {
+        let endian = base.endian;
+        Self::read(bytes, endian, Some(base))
+    }
+
+    fn read(bytes: Vec<u8>, endian: Endian, base: Option<Arc<Self>>) -> Result<Self, BtfError> {
+        let header = Header::decode(&bytes, endian)?;
+        header.fits(bytes.len() as u64)?;
+        let mut btf = Self {
+            bytes,
+            header,
+            endian,
+            starts: Vec::new(),
+            index: OnceLock::new(),
+            base,
+            unread: None,
+        };
+        (btf.starts, btf.unread) = btf.find_starts();
+        Ok(btf)
+    }
+
+    /// What could not be read, and why: a sentence.
+    #[must_use]
+    pub fn unread(&self) -> Option<&str> {
+        self.unread.as_deref()
+    }
+
+    /// How many types there are, those of the base and `void` included: the number of
+    /// the next one.
+    #[must_use]
+    pub fn next_id(&self) -> u32 {
+        self.first_id().saturating_add(u32::try_from(self.starts.len()).unwrap_or(u32::MAX))
+    }
+
+    /// How long the strings are, those of the base included: where those of a split one begin.
+    #[must_use]
+    pub fn next_string(&self) -> u32 {
+        self.first_string().saturating_add(self.header.strings.length)
+    }
+
+    fn first_id(&self) -> u32 {
+        self.base.as_ref().map_or(1, |base| base.next_id())
+    }
+
+    fn first_string(&self) -> u32 {
+        self.base.as_ref().map_or(0, |base| base.next_string())
+    }
+
+    fn find_starts(&self) -> (Vec<u32>, Option<String>) {
+        let types = self.header.types.of(&self.bytes);
+        let layout = self.header.layout.of(&self.bytes);
+        // A type takes 12 bytes, and on average twice as many.
+        let mut starts = Vec::with_capacity(types.len() / 32);
+        let mut at = 0_usize;
+        while at < types.len() {
+            let end = word(types, at.saturating_add(4), self.endian).and_then(|info| {
+                let tail = Kind::of(info).tail(info & 0xff_ffff, layout)?;
+                let tail = usize::try_from(tail).ok()?;
+                at.checked_add(TYPE_LENGTH)?.checked_add(tail).filter(|end| *end <= types.len())
+            });
+            let start = u32::try_from(at).ok().filter(|_| starts.len() < MAX_TYPES);
+            let (Some(end), Some(start)) = (end, start) else {
+                let unread = format!(
+                    "BTF is damaged: its type {} does not end inside of it, or is of no known kind",
+                    starts.len().saturating_add(1)
+                );
+                return (starts, Some(unread));
+            };
+            starts.push(start);
+            at = end;
+        }
+        (starts, None)
+    }
+
+    /// A type by its number. `None` for `void`, and for a number of none.
+    #[must_use]
+    pub fn by_id(&self, id: u32) -> Option<Type<'_>> {
+        if let Some(base) = &self.base
+            && id < base.next_id()
+        {
+            return base.by_id(id);
+        }
+        let index = usize::try_from(id.checked_sub(self.first_id())?).ok()?;
+        let start = usize::try_from(*self.starts.get(index)?).ok()?;
+        let types = self.header.types.of(&self.bytes);
+        let word = |skip| word(types, start.saturating_add(skip), self.endian);
+        let info = word(4)?;
+        let vlen = info & 0xff_ffff;
+        let kind = Kind::of(info);
+        let length = kind.tail(vlen, self.header.layout.of(&self.bytes))?;
+        let tail = types.get(start.checked_add(TYPE_LENGTH)?..)?;
+        Some(Type {
+            id,
+            kind,
+            flag: info >> 31 == 1,
+            vlen,
+            size_or_type: word(8)?,
+            tail: tail.get(..usize::try_from(length).ok()?)?,
+            name: word(0)?,
+            owner: self,
+        })
+    }
+
+    /// The types with a name, those with members first.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Vec<Type<'_>> {
+        let index = self.index.get_or_init(|| self.by_name());
+        let hash = hash(name.as_bytes());
+        let from = index.partition_point(|(known, _)| *known < hash);
+        let same = index.iter().skip(from).take_while(|(known, _)| *known == hash);
+        let mut found: Vec<_> = same
+            .filter_map(|(_, id)| self.by_id(*id))
+            .filter(|found| found.name() == name.as_bytes())
+            .collect();
+        found.sort_by_key(|found| !found.kind.is_aggregate());
+        if let Some(base) = &self.base {
+            found.extend(base.named(name));
+        }
+        found
+    }
+
+    fn by_name(&self) -> Vec<(u32, u32)> {
+        let types = self.header.types.of(&self.bytes);
+        let mut index = Vec::with_capacity(self.starts.len() / 4);
+        for (id, start) in (self.first_id()..).zip(&self.starts) {
+            let start = usize::try_from(*start).unwrap_or(usize::MAX);
+            let info = word(types, start.saturating_add(4), self.endian).unwrap_or_default();
+            if !Kind::of(info).is_indexed() {
+                continue;
+            }
+            match word(types, start, self.endian) {
+                None | Some(0) => {}
+                Some(name) => index.push((hash(self.string(name)), id)),
+            }
+        }
+        index.sort_unstable();
+        index
+    }
+
+    /// A string by its offset. Empty if it is none.
+    fn string(&self, offset: u32) -> &[u8] {
+        if let Some(base) = &self.base
+            && offset < base.next_string()
+        {
+            return base.string(offset);
+        }
+        let strings = self.header.strings.of(&self.bytes);
+        let skip =
+            usize::try_from(offset.saturating_sub(self.first_string())).unwrap_or(usize::MAX);
+        let rest = strings.get(skip..).unwrap_or_default();
+        let rest = rest.get(..MAX_NAME).unwrap_or(rest);
+        let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
+    }
+}
+
+impl<'b> Type<'b> {
+    /// Its name. Empty if it has none.
+    #[must_use]
+    pub fn name(&self) -> &'b [u8] {
+        self.owner.string(self.name)
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        word(self.tail, at, self.owner.endian)
+    }
+}
+
+/// Four bytes at an offset.
+fn word(bytes: &[u8], at: usize, endian: Endian) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+    Some(match endian {
+        Endian::Little => u32::from_le_bytes(bytes),
+        Endian::Big => u32::from_be_bytes(bytes),
+    })
+}
+
+/// FNV-1a.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,207 @@
+//! The modules that a kernel has loaded.
+//!
+//! ```text
+//! modules ──list──► module ──► mem[] (6.4+), or core_layout and init_layout   where its code is
+//!                          ──► kallsyms       its symbols
+//!                          ──► arch.orc_*     its ORC tables
+//!                          ──► source_list    who uses it
+//! ```
+//!
+//! Needs: types, and the symbol `modules`. Gives: the modules in the order of `lsmod`.
+//! What cannot be read is a finding, and the others are there.
+
+mod build_id;
+mod read;
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::Kernel;
+use super::types::{List, Object};
+
+/// The most modules that are looked at.
+const MAX_MODULES: usize = 4096;
+
+/// A module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// Where its `struct module` is.
+    pub at: VirtAddr,
+    /// Whether it is there, coming or going.
+    pub state: ModuleState,
+    /// Where it is in memory: code and data.
+    pub ranges: Vec<ModuleRange>,
+    /// How many bytes it has, as `lsmod` says.
+    pub size: u64,
+    /// Letters of how it taints the kernel; empty if it does not.
+    pub taints: String,
+    /// The names of the modules that use it.
+    pub users: Vec<String>,
+    /// How often it is in use, by modules or anything else.
+    pub references: Option<i64>,
+    /// What it says of its version.
+    pub version: Option<String>,
+    /// The hash of its source.
+    pub source_version: Option<String>,
+    /// Its build id, in hexadecimal.
+    pub build_id: Option<String>,
+    /// Where its symbols are.
+    pub kallsyms: Option<ModuleSymbols>,
+    /// Where its ORC tables are.
+    pub orc: Option<OrcTables>,
+}
+
+/// A part of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModuleRange {
+    /// Where it begins.
+    pub base: VirtAddr,
+    /// How many bytes it has. Never zero.
+    pub size: u64,
+    /// What is in it.
+    pub kind: RangeKind,
+}
+
+impl ModuleRange {
+    /// Whether an address is in it.
+    #[must_use]
+    pub fn contains(&self, at: VirtAddr) -> bool {
+        at.0.wrapping_sub(self.base.0) < self.size
+    }
+}
+
+/// What is in a part of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RangeKind {
+    /// Code.
+    Text,
+    /// Data, whether it can be written or not.
+    Data,
+    /// Code that is freed once the module has started.
+    InitText,
+    /// Data that is freed then.
+    InitData,
+    /// A part that is not known here.
+    Other,
+}
+
+/// Where a module is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleState {
+    /// It is there.
+    Live,
+    /// It is starting.
+    Coming,
+    /// It is being removed.
+    Going,
+    /// It is being put together.
+    Unformed,
+    /// None of these.
+    Unknown(u64),
+}
+
+/// Where a module's symbols are: `struct mod_kallsyms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModuleSymbols {
+    /// The symbols, each as ELF has it (`Elf64_Sym`).
+    pub symtab: VirtAddr,
+    /// How many there are. As the kernel says: not checked.
+    pub count: u64,
+    /// Their names.
+    pub strtab: VirtAddr,
+    /// The letter of each one's type (5.2 and newer).
+    pub typetab: Option<VirtAddr>,
+}
+
+/// Where a module's ORC tables are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrcTables {
+    /// Where each entry's code begins: an `i32` each.
+    pub ips: VirtAddr,
+    /// The entries: six bytes each.
+    pub entries: VirtAddr,
+    /// How many there are. As the kernel says: not checked.
+    pub count: u64,
+}
+
+/// The modules of a kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Modules {
+    /// The modules, the one loaded last first.
+    pub modules: Vec<Module>,
+    /// What is missing or wrong, as sentences.
+    pub findings: Vec<String>,
+}
+
+impl Modules {
+    /// Reads them.
+    pub(super) fn of(kernel: &Kernel) -> Self {
+        let mut all = Self::default();
+        let types = match kernel.types() {
+            Ok(types) => types,
+            Err(error) => {
+                all.findings.push(format!("modules cannot be listed: {error}"));
+                return all;
+            }
+        };
+        let Some(head) = kernel.symbol("modules") else {
+            all.findings
+                .push("modules cannot be listed: where their list is is not known".to_owned());
+            return all;
+        };
+        let offset = match types.offset("module", "list") {
+            Ok(offset) => offset,
+            Err(error) => {
+                all.findings.push(format!("modules cannot be listed: {error}"));
+                return all;
+            }
+        };
+        let list = List::walk(&kernel.space, head, "modules", MAX_MODULES);
+        all.findings.extend(list.finding);
+        for node in list.nodes {
+            let at = VirtAddr(node.0.wrapping_sub(offset));
+            match read::module(kernel, at) {
+                Ok(module) => all.modules.push(module),
+                Err(error) => {
+                    all.findings.push(format!("the module at {at} cannot be read: {error}"));
+                }
+            }
+        }
+        all.add_users(kernel);
+        all
+    }
+
+    /// The module that an address is in, code or data.
+    #[must_use]
+    pub fn containing(&self, at: VirtAddr) -> Option<&Module> {
+        let inside = |module: &&Module| module.ranges.iter().any(|range| range.contains(at));
+        self.modules.iter().find(inside)
+    }
+
+    /// A module by its name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Module> {
+        self.modules.iter().find(|module| module.name == name)
+    }
+
+    fn add_users(&mut self, kernel: &Kernel) {
+        let mut all_users = Vec::with_capacity(self.modules.len());
+        for module in &self.modules {
+            let (users, finding) = read::users(kernel, module);
+            self.findings.extend(finding);
+            let name = |at: VirtAddr| {
+                let known = self.modules.iter().find(|module| module.at == at);
+                known.map(|module| module.name.clone()).or_else(|| {
+                    let module = Object::at(kernel, "module", at).ok()?;
+                    module.text("name", read::MAX_NAME).ok()
+                })
+            };
+            all_users.push(users.into_iter().filter_map(name).collect());
+        }
+        for (module, users) in self.modules.iter_mut().zip(all_users) {
+            module.users = users;
+        }
+    }
+}

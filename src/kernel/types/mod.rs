@@ -1,0 +1,151 @@
+//! The kernel's own types, out of its memory.
+//!
+//! ```text
+//! BTF in the image ──► Types ──► Object     a structure in memory, read by its members' names
+//!                                  list     structures that are linked to each other
+//! ```
+//!
+//! Needs: a kernel's address space, and where its BTF is ([`find`]). Gives: offsets and
+//! sizes by name. Kernels before 5.2, and those built without `DEBUG_INFO_BTF`, have none.
+
+pub mod find;
+pub mod list;
+pub mod object;
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use thiserror::Error;
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::btf::{Btf, BtfError};
+
+pub use list::List;
+pub use object::{Object, ObjectError};
+pub use vmcore_formats::btf::{Bits, Field, TypeError};
+
+use super::Kernel;
+use super::page_tables::ReadError;
+
+/// Why a kernel's types are not known.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum TypesError {
+    /// It carries none.
+    #[error(
+        "the kernel's image has no BTF: layouts of its structures are not known (Linux has it from 5.2 on, if it was built with DEBUG_INFO_BTF)"
+    )]
+    None,
+    /// They cannot be read.
+    #[error("the kernel's BTF at {at} cannot be read: {source}")]
+    Missing {
+        /// Where they begin.
+        at: VirtAddr,
+        /// Why they cannot be read.
+        source: ReadError,
+    },
+    /// They are damaged.
+    #[error("the kernel's BTF at {at} is damaged: {source}")]
+    Damaged {
+        /// Where they begin.
+        at: VirtAddr,
+        /// What is wrong with them.
+        source: BtfError,
+    },
+}
+
+/// Fields that were looked up, by structure and path.
+type Fields = HashMap<String, HashMap<String, Result<Field, TypeError>>>;
+
+/// A kernel's types.
+#[derive(Debug)]
+pub struct Types {
+    /// Where they are in memory.
+    pub at: VirtAddr,
+    btf: Arc<Btf>,
+    fields: RwLock<Fields>,
+}
+
+impl Types {
+    /// Finds and reads them.
+    pub(super) fn of(kernel: &Kernel) -> Result<Self, TypesError> {
+        let (at, length) = find::find(kernel).ok_or(TypesError::None)?;
+        let bytes = kernel.space.read_vec(at, length);
+        let bytes = bytes.map_err(|source| TypesError::Missing { at, source })?;
+        let btf = Btf::parse(bytes, kernel.space.endian());
+        let btf = btf.map_err(|source| TypesError::Damaged { at, source })?;
+        Ok(Self::new(at, btf))
+    }
+
+    /// Those of BTF that was read.
+    #[must_use]
+    pub fn new(at: VirtAddr, btf: Btf) -> Self {
+        Self { at, btf: Arc::new(btf), fields: RwLock::default() }
+    }
+
+    /// The BTF itself: what a module's goes on from.
+    #[must_use]
+    pub fn btf(&self) -> &Arc<Btf> {
+        &self.btf
+    }
+
+    /// What is wrong with them, as a sentence.
+    #[must_use]
+    pub fn finding(&self) -> Option<String> {
+        self.btf.unread().map(str::to_owned)
+    }
+
+    /// Where a member is in a structure: `thread.sp`, `mem[1].base`. Members of what has
+    /// no name are found as if they were the structure's own.
+    ///
+    /// # Errors
+    /// Fails if there is no such structure, or no such member in it.
+    pub fn field(&self, structure: &str, path: &str) -> Result<Field, TypeError> {
+        let fields = self.fields.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = fields.get(structure).and_then(|fields| fields.get(path)) {
+            return known.clone();
+        }
+        drop(fields);
+        let found = self.btf.field(structure, path);
+        let mut fields = self.fields.write().unwrap_or_else(PoisonError::into_inner);
+        fields.entry(structure.to_owned()).or_default().insert(path.to_owned(), found.clone());
+        found
+    }
+
+    /// The first byte of a member, from that of its structure.
+    ///
+    /// # Errors
+    /// Fails like [`Self::field`].
+    pub fn offset(&self, structure: &str, path: &str) -> Result<u64, TypeError> {
+        self.field(structure, path).map(|field| field.offset)
+    }
+
+    /// Whether a structure has a member.
+    #[must_use]
+    pub fn has(&self, structure: &str, path: &str) -> bool {
+        self.field(structure, path).is_ok()
+    }
+
+    /// How many bytes a type has.
+    ///
+    /// # Errors
+    /// Fails if there is no such type.
+    pub fn size(&self, structure: &str) -> Result<u64, TypeError> {
+        self.btf.size(structure)
+    }
+
+    /// A value of an enumeration.
+    ///
+    /// # Errors
+    /// Fails if there is no such enumeration, or no such value in it.
+    pub fn enumerator(&self, enumeration: &str, name: &str) -> Result<i64, TypeError> {
+        self.btf.enumerator(enumeration, name)
+    }
+
+    /// The names and values of an enumeration, as they stand: several may have one value.
+    ///
+    /// # Errors
+    /// Fails if there is no such enumeration.
+    pub fn enumerators(&self, enumeration: &str) -> Result<Vec<(String, i64)>, TypeError> {
+        self.btf.enumerators(enumeration)
+    }
+}
