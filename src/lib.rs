@@ -29,4 +29,5 @@ pub mod mount;
 pub mod qmp;
 pub mod render;
 pub mod store;
+pub mod triage;
 pub mod vmcore;

@@ -24,7 +24,7 @@ use crate::store::staging::Staging;
 
 /// The name under which QEMU keeps the pipe. Always the same, so that what an
 /// earlier capture left behind is found and closed.
-const DESCRIPTOR: &str = "vmcorectl-dump";
+pub(super) const DESCRIPTOR: &str = "vmcorectl-dump";
 /// The pipe's size where the system allows it, in bytes.
 const PIPE_SIZE: usize = 1 << 20;
 /// `detach` came with this version.
@@ -214,7 +214,7 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
     }
 }
 
-fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
     // An ordinary user may have less; then the pipe is as large as it is.
     let mut size = PIPE_SIZE;

@@ -7,31 +7,63 @@ use serde_json::{Value, json};
 
 use super::panic::ask_cpus;
 use super::session::Session;
-use crate::qmp::QmpError;
+use crate::qmp::{Client, Patience, QmpError};
+use crate::store::metadata::Metadata;
 
 /// Asks what the store and the forecast need before the dump.
 pub(super) fn ask_before(session: &mut Session<'_>) -> Result<(), QmpError> {
     let patience = session.patience();
-    session.metadata.guest.name = session.client.guest_name(&patience)?;
-    let size = session.client.memory_size(&patience)?;
-    session.metadata.guest.memory_bytes = size.map(|size| size.base.saturating_add(size.plugged));
-    Ok(())
+    ask_first(&mut session.client, &mut session.metadata, &patience)
 }
 
 /// Asks the rest.
 pub(super) fn ask_during(session: &mut Session<'_>) -> Result<(), QmpError> {
     let patience = session.patience();
-    let client = &mut session.client;
-    let guest = &mut session.metadata.guest;
-    guest.uuid = client.guest_uuid(&patience)?;
+    ask_rest(&mut session.client, &mut session.metadata, &patience)?;
+    if session.metadata.guest.memory_encrypted == Some(true) {
+        session.warn(
+            "the guest's memory is encrypted (SEV): the core holds what the host sees".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Asks everything of a guest that is not captured.
+pub(super) fn ask_of(
+    client: &mut Client,
+    metadata: &mut Metadata,
+    patience: &Patience<'_>,
+) -> Result<(), QmpError> {
+    ask_first(client, metadata, patience)?;
+    ask_rest(client, metadata, patience)
+}
+
+fn ask_first(
+    client: &mut Client,
+    metadata: &mut Metadata,
+    patience: &Patience<'_>,
+) -> Result<(), QmpError> {
+    metadata.guest.name = client.guest_name(patience)?;
+    let size = client.memory_size(patience)?;
+    metadata.guest.memory_bytes = size.map(|size| size.base.saturating_add(size.plugged));
+    Ok(())
+}
+
+fn ask_rest(
+    client: &mut Client,
+    metadata: &mut Metadata,
+    patience: &Patience<'_>,
+) -> Result<(), QmpError> {
+    let guest = &mut metadata.guest;
+    guest.uuid = client.guest_uuid(patience)?;
     let machine = json!({ "path": "/machine", "property": "type" });
-    let machine = client.ask("qom-get", machine, &patience)?;
+    let machine = client.ask("qom-get", machine, patience)?;
     guest.machine = machine
         .as_ref()
         .and_then(Value::as_str)
         .map(|name| name.strip_suffix("-machine").unwrap_or(name).to_owned());
     let mut ask = |command, key| -> Result<Option<Value>, QmpError> {
-        let answer = client.ask(command, json!({}), &patience)?;
+        let answer = client.ask(command, json!({}), patience)?;
         Ok(answer.and_then(|mut answer| Some(answer.get_mut(key)?.take())))
     };
     guest.architecture = ask("query-target", "arch")?.and_then(text);
@@ -44,13 +76,7 @@ pub(super) fn ask_during(session: &mut Session<'_>) -> Result<(), QmpError> {
             reasons.into_iter().filter(|reason| !reason.contains("dump-guest-memory")).collect()
         });
     guest.memory_encrypted = ask("query-sev", "enabled")?.and_then(|enabled| enabled.as_bool());
-    let encrypted = guest.memory_encrypted == Some(true);
-    if encrypted {
-        session.warn(
-            "the guest's memory is encrypted (SEV): the core holds what the host sees".to_owned(),
-        );
-    }
-    ask_cpus(session)
+    ask_cpus(client, metadata, patience)
 }
 
 fn text(value: Value) -> Option<String> {

@@ -18,6 +18,7 @@ mod dump_settling;
 mod facts;
 mod finish;
 mod forecast;
+pub mod held;
 mod nothing_to_do;
 mod outcome;
 mod panic;

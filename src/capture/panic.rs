@@ -15,8 +15,8 @@ use super::outcome::Problem;
 use super::panic_events::Seen;
 use super::request::{Action, Policy, Request, Wait};
 use super::session::Session;
-use crate::qmp::{CrashInformation, Happening, Patience, QmpError, RunState};
-use crate::store::metadata::{self, Panic};
+use crate::qmp::{Client, CrashInformation, Happening, Patience, QmpError, RunState};
+use crate::store::metadata::{self, Metadata, Panic};
 
 /// How often QEMU is asked while an event is awaited, in case it was missed.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -172,6 +172,11 @@ pub(super) fn policy_of_panic(request: &Request) -> Policy {
     }
 }
 
+/// A panic that was found, of which nobody heard.
+pub(super) fn found() -> Panic {
+    describe(&Seen::default())
+}
+
 fn describe(seen: &Seen) -> Panic {
     let data = seen.first.as_ref().map(|event| &event.data);
     let info = data.and_then(|data| data.get("info")).filter(|info| !info.is_null());
@@ -234,17 +239,20 @@ pub(super) fn policy_without_panic(session: &Session<'_>) -> Policy {
 }
 
 /// Asks each vCPU what it knows of the crash. Only QEMU's event tells more.
-pub(super) fn ask_cpus(session: &mut Session<'_>) -> Result<(), QmpError> {
-    let patience = session.patience();
-    let cpus = session.client.cpus(&patience)?;
-    session.metadata.guest.cpus = cpus.as_ref().map(Vec::len);
-    if session.metadata.panic.is_none() {
+pub(super) fn ask_cpus(
+    client: &mut Client,
+    metadata: &mut Metadata,
+    patience: &Patience<'_>,
+) -> Result<(), QmpError> {
+    let cpus = client.cpus(patience)?;
+    metadata.guest.cpus = cpus.as_ref().map(Vec::len);
+    if metadata.panic.is_none() {
         return Ok(());
     }
     let mut reporting = None;
     let mut info = None;
     for cpu in cpus.unwrap_or_default() {
-        match session.client.crash_information(&cpu, &patience)? {
+        match client.crash_information(&cpu, patience)? {
             CrashInformation::Details(details) => {
                 reporting.get_or_insert_with(Vec::new).push(cpu.index);
                 info.get_or_insert(details);
@@ -257,7 +265,7 @@ pub(super) fn ask_cpus(session: &mut Session<'_>) -> Result<(), QmpError> {
             CrashInformation::Unknown => break,
         }
     }
-    if let Some(panic) = &mut session.metadata.panic {
+    if let Some(panic) = &mut metadata.panic {
         panic.reporting_cpus = reporting;
         panic.info = panic.info.take().or(info.filter(Value::is_object));
     }

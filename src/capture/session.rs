@@ -147,9 +147,26 @@ impl Clock {
 }
 
 fn empty_metadata(request: &Request, started: Timestamp) -> Metadata {
+    let named = |action: Option<super::Action>| action.unwrap_or(super::Action::Hold).to_string();
+    let metadata = metadata_of_guest(&request.monitor, started);
+    Metadata {
+        request: RequestMetadata {
+            then: named(request.then),
+            on_failure: named(request.on_failure),
+            max_hold_seconds: request.max_hold.map(|limit| limit.as_secs_f64()),
+            any_state: request.any_state,
+            wait: request.wait != Wait::No,
+            level: request.level,
+            threads: request.threads,
+        },
+        ..metadata
+    }
+}
+
+/// The story of a guest of which nothing is known, nor asked.
+pub(super) fn metadata_of_guest(monitor: &Path, started: Timestamp) -> Metadata {
     let system = rustix::system::uname();
     let text = |name: &std::ffi::CStr| name.to_str().ok().map(str::to_owned);
-    let named = |action: Option<super::Action>| action.unwrap_or(super::Action::Hold).to_string();
     Metadata {
         schema: SCHEMA.to_owned(),
         id: String::new(),
@@ -162,17 +179,17 @@ fn empty_metadata(request: &Request, started: Timestamp) -> Metadata {
             kernel: text(system.release()),
             architecture: text(system.machine()),
         },
-        guest: Guest { monitor: absolute(&request.monitor), ..Guest::default() },
+        guest: Guest { monitor: absolute(monitor), ..Guest::default() },
         state_found: None,
         panic: None,
         request: RequestMetadata {
-            then: named(request.then),
-            on_failure: named(request.on_failure),
-            max_hold_seconds: request.max_hold.map(|limit| limit.as_secs_f64()),
-            any_state: request.any_state,
-            wait: request.wait != Wait::No,
-            level: request.level,
-            threads: request.threads,
+            then: super::Action::Hold.to_string(),
+            on_failure: super::Action::Hold.to_string(),
+            max_hold_seconds: None,
+            any_state: true,
+            wait: false,
+            level: 0,
+            threads: 0,
         },
         result: CaptureResult::Capturing,
         failure: None,

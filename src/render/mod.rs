@@ -8,6 +8,7 @@ pub mod list;
 pub mod memory_json;
 pub mod places;
 pub mod registers;
+pub mod report;
 pub mod shown;
 pub mod units;
 pub mod verify;

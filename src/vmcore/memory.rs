@@ -101,6 +101,12 @@ pub enum DataError {
     /// The file is made of memory that cannot be read.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// A held guest gives none.
+    #[error("the held guest: {problem}")]
+    Guest {
+        /// Why not.
+        problem: String,
+    },
     /// Behind the end.
     #[error("byte {offset:#x} is behind the end of what there is, {length:#x} bytes")]
     PastEnd {

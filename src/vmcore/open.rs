@@ -104,6 +104,8 @@ pub enum Format {
     FlattenedElf,
     /// A kdump-compressed file.
     Kdump(KdumpFormat),
+    /// Not stored at all: the memory of a guest that stands still.
+    HeldGuest,
 }
 
 impl fmt::Display for Format {
@@ -112,6 +114,7 @@ impl fmt::Display for Format {
             Self::Elf => f.write_str("ELF"),
             Self::FlattenedElf => f.write_str("ELF, flattened"),
             Self::Kdump(kdump) => kdump.fmt(f),
+            Self::HeldGuest => f.write_str("held guest"),
         }
     }
 }

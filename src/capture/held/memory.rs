@@ -1,0 +1,181 @@
+//! The memory of a held guest, read piece by piece and kept.
+//!
+//! Each question to QEMU costs half a millisecond, and each MiB as much again. So memory
+//! comes in pieces of 256 KiB, in longer ones where it is read from end to end, and what
+//! came is kept. Any number of threads may read; QEMU answers one after the other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Sender, bounded};
+use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::elf::dump_head::DumpHead;
+
+use super::serve::Request;
+use crate::vmcore::memory::{DataError, range_of};
+use crate::vmcore::{MemoryError, MemoryRange, PhysMemory};
+
+/// A piece, in bytes.
+const PIECE: u64 = 256 << 10;
+/// The most that is asked for at once, in bytes.
+const MOST: u64 = 4 << 20;
+/// How much is kept, in bytes.
+const CAPACITY: u64 = 64 << 20;
+
+/// The memory of a held guest.
+#[derive(Debug)]
+pub(super) struct HeldMemory {
+    ranges: Vec<MemoryRange>,
+    requests: Sender<Request>,
+    kept: Mutex<Kept>,
+}
+
+/// Pieces that were read, by the address of their first byte.
+#[derive(Debug, Default)]
+struct Kept {
+    pieces: HashMap<PhysAddr, (u64, Arc<Vec<u8>>)>,
+    bytes: u64,
+    /// Counts uses: the piece with the lowest number was not used for longest.
+    uses: u64,
+    /// Where the last answer ended, and how long the next one is if it begins there.
+    ahead: (PhysAddr, u64),
+}
+
+impl HeldMemory {
+    /// The memory that a dump's head tells of.
+    pub(super) fn new(head: &DumpHead, requests: Sender<Request>) -> Self {
+        let mut segments: Vec<_> = head
+            .segments
+            .iter()
+            .filter(|segment| segment.file_size > 0)
+            .map(|segment| MemoryRange { start: segment.physical, length: segment.file_size })
+            .collect();
+        segments.sort_by_key(|range| range.start);
+        let mut ranges: Vec<MemoryRange> = Vec::new();
+        for range in segments {
+            match ranges.last_mut() {
+                Some(last) if range.start <= last.end() => {
+                    let end = range.end().max(last.end());
+                    last.length = end.0.saturating_sub(last.start.0);
+                }
+                _ => ranges.push(range),
+            }
+        }
+        Self { ranges, requests, kept: Mutex::default() }
+    }
+
+    /// The piece with `at`, and where it begins.
+    fn piece(&self, at: PhysAddr, wanted: u64) -> Result<(PhysAddr, Arc<Vec<u8>>), MemoryError> {
+        let range = range_of(&self.ranges, at).ok_or(MemoryError::Absent { at })?;
+        let start = PhysAddr(at.0 - at.0 % PIECE).max(range.start);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(piece) = kept.find(start) {
+            return Ok((start, piece));
+        }
+        let length = kept.length_of_next(start, at, wanted);
+        let length = length.min(range.end().0.saturating_sub(start.0));
+        // Others wait meanwhile: they want the same monitor.
+        let bytes = self.ask(MemoryRange { start, length }).map_err(|problem| {
+            MemoryError::Damaged { at, source: Arc::new(DataError::Guest { problem }) }
+        })?;
+        kept.ahead = (PhysAddr(start.0.saturating_add(length)), length);
+        let mut found = None;
+        let mut first = start;
+        for piece in (Cut { rest: &bytes, at: start }) {
+            let bytes = Arc::new(piece.to_vec());
+            found.get_or_insert_with(|| Arc::clone(&bytes));
+            kept.keep(first, bytes);
+            first = PhysAddr((first.0 / PIECE).saturating_add(1).saturating_mul(PIECE));
+        }
+        found.map(|piece| (start, piece)).ok_or(MemoryError::Absent { at })
+    }
+
+    fn ask(&self, range: MemoryRange) -> Result<Vec<u8>, String> {
+        let gone = || "nobody reads the guest's memory any more".to_owned();
+        let (answer, answered) = bounded(1);
+        self.requests.send(Request { range, answer }).map_err(|_| gone())?;
+        let bytes = answered.recv().map_err(|_| gone())??;
+        if bytes.len() as u64 == range.length { Ok(bytes) } else { Err(gone()) }
+    }
+}
+
+/// Cuts bytes at multiples of [`PIECE`] of their addresses.
+struct Cut<'a> {
+    rest: &'a [u8],
+    at: PhysAddr,
+}
+
+impl<'a> Iterator for Cut<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let length = PIECE.saturating_sub(self.at.0 % PIECE).min(self.rest.len() as u64);
+        let (piece, rest) = self.rest.split_at_checked(usize::try_from(length).ok()?)?;
+        self.rest = rest;
+        self.at = PhysAddr(self.at.0.saturating_add(length));
+        (!piece.is_empty()).then_some(piece)
+    }
+}
+
+impl Kept {
+    fn find(&mut self, start: PhysAddr) -> Option<Arc<Vec<u8>>> {
+        self.uses = self.uses.saturating_add(1);
+        let (used, piece) = self.pieces.get_mut(&start)?;
+        *used = self.uses;
+        Some(Arc::clone(piece))
+    }
+
+    /// How much to ask for: to the end of what is wanted, and twice as much as the last
+    /// time if that ended here.
+    fn length_of_next(&self, start: PhysAddr, at: PhysAddr, wanted: u64) -> u64 {
+        let end = at.0.saturating_add(wanted).next_multiple_of(PIECE);
+        let wanted = end.saturating_sub(start.0);
+        let ahead = if self.ahead.0 == start { self.ahead.1.saturating_mul(2) } else { 0 };
+        let end = start.0.saturating_add(wanted.max(ahead).min(MOST));
+        // Pieces end at multiples, wherever the first of a range begins.
+        (end - end % PIECE).saturating_sub(start.0)
+    }
+
+    fn keep(&mut self, start: PhysAddr, bytes: Arc<Vec<u8>>) {
+        self.uses = self.uses.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        if let Some((_, old)) = self.pieces.insert(start, (self.uses, bytes)) {
+            self.bytes = self.bytes.saturating_sub(old.len() as u64);
+        }
+        while self.bytes > CAPACITY && self.pieces.len() > 1 {
+            let oldest = self.pieces.iter().min_by_key(|(_, (used, _))| *used);
+            let Some((&oldest, _)) = oldest else { return };
+            if let Some((_, gone)) = self.pieces.remove(&oldest) {
+                self.bytes = self.bytes.saturating_sub(gone.len() as u64);
+            }
+        }
+    }
+}
+
+impl PhysMemory for HeldMemory {
+    fn ranges(&self) -> &[MemoryRange] {
+        &self.ranges
+    }
+
+    fn read(&self, at: PhysAddr, buffer: &mut [u8]) -> Result<(), MemoryError> {
+        let (mut at, mut rest) = (at, buffer);
+        while !rest.is_empty() {
+            let (start, piece) = self.piece(at, rest.len() as u64)?;
+            let skip = usize::try_from(at.0.saturating_sub(start.0)).unwrap_or(usize::MAX);
+            let there = piece.get(skip..).unwrap_or_default();
+            let length = there.len().min(rest.len());
+            if length == 0 {
+                return Err(MemoryError::Absent { at });
+            }
+            let (now, later) = rest.split_at_mut(length);
+            now.copy_from_slice(there.get(..length).unwrap_or_default());
+            at = PhysAddr(at.0.saturating_add(length as u64));
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+//! Held memory against a thread that plays the guest.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::*;
+
+const RANGES: [(u64, u64); 3] = [(0, 0xa_0000), (0xc_0000, 0x34_0000), (0x100_1000, 0x20_0000)];
+
+/// Memory in which each byte tells its address, and how many bytes of it were asked for.
+fn held() -> (HeldMemory, Arc<AtomicU64>) {
+    let (requests, served) = crossbeam_channel::unbounded::<Request>();
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    thread::spawn(move || {
+        for request in served {
+            count.fetch_add(1 << 32 | request.range.length, Ordering::SeqCst);
+            let inside = RANGES.iter().any(|(start, length)| {
+                request.range.start.0 >= *start && request.range.end().0 <= start + length
+            });
+            let bytes = (request.range.start.0..request.range.end().0).map(byte).collect();
+            let bytes = if inside { Ok(bytes) } else { Err("outside".to_owned()) };
+            request.answer.send(bytes).unwrap();
+        }
+    });
+    let ranges =
+        RANGES.map(|(start, length)| MemoryRange { start: PhysAddr(start), length }).to_vec();
+    (HeldMemory { ranges, requests, kept: Mutex::default() }, asked)
+}
+
+fn byte(at: u64) -> u8 {
+    (at ^ (at >> 8) ^ (at >> 16)) as u8
+}
+
+#[test]
+fn any_read_gives_the_bytes_that_are_there() {
+    let (memory, _) = held();
+    for (start, length) in RANGES {
+        for (skip, count) in [(0, 1), (0, length), (length - 1, 1), (0x1ff0, 0x41_020)] {
+            let (at, count) = (start + skip, count.min(length - skip));
+            let mut bytes = vec![0; count as usize];
+            memory.read(PhysAddr(at), &mut bytes).unwrap();
+            assert!(bytes.iter().zip(at..).all(|(found, at)| *found == byte(at)), "{at:#x}");
+        }
+    }
+}
+
+#[test]
+fn what_is_outside_is_absent_at_its_own_address() {
+    let (memory, _) = held();
+    for (at, length, missing) in
+        [(0x9_ffff, 2, 0xa_0000), (0xb_0000, 1, 0xb_0000), (0x3f_fff8, 16, 0x40_0000)]
+    {
+        let error = memory.read(PhysAddr(at), &mut vec![0; length]).unwrap_err();
+        assert!(matches!(error, MemoryError::Absent { at } if at.0 == missing), "{error}");
+    }
+}
+
+#[test]
+fn what_was_read_is_not_asked_for_again_and_long_reads_ask_for_much() {
+    let (memory, asked) = held();
+    let mut bytes = vec![0; 0x20_0000];
+    memory.read(PhysAddr(0x100_1000), &mut bytes).unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1 << 32 | 0x20_0000);
+    memory.read(PhysAddr(0x100_1000), &mut bytes).unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1 << 32 | 0x20_0000);
+    for at in (0xc_0000..0x40_0000).step_by(0x1000) {
+        memory.read(PhysAddr(at), &mut [0; 8]).unwrap();
+    }
+    assert!(asked.load(Ordering::SeqCst) >> 32 <= 6, "{:#x}", asked.load(Ordering::SeqCst));
+}
+
+#[test]
+fn nobody_who_serves_is_an_error() {
+    let (requests, served) = crossbeam_channel::unbounded();
+    let ranges = vec![MemoryRange { start: PhysAddr(0), length: 0x1000 }];
+    let memory = HeldMemory { ranges, requests, kept: Mutex::default() };
+    drop(served);
+    assert!(matches!(memory.read(PhysAddr(0), &mut [0]), Err(MemoryError::Damaged { .. })));
+}
+
+#[test]
+fn only_so_much_is_kept() {
+    let mut kept = Kept::default();
+    let piece = Arc::new(vec![0; PIECE as usize]);
+    for number in 0..CAPACITY / PIECE + 10 {
+        kept.keep(PhysAddr(number * PIECE), Arc::clone(&piece));
+    }
+    assert_eq!(kept.bytes, CAPACITY);
+    assert!(kept.find(PhysAddr(0)).is_none() && kept.find(PhysAddr(10 * PIECE)).is_some());
+}

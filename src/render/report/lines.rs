@@ -1,0 +1,155 @@
+//! Sentences that the text and the page have in common.
+
+use crate::render::units::bytes;
+use crate::triage::report::data::{
+    Cpu, CpuState, Kernel, LogLine, Machine, Report, StackFrame, Task, Taint, ToldBy, Trust,
+};
+
+/// How sure something is, in words.
+pub(super) fn trust(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Certain => "certain",
+        Trust::Likely => "likely",
+        Trust::Guess => "a guess",
+    }
+}
+
+/// What tells the title.
+pub(super) fn told_by(told_by: ToldBy) -> &'static str {
+    match told_by {
+        ToldBy::Log => "the kernel's log",
+        ToldBy::Stack => "the stack of what panicked",
+        ToldBy::Hypervisor => "what the guest told QEMU",
+        ToldBy::Cpus => "what the CPUs were doing",
+        ToldBy::Nothing => "nothing that was found",
+    }
+}
+
+/// A task: `sh (pid 71)`.
+pub(super) fn task(task: &Task) -> String {
+    format!("{} (pid {})", task.comm, task.pid)
+}
+
+/// What a CPU was doing, in a word.
+pub(super) fn state(state: CpuState) -> &'static str {
+    match state {
+        CpuState::Panicked => "panicked",
+        CpuState::Kernel => "in the kernel",
+        CpuState::User => "in a program",
+        CpuState::Idle => "idle",
+        CpuState::Unknown => "unknown",
+    }
+}
+
+/// A CPU's name: `CPU 1`, and the vCPU's number if that is another.
+pub(super) fn cpu(cpu: &Cpu) -> String {
+    match cpu.cpu {
+        Some(number) if usize::try_from(number) == Ok(cpu.vcpu) => format!("CPU {number}"),
+        Some(number) => format!("CPU {number} (vCPU {})", cpu.vcpu),
+        None => format!("vCPU {}", cpu.vcpu),
+    }
+}
+
+/// Where it panicked.
+pub(super) fn panicked(report: &Report) -> Option<String> {
+    let panicked = report.panicked.as_ref()?;
+    let cpu = match (panicked.cpu, panicked.vcpu) {
+        (Some(cpu), _) => format!("CPU {cpu}"),
+        (None, Some(vcpu)) => format!("vCPU {vcpu}"),
+        (None, None) => "an unknown CPU".to_owned(),
+    };
+    let all = report.cpus.len().max(report.machine.vcpus);
+    let task = panicked.task.as_ref().map(|found| format!(", {}", task(found)));
+    Some(format!("{cpu} of {all}{}", task.unwrap_or_default()))
+}
+
+/// The kernel in one line.
+pub(super) fn kernel(kernel: &Kernel) -> String {
+    let mut text = match &kernel.release {
+        Some(release) => format!("Linux {release}"),
+        None => "unknown".to_owned(),
+    };
+    if let Some(seconds) = kernel.uptime_seconds {
+        text += &format!(", up {}", span(seconds));
+    }
+    if let Some(taint) = &kernel.taint {
+        text += &format!("; {}", tainted(taint));
+    }
+    text
+}
+
+/// What a kernel was tainted by.
+pub(super) fn tainted(taint: &Taint) -> String {
+    if taint.flags.is_empty() {
+        return "not tainted".to_owned();
+    }
+    let flags = taint.flags.iter().map(|flag| format!("{} ({})", flag.letter, flag.meaning));
+    format!("tainted: {}", flags.collect::<Vec<_>>().join(", "))
+}
+
+/// The machine in one line.
+pub(super) fn machine(machine: &Machine) -> String {
+    let mut parts = Vec::new();
+    parts.extend(machine.guest.clone());
+    parts.extend(machine.architecture.clone());
+    parts.push(match machine.vcpus {
+        1 => "1 vCPU".to_owned(),
+        vcpus => format!("{vcpus} vCPUs"),
+    });
+    parts.push(bytes(machine.memory_bytes));
+    parts.extend(machine.qemu.as_ref().map(|qemu| match &machine.machine_type {
+        Some(kind) => format!("QEMU {qemu} ({kind})"),
+        None => format!("QEMU {qemu}"),
+    }));
+    parts.join(", ")
+}
+
+/// A frame's function, or its address where there is none.
+pub(super) fn function(frame: &StackFrame) -> String {
+    let function = frame.function.clone().unwrap_or_else(|| frame.address.clone());
+    match &frame.module {
+        Some(module) => format!("{function} [{module}]"),
+        None => function,
+    }
+}
+
+/// A record's time, as the kernel prints it.
+pub(super) fn time(line: &LogLine) -> String {
+    let micros = line.time_ns / 1000;
+    format!("{:>5}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// Seconds since boot.
+pub(super) fn since_boot(time_ns: Option<u64>) -> String {
+    time_ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.6}", std::time::Duration::from_nanos(ns).as_secs_f64()))
+}
+
+/// A span of time with the two units that matter.
+pub(super) fn span(seconds: f64) -> String {
+    // Negative and other strange values become zero.
+    let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        3600..86_400 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_the_units_that_matter() {
+        for (seconds, text) in [
+            (0.25, "0.2 s"),
+            (61.9, "1 min 1 s"),
+            (7_260.0, "2 h 1 min"),
+            (200_000.0, "2 d 7 h"),
+            (f64::NAN, "NaN s"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Colours of a terminal, where they are wanted.
+
+use crate::render::shown::shown;
+
+/// How a piece of text should look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The answer.
+    Title,
+    /// What went wrong.
+    Bad,
+    /// What names a part.
+    Head,
+    /// What is seldom wanted.
+    Faint,
+}
+
+/// Puts colours into text, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint {
+    /// Whether there are colours.
+    pub colours: bool,
+}
+
+impl Paint {
+    /// The text, made fit for a terminal, and looking so.
+    #[must_use]
+    pub fn of(self, look: Look, text: &str) -> String {
+        let text = shown(text);
+        if !self.colours || text.is_empty() {
+            return text;
+        }
+        let code = match look {
+            Look::Title => "1;31",
+            Look::Bad => "31",
+            Look::Head => "1;36",
+            Look::Faint => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_keeps_nothing_that_a_terminal_would_obey() {
+        for colours in [false, true] {
+            let text = Paint { colours }.of(Look::Bad, "a\x1b[2Jb");
+            assert_eq!(text.matches('\x1b').count(), if colours { 2 } else { 0 });
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a guest told QEMU when it stopped: for guests whose log says nothing.
+//!
+//! ```text
+//! hyper-v   arg1..arg5   Windows: STOP code and its parameters
+//!                        Linux:   error, OS id, instruction, RAX or stack, stack
+//! s390      core, psw-mask, psw-addr, reason
+//! tdx, sev  error code, message
+//! ```
+//!
+//! An OS id whose upper 16 bits are 0x8100 is Linux's: `hv_generate_guest_id` of the kernel.
+
+use serde_json::Value;
+
+use super::bugcheck::Stop;
+
+/// The upper 16 bits of the OS id of Linux.
+const LINUX: u64 = 0x8100;
+
+/// What the panic event's information says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// A bugcheck of Windows.
+    Windows(Stop),
+    /// A panic of Linux under Hyper-V's interface: its error, and where the instruction was.
+    Linux {
+        /// The error code.
+        error: u64,
+        /// The instruction's address.
+        pc: u64,
+    },
+    /// The kernel's message is in memory: where, and how long it is.
+    LinuxMessage {
+        /// The guest's physical address.
+        at: u64,
+        /// How many bytes it has.
+        length: u64,
+    },
+    /// A state of s390x in which nothing runs any more.
+    S390 {
+        /// QEMU's word for it.
+        reason: String,
+        /// The instruction's address.
+        psw_addr: u64,
+    },
+    /// What a confidential guest gave as its reason.
+    Confidential {
+        /// `tdx` or `sev`.
+        kind: String,
+        /// Its message, or its code.
+        message: String,
+    },
+}
+
+impl Told {
+    /// Reads the information.
+    ///
+    /// Returns `None` if it says nothing that is known.
+    pub(super) fn of(info: &Value) -> Option<Self> {
+        let number = |key: &str| info.get(key).and_then(Value::as_u64);
+        let text = |key: &str| info.get(key).and_then(Value::as_str);
+        match text("type")? {
+            "hyper-v" => {
+                let arg = |key| number(key).unwrap_or_default();
+                let [code, p1, p2, p3, p4] =
+                    ["arg1", "arg2", "arg3", "arg4", "arg5"].map(arg);
+                if p1 >> 48 == LINUX {
+                    return Some(Self::Linux { error: code, pc: p2 });
+                }
+                if (code, p1, p2) == (0, 0, 0) {
+                    // Nothing at all is no message, either.
+                    return (p3 != 0 && p4 != 0).then_some(Self::LinuxMessage { at: p3, length: p4 });
+                }
+                Some(Self::Windows(Stop { code, parameters: [p1, p2, p3, p4] }))
+            }
+            "s390" => Some(Self::S390 {
+                reason: text("reason")?.to_owned(),
+                psw_addr: number("psw-addr").unwrap_or_default(),
+            }),
+            kind @ ("tdx" | "sev") => {
+                let message = text("message").filter(|message| !message.is_empty());
+                let code = || number("error-code").or_else(|| number("code"));
+                let message = message.map(str::to_owned).or_else(|| code().map(|code| format!("code {code:#x}")));
+                Some(Self::Confidential {
+                    kind: kind.to_owned(),
+                    message: message.unwrap_or_else(|| "no reason given".to_owned()),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn windows_is_told_from_linux_by_the_id_of_the_system() {
+        let info = json!({ "type": "hyper-v", "arg1": 0xd1, "arg2": 1, "arg3": 2, "arg4": 3, "arg5": 4 });
+        let stop = Stop { code: 0xd1, parameters: [1, 2, 3, 4] };
+        assert_eq!(Told::of(&info), Some(Told::Windows(stop)));
+        let id = 0x8100_0006_0001_0000_u64;
+        let info = json!({ "type": "hyper-v", "arg1": 14, "arg2": id, "arg3": 99, "arg4": 0, "arg5": 0 });
+        assert_eq!(Told::of(&info), Some(Told::Linux { error: 14, pc: 99 }));
+        let info = json!({ "type": "hyper-v", "arg1": 0, "arg2": 0, "arg3": 0, "arg4": 0x1000, "arg5": 64 });
+        assert_eq!(Told::of(&info), Some(Told::LinuxMessage { at: 0x1000, length: 64 }));
+    }
+
+    #[test]
+    fn other_kinds_are_told_by_their_words() {
+        let info = json!({ "type": "s390", "core": 0, "psw-mask": 0, "psw-addr": 7, "reason": "disabled-wait" });
+        assert_eq!(
+            Told::of(&info),
+            Some(Told::S390 { reason: "disabled-wait".to_owned(), psw_addr: 7 })
+        );
+        let info = json!({ "type": "tdx", "error-code": 2, "message": "TD misconfigured" });
+        assert!(matches!(Told::of(&info), Some(Told::Confidential { message, .. }) if message == "TD misconfigured"));
+        for nothing in [json!(null), json!({ "type": "new" }), json!([1]), json!({ "type": "hyper-v" })] {
+            assert_eq!(Told::of(&nothing), None, "{nothing}");
+        }
+    }
+}

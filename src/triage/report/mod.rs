@@ -1,0 +1,72 @@
+//! What happened to a guest, put together from everything that its core tells.
+//!
+//! ```text
+//! Vmcore ─┬─► kernel: log, symbols, types, tasks, stacks ─┬─► Report
+//!         ├─► notes: registers                            │   data, versioned
+//!         └─► metadata: what the guest told QEMU ─────────┘
+//! ```
+//!
+//! Needs: an open core, or a held guest that looks like one. Gives: a [`Report`], always.
+//! What is missing or damaged costs what it would have told, and is a finding.
+
+pub mod bugcheck;
+pub mod data;
+mod hypervisor;
+mod machine;
+mod parts;
+
+pub use data::Report;
+
+use crate::store::metadata::Metadata;
+use crate::vmcore::Vmcore;
+use data::{Finding, SCHEMA, Trust};
+
+/// How many records of the log a stored report has.
+pub const STORED_LOG: usize = 200;
+/// How many findings a report has.
+const MAX_FINDINGS: usize = 200;
+/// How long a finding may be, in characters.
+const MAX_FINDING: usize = 400;
+
+impl Report {
+    /// The report of a core.
+    #[must_use]
+    pub fn of(core: &Vmcore) -> Self {
+        Self::with(core, core.metadata().as_ref(), STORED_LOG)
+    }
+
+    /// The report of a core with this metadata, and with so many records of its log at most.
+    #[must_use]
+    pub fn with(core: &Vmcore, metadata: Option<&Metadata>, log_lines: usize) -> Self {
+        let mut report = Self {
+            schema: SCHEMA.to_owned(),
+            tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+            machine: machine::of(core, metadata),
+            ..Self::default()
+        };
+        for finding in &core.findings {
+            report.find("core", finding.clone(), Trust::Certain);
+        }
+        parts::gather(&mut report, core, metadata, log_lines);
+        report
+    }
+
+    /// Adds a finding.
+    fn find(&mut self, about: &str, text: impl Into<String>, trust: Trust) {
+        let mut text: String = text.into();
+        if let Some((end, _)) = text.char_indices().nth(MAX_FINDING) {
+            text.truncate(end);
+            text.push_str("...");
+        }
+        let finding = Finding { about: about.to_owned(), text, trust };
+        match self.findings.len() {
+            0..MAX_FINDINGS if !self.findings.contains(&finding) => self.findings.push(finding),
+            MAX_FINDINGS => self.findings.push(Finding {
+                about: "report".to_owned(),
+                text: "there are more findings than are told".to_owned(),
+                trust: Trust::Certain,
+            }),
+            _ => {}
+        }
+    }
+}

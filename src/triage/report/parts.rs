@@ -1,0 +1,145 @@
+//! The parts of a report, one after the other.
+
+use vmcore_formats::printk::Record;
+
+use super::data::{self, CpuState, LogLine, Register, Report, ToldBy, Trust};
+use super::hypervisor::Told;
+use crate::kernel::Kernel;
+use crate::kernel::log::Log;
+use crate::store::metadata::Metadata;
+use crate::vmcore::Vmcore;
+use crate::vmcore::registers::Registers;
+
+/// How many vCPUs are told one by one.
+const MAX_CPUS: usize = 512;
+
+/// Puts all that can be had into a report.
+pub(super) fn gather(
+    report: &mut Report,
+    core: &Vmcore,
+    metadata: Option<&Metadata>,
+    log_lines: usize,
+) {
+    registers(report, core);
+    match Kernel::find(core) {
+        Ok(kernel) => of_kernel(report, &kernel, log_lines),
+        Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
+    }
+    hypervisor(report, metadata);
+    if report.title.is_empty() {
+        nothing(report, metadata);
+    }
+}
+
+fn registers(report: &mut Report, core: &Vmcore) {
+    let Registers { cpus, findings } = Registers::of(core.notes(), core.identity);
+    for finding in findings {
+        report.find("core", finding, Trust::Certain);
+    }
+    if let Some(more) = cpus.len().checked_sub(MAX_CPUS).filter(|more| *more > 0) {
+        report.find("core", format!("{more} vCPUs more are not told one by one"), Trust::Certain);
+    }
+    for cpu in cpus.into_iter().take(MAX_CPUS) {
+        for finding in &cpu.findings {
+            report.find("core", format!("vCPU {}: {finding}", cpu.number), Trust::Certain);
+        }
+        let value = |register: &vmcore_formats::registers::Register| Register {
+            name: register.name.to_string(),
+            value: format!("{:#x}", register.value),
+        };
+        report.cpus.push(data::Cpu {
+            vcpu: cpu.number,
+            state: if cpu.privilege == Some(3) { CpuState::User } else { CpuState::Unknown },
+            registers: cpu.general.iter().map(value).collect(),
+            ..data::Cpu::default()
+        });
+    }
+}
+
+fn of_kernel(report: &mut Report, kernel: &Kernel, log_lines: usize) {
+    if let Some(origin) = kernel.origin() {
+        report.find("kernel", origin, Trust::Likely);
+    }
+    report.kernel.release = kernel.info.release().map(str::to_owned);
+    report.kernel.build_id = kernel.info.value("BUILD-ID").map(str::to_owned);
+    match Log::read(&kernel.space, &kernel.info) {
+        Ok(log) => take_log(report, log, log_lines),
+        Err(error) => report.find("log", error.to_string(), Trust::Certain),
+    }
+}
+
+fn take_log(report: &mut Report, log: Log, log_lines: usize) {
+    for finding in log.findings {
+        report.find("log", finding, Trust::Certain);
+    }
+    if let Some(last) = log.records.last() {
+        report.kernel.uptime_seconds =
+            Some(std::time::Duration::from_nanos(last.time_ns).as_secs_f64());
+    }
+    let line = |record: &Record| LogLine {
+        time_ns: record.time_ns,
+        level: record.level,
+        text: String::from_utf8_lossy(&record.text).into_owned(),
+    };
+    let skip = log.records.len().saturating_sub(log_lines);
+    report.log.records = log.records.len();
+    report.log.last = log.records.iter().skip(skip).map(line).collect();
+}
+
+/// What the guest told QEMU: all there is of Windows, and a help where a log is lost.
+fn hypervisor(report: &mut Report, metadata: Option<&Metadata>) {
+    let panic = metadata.and_then(|metadata| metadata.panic.as_ref());
+    let Some(told) = panic.and_then(|panic| panic.info.as_ref()).and_then(Told::of) else { return };
+    if let Told::Windows(stop) = &told {
+        report.bugcheck = Some(stop.explain());
+    }
+    if !report.title.is_empty() {
+        return;
+    }
+    report.told_by = ToldBy::Hypervisor;
+    report.trust = Trust::Likely;
+    match told {
+        Told::Windows(stop) => {
+            report.title = stop.title();
+            report.kind = Some("bugcheck".to_owned());
+            report.signature = Some(stop.signature());
+            report.trust = Trust::Certain;
+            report.find(
+                "kernel",
+                "this is Windows: its bugcheck is told, and nothing of its memory is read; its own debugger goes on from here",
+                Trust::Certain,
+            );
+        }
+        Told::Linux { error, pc } => {
+            report.title = format!("guest panicked (no log), error {error:#x}");
+            report.find("kernel", format!("the guest told QEMU that it panicked at {pc:#x}"), Trust::Certain);
+        }
+        Told::LinuxMessage { at, length } => {
+            report.title = "guest panicked (no log)".to_owned();
+            report.find(
+                "kernel",
+                format!("the guest told QEMU that {length} bytes of its last messages are at {at:#x}"),
+                Trust::Certain,
+            );
+        }
+        Told::S390 { reason, psw_addr } => {
+            report.title = format!("s390 {}", reason.replace('-', " "));
+            report.find("kernel", format!("the instruction was at {psw_addr:#x}"), Trust::Certain);
+        }
+        Told::Confidential { kind, message } => {
+            report.title = format!("{kind} guest panicked: {message}");
+        }
+    }
+}
+
+/// The title of a guest that told nothing.
+fn nothing(report: &mut Report, metadata: Option<&Metadata>) {
+    report.told_by = ToldBy::Nothing;
+    report.trust = Trust::Guess;
+    let panicked = metadata.is_some_and(|metadata| metadata.panic.is_some());
+    report.title = match panicked {
+        true => "guest panicked (no log)".to_owned(),
+        false => "no crash found".to_owned(),
+    };
+    report.weak = true;
+}
