@@ -17,6 +17,7 @@ mod mount;
 mod quantity;
 mod read;
 mod regs;
+mod report;
 mod rm;
 mod search;
 mod store_folder;
@@ -45,6 +46,7 @@ enum Command {
     List(list::ListArgs),
     Info(info::InfoArgs),
     Dmesg(dmesg::DmesgArgs),
+    Report(report::ReportArgs),
     Regs(regs::RegsArgs),
     Read(read::ReadArgs),
     Search(search::SearchArgs),
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::List(arguments) => list::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Dmesg(arguments) => dmesg::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),

@@ -91,10 +91,7 @@ impl Part {
 }
 
 /// The head of a whole dump: notes, and where the guest has memory.
-pub(super) fn head(
-    client: &mut Client,
-    patience: &Patience<'_>,
-) -> Result<Part, PartialDumpError> {
+pub(super) fn head(client: &mut Client, patience: &Patience<'_>) -> Result<Part, PartialDumpError> {
     let mut dump = PartialDump::begin(client, patience, json!({}))?;
     let head = dump.read_head()?;
     let bytes = std::mem::take(&mut dump.bytes);

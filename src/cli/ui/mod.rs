@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use voice::Voice;
 
 use super::exit::UsageError;
+use crate::capture::held::HeldError;
 use crate::capture::stream::Progress;
 use crate::capture::{Observer, Outcome};
 use crate::debugger::NotFound;
@@ -56,7 +57,8 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     let mount = || error.downcast_ref::<MountError>()?.hint();
     let vmlinux = || Some(error.downcast_ref::<NotFound>()?.hint());
     let import = || error.downcast_ref::<ImportError>()?.hint();
-    usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import)
+    let held = || error.downcast_ref::<HeldError>()?.hint().map(str::to_owned);
+    usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import).or_else(held)
 }
 
 /// Prints a line to stderr. Nobody is there to be told if that fails.

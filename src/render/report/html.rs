@@ -51,7 +51,8 @@ pub fn page(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn answer(report: &Report, out: &mut String) {
     let _ = writeln!(out, "<h1>{}</h1>", escape(&report.title));
-    let told = format!("{}, told by {}", lines::trust(report.trust), lines::told_by(report.told_by));
+    let told =
+        format!("{}, told by {}", lines::trust(report.trust), lines::told_by(report.told_by));
     let _ = writeln!(out, "<p class=\"faint\">{}</p>\n<dl>", escape(&told));
     let mut row = |name: &str, text: &str| {
         let _ = writeln!(out, "<dt>{name}</dt><dd>{}</dd>", escape(text));

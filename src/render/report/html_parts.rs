@@ -47,7 +47,8 @@ fn stack(stack: &Stack, out: &mut String) {
     for (number, frame) in stack.frames.iter().enumerate() {
         if let Some(entry) = &frame.entry {
             let entry = escape(entry);
-            let _ = writeln!(out, "<tr><td></td><td colspan=\"3\" class=\"faint\">{entry}</td></tr>");
+            let _ =
+                writeln!(out, "<tr><td></td><td colspan=\"3\" class=\"faint\">{entry}</td></tr>");
         }
         let _ = writeln!(
             out,
@@ -59,7 +60,11 @@ fn stack(stack: &Stack, out: &mut String) {
         );
     }
     if let Some(end) = &stack.end {
-        let _ = writeln!(out, "<tr><td></td><td colspan=\"3\" class=\"faint\">{}</td></tr>", escape(end));
+        let _ = writeln!(
+            out,
+            "<tr><td></td><td colspan=\"3\" class=\"faint\">{}</td></tr>",
+            escape(end)
+        );
     }
     out.push_str("</table></div>\n");
 }

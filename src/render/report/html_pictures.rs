@@ -44,7 +44,8 @@ pub(super) fn cpus(cpus: &[Cpu], out: &mut String) {
         let (x, y) = (index % COLUMNS * TILE, index / COLUMNS * TILE);
         let number = cpu.cpu.map_or(cpu.vcpu.to_string(), |number| number.to_string());
         let task = cpu.task.as_ref().map(|task| format!(", {}", lines::task(task)));
-        let name = format!("{}: {}{}", lines::cpu(cpu), lines::state(cpu.state), task.unwrap_or_default());
+        let name =
+            format!("{}: {}{}", lines::cpu(cpu), lines::state(cpu.state), task.unwrap_or_default());
         let _ = writeln!(
             out,
             "<g><title>{}</title><rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"40\" height=\"40\" rx=\"4\"/>\

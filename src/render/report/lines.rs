@@ -2,7 +2,7 @@
 
 use crate::render::units::bytes;
 use crate::triage::report::data::{
-    Cpu, CpuState, Kernel, LogLine, Machine, Report, StackFrame, Task, Taint, ToldBy, Trust,
+    Cpu, CpuState, Kernel, LogLine, Machine, Report, StackFrame, Taint, Task, ToldBy, Trust,
 };
 
 /// How sure something is, in words.
@@ -121,7 +121,10 @@ pub(super) fn time(line: &LogLine) -> String {
 
 /// Seconds since boot.
 pub(super) fn since_boot(time_ns: Option<u64>) -> String {
-    time_ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.6}", std::time::Duration::from_nanos(ns).as_secs_f64()))
+    time_ns.map_or_else(
+        || "-".to_owned(),
+        |ns| format!("{:.6}", std::time::Duration::from_nanos(ns).as_secs_f64()),
+    )
 }
 
 /// A span of time with the two units that matter.

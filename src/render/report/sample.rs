@@ -17,7 +17,8 @@ pub(super) fn report(hostile: &str) -> Report {
         trust: "orc".to_owned(),
         entry: Some(text("exception")),
     };
-    let stack = || Stack { frames: vec![frame("panic"), frame("vfs_write")], end: Some(text("end")) };
+    let stack =
+        || Stack { frames: vec![frame("panic"), frame("vfs_write")], end: Some(text("end")) };
     let cpu = |number, state| Cpu {
         vcpu: number as usize,
         cpu: Some(number),
@@ -44,11 +45,18 @@ pub(super) fn report(hostile: &str) -> Report {
         weak: true,
         panic_message: Some(text("Fatal exception")),
         event: Some(Event { time_ns: Some(1), why: text("why"), evidence: vec![text("record")] }),
-        other_events: vec![OtherEvent { time_ns: Some(5), title: text("WARNING"), signature: None }],
+        other_events: vec![OtherEvent {
+            time_ns: Some(5),
+            title: text("WARNING"),
+            signature: None,
+        }],
         bugcheck: Some(Bugcheck {
             code: "0x0000000a".to_owned(),
             name: Some("IRQL_NOT_LESS_OR_EQUAL".to_owned()),
-            parameters: vec![BugcheckParameter { value: "0x1".to_owned(), meaning: Some(text("x")) }],
+            parameters: vec![BugcheckParameter {
+                value: "0x1".to_owned(),
+                meaning: Some(text("x")),
+            }],
         }),
         panicked: Some(Panicked { cpu: Some(1), vcpu: Some(1), task: Some(task(1)) }),
         cpus: vec![cpu(0, CpuState::Idle), cpu(1, CpuState::Panicked)],
@@ -94,7 +102,11 @@ pub(super) fn report(hostile: &str) -> Report {
         }),
         log: Log {
             records: 7,
-            last: vec![LogLine { time_ns: 1_500_000_000, level: 0, text: text("Kernel panic\nmore") }],
+            last: vec![LogLine {
+                time_ns: 1_500_000_000,
+                level: 0,
+                text: text("Kernel panic\nmore"),
+            }],
         },
         findings: (0..5)
             .map(|_| Finding { about: text("log"), text: text("gone"), trust: Trust::Likely })

@@ -23,7 +23,8 @@ const NAMES_WIDTH: usize = 100;
 /// A CPU: what it was doing, its stack, and its registers if wanted.
 pub(super) fn cpu(cpu: &Cpu, registers: bool, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     let task = cpu.task.as_ref().map(|task| format!("  {}", lines::task(task)));
-    let name = format!("{}{}  {}", lines::cpu(cpu), task.unwrap_or_default(), lines::state(cpu.state));
+    let name =
+        format!("{}{}  {}", lines::cpu(cpu), task.unwrap_or_default(), lines::state(cpu.state));
     writeln!(out, "\n{}", paint.of(Look::Head, &name))?;
     stack(&cpu.stack, paint, out)?;
     if registers {
@@ -65,7 +66,13 @@ pub(super) fn bugcheck(report: &Report, paint: Paint, out: &mut dyn Write) -> io
     writeln!(out, "\n{}", paint.of(Look::Head, &head))?;
     for (index, parameter) in bugcheck.parameters.iter().enumerate() {
         let meaning = parameter.meaning.as_deref().unwrap_or_default();
-        writeln!(out, "  P{} {:>18}  {}", index.saturating_add(1), parameter.value, shown(meaning))?;
+        writeln!(
+            out,
+            "  P{} {:>18}  {}",
+            index.saturating_add(1),
+            parameter.value,
+            shown(meaning)
+        )?;
     }
     Ok(())
 }
@@ -139,11 +146,7 @@ pub(super) fn modules(report: &Report, paint: Paint, out: &mut dyn Write) -> io:
 }
 
 /// What is missing, damaged or doubtful.
-pub(super) fn findings(
-    findings: &[Finding],
-    paint: Paint,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub(super) fn findings(findings: &[Finding], paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     if findings.is_empty() {
         return Ok(());
     }

@@ -58,7 +58,8 @@ impl Stop {
         if let Some(known) = find(self.code) {
             let _ = write!(title, " {}", known.name);
         }
-        let kinds: Vec<_> = self.kinds().map(|(number, value)| format!("P{number}={value:#x}")).collect();
+        let kinds: Vec<_> =
+            self.kinds().map(|(number, value)| format!("P{number}={value:#x}")).collect();
         if !kinds.is_empty() {
             let _ = write!(title, " ({})", kinds.join(", "));
         }
@@ -129,7 +130,10 @@ mod tests {
         for entry in lines.chunks(5) {
             let (code, name) = entry[0].split_once(' ').unwrap();
             let number = u64::from_str_radix(code.strip_prefix("0x").unwrap(), 16).unwrap();
-            assert!(entry[1..].len() == 4 && entry[1..].iter().all(|line| line.starts_with('\t')), "{code}");
+            assert!(
+                entry[1..].len() == 4 && entry[1..].iter().all(|line| line.starts_with('\t')),
+                "{code}"
+            );
             let known = find(number).unwrap();
             assert_eq!(known.name, name);
             codes.push(number);
@@ -146,7 +150,10 @@ mod tests {
         assert_eq!(stop(0x10).signature(), stop(0xffff_f800_0000_0000).signature());
         let write = Stop { code: 0xd1, parameters: [1, 2, 1, 3] };
         assert_ne!(stop(0x10).signature(), write.signature());
-        assert_eq!(stop(0x10).explain().parameters[3].meaning.as_deref(), Some("address of the instruction"));
+        assert_eq!(
+            stop(0x10).explain().parameters[3].meaning.as_deref(),
+            Some("address of the instruction")
+        );
     }
 
     #[test]

@@ -61,14 +61,14 @@ impl Told {
         match text("type")? {
             "hyper-v" => {
                 let arg = |key| number(key).unwrap_or_default();
-                let [code, p1, p2, p3, p4] =
-                    ["arg1", "arg2", "arg3", "arg4", "arg5"].map(arg);
+                let [code, p1, p2, p3, p4] = ["arg1", "arg2", "arg3", "arg4", "arg5"].map(arg);
                 if p1 >> 48 == LINUX {
                     return Some(Self::Linux { error: code, pc: p2 });
                 }
                 if (code, p1, p2) == (0, 0, 0) {
                     // Nothing at all is no message, either.
-                    return (p3 != 0 && p4 != 0).then_some(Self::LinuxMessage { at: p3, length: p4 });
+                    return (p3 != 0 && p4 != 0)
+                        .then_some(Self::LinuxMessage { at: p3, length: p4 });
                 }
                 Some(Self::Windows(Stop { code, parameters: [p1, p2, p3, p4] }))
             }
@@ -79,7 +79,9 @@ impl Told {
             kind @ ("tdx" | "sev") => {
                 let message = text("message").filter(|message| !message.is_empty());
                 let code = || number("error-code").or_else(|| number("code"));
-                let message = message.map(str::to_owned).or_else(|| code().map(|code| format!("code {code:#x}")));
+                let message = message
+                    .map(str::to_owned)
+                    .or_else(|| code().map(|code| format!("code {code:#x}")));
                 Some(Self::Confidential {
                     kind: kind.to_owned(),
                     message: message.unwrap_or_else(|| "no reason given".to_owned()),
@@ -98,11 +100,13 @@ mod tests {
 
     #[test]
     fn windows_is_told_from_linux_by_the_id_of_the_system() {
-        let info = json!({ "type": "hyper-v", "arg1": 0xd1, "arg2": 1, "arg3": 2, "arg4": 3, "arg5": 4 });
+        let info =
+            json!({ "type": "hyper-v", "arg1": 0xd1, "arg2": 1, "arg3": 2, "arg4": 3, "arg5": 4 });
         let stop = Stop { code: 0xd1, parameters: [1, 2, 3, 4] };
         assert_eq!(Told::of(&info), Some(Told::Windows(stop)));
         let id = 0x8100_0006_0001_0000_u64;
-        let info = json!({ "type": "hyper-v", "arg1": 14, "arg2": id, "arg3": 99, "arg4": 0, "arg5": 0 });
+        let info =
+            json!({ "type": "hyper-v", "arg1": 14, "arg2": id, "arg3": 99, "arg4": 0, "arg5": 0 });
         assert_eq!(Told::of(&info), Some(Told::Linux { error: 14, pc: 99 }));
         let info = json!({ "type": "hyper-v", "arg1": 0, "arg2": 0, "arg3": 0, "arg4": 0x1000, "arg5": 64 });
         assert_eq!(Told::of(&info), Some(Told::LinuxMessage { at: 0x1000, length: 64 }));
@@ -116,8 +120,12 @@ mod tests {
             Some(Told::S390 { reason: "disabled-wait".to_owned(), psw_addr: 7 })
         );
         let info = json!({ "type": "tdx", "error-code": 2, "message": "TD misconfigured" });
-        assert!(matches!(Told::of(&info), Some(Told::Confidential { message, .. }) if message == "TD misconfigured"));
-        for nothing in [json!(null), json!({ "type": "new" }), json!([1]), json!({ "type": "hyper-v" })] {
+        assert!(
+            matches!(Told::of(&info), Some(Told::Confidential { message, .. }) if message == "TD misconfigured")
+        );
+        for nothing in
+            [json!(null), json!({ "type": "new" }), json!([1]), json!({ "type": "hyper-v" })]
+        {
             assert_eq!(Told::of(&nothing), None, "{nothing}");
         }
     }

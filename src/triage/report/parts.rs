@@ -112,13 +112,19 @@ fn hypervisor(report: &mut Report, metadata: Option<&Metadata>) {
         }
         Told::Linux { error, pc } => {
             report.title = format!("guest panicked (no log), error {error:#x}");
-            report.find("kernel", format!("the guest told QEMU that it panicked at {pc:#x}"), Trust::Certain);
+            report.find(
+                "kernel",
+                format!("the guest told QEMU that it panicked at {pc:#x}"),
+                Trust::Certain,
+            );
         }
         Told::LinuxMessage { at, length } => {
             report.title = "guest panicked (no log)".to_owned();
             report.find(
                 "kernel",
-                format!("the guest told QEMU that {length} bytes of its last messages are at {at:#x}"),
+                format!(
+                    "the guest told QEMU that {length} bytes of its last messages are at {at:#x}"
+                ),
                 Trust::Certain,
             );
         }
