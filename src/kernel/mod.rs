@@ -54,6 +54,7 @@ pub struct Kernel {
     symbols: OnceLock<Result<Symbols, SymbolsError>>,
     types: OnceLock<Result<Types, TypesError>>,
     modules: OnceLock<Modules>,
+    unwinder: OnceLock<unwind::Unwinder>,
 }
 
 /// Why a kernel is not found in a core.
@@ -83,6 +84,7 @@ impl Kernel {
             symbols: OnceLock::new(),
             types: OnceLock::new(),
             modules: OnceLock::new(),
+            unwinder: OnceLock::new(),
         })
     }
 
@@ -145,5 +147,10 @@ impl Kernel {
     #[must_use]
     pub fn modules(&self) -> &Modules {
         self.modules.get_or_init(|| Modules::of(self))
+    }
+
+    /// How its stacks are unwound: found out when the first one is.
+    fn unwinder(&self) -> &unwind::Unwinder {
+        self.unwinder.get_or_init(|| unwind::Unwinder::of(self))
     }
 }

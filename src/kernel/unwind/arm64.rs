@@ -1,0 +1,199 @@
+//! A step by arm64 frame records, which every kernel of that architecture keeps.
+//!
+//! ```text
+//! x29 ──► 0  caller's x29
+//!         8  return address, signed where there is pointer authentication
+//!
+//! 0, 0: no function called this one
+//!         16 frame_record_meta's type, since 6.13: 1 the stack's end, 2 saved registers
+//!
+//! pt_regs: x0 .. x30, sp, pc, pstate, then more; the record above is its `stackframe`
+//! ```
+//!
+//! Before 6.13 the record in saved registers has what was interrupted for the return
+//! address, so that a chain goes through it: it is told by being equal to the saved x29
+//! and pc (Linux commit c2c6b27b5aa1 "arm64: stacktrace: unwind exception boundaries").
+//! Authentication replaces the highest bits; bit 55 tells which they were.
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::guest::Guest;
+use super::stack_frame::{EntryRegisters, StackEnd, Trust};
+use super::step::{Failure, Position, Step};
+use crate::kernel::CodeAddress;
+
+const NAMES: [&str; 34] = [
+    "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14",
+    "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27",
+    "x28", "x29", "x30", "sp", "pc", "pstate",
+];
+const REGISTERS: u64 = 2;
+/// How many instructions of a function are looked at.
+const MAX_INSTRUCTIONS: u64 = 2048;
+
+/// What differs between kernels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arm64 {
+    /// The bits that pointer authentication takes: VMCOREINFO's `KERNELPACMASK`.
+    pub(crate) pac_mask: u64,
+    /// Where `stackframe` may be in `struct pt_regs`.
+    pub(crate) stackframe: Vec<u64>,
+}
+
+impl Arm64 {
+    /// An address without its authentication code.
+    pub(crate) fn strip(&self, address: u64) -> u64 {
+        const KERNEL: u64 = 1 << 55;
+        if address & KERNEL != 0 { address | self.pac_mask } else { address & !self.pac_mask }
+    }
+
+    /// The caller, by the frame record.
+    pub(super) fn step(&self, guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
+        if from.interrupted()
+            && let Some(step) = self.without_record(guest, from)
+        {
+            return Ok(step);
+        }
+        if from.fp == 0 || !from.fp.is_multiple_of(8) {
+            return Err(Failure::FramePointer(from.fp));
+        }
+        let record = VirtAddr(from.fp);
+        let word = |offset: u64| {
+            let at = VirtAddr(record.0.wrapping_add(offset));
+            guest.word(at).ok_or(Failure::Missing(at))
+        };
+        let (fp, found) = (word(0)?, word(8)?);
+        if fp == 0 && found == 0 {
+            let kind = word(16).unwrap_or_default();
+            return self.marked(guest, record, kind);
+        }
+        if let Some(saved) = self.saved_around(guest, record, |saved| {
+            saved.get("x29") == Some(fp) && saved.get("pc") == Some(found)
+        }) {
+            return resume(saved);
+        }
+        let address = CodeAddress::Return(VirtAddr(self.strip(found)));
+        if !guest.is_text(address.lookup()) {
+            let at = VirtAddr(record.0.wrapping_add(8));
+            return Err(Failure::NotCode { at, found });
+        }
+        let position = Position {
+            address,
+            sp: None,
+            fp,
+            rest: Some(VirtAddr(record.0.wrapping_add(16))),
+            registers: Vec::new(),
+        };
+        Ok(Step::Next { position, trust: Trust::FramePointer, entry: None })
+    }
+
+    /// What a record of zeros is about.
+    fn marked(&self, guest: &impl Guest, record: VirtAddr, kind: u64) -> Result<Step, Failure> {
+        let saved = self.saved_around(guest, record, |saved| kind == REGISTERS || saved.from_user);
+        match saved {
+            Some(saved) if kind == REGISTERS || saved.from_user => resume(saved),
+            _ if kind == REGISTERS => Err(Failure::NoRegisters(record)),
+            _ => Ok(Step::End { end: StackEnd::Bottom, entry: None }),
+        }
+    }
+
+    /// The registers that a record is in, if they are what they should be.
+    fn saved_around(
+        &self,
+        guest: &impl Guest,
+        record: VirtAddr,
+        fit: impl Fn(&EntryRegisters) -> bool,
+    ) -> Option<EntryRegisters> {
+        let places = self.stackframe.iter().map(|offset| record.0.wrapping_sub(*offset));
+        places
+            .filter_map(|at| whole(guest, VirtAddr(at)))
+            .find(|saved| plausible(saved) && fit(saved))
+    }
+
+    /// The caller of a function that has no record of its own yet, or no more: x30 has
+    /// where it returns to.
+    fn without_record(&self, guest: &impl Guest, from: &Position) -> Option<Step> {
+        let pc = from.address.address();
+        let lr = VirtAddr(self.strip(from.register("x30")?));
+        if guest.is_text(pc) && has_record(guest, guest.function(pc)?, pc)? {
+            return None;
+        }
+        let address = CodeAddress::Return(lr);
+        if !guest.is_text(address.lookup()) {
+            return None;
+        }
+        let position =
+            Position { address, sp: None, fp: from.fp, rest: from.rest, registers: Vec::new() };
+        Some(Step::Next { position, trust: Trust::Registers, entry: None })
+    }
+}
+
+/// Whether a function, when it is at `pc`, has made its record and not taken it back.
+///
+/// Its instructions are gone through in order, without following branches: what counts is
+/// the last of `add x29, sp, #n` and `ldp x29, x30, [sp..]` before `pc`.
+fn has_record(guest: &impl Guest, start: VirtAddr, pc: VirtAddr) -> Option<bool> {
+    let count = pc.0.checked_sub(start.0)? / 4;
+    if count > MAX_INSTRUCTIONS {
+        return None;
+    }
+    let mut made = false;
+    for index in 0..count {
+        let at = start.0.wrapping_add(index.wrapping_mul(4));
+        let word = guest.word(VirtAddr(at & !7))?;
+        let instruction = if at & 4 == 0 { word } else { word >> 32 } & 0xffff_ffff;
+        // add x29, sp, #n
+        if instruction & 0xff80_03ff == 0x9100_03fd {
+            made = true;
+        }
+        // Of ldp x29, x30, [sp], #n, what follows is the way out; after that other ways go on.
+        let back =
+            instruction & 0xff80_7fff == 0xa880_7bfd || instruction & 0xffc0_7fff == 0xa940_7bfd;
+        if back {
+            let left = count.saturating_sub(index);
+            // Behind it stand no more than autiasp, the stack pointer's correction and ret.
+            if left <= 4 {
+                return Some(false);
+            }
+        }
+    }
+    Some(made)
+}
+
+/// The registers that were saved at `at`, if they can be read.
+fn whole(guest: &impl Guest, at: VirtAddr) -> Option<EntryRegisters> {
+    let mut registers = Vec::with_capacity(NAMES.len());
+    for (name, offset) in NAMES.iter().zip((0_u64..).step_by(8)) {
+        registers.push((*name, guest.word(VirtAddr(at.0.wrapping_add(offset)))?));
+    }
+    let mut saved = EntryRegisters { at, from_user: false, registers };
+    let pstate = saved.get("pstate").unwrap_or_default();
+    // Level 0, and not the zeros that a thread begins with: user code has somewhere to go on.
+    saved.from_user = pstate & 0xf == 0 && saved.get("pc") != Some(0);
+    Some(saved)
+}
+
+/// Whether these can be registers of code that ran: PSTATE has 32 bits and levels 0 to 2.
+fn plausible(saved: &EntryRegisters) -> bool {
+    saved.get("pstate").is_some_and(|pstate| pstate >> 33 == 0 && pstate & 0xc != 0xc)
+}
+
+/// What was interrupted when these registers were saved.
+fn resume(saved: EntryRegisters) -> Result<Step, Failure> {
+    if saved.from_user {
+        let entry = Some(Box::new(saved));
+        return Ok(Step::End { end: StackEnd::UserMode, entry });
+    }
+    let position = Position {
+        address: CodeAddress::Instruction(VirtAddr(saved.get("pc").unwrap_or_default())),
+        sp: saved.get("sp").map(VirtAddr),
+        rest: saved.get("sp").map(VirtAddr),
+        fp: saved.get("x29").unwrap_or_default(),
+        registers: saved.registers.clone(),
+    };
+    Ok(Step::Next { position, trust: Trust::Registers, entry: Some(Box::new(saved)) })
+}
+
+#[cfg(test)]
+#[path = "arm64_tests.rs"]
+mod tests;

@@ -1,0 +1,67 @@
+//! Code that ftrace made: copies of its own, one for each of its users.
+//!
+//! ```text
+//! ftrace_ops_trampoline_list ──► ftrace_ops ──► trampoline, trampoline_size
+//! ```
+//!
+//! A copy is of `ftrace_caller`, or of `ftrace_regs_caller` where its user wants all
+//! registers: its first bytes tell which. They are in front of all that is written anew.
+
+use vmcore_formats::addr::VirtAddr;
+
+use crate::kernel::Kernel;
+use crate::kernel::types::{List, Object};
+
+const MAX_TRAMPOLINES: usize = 4096;
+/// How many bytes are compared.
+const FIRST: usize = 12;
+
+/// Where code was copied to, and what it is a copy of.
+#[derive(Debug, Default)]
+pub(super) struct Trampolines(Vec<Trampoline>);
+
+#[derive(Debug)]
+struct Trampoline {
+    start: VirtAddr,
+    size: u64,
+    original: VirtAddr,
+}
+
+impl Trampolines {
+    /// Those of a kernel. There are none, if the kernel does not tell.
+    pub(super) fn of(kernel: &Kernel) -> Self {
+        Self::read(kernel).unwrap_or_default()
+    }
+
+    fn read(kernel: &Kernel) -> Option<Self> {
+        let head = kernel.symbol("ftrace_ops_trampoline_list")?;
+        let offset = kernel.types().ok()?.offset("ftrace_ops", "list").ok()?;
+        let originals: Vec<_> = ["ftrace_caller", "ftrace_regs_caller"]
+            .into_iter()
+            .filter_map(|name| {
+                let at = kernel.symbol(name)?;
+                Some((at, kernel.space.read_vec(at, FIRST).ok()?))
+            })
+            .collect();
+        let name = "ftrace_ops_trampoline_list";
+        let nodes = List::walk(&kernel.space, head, name, MAX_TRAMPOLINES).nodes;
+        let of_node = |node: VirtAddr| {
+            let at = VirtAddr(node.0.wrapping_sub(offset));
+            let ops = Object::at(kernel, "ftrace_ops", at).ok()?;
+            let start = ops.pointer("trampoline").ok()?;
+            let size = ops.u64("trampoline_size").ok()?;
+            let first = kernel.space.read_vec(start, FIRST).ok()?;
+            let (original, _) = originals.iter().find(|(_, bytes)| *bytes == first)?;
+            Some(Trampoline { start, size, original: *original })
+        };
+        Some(Self(nodes.into_iter().filter_map(of_node).collect()))
+    }
+
+    /// What an address in a copy is a copy of.
+    pub(super) fn original(&self, ip: VirtAddr) -> Option<VirtAddr> {
+        self.0.iter().find_map(|trampoline| {
+            let offset = ip.0.wrapping_sub(trampoline.start.0);
+            (offset < trampoline.size).then(|| VirtAddr(trampoline.original.0.wrapping_add(offset)))
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! A step by the kernel's ORC tables.
+//!
+//! ```text
+//! caller's sp   n = base + sp_offset; of an indirect base, the word there counts
+//! call          ip = *(n - 8), sp = n
+//! registers     all of them at n; or the processor's five
+//! caller's bp   *(n + bp_offset), *(bp + bp_offset), or as it is
+//! ```
+//!
+//! A base of `(sp)` means `*sp + sp_offset`, since Linux commit 87ccc826bf1c
+//! "x86/unwind/orc: Change `REG_SP_INDIRECT`" (in v5.12): the word where a stack begins
+//! is the stack pointer of the one before. It meant `*(sp + sp_offset)` before, and was
+//! used for registers alone, which it no longer is: so the kind tells which it is.
+//! Tests: `a_stack_switch_leads_to_the_word_where_it_begins`,
+//! `registers_behind_an_old_stack_switch_are_found`.
+
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::orc::{Base, Kind, OrcEntry};
+
+use super::guest::Guest;
+use super::stack_frame::{StackEnd, Trust};
+use super::step::{Failure, Position, Step};
+use super::x86_registers;
+use crate::kernel::CodeAddress;
+
+/// What is pushed by a call of address 0: its return address.
+const CALLED_NOTHING: OrcEntry = OrcEntry {
+    sp: Base::Sp,
+    sp_offset: 8,
+    bp: Base::Undefined,
+    bp_offset: 0,
+    kind: Kind::Call,
+    signal: false,
+};
+
+/// The caller, by ORC.
+pub(super) fn step(guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
+    let ip = from.address.lookup();
+    let entry = if from.interrupted() && !guest.is_text(ip) {
+        // A call of what is no code has done nothing but push its return address.
+        CALLED_NOTHING
+    } else {
+        guest.orc(ip).ok_or(Failure::NoEntry)?
+    };
+    follow(guest, from, &entry)
+}
+
+/// The caller, by an entry.
+fn follow(guest: &impl Guest, from: &Position, entry: &OrcEntry) -> Result<Step, Failure> {
+    match entry.kind {
+        Kind::End => return Ok(Step::End { end: StackEnd::Bottom, entry: None }),
+        Kind::Undefined => return Err(Failure::NoEntry),
+        Kind::Call | Kind::Regs | Kind::PartialRegs => {}
+    }
+    let sp = callers_sp(guest, from, entry)?;
+    match entry.kind {
+        Kind::Regs => {
+            let saved = x86_registers::whole(guest, sp)?;
+            if x86_registers::of_a_kernel_thread(&saved) {
+                return Ok(Step::End { end: StackEnd::Bottom, entry: None });
+            }
+            return x86_registers::resume(saved, from.fp, entry.signal);
+        }
+        Kind::PartialRegs => {
+            let saved = x86_registers::by_processor(guest, sp)?;
+            return x86_registers::resume(saved, from.fp, entry.signal);
+        }
+        _ => {}
+    }
+    let same_stack = !matches!(entry.sp, Base::SpIndirect | Base::BpIndirect);
+    if same_stack && from.sp.is_some_and(|from| sp <= from) {
+        return Err(Failure::NoProgress);
+    }
+    let at = VirtAddr(sp.0.wrapping_sub(8));
+    let found = word(guest, at)?;
+    if !guest.is_text(VirtAddr(found.wrapping_sub(u64::from(!entry.signal)))) {
+        return Err(Failure::NotCode { at, found });
+    }
+    let fp = match entry.bp {
+        Base::PreviousSp => word(guest, offset(sp.0, entry.bp_offset))?,
+        Base::Bp => word(guest, offset(from.fp, entry.bp_offset))?,
+        _ => from.fp,
+    };
+    let ip = VirtAddr(found);
+    let address = if entry.signal { CodeAddress::Instruction(ip) } else { CodeAddress::Return(ip) };
+    let position = Position { address, sp: Some(sp), fp, rest: Some(sp), registers: Vec::new() };
+    Ok(Step::Next { position, trust: Trust::Orc, entry: None })
+}
+
+/// The caller's stack pointer, or where registers are.
+fn callers_sp(guest: &impl Guest, from: &Position, entry: &OrcEntry) -> Result<VirtAddr, Failure> {
+    let sp = from.sp.map(|sp| sp.0);
+    let base = match entry.sp {
+        Base::Sp | Base::SpIndirect => sp,
+        Base::Bp | Base::BpIndirect => Some(from.fp),
+        Base::Ax => from.register("rax"),
+        Base::Dx => from.register("rdx"),
+        Base::Di => from.register("rdi"),
+        Base::R10 => from.register("r10"),
+        Base::R13 => from.register("r13"),
+        Base::PreviousSp | Base::Undefined => None,
+    };
+    let base = base.ok_or(Failure::NoBase)?;
+    let found = match (entry.sp, entry.kind) {
+        (Base::SpIndirect, Kind::Call) => offset(word(guest, VirtAddr(base))?, entry.sp_offset),
+        (Base::SpIndirect | Base::BpIndirect, _) => {
+            VirtAddr(word(guest, offset(base, entry.sp_offset))?)
+        }
+        _ => offset(base, entry.sp_offset),
+    };
+    if !found.0.is_multiple_of(8) {
+        return Err(Failure::StackPointer(found.0));
+    }
+    Ok(found)
+}
+
+fn offset(base: u64, offset: i16) -> VirtAddr {
+    VirtAddr(base.wrapping_add_signed(i64::from(offset)))
+}
+
+fn word(guest: &impl Guest, at: VirtAddr) -> Result<u64, Failure> {
+    guest.word(at).ok_or(Failure::Missing(at))
+}
+
+#[cfg(test)]
+#[path = "orc_tests.rs"]
+mod tests;

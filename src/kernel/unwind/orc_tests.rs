@@ -1,0 +1,162 @@
+use super::*;
+use crate::kernel::unwind::Trust::{Orc, Registers};
+use crate::kernel::unwind::synthetic::{
+    STACK, TestGuest, at, call, code, found, registers, saved, stack,
+};
+use crate::kernel::unwind::walk::{Method, walk};
+
+const JUNK: u64 = 0x1234_5678_9abc_def0;
+
+#[test]
+fn callers_are_where_the_tables_say() {
+    let guest = TestGuest::default()
+        // Junk; a plausible address that is none; the return address into function 2.
+        .stack(stack(0x100), &[JUNK, code(9, 9), code(2, 0x20)])
+        // Function 2: its caller's bp, and the return address into function 3.
+        .stack(stack(0x118), &[stack(0x150), code(3, 0x30)])
+        // Function 3 goes by bp: junk; the caller's bp; the return address into function 4.
+        .stack(stack(0x128), &[JUNK, JUNK, JUNK, JUNK, JUNK, 7, code(4, 0x40)])
+        .orc(1, call(Base::Sp, 24))
+        .orc(2, OrcEntry { bp: Base::PreviousSp, bp_offset: -16, ..call(Base::Sp, 16) })
+        .orc(3, OrcEntry { bp: Base::Bp, ..call(Base::Bp, 16) })
+        .orc(4, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = walk(&guest, &Method::Orc, at(code(1, 5), stack(0x100), 0));
+    assert_eq!(
+        found(&walked.frames),
+        [(code(1, 5), Registers), (code(2, 0x20), Orc), (code(3, 0x30), Orc), (code(4, 0x40), Orc)]
+    );
+    assert_eq!(walked.end, StackEnd::Bottom);
+    assert_eq!(walked.frames[3].sp, Some(VirtAddr(stack(0x160))));
+    assert!(walked.breaks.is_empty());
+}
+
+#[test]
+fn a_return_address_behind_a_functions_end_belongs_to_the_function() {
+    // The last instruction of function 1 is a call. What follows is function 2, whose
+    // entry would lead elsewhere.
+    let guest = TestGuest::default()
+        .stack(stack(0), &[code(2, 0), JUNK, code(3, 1)])
+        .orc(0, call(Base::Sp, 8))
+        .orc(1, call(Base::Sp, 16))
+        .orc(2, call(Base::Sp, 8))
+        .orc(3, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = walk(&guest, &Method::Orc, at(code(0, 0), stack(0), 0));
+    assert_eq!(found(&walked.frames)[2], (code(3, 1), Orc));
+    assert_eq!(walked.end, StackEnd::Bottom);
+}
+
+#[test]
+fn a_stack_switch_leads_to_the_word_where_it_begins() {
+    let task = stack(0x3000);
+    let guest = TestGuest::default()
+        // On the interrupts' stack: a return address, then where the task's stack was left.
+        .stack(STACK, &[code(1, 8), task])
+        // On the task's: a word that the switch pushed, and the return address.
+        .stack(task, &[code(2, 8)])
+        .orc(0, call(Base::Sp, 8))
+        .orc(1, call(Base::SpIndirect, 8))
+        .orc(2, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = walk(&guest, &Method::Orc, at(code(0, 0), STACK, 0));
+    assert_eq!(found(&walked.frames)[2], (code(2, 8), Orc));
+    assert_eq!(walked.frames[2].sp, Some(VirtAddr(task + 8)));
+}
+
+#[test]
+fn registers_behind_an_old_stack_switch_are_found() {
+    let place = stack(0x3000);
+    let guest = TestGuest::default()
+        // Junk; the place of the registers, 8 bytes above the stack pointer.
+        .stack(STACK, &[JUNK, place])
+        .stack(place, &saved(0x40_1000, 0x33, 0x7fff_0000, 5))
+        .orc(1, registers(Base::SpIndirect, 8, Kind::Regs));
+    let walked = walk(&guest, &Method::Orc, at(code(1, 8), STACK, 0));
+    assert_eq!(walked.end, StackEnd::UserMode);
+}
+
+#[test]
+fn what_an_exception_interrupted_goes_on_with_its_own_registers() {
+    let place = stack(0x200);
+    let mut words = saved(code(5, 0x17), 0x10, stack(0x1000), stack(0x1020));
+    words[2] = stack(0x1100); // r13, which function 5 goes by
+    let guest = TestGuest::default()
+        .stack(stack(0x100), &[code(1, 8)])
+        .stack(place, &words)
+        .stack(stack(0x10f8), &[code(6, 1)])
+        .orc(0, call(Base::Sp, 8))
+        .orc(1, registers(Base::Sp, 0xf8, Kind::Regs))
+        .orc(5, call(Base::R13, 0))
+        .orc(6, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = walk(&guest, &Method::Orc, at(code(0, 0), stack(0x100), 0));
+    assert_eq!(
+        found(&walked.frames),
+        [(code(0, 0), Registers), (code(1, 8), Orc), (code(5, 0x17), Registers), (code(6, 1), Orc)]
+    );
+    // The interrupted function was at an instruction: it is not looked up before it.
+    assert_eq!(walked.frames[2].address, CodeAddress::Instruction(VirtAddr(code(5, 0x17))));
+    let entry = walked.frames[1].entry.as_ref().unwrap();
+    assert_eq!((entry.at, entry.from_user), (VirtAddr(place), false));
+    assert_eq!((entry.get("rip"), entry.get("rbx")), (Some(code(5, 0x17)), Some(5)));
+    assert_eq!(entry.registers.len(), 21);
+}
+
+#[test]
+fn the_processors_five_words_are_enough() {
+    let guest = TestGuest::default()
+        // An error code; rip cs rflags rsp ss, of kernel code.
+        .stack(stack(0x100), &[0, code(5, 3), 0x10, 0x46, stack(0x1000), 0x18])
+        .stack(stack(0x1000), &[JUNK, code(6, 1)])
+        .orc(1, registers(Base::Sp, 8, Kind::PartialRegs))
+        // It goes by bp, which the entry code has not touched yet.
+        .orc(5, call(Base::Bp, 0))
+        .orc(6, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = walk(&guest, &Method::Orc, at(code(1, 0), stack(0x100), stack(0x1010)));
+    assert_eq!(found(&walked.frames)[2], (code(6, 1), Orc));
+    assert_eq!(walked.frames[0].entry.as_ref().unwrap().registers.len(), 5);
+}
+
+#[test]
+fn a_system_call_ends_at_user_code_with_its_registers() {
+    let guest = TestGuest::default()
+        .stack(stack(0), &saved(0x40_1234, 0x33, 0x7ffc_1000, 1))
+        .orc(1, registers(Base::Sp, 0, Kind::Regs));
+    let walked = walk(&guest, &Method::Orc, at(code(1, 8), stack(0), 0));
+    assert_eq!(walked.end, StackEnd::UserMode);
+    let entry = walked.frames[0].entry.as_ref().unwrap();
+    assert!(entry.from_user);
+    assert_eq!(entry.instruction(), Some(VirtAddr(0x40_1234)));
+}
+
+#[test]
+fn a_call_of_nothing_has_its_caller_on_top_of_the_stack() {
+    for nowhere in [0, 0x4141_4141_4141_4141] {
+        let guest = TestGuest::default()
+            .stack(stack(0), &[code(1, 8)])
+            .orc(1, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+        let walked = walk(&guest, &Method::Orc, at(nowhere, stack(0), 0));
+        assert_eq!(found(&walked.frames), [(nowhere, Registers), (code(1, 8), Orc)]);
+    }
+}
+
+#[test]
+fn a_kernel_threads_zeros_are_its_end() {
+    let guest =
+        TestGuest::default().stack(stack(0), &[0; 21]).orc(1, registers(Base::Sp, 0, Kind::Regs));
+    let walked = walk(&guest, &Method::Orc, at(code(1, 8), stack(0), 0));
+    assert_eq!(walked.end, StackEnd::Bottom);
+}
+
+#[test]
+fn registers_that_are_none_and_stacks_that_shrink_are_refused() {
+    let guest = TestGuest::default()
+        .stack(stack(0), &saved(code(1, 0), 0x10 | 1, stack(0x100), 0))
+        .orc(1, registers(Base::Sp, 0, Kind::Regs))
+        .orc(2, call(Base::Sp, -8))
+        .orc(3, call(Base::Dx, 8))
+        .orc(4, call(Base::Sp, 9));
+    let step = |function| step(&guest, &at(code(function, 8), stack(0), 0)).unwrap_err();
+    assert_eq!(step(1), Failure::NoRegisters(VirtAddr(stack(0))));
+    assert_eq!(step(2), Failure::NoProgress);
+    assert_eq!(step(3), Failure::NoBase);
+    assert_eq!(step(4), Failure::StackPointer(stack(9)));
+    assert_eq!(step(9), Failure::NoEntry);
+}

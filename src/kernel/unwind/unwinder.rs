@@ -1,0 +1,185 @@
+//! The unwinder of one kernel: which way its stacks are gone, and what is kept for it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::cursor::Endian;
+use vmcore_formats::orc::OrcEntry;
+use vmcore_formats::paging::Paging;
+
+use super::arm64::Arm64;
+use super::guest::Guest;
+use super::orc_tables::OrcTables;
+use super::stack_frame::{StackFrame, Trust};
+use super::step::{Failure, Position};
+use super::walk::{Method, Walked, walk};
+use crate::kernel::backtrace::Backtrace;
+use crate::kernel::modules::RangeKind;
+use crate::kernel::{CodeAddress, Kernel, Place};
+
+/// Where `stackframe` is in the `pt_regs` of arm64 kernels whose types are not known.
+const STACKFRAME: [u64; 3] = [304, 296, 288];
+/// The most sentences on one stack.
+const MAX_FINDINGS: usize = 8;
+
+/// How a kernel's stacks are unwound. Each address gets its name once.
+pub(crate) struct Unwinder {
+    method: Method,
+    tables: Option<OrcTables>,
+    findings: Vec<String>,
+    places: Mutex<HashMap<CodeAddress, Option<Place>>>,
+}
+
+impl fmt::Debug for Unwinder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unwinder").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl Unwinder {
+    /// The unwinder of a kernel.
+    pub(crate) fn of(kernel: &Kernel) -> Self {
+        let mut findings = Vec::new();
+        let mut tables = None;
+        if let Err(error) = kernel.symbols() {
+            findings.push(format!("functions have no names: {error}"));
+        }
+        let method = match kernel.space.paging() {
+            Paging::Arm64(_) => Method::Arm64(arm64(kernel)),
+            Paging::X86_64(_) => {
+                tables = OrcTables::of(kernel, &mut findings);
+                if tables.is_some() { Method::Orc } else { Method::FramePointer }
+            }
+        };
+        Self { method, tables, findings, places: Mutex::default() }
+    }
+
+    /// Whether this is of an arm64 kernel.
+    pub(crate) fn is_arm64(&self) -> bool {
+        matches!(self.method, Method::Arm64(_))
+    }
+
+    /// An address without its authentication code.
+    pub(crate) fn strip(&self, address: u64) -> u64 {
+        match &self.method {
+            Method::Arm64(arm64) => arm64.strip(address),
+            _ => address,
+        }
+    }
+
+    /// Unwinds a stack from where it was left.
+    pub(crate) fn unwind(&self, kernel: &Kernel, start: Position) -> Backtrace {
+        let stack = Stack { kernel, tables: self.tables.as_ref(), pages: RefCell::default() };
+        let Walked { mut frames, end, breaks } = walk(&stack, &self.method, start);
+        for frame in &mut frames {
+            frame.place = self.place(kernel, frame.address);
+        }
+        let mut findings = self.findings.clone();
+        findings.extend(breaks.iter().take(MAX_FINDINGS).map(|at| described(&frames, at)));
+        if let Some(more) = breaks.len().checked_sub(MAX_FINDINGS).filter(|more| *more > 0) {
+            findings.push(format!("and {more} more breaks like these"));
+        }
+        Backtrace { frames, end, findings }
+    }
+
+    fn place(&self, kernel: &Kernel, address: CodeAddress) -> Option<Place> {
+        let lock = || self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&address) {
+            return known.clone();
+        }
+        let found = kernel.resolve(address);
+        lock().insert(address, found.clone());
+        found
+    }
+}
+
+/// What is said of a place where the kernel's own way of unwinding did not lead on.
+fn described(frames: &[StackFrame], at: &(usize, Failure, Trust)) -> String {
+    let (count, failure, trust) = at;
+    let last = count.checked_sub(1).and_then(|last| frames.get(last));
+    let last = last.map_or_else(String::new, |frame| match &frame.place {
+        Some(place) => place.to_string(),
+        None => frame.address.address().to_string(),
+    });
+    let how = match trust {
+        Trust::Scan => "a scan, whose addresses may be left over from before",
+        _ => "its frame pointer",
+    };
+    format!("what called {last} was found by {how}: {failure}")
+}
+
+fn arm64(kernel: &Kernel) -> Arm64 {
+    let offset = kernel.types().ok().and_then(|types| types.offset("pt_regs", "stackframe").ok());
+    Arm64 {
+        pac_mask: kernel.info.number("KERNELPACMASK").unwrap_or(0),
+        stackframe: offset.map_or_else(|| STACKFRAME.to_vec(), |offset| vec![offset]),
+    }
+}
+
+const PAGE: usize = 4096;
+const OFFSET: u64 = 0xfff;
+/// How many pages are kept of a stack that is being walked, and of the code of a scan.
+const PAGES: usize = 8;
+
+/// A page that was read, if it could be.
+type Page = (u64, Option<Box<[u8; PAGE]>>);
+
+/// Memory that one walk reads.
+struct Stack<'k> {
+    kernel: &'k Kernel,
+    tables: Option<&'k OrcTables>,
+    /// The pages used last, the last one at the end.
+    pages: RefCell<Vec<Page>>,
+}
+
+impl Guest for Stack<'_> {
+    fn word(&self, at: VirtAddr) -> Option<u64> {
+        let (page, offset) = (at.0 & !OFFSET, usize::try_from(at.0 & OFFSET).ok()?);
+        let mut pages = self.pages.borrow_mut();
+        match pages.iter().position(|(known, _)| *known == page) {
+            Some(index) if index.saturating_add(1) == pages.len() => {}
+            Some(index) => {
+                let known = pages.remove(index);
+                pages.push(known);
+            }
+            None => {
+                let mut bytes = Box::new([0; PAGE]);
+                let read = self.kernel.space.read(VirtAddr(page), &mut *bytes);
+                if pages.len() >= PAGES {
+                    pages.remove(0);
+                }
+                pages.push((page, read.is_ok().then_some(bytes)));
+            }
+        }
+        let bytes = pages.last()?.1.as_ref()?;
+        match bytes.get(offset..)?.first_chunk() {
+            Some(word) => Some(match self.kernel.space.endian() {
+                Endian::Little => u64::from_le_bytes(*word),
+                Endian::Big => u64::from_be_bytes(*word),
+            }),
+            // A word across two pages. No stack has one; a damaged stack pointer may want it.
+            None => self.kernel.space.read_u64(at).ok(),
+        }
+    }
+
+    fn is_text(&self, at: VirtAddr) -> bool {
+        let module = || {
+            let module = self.kernel.modules().containing(at)?;
+            let range = module.ranges.iter().find(|range| range.contains(at))?;
+            Some(matches!(range.kind, RangeKind::Text | RangeKind::InitText | RangeKind::Other))
+        };
+        self.kernel.is_text(at) || module().unwrap_or(false)
+    }
+
+    fn function(&self, at: VirtAddr) -> Option<VirtAddr> {
+        let place = self.kernel.resolve(CodeAddress::Instruction(at))?;
+        Some(VirtAddr(at.0.wrapping_sub(place.offset)))
+    }
+
+    fn orc(&self, ip: VirtAddr) -> Option<OrcEntry> {
+        self.tables?.find(self.kernel, ip)
+    }
+}
