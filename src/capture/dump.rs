@@ -70,6 +70,11 @@ impl Attempt {
         Self { staging: None, pipeline: None, stream: None, output: None, stage, outcome: Ok(()) }
     }
 
+    /// An attempt that was not made.
+    pub(super) fn given_up(stage: &'static str, error: CaptureError) -> Self {
+        Self { outcome: Err(error), ..Self::new(stage) }
+    }
+
     /// An attempt that failed before there was anything to dump.
     pub(super) fn failed(session: &Session<'_>, stage: &'static str, error: QmpError) -> Self {
         Self { outcome: Err(in_time(session, error.into())), ..Self::new(stage) }
@@ -105,7 +110,7 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
 }
 
 /// QEMU makes one dump at a time, and cannot be asked to end it.
-fn await_other_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
+pub(super) fn await_other_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
     let patience = session.patience();
     let started = Instant::now();
     let deadline = patience.deadline();

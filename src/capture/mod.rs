@@ -25,6 +25,7 @@ mod panic;
 mod panic_events;
 mod peer;
 mod release;
+mod report;
 mod request;
 mod session;
 pub mod stream;
@@ -45,6 +46,8 @@ use crate::store::metadata::{CaptureResult, Release};
 pub trait Observer {
     /// A step was taken.
     fn step(&self, text: &str);
+    /// This is what happened to the guest.
+    fn title(&self, text: &str);
     /// Something is not as it should be, and the capture goes on.
     fn warning(&self, text: &str);
     /// The dump is this far.
@@ -73,7 +76,12 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
     let (policy, attempt) = match learnt {
         Ok(Learnt::Held(policy)) => {
             session.note(policy);
-            (policy, dump::attempt(&mut session))
+            let read = report::before_dump(&mut session);
+            let attempt = match read {
+                Ok(()) => dump::attempt(&mut session),
+                Err(error) => Attempt::given_up("report", error),
+            };
+            (policy, attempt)
         }
         Ok(Learnt::NothingToDo(problem)) => {
             return Outcome::early(Verdict::NothingToDo, problem);
@@ -142,6 +150,7 @@ fn settle(
     let keep = attempt.outcome.is_ok() || touched || gone || limit || unreachable || disturbed;
     let failed = attempt.outcome.is_err();
     let finished = finish::finish(&mut session, attempt, keep, &mut problems);
+    report::after_release(&mut session, &finished);
     let whole = session.metadata.result == CaptureResult::Complete;
     let as_asked = failed && let_go && session.request.after_failure().is_some() && !limit;
     let verdict = match (whole, finished.incomplete.is_some()) {

@@ -58,6 +58,8 @@ pub struct Request {
     pub any_state: bool,
     /// Whether to wait for a panic.
     pub wait: Wait,
+    /// Whether to make the report from the held guest, before the dump.
+    pub report_first: bool,
     /// How long QEMU may be silent.
     pub timeout: Duration,
     /// The zstd level.

@@ -9,6 +9,7 @@ use super::Observer;
 use super::request::{Policy, Request, Wait};
 use crate::interrupt::Interrupt;
 use crate::qmp::{Client, Patience, QmpError};
+use crate::triage::report::Report;
 use crate::store::metadata::{
     CaptureResult, Guest, Host, Metadata, Phase, Request as RequestMetadata, SCHEMA, Tool,
 };
@@ -21,6 +22,8 @@ pub(super) struct Session<'a> {
     pub(super) client: Client,
     pub(super) metadata: Metadata,
     pub(super) clock: Clock,
+    /// The report that was made before the dump.
+    pub(super) report: Option<Box<Report>>,
     /// Whether QEMU was told to stop the guest, which ran.
     pub(super) stopped_by_us: bool,
     /// Whether the guest stood still for a fault, and nobody had wanted that.
@@ -52,6 +55,7 @@ impl<'a> Session<'a> {
             client,
             metadata,
             clock,
+            report: None,
             stopped_by_us: false,
             stopped_by_fault: false,
             released_by_us: false,
@@ -180,6 +184,8 @@ pub(super) fn metadata_of_guest(monitor: &Path, started: Timestamp) -> Metadata 
             architecture: text(system.machine()),
         },
         guest: Guest { monitor: absolute(monitor), ..Guest::default() },
+        title: None,
+        signature: None,
         state_found: None,
         panic: None,
         request: RequestMetadata {

@@ -67,6 +67,10 @@ pub(super) struct CaptureArgs {
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
         value_parser = duration, conflicts_with = "any_state")]
     wait: Option<Option<Duration>>,
+    /// Make the report from the held guest, before the dump, so that its title and signature
+    /// are known whatever happens to the dump
+    #[arg(long)]
+    report_first: bool,
     /// How long QEMU may stay silent
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
@@ -168,6 +172,7 @@ impl CaptureArgs {
                 Some(None) => Wait::Forever,
                 Some(Some(limit)) => Wait::For(limit),
             },
+            report_first: self.report_first,
             timeout: self.timeout,
             level: self.level,
             threads: self.threads.map_or(available.min(16), usize::from),

@@ -15,7 +15,7 @@ use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use crate::capture::held;
 use crate::interrupt::Interrupt;
-use crate::render::report::{html, json, paint::Paint, text};
+use crate::render::report::{html, paint::Paint, text};
 use crate::store::entry::Entry;
 use crate::store::single_file::SingleFile;
 use crate::triage::report::{Report, STORED_LOG};
@@ -105,7 +105,7 @@ fn is_socket(path: &Path) -> bool {
 fn write(report: &Report, format: FormatArg, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     match format {
         FormatArg::Text => text::text(report, paint, out),
-        FormatArg::Json => out.write_all(&json(report)),
+        FormatArg::Json => out.write_all(&report.to_json()),
         FormatArg::Html => html::page(report, out),
     }
 }

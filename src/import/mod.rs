@@ -17,7 +17,7 @@ mod story;
 pub use error::ImportError;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -27,10 +27,11 @@ use crate::capture::stream::{StreamOptions, pack};
 use crate::capture::tail;
 use crate::interrupt::Interrupt;
 use crate::kernel::missing_note;
-use crate::store::StoreError;
+use crate::store::{StoreError, report_file};
 use crate::store::metadata::Metadata;
 use crate::store::space::Space;
 use crate::store::staging::{Place, Staging};
+use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
 use crate::vmcore::bytes::Bytes;
 use crate::vmcore::elf_image::ElfImage;
@@ -103,7 +104,20 @@ pub fn run(
             "the entry is whole, but may not outlive a crash of the host: {error}"
         ));
     }
+    write_report(staging.core_file(), &metadata, observer);
     Ok(Imported { entry, metadata, cut_off: missing.cut_off > 0 })
+}
+
+/// Writes the report beside the core. The entry is whole without it.
+fn write_report(core: &Path, metadata: &Metadata, observer: &dyn Observer) {
+    let written = Vmcore::open(core).map_err(|error| error.to_string()).and_then(|opened| {
+        let report = Report::with_metadata(&opened, Some(metadata));
+        observer.title(&report.title);
+        report_file::write(core, &report.to_json()).map_err(|error| error.to_string())
+    });
+    if let Err(problem) = written {
+        observer.warning(&format!("no report: {problem}"));
+    }
 }
 
 fn write(

@@ -160,6 +160,8 @@ fn empty(request: &Request, started: Timestamp) -> Metadata {
         },
         host: Host::default(),
         guest: Guest::default(),
+        title: None,
+        signature: None,
         state_found: None,
         panic: None,
         request: RequestMetadata {

@@ -177,6 +177,12 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
         _ if published => EntryState::Complete,
         _ => EntryState::Interrupted,
     };
+    // Of a capture that made its report before the dump, and lost the dump.
+    let told_before = metadata.as_ref().filter(|metadata| metadata.title.is_some());
+    let told_before = told_before.map(|metadata| ReportHead {
+        title: metadata.title.clone(),
+        signature: metadata.signature.clone(),
+    });
     Some(Listed {
         id: id.to_owned(),
         // To the second in the id, finer in the metadata.
@@ -185,7 +191,7 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
         state,
         core_bytes,
         metadata: metadata.map(Box::new),
-        report: json(&folder.join(REPORT_FILE)),
+        report: json(&folder.join(REPORT_FILE)).or(told_before),
         folder: folder.to_owned(),
     })
 }

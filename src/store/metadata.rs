@@ -23,6 +23,12 @@ pub struct Metadata {
     pub host: Host,
     /// The guest.
     pub guest: Guest,
+    /// What happened, in one line, if a report was made before the dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What crashes that are the same have in common, if a report was made before the dump.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// QEMU's run state when the tool came.
     pub state_found: Option<String>,
     /// The panic; `null` if the guest had none.

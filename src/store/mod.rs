@@ -19,6 +19,7 @@ pub mod listing;
 pub mod metadata;
 mod publish;
 pub mod removal;
+pub mod report_file;
 pub mod single_file;
 pub mod space;
 pub mod staging;

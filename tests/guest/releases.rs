@@ -12,7 +12,7 @@ fn a_resumed_guest_runs_on_and_obeys_its_own_panic_timeout() {
     let ran = run(["capture", &machine.monitor(), "--then", "resume", "--store", &store]).expect(0);
     let entry = ran.entry();
     let metadata = metadata_of(&entry);
-    assert_eq!(ran.stderr, "");
+    assert_eq!(ran.complaints(), "");
     machine.await_console("Rebooting in 5 seconds", 1);
     machine.await_console("GUEST-BOOT", 2);
     assert_same(&machine, &entry.join("vmcore.elf.zst"), &by_qemu);

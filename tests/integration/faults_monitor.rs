@@ -34,7 +34,7 @@ fn a_qemu_in_another_namespace_of_processes_is_captured() {
     let mut inside = Command::new("unshare");
     inside.args(["--pid", "--fork"]).arg(program.get_program()).args(program.get_args());
     let ran = Ran::from(inside.output().expect("these tests need unshare"));
-    assert_eq!(ran.expect(0).stderr, "");
+    assert_eq!(ran.expect(0).complaints(), "");
     setting.whole_entry(&stream);
 }
 

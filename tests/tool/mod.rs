@@ -35,6 +35,11 @@ impl Ran {
         self
     }
 
+    /// What it said, but for the title of what it captured.
+    pub(crate) fn complaints(&self) -> String {
+        self.stderr.lines().filter(|line| !line.starts_with("title: ")).collect()
+    }
+
     /// Checks that a text was said on stderr, and gives itself.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {

@@ -17,6 +17,7 @@ use crate::capture::{Observer, Outcome};
 use crate::debugger::NotFound;
 use crate::import::ImportError;
 use crate::mount::MountError;
+use crate::render::shown::shown;
 use crate::store::StoreError;
 
 /// How much is said.
@@ -105,6 +106,12 @@ impl Observer for Narrator {
         if self.talk == Talk::Verbose {
             let now = jiff::Timestamp::now();
             self.voice.say(format!("{now:.3} {text}"));
+        }
+    }
+
+    fn title(&self, text: &str) {
+        if self.talk != Talk::Quiet {
+            self.voice.say(format!("title: {}", shown(text)));
         }
     }
 

@@ -13,14 +13,3 @@ mod text_parts;
 
 #[cfg(test)]
 mod sample;
-
-use crate::triage::report::data::Report;
-
-/// A report as JSON, as it stands in `report.json`.
-#[must_use]
-pub fn json(report: &Report) -> Vec<u8> {
-    // A value made of strings, numbers and lists cannot fail to serialise.
-    let mut json = serde_json::to_vec_pretty(report).unwrap_or_default();
-    json.push(b'\n');
-    json
-}

@@ -51,6 +51,21 @@ impl Report {
         report
     }
 
+    /// The report of a core whose metadata is at hand.
+    #[must_use]
+    pub fn with_metadata(core: &Vmcore, metadata: Option<&Metadata>) -> Self {
+        Self::with(core, metadata, STORED_LOG)
+    }
+
+    /// The JSON text, as it stands in `report.json`.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // A value made of strings, numbers and lists cannot fail to serialise.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+
     /// Adds a finding.
     fn find(&mut self, about: &str, text: impl Into<String>, trust: Trust) {
         let mut text: String = text.into();

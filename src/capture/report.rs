@@ -1,0 +1,105 @@
+//! The report of a capture: after the release, or if it was asked for, before the dump.
+//!
+//! After the release, it is made from the core that was just published, and whatever
+//! happens to it, the entry is whole already. Before the dump, it is made from the held
+//! guest by a thread that nobody depends on: its time has a limit of its own, a quarter of
+//! what is left of the longest hold at most.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::finish::Finished;
+use super::held::{self, HeldError, PartialDumpError};
+use super::outcome::{CaptureError, with_causes};
+use super::session::Session;
+use super::{dump, facts};
+use crate::qmp::Patience;
+use crate::store::{CORE_FILE, report_file};
+use crate::triage::report::Report;
+use crate::vmcore::Vmcore;
+
+/// How long a report may hold the guest.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Makes the report from the held guest, if that was asked for.
+///
+/// That there is none is a warning, and no reason not to dump.
+///
+/// # Errors
+/// Fails if somebody let the guest go meanwhile.
+pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
+    if !session.request.report_first {
+        return Ok(());
+    }
+    session.observer.step("reading the held guest");
+    let patience = limited(session.patience());
+    // What hinders here hinders the dump, too, and is told there.
+    let _ = dump::await_other_dump(session);
+    let _ = facts::ask_of(&mut session.client, &mut session.metadata, &patience);
+    let metadata = session.metadata.clone();
+    let made = held::read(&mut session.client, &patience, move |core| {
+        Box::new(Report::with_metadata(&core, Some(&metadata)))
+    });
+    session.client.forget_events();
+    session.clock.lap("report");
+    match made {
+        Ok(report) => {
+            session.metadata.title = Some(report.title.clone());
+            session.metadata.signature.clone_from(&report.signature);
+            session.observer.title(&report.title);
+            session.report = Some(report);
+        }
+        Err(HeldError::Dump(PartialDumpError::Disturbed { event })) => {
+            return Err(CaptureError::Disturbed { event });
+        }
+        Err(error) => session.warn(format!("no report before the dump: {}", with_causes(&error))),
+    }
+    Ok(())
+}
+
+/// The same patience, with a limit for a report.
+fn limited(patience: Patience<'_>) -> Patience<'_> {
+    let now = Instant::now();
+    let limit = match patience.until {
+        Some(until) => (until.saturating_duration_since(now) / 4).min(LIMIT),
+        None => LIMIT,
+    };
+    Patience { until: Some(now + limit), ..patience }
+}
+
+/// Writes the report beside the core: the one that was made before the dump, or one of the
+/// core. The guest was let go, or is to stay: nobody waits.
+pub(super) fn after_release(session: &mut Session<'_>, finished: &Finished) {
+    if let Some(entry) = &finished.entry {
+        let core = core_of(entry);
+        if session.report.is_none() {
+            match Vmcore::open(&core) {
+                Ok(opened) => {
+                    let report = Report::with_metadata(&opened, Some(&session.metadata));
+                    session.observer.title(&report.title);
+                    session.report = Some(Box::new(report));
+                }
+                Err(error) => {
+                    let text = format!("no report: {}", with_causes(&error));
+                    session.observer.warning(&text);
+                }
+            }
+        }
+        write(session, &core);
+    } else if let Some(left) = &finished.incomplete {
+        write(session, &core_of(left));
+    }
+}
+
+/// The core of an entry, or the file that is one by itself.
+fn core_of(entry: &Path) -> std::path::PathBuf {
+    if entry.is_dir() { entry.join(CORE_FILE) } else { entry.to_owned() }
+}
+
+fn write(session: &Session<'_>, core: &Path) {
+    let Some(report) = &session.report else { return };
+    if let Err(error) = report_file::write(core, &report.to_json()) {
+        let text = format!("the report is not beside the core: {}", with_causes(&error));
+        session.observer.warning(&text);
+    }
+}
