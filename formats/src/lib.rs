@@ -19,6 +19,7 @@
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
 //! | [`zstd_frame`] | the outside of a Zstandard frame |
 //! | [`vmcoreinfo`] | what a kernel says of itself for readers of its memory |
+//! | [`windows_dump`] | the header of a Windows crash dump |
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(
@@ -42,4 +43,5 @@ pub mod printk;
 pub mod registers;
 pub mod seekable;
 pub mod vmcoreinfo;
+pub mod windows_dump;
 pub mod zstd_frame;

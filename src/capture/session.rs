@@ -9,10 +9,10 @@ use super::Observer;
 use super::request::{Policy, Request, Wait};
 use crate::interrupt::Interrupt;
 use crate::qmp::{Client, Patience, QmpError};
-use crate::triage::report::Report;
 use crate::store::metadata::{
     CaptureResult, Guest, Host, Metadata, Phase, Request as RequestMetadata, SCHEMA, Tool,
 };
+use crate::triage::report::Report;
 
 /// Everything that the steps of a capture share.
 pub(super) struct Session<'a> {

@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn a_report_stands_beside_its_core_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
-        for (core, report) in [("vmcore.elf.zst", "report.json"), ("web.zst", "web.zst.report.json")] {
+        for (core, report) in
+            [("vmcore.elf.zst", "report.json"), ("web.zst", "web.zst.report.json")]
+        {
             let core = folder.path().join(core);
             for text in ["{}", "{\"title\": \"x\"}"] {
                 write(&core, text.as_bytes()).unwrap();

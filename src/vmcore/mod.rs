@@ -27,6 +27,7 @@ pub mod metadata;
 pub mod nearby;
 mod open;
 mod open_kdump;
+pub mod open_windows;
 mod page_bitmap;
 mod page_cache;
 pub mod page_codec;

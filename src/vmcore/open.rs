@@ -12,6 +12,7 @@ use vmcore_formats::elf::note::Notes;
 use vmcore_formats::elf::{Identity, Segment};
 use vmcore_formats::kdump::{self, flattened};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
+use vmcore_formats::windows_dump::{MAGIC_32, MAGIC_64};
 use vmcore_formats::zstd_frame;
 
 use super::bytes::{Bytes, PlainFile, read_vec};
@@ -20,7 +21,7 @@ use super::elf_memory::ElfMemory;
 use super::flattened::{FlattenedFile, FlattenedFileError};
 use super::memory::{DataError, PhysMemory};
 use super::open_kdump::{self, KdumpFileError, KdumpFormat};
-use super::{frame_table, metadata};
+use super::{frame_table, metadata, open_windows};
 use crate::store::metadata::Metadata;
 
 /// The most bytes of notes that are read.
@@ -78,11 +79,13 @@ pub enum OpenError {
         /// What is wrong with it.
         source: FlattenedFileError,
     },
-    /// A dump of a Windows guest.
-    #[error("{} is a Windows crash dump, which is not read", path.display())]
+    /// A dump of a Windows guest that cannot be opened.
+    #[error("cannot open {} as a Windows crash dump: {problem}", path.display())]
     Windows {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// No core at all.
     #[error("{} is no core: it begins with {found:02x?}", path.display())]
@@ -104,6 +107,8 @@ pub enum Format {
     FlattenedElf,
     /// A kdump-compressed file.
     Kdump(KdumpFormat),
+    /// A crash dump of Windows.
+    Windows,
     /// Not stored at all: the memory of a guest that stands still.
     HeldGuest,
 }
@@ -114,6 +119,7 @@ impl fmt::Display for Format {
             Self::Elf => f.write_str("ELF"),
             Self::FlattenedElf => f.write_str("ELF, flattened"),
             Self::Kdump(kdump) => kdump.fmt(f),
+            Self::Windows => f.write_str("Windows crash dump"),
             Self::HeldGuest => f.write_str("held guest"),
         }
     }
@@ -241,8 +247,8 @@ fn open_dump(
         return open_kdump::open(path, bytes, chunked, flattened);
     }
     // Of 64 and of 32 bits. QEMU writes the first for a guest with Windows drivers.
-    if first.starts_with(b"PAGEDU64") || first.starts_with(b"PAGEDUMP") {
-        return Err(OpenError::Windows { path: path.to_owned() });
+    if first.starts_with(MAGIC_64) || first.starts_with(MAGIC_32) {
+        return open_windows::open(path, bytes, chunked);
     }
     let found = first.get(..8).unwrap_or(first).to_vec();
     Err(OpenError::Unknown { path: path.to_owned(), found })

@@ -18,7 +18,9 @@ pub(super) fn of(core: &Vmcore, metadata: Option<&Metadata>) -> Machine {
         architecture: guest
             .and_then(|guest| guest.architecture.clone())
             .or_else(|| core.identity.machine_name().map(str::to_owned)),
-        vcpus,
+        vcpus: core.windows_header().map_or(vcpus, |header| {
+            vcpus.max(usize::try_from(header.processors).unwrap_or_default())
+        }),
         memory_bytes: memory.fold(0, |sum, range| range.length.saturating_add(sum)),
         qemu: guest.and_then(|guest| guest.qemu_version.clone()),
         machine_type: guest.and_then(|guest| guest.machine.clone()),

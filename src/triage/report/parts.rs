@@ -2,6 +2,7 @@
 
 use vmcore_formats::printk::Record;
 
+use super::bugcheck::Stop;
 use super::data::{self, CpuState, LogLine, Register, Report, ToldBy, Trust};
 use super::hypervisor::Told;
 use crate::kernel::Kernel;
@@ -21,11 +22,14 @@ pub(super) fn gather(
     log_lines: usize,
 ) {
     registers(report, core);
-    match Kernel::find(core) {
-        Ok(kernel) => of_kernel(report, &kernel, log_lines),
-        Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
+    let told = told(core, metadata);
+    if !matches!(told, Some(Told::Windows(_))) {
+        match Kernel::find(core) {
+            Ok(kernel) => of_kernel(report, &kernel, log_lines),
+            Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
+        }
     }
-    hypervisor(report, metadata);
+    hypervisor(report, told);
     if report.title.is_empty() {
         nothing(report, metadata);
     }
@@ -86,10 +90,19 @@ fn take_log(report: &mut Report, log: Log, log_lines: usize) {
     report.log.last = log.records.iter().skip(skip).map(line).collect();
 }
 
-/// What the guest told QEMU: all there is of Windows, and a help where a log is lost.
-fn hypervisor(report: &mut Report, metadata: Option<&Metadata>) {
+/// What a dump's header says, or else what the guest told QEMU.
+fn told(core: &Vmcore, metadata: Option<&Metadata>) -> Option<Told> {
+    if let Some(header) = core.windows_header() {
+        let (code, parameters) = (header.code.into(), header.parameters);
+        return Some(Told::Windows(Stop { code, parameters }));
+    }
     let panic = metadata.and_then(|metadata| metadata.panic.as_ref());
-    let Some(told) = panic.and_then(|panic| panic.info.as_ref()).and_then(Told::of) else { return };
+    panic.and_then(|panic| panic.info.as_ref()).and_then(Told::of)
+}
+
+/// All there is of Windows, and a help where a log is lost.
+fn hypervisor(report: &mut Report, told: Option<Told>) {
+    let Some(told) = told else { return };
     if let Told::Windows(stop) = &told {
         report.bugcheck = Some(stop.explain());
     }
