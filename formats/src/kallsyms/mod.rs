@@ -12,13 +12,14 @@
 //!
 //! A name is the texts of its tokens one after the other; its first letter is the
 //! symbol's type, as `nm` writes it. How the tables lie to each other differs; where they
-//! are when the kernel does not tell, is found by their structure.
+//! are when the kernel does not tell, [`locate`] finds out.
 //!
 //! Nothing is expanded before it is asked for: [`Names`] keeps the stream, and where each
 //! 64th name begins. [`NameIndex`] hashes all names in one pass without expanding them.
 //! Source: Linux `kernel/kallsyms.c`, `scripts/kallsyms.c`.
 
 mod addresses;
+pub mod locate;
 mod name_index;
 mod names;
 mod tokens;

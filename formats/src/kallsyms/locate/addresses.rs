@@ -1,0 +1,103 @@
+//! Tables of addresses, before the names or behind the tokens.
+
+use super::u64_at;
+use crate::addr::VirtAddr;
+use crate::cursor::Endian;
+
+/// A table that may have the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// `kallsyms_addresses`.
+    Absolute {
+        /// Where it is.
+        at: usize,
+    },
+    /// `kallsyms_offsets` with a base: base-relative, or absolute per-CPU.
+    Based {
+        /// Where it is.
+        at: usize,
+        /// `kallsyms_relative_base`.
+        base: VirtAddr,
+    },
+    /// `kallsyms_offsets` from each entry.
+    PlaceRelative {
+        /// Where it is.
+        at: usize,
+    },
+}
+
+impl Candidate {
+    /// Where the table is in the bytes.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        match self {
+            Self::Absolute { at } | Self::Based { at, .. } | Self::PlaceRelative { at } => *at,
+        }
+    }
+}
+
+/// Tables of `count` addresses that may be before `count_at`, where the number of symbols is,
+/// and behind `behind`, where the tokens end.
+pub(super) fn candidates(
+    bytes: &[u8],
+    count_at: usize,
+    behind: usize,
+    count: u32,
+    endian: Endian,
+) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    found.extend(based_before(bytes, count_at, count, endian));
+    found.extend(absolute_before(bytes, count_at, count, endian));
+    for alignment in [8, 4] {
+        let Some(at) = behind.checked_next_multiple_of(alignment) else { continue };
+        if found.iter().any(|candidate| candidate.at() == at) {
+            continue;
+        }
+        found.extend(based_at(bytes, at, count, endian));
+        found.extend(absolute_at(bytes, at, count, endian));
+        if is_there(bytes, at, length(count, 4)) {
+            found.push(Candidate::PlaceRelative { at });
+        }
+    }
+    found
+}
+
+fn length(count: u32, entry: usize) -> Option<usize> {
+    usize::try_from(count).ok()?.checked_mul(entry)
+}
+
+fn is_there(bytes: &[u8], at: usize, length: Option<usize>) -> bool {
+    let end = length.and_then(|length| at.checked_add(length));
+    end.is_some_and(|end| end <= bytes.len())
+}
+
+fn based_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Option<Candidate> {
+    // The number may be the second half of eight bytes.
+    let base_at = count_at.checked_sub(8)? & !7;
+    let base = kernel_address(u64_at(bytes, base_at, endian)?)?;
+    let at = base_at.checked_sub(length(count, 4)?.checked_next_multiple_of(8)?)?;
+    Some(Candidate::Based { at, base })
+}
+
+fn absolute_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Option<Candidate> {
+    let at = count_at.checked_sub(length(count, 8)?)?;
+    // The last symbol is at the end of the kernel.
+    let last = u64_at(bytes, count_at.checked_sub(8)?, endian)?;
+    kernel_address(last).map(|_| Candidate::Absolute { at })
+}
+
+fn based_at(bytes: &[u8], at: usize, count: u32, endian: Endian) -> Option<Candidate> {
+    let base_at = at.checked_add(length(count, 4)?)?.checked_next_multiple_of(8)?;
+    let base = kernel_address(u64_at(bytes, base_at, endian)?)?;
+    Some(Candidate::Based { at, base })
+}
+
+fn absolute_at(bytes: &[u8], at: usize, count: u32, endian: Endian) -> Option<Candidate> {
+    let last = at.checked_add(length(count.checked_sub(1)?, 8)?)?;
+    kernel_address(u64_at(bytes, last, endian)?).map(|_| Candidate::Absolute { at })
+}
+
+/// An address that the kernel's image can be at.
+fn kernel_address(value: u64) -> Option<VirtAddr> {
+    (value >> 48 == 0xffff && value != u64::MAX).then_some(VirtAddr(value))
+}
