@@ -41,6 +41,7 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use crate::vmcore::Vmcore;
+use symbols::Areas;
 
 /// A guest's kernel: what it says of itself, and its addresses.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub struct Kernel {
     types: OnceLock<Result<Types, TypesError>>,
     modules: OnceLock<Modules>,
     unwinder: OnceLock<unwind::Unwinder>,
+    areas: OnceLock<Areas>,
 }
 
 /// Why a kernel is not found in a core.
@@ -85,6 +87,7 @@ impl Kernel {
             types: OnceLock::new(),
             modules: OnceLock::new(),
             unwinder: OnceLock::new(),
+            areas: OnceLock::new(),
         })
     }
 
@@ -123,16 +126,29 @@ impl Kernel {
     /// Returns `None` for an address that is in nothing which has symbols.
     #[must_use]
     pub fn resolve(&self, at: CodeAddress) -> Option<Place> {
-        let mut place = self.symbols().ok()?.containing(at.lookup())?;
-        let behind = at.address().0.wrapping_sub(at.lookup().0);
-        place.offset = place.offset.saturating_add(behind);
+        let inside = at.lookup();
+        let own = || self.symbols().ok()?.containing(inside);
+        let mut place = own().or_else(|| self.areas().containing(self, inside))?;
+        place.offset = place.offset.saturating_add(at.address().0.wrapping_sub(inside.0));
         Some(place)
     }
 
-    /// Whether an address is in code.
+    /// Whether an address is in code: the kernel's, a module's, a BPF program's, or that of a
+    /// trampoline.
     #[must_use]
     pub fn is_text(&self, at: VirtAddr) -> bool {
-        self.symbols().is_ok_and(|symbols| symbols.is_code(at))
+        let own = self.symbols().is_ok_and(|symbols| symbols.is_code(at));
+        own || self.areas().is_code(at)
+    }
+
+    /// The addresses of a module's symbols with this name.
+    #[must_use]
+    pub fn module_symbols(&self, module: &str, name: &str) -> Vec<VirtAddr> {
+        self.areas().all_of(self, module, name)
+    }
+
+    fn areas(&self) -> &Areas {
+        self.areas.get_or_init(|| Areas::of(self))
     }
 
     /// The kernel's own types: read when they are first asked for.

@@ -20,6 +20,7 @@
 
 mod addresses;
 pub mod locate;
+pub mod module;
 mod name_index;
 mod names;
 mod tokens;

@@ -13,6 +13,7 @@
 use super::{Entry, Level, OutOfRange, words};
 use crate::addr::{PhysAddr, VirtAddr};
 
+pub(super) const NO_KERNEL_EXECUTE: u64 = 1 << 53;
 const VALID: u64 = 1;
 const TABLE: u64 = 1 << 1;
 
@@ -192,7 +193,7 @@ impl Arm64 {
             (1 << 10, "accessed"),
             (1 << 51, "dirty-managed"),
             (1 << 52, "contiguous"),
-            (1 << 53, "no-kernel-execute"),
+            (NO_KERNEL_EXECUTE, "no-kernel-execute"),
             (1 << 54, "no-user-execute"),
         ];
         if value & 1 << 11 == 0 {

@@ -113,6 +113,15 @@ impl Paging {
         }
     }
 
+    /// Whether the kernel may run what an entry maps.
+    #[must_use]
+    pub fn is_executable(&self, value: u64) -> bool {
+        match self {
+            Self::X86_64(_) => value & x86_64::NO_EXECUTE == 0,
+            Self::Arm64(_) => value & arm64::NO_KERNEL_EXECUTE == 0,
+        }
+    }
+
     /// Checks that these tables are asked for an address at all.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use crate::addr::{PhysAddr, VirtAddr};
 
 /// The bit of CR4 that says that there are five levels.
 pub const CR4_LA57: u64 = 1 << 12;
+pub(super) const NO_EXECUTE: u64 = 1 << 63;
 const PRESENT: u64 = 1;
 const LARGE: u64 = 1 << 7;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -91,7 +92,10 @@ impl X86_64 {
             let pat = if level.shift == 12 { LARGE } else { 1 << 12 };
             flags.extend(words(value, &[(pat, "PAT")]));
         }
-        flags.extend(words(value, &[(self.encryption_mask, "encrypted"), (1 << 63, "no-execute")]));
+        flags.extend(words(
+            value,
+            &[(self.encryption_mask, "encrypted"), (NO_EXECUTE, "no-execute")],
+        ));
         flags
     }
 

@@ -10,8 +10,13 @@
 //! [`Kernel::resolve`](super::Kernel::resolve) looks in modules, too. Names stay packed until
 //! they are asked for, and the index by name is made when the first one is.
 
+mod areas;
+mod evidence;
 mod reading;
+mod search;
 mod tables;
+
+pub(super) use areas::Areas;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -24,18 +29,21 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::page_tables::{AddressSpace, ReadError};
 use super::place::Place;
+use evidence::Evidence;
 use tables::{Contents, Tables};
 
 /// What the last symbol is taken to have, in bytes, where nothing tells where the kernel ends.
 const LAST_SIZE: u64 = 4096;
+/// Where images begin: `_stext` is less than this behind.
+const IMAGE_ALIGNMENT: u64 = 2 << 20;
 
 /// Why a kernel's symbols cannot be had.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum SymbolsError {
-    /// VMCOREINFO does not tell where they are.
-    #[error("VMCOREINFO does not say where the kernel's symbols are")]
-    NotTold,
+    /// They are nowhere.
+    #[error("VMCOREINFO does not say where the kernel's symbols are, and its image has none")]
+    NotFound,
     /// A part of them is not there.
     #[error("the kernel's symbols cannot be read: {what} is missing: {source}")]
     Missing {
@@ -99,8 +107,17 @@ impl Symbols {
     /// Fails if they cannot be found, or contradict what is known. What is missing of them
     /// is [`Self::findings`].
     pub fn read(space: &AddressSpace, info: &VmcoreInfo) -> Result<Self, SymbolsError> {
-        let tables = Tables::told(space, info)?.ok_or(SymbolsError::NotTold)?;
-        let Contents { names, addresses, findings } = tables.read(space, &tables::known(info))?;
+        let evidence = Evidence::told(info);
+        let told = match Tables::told(space, info) {
+            Ok(tables) => tables.map(|tables| tables.read(space, &evidence)),
+            Err(error) => Some(Err(error)),
+        };
+        let contents = match told {
+            Some(Ok(contents)) => Ok(contents),
+            // What VMCOREINFO says may be damaged, and the table whole.
+            told => found(space, info, &evidence).or_else(|error| told.unwrap_or(Err(error))),
+        };
+        let Contents { names, addresses, findings } = contents?;
         let build_id = info.value("BUILD-ID").map(str::to_owned);
         Ok(Self {
             names,
@@ -206,6 +223,17 @@ impl Symbols {
             Bounds { image, code }
         })
     }
+}
+
+/// The symbols in the image, wherever they are.
+fn found(
+    space: &AddressSpace,
+    info: &VmcoreInfo,
+    evidence: &Evidence,
+) -> Result<Contents, SymbolsError> {
+    let text = info.symbol("_stext").ok_or(SymbolsError::NotFound)?;
+    let image = VirtAddr(text.0 & !(IMAGE_ALIGNMENT - 1));
+    search::search(space, image).ok_or(SymbolsError::NotFound)?.read(space, evidence)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::kallsyms::Mode;
+use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
+use crate::kernel::modules::RangeKind;
 use crate::kernel::{CodeAddress, Kernel};
 use crate::vmcore::Vmcore;
 
@@ -68,4 +70,34 @@ fn names_that_are_not_unique_have_all_their_addresses() {
     assert_eq!(symbols.all("type_show"), expected);
     assert_eq!(symbols.address_of("type_show"), expected.first().copied());
     assert_eq!(symbols.address_of(""), None);
+}
+
+#[test]
+fn symbols_are_found_by_their_structure_where_nothing_tells_where_they_are() {
+    let mut other = kernel();
+    let told = kernel();
+    let told = told.symbols().unwrap();
+    let lines = other.info.text().lines().filter(|line| !line.contains("kallsyms"));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    other.info = VmcoreInfo::parse(text.as_bytes());
+    let found = other.symbols().unwrap();
+    assert_eq!((found.count(), found.mode()), (told.count(), told.mode()));
+    assert!(found.iter().eq(told.iter()));
+}
+
+#[test]
+fn modules_have_symbols_of_their_own() {
+    let kernel = kernel();
+    let core_module = kernel.modules().named("pvpanic").expect("pvpanic is loaded");
+    let handler = kernel.module_symbols("pvpanic", "pvpanic_panic_notify");
+    let [handler] = handler[..] else { panic!("one pvpanic_panic_notify: {handler:?}") };
+    let place = kernel.resolve(CodeAddress::Instruction(VirtAddr(handler.0 + 4))).unwrap();
+    assert_eq!((place.name.as_str(), place.offset), ("pvpanic_panic_notify", 4));
+    assert_eq!(place.module.as_deref(), Some("pvpanic"));
+    assert_eq!(place.build_id, core_module.build_id);
+    assert!(place.build_id.is_some() && place.size > 4 && kernel.is_text(handler));
+    // Behind its code are its data, and nothing of it is before it.
+    let data = core_module.ranges.iter().find(|range| range.kind == RangeKind::Data).unwrap();
+    assert!(!kernel.is_text(data.base));
+    assert_eq!(kernel.module_symbols("pvpanic", "no_such_function"), []);
 }

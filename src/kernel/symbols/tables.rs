@@ -1,8 +1,7 @@
 //! Reads kallsyms where its tables are known to be.
 //!
-//! Needs: where they are, and some symbols whose addresses are known. Gives: names and
-//! addresses. How addresses are stored is decided by what comes out: known symbols have to
-//! be where they are.
+//! Needs: where they are, and what is known of the kernel's symbols besides. Gives: names and
+//! addresses. How addresses are stored is decided by what comes out ([`Evidence`]).
 
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::cursor::Endian;
@@ -12,21 +11,19 @@ use vmcore_formats::kallsyms::{
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::SymbolsError;
+use super::evidence::Evidence;
 use super::reading::read_tables;
 use crate::kernel::page_tables::AddressSpace;
 
-/// How many known symbols have to be where they are.
-const ENOUGH: usize = 2;
-
 /// Where the tables are.
 #[derive(Clone, Debug)]
-pub(super) struct Tables {
-    pub(super) names: VirtAddr,
-    pub(super) symbol_count: u32,
-    pub(super) token_table: VirtAddr,
-    pub(super) token_index: VirtAddr,
-    /// Where the addresses are, and how they may be stored.
-    pub(super) addresses: Vec<(VirtAddr, Mode)>,
+pub(crate) struct Tables {
+    pub(crate) names: VirtAddr,
+    pub(crate) symbol_count: u32,
+    pub(crate) token_table: VirtAddr,
+    pub(crate) token_index: VirtAddr,
+    /// Where the addresses may be, and how they may be stored there.
+    pub(crate) addresses: Vec<(VirtAddr, Vec<Mode>)>,
 }
 
 /// Names and addresses, and what was wrong with them.
@@ -63,17 +60,17 @@ impl Tables {
         };
         let mut addresses = Vec::new();
         if let Some(table) = symbol("kallsyms_offsets") {
-            match symbol("kallsyms_relative_base") {
+            let modes = match symbol("kallsyms_relative_base") {
                 Some(base) => {
                     let base = space.read_u64(base).map_err(missing("kallsyms_relative_base"))?;
                     let base = VirtAddr(base);
-                    addresses.push((table, Mode::AbsolutePerCpu { base }));
-                    addresses.push((table, Mode::BaseRelative { base }));
+                    vec![Mode::AbsolutePerCpu { base }, Mode::BaseRelative { base }]
                 }
-                None => addresses.push((table, Mode::PlaceRelative { table })),
-            }
+                None => vec![Mode::PlaceRelative { table }],
+            };
+            addresses.push((table, modes));
         }
-        addresses.extend(symbol("kallsyms_addresses").map(|table| (table, Mode::Absolute)));
+        addresses.extend(symbol("kallsyms_addresses").map(|table| (table, vec![Mode::Absolute])));
         Ok(Some(Self { names, symbol_count, token_table, token_index, addresses }))
     }
 
@@ -81,7 +78,7 @@ impl Tables {
     pub(super) fn read(
         &self,
         space: &AddressSpace,
-        known: &[(String, VirtAddr)],
+        evidence: &Evidence,
     ) -> Result<Contents, SymbolsError> {
         let count = self.symbol_count;
         if count == 0 || count > MAX_SYMBOLS {
@@ -94,21 +91,19 @@ impl Tables {
         }
         let token_table_length = self.token_index.0.wrapping_sub(self.token_table.0);
         let token_table_length = token_table_length.min(MAX_TOKEN_TABLE as u64);
-        let entry_size = self.addresses.iter().map(|(_, mode)| mode.entry_size()).max();
-        let entry_size = entry_size.ok_or(SymbolsError::NoAddresses)?;
         let buffer = |length: u64| vec![0; usize::try_from(length).unwrap_or_default()];
         let mut stream = buffer(length);
         let mut token_table = buffer(token_table_length);
         let mut token_index = [0; TOKEN_INDEX_LENGTH];
-        let (address_table, _) = self.addresses.first().ok_or(SymbolsError::NoAddresses)?;
-        let mut addresses = buffer(u64::from(count).saturating_mul(entry_size));
+        let (first, modes) = self.addresses.first().ok_or(SymbolsError::NoAddresses)?;
+        let mut first_table = buffer(table_length(count, modes));
         let missing = read_tables(
             space,
             &mut [
                 (self.names, &mut stream),
                 (self.token_table, &mut token_table),
                 (self.token_index, &mut token_index),
-                (*address_table, &mut addresses),
+                (*first, &mut first_table),
             ],
         );
         let mut findings = Vec::new();
@@ -125,7 +120,7 @@ impl Tables {
                 names.count()
             ));
         }
-        let addresses = self.decide(space.endian(), &names, addresses, known)?;
+        let addresses = self.decide(space, &names, first_table, evidence)?;
         if addresses.disorder() > 0 {
             findings.push(format!(
                 "the kernel's symbol table is damaged: {} of its {count} addresses are less than the one before",
@@ -135,58 +130,47 @@ impl Tables {
         Ok(Contents { names, addresses, findings })
     }
 
-    /// Decides how addresses are stored.
+    /// Decides which table has the addresses, and how they are stored. The first one is read.
     fn decide(
         &self,
-        endian: Endian,
+        space: &AddressSpace,
         names: &Names,
-        table: Vec<u8>,
-        known: &[(String, VirtAddr)],
+        first_table: Vec<u8>,
+        evidence: &Evidence,
     ) -> Result<Addresses, SymbolsError> {
-        let mut table = Some(table);
+        let mut first_table = Some(first_table);
         let mut best: Option<(usize, Addresses)> = None;
-        let mut modes = self.addresses.iter().map(|(_, mode)| *mode).peekable();
-        while let Some(mode) = modes.next() {
-            let bytes = if modes.peek().is_some() { table.clone() } else { table.take() };
-            let addresses = Addresses::new(mode, bytes.unwrap_or_default(), names.count(), endian);
-            let hits = hits(names, &addresses, known);
-            if best.as_ref().is_none_or(|(most, _)| hits > *most) {
-                best = Some((hits, addresses));
+        for (at, modes) in &self.addresses {
+            let table = first_table.take().unwrap_or_else(|| {
+                let length = table_length(self.symbol_count, modes);
+                let mut table = vec![0; usize::try_from(length).unwrap_or_default()];
+                read_tables(space, &mut [(*at, &mut table)]);
+                table
+            });
+            for mode in modes {
+                let table = table.clone();
+                let addresses = Addresses::new(*mode, table, names.count(), space.endian());
+                let hits = evidence.hits(space, names, &addresses);
+                if hits >= Evidence::ENOUGH && addresses.disorder() == 0 {
+                    return Ok(addresses);
+                }
+                let better = |(most, best): &(usize, Addresses)| {
+                    hits > *most || hits == *most && addresses.disorder() < best.disorder()
+                };
+                if best.as_ref().is_none_or(better) {
+                    best = Some((hits, addresses));
+                }
             }
         }
         let (hits, addresses) = best.ok_or(SymbolsError::NoAddresses)?;
-        // A table of code alone has none but `_stext` of those that VMCOREINFO knows.
-        if hits >= ENOUGH
-            || (hits > 0
-                && !known.iter().any(|(name, _)| name != "_stext" && is_there(names, name)))
-        {
+        if evidence.is_enough(names, &addresses, hits) {
             return Ok(addresses);
         }
-        Err(SymbolsError::Contradiction { known: known.len(), hits })
+        Err(SymbolsError::Contradiction { known: evidence.known(), hits })
     }
 }
 
-/// How many known symbols are where they are.
-fn hits(names: &Names, addresses: &Addresses, known: &[(String, VirtAddr)]) -> usize {
-    let hit = |(name, at): &&(String, VirtAddr)| {
-        let Some(positions) = addresses.at_or_below(*at) else { return false };
-        positions
-            .filter_map(|position| addresses.in_order(position))
-            .take(64)
-            .any(|index| addresses.address(index) == Some(*at) && names.is(index, name))
-    };
-    known.iter().filter(hit).count()
-}
-
-fn is_there(names: &Names, name: &str) -> bool {
-    names.iter().any(|found| found.text == name)
-}
-
-/// The symbols that VMCOREINFO knows.
-pub(super) fn known(info: &VmcoreInfo) -> Vec<(String, VirtAddr)> {
-    let symbol = |line: &str| {
-        let name = line.strip_prefix("SYMBOL(")?.split_once(')')?.0;
-        Some((name.to_owned(), info.symbol(name)?))
-    };
-    info.text().lines().filter_map(symbol).take(256).collect()
+fn table_length(count: u32, modes: &[Mode]) -> u64 {
+    let entry = modes.iter().map(Mode::entry_size).max().unwrap_or_default();
+    u64::from(count).saturating_mul(entry)
 }

@@ -52,6 +52,15 @@ pub struct Located {
     pub addresses: Vec<Candidate>,
 }
 
+/// Whether [`DIGITS`] at `digits` in `bytes` are among tokens with an index. What is before
+/// and behind them has to be in `bytes` for as much as tokens take ([`MAX_TOKEN_TABLE`]).
+///
+/// [`MAX_TOKEN_TABLE`]: super::MAX_TOKEN_TABLE
+#[must_use]
+pub fn are_tokens(bytes: &[u8], digits: usize, endian: Endian) -> bool {
+    tokens(bytes, digits, endian).is_some()
+}
+
 /// Looks whether [`DIGITS`] at `digits` in `bytes` are those of kallsyms, and for all other
 /// tables around.
 ///
@@ -113,3 +122,6 @@ fn u64_at(bytes: &[u8], at: usize, endian: Endian) -> Option<u64> {
         Endian::Big => u64::from_be_bytes(word),
     })
 }
+
+#[cfg(test)]
+mod tests;

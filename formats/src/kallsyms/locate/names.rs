@@ -64,9 +64,8 @@ fn value(bytes: &[u8], at: usize, size: usize, endian: Endian) -> Option<u64> {
 
 /// The values from `at` on that ascend as markers do.
 fn run(bytes: &[u8], at: usize, size: usize, endian: Endian) -> Markers {
-    let value = |index: usize| {
-        value(bytes, at.checked_add(index.checked_mul(size)?)?, size, endian)
-    };
+    let value =
+        |index: usize| value(bytes, at.checked_add(index.checked_mul(size)?)?, size, endian);
     let mut values = Vec::new();
     while let Some(next) = value(values.len()) {
         let fits = match values.last() {
@@ -87,7 +86,7 @@ fn names_of(bytes: &[u8], markers: &Markers, endian: Endian) -> Option<Found> {
     // The last marker's names take something, too: up to as much as others.
     let highest = markers.start.checked_sub(last)?;
     let lowest = highest.saturating_sub(usize::try_from(*STEPS.end()).ok()?);
-    let places = (lowest.next_multiple_of(4)..=highest).step_by(4).rev();
+    let places = (lowest.next_multiple_of(4)..highest.saturating_add(1)).step_by(4).rev();
     places
         .flat_map(|names| [(names, 4), (names, 8)])
         .filter_map(|(names, before)| Some((names, names.checked_sub(before)?)))

@@ -1,0 +1,180 @@
+//! Code and data outside of the kernel's image that has symbols: modules, BPF programs,
+//! and trampolines of ftrace.
+//!
+//! ```text
+//! modules()                    module.mem[]               their own kallsyms
+//! bpf_kallsyms                 bpf_ksym.start..end        bpf_prog_<tag>_<name> [bpf]
+//! ftrace_ops_trampoline_list   trampoline, its size       ftrace_trampoline
+//! ```
+//!
+//! Needs: types, and the modules. Gives: the place of an address. A module's symbols are
+//! read when one of its addresses is asked for.
+
+use std::sync::OnceLock;
+
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::kallsyms::module::{MAX_MODULE_SYMBOLS, ModuleTable, SYMBOL_LENGTH};
+
+use crate::kernel::modules::{Module, ModuleRange, RangeKind};
+use crate::kernel::place::Place;
+use crate::kernel::types::{List, Object};
+use crate::kernel::{AddressSpace, Kernel};
+
+/// The most BPF programs, and the most trampolines, that are looked at.
+const MAX_GENERATED: usize = 16 << 10;
+/// The longest code that the kernel makes in one piece.
+const MAX_LENGTH: u64 = 64 << 20;
+/// The longest name of a BPF program. `KSYM_NAME_LEN` is 512.
+const MAX_NAME: usize = 512;
+
+/// Where there are symbols outside of the image.
+#[derive(Debug, Default)]
+pub(crate) struct Areas {
+    /// By ascending address.
+    areas: Vec<Area>,
+    /// The symbols of each module, in the order of [`Kernel::modules`].
+    tables: Vec<OnceLock<ModuleTable>>,
+}
+
+#[derive(Debug)]
+struct Area {
+    start: VirtAddr,
+    size: u64,
+    /// Whether it has code.
+    code: bool,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// A part of a module, by its number.
+    Module(usize),
+    /// A BPF program or what calls one.
+    Bpf(String),
+    /// What ftrace calls a function's tracer by.
+    Ftrace,
+}
+
+impl Areas {
+    /// Looks for them.
+    pub(crate) fn of(kernel: &Kernel) -> Self {
+        let mut areas = Vec::new();
+        let modules = &kernel.modules().modules;
+        for (number, module) in modules.iter().enumerate() {
+            let area = |range: &ModuleRange| Area {
+                start: range.base,
+                size: range.size,
+                code: !matches!(range.kind, RangeKind::Data | RangeKind::InitData),
+                content: Content::Module(number),
+            };
+            areas.extend(module.ranges.iter().map(area));
+        }
+        areas.extend(bpf(kernel));
+        areas.extend(trampolines(kernel));
+        areas.sort_by_key(|area| area.start);
+        let tables = modules.iter().map(|_| OnceLock::new()).collect();
+        Self { areas, tables }
+    }
+
+    /// Whether an address is in code.
+    pub(crate) fn is_code(&self, at: VirtAddr) -> bool {
+        self.area(at).is_some_and(|area| area.code)
+    }
+
+    /// The place of an address.
+    pub(crate) fn containing(&self, kernel: &Kernel, at: VirtAddr) -> Option<Place> {
+        let area = self.area(at)?;
+        let whole = |name: &str, module: Option<&str>| Place {
+            name: name.to_owned(),
+            offset: at.0.wrapping_sub(area.start.0),
+            size: area.size,
+            module: module.map(str::to_owned),
+            build_id: None,
+        };
+        let number = match &area.content {
+            Content::Bpf(name) => return Some(whole(name, Some("bpf"))),
+            Content::Ftrace => return Some(whole("ftrace_trampoline", None)),
+            Content::Module(number) => *number,
+        };
+        let module = kernel.modules().modules.get(number)?;
+        let table = self.tables.get(number)?.get_or_init(|| read_table(&kernel.space, module));
+        // What is before the range is of another one.
+        let found = table.at_or_below(at).filter(|found| found.at >= area.start)?;
+        let end = VirtAddr(area.start.0.saturating_add(area.size));
+        let next = found.next.unwrap_or(end).min(end);
+        Some(Place {
+            name: found.name,
+            offset: at.0.wrapping_sub(found.at.0),
+            size: next.0.saturating_sub(found.at.0),
+            module: Some(module.name.clone()),
+            build_id: module.build_id.clone(),
+        })
+    }
+
+    /// The addresses of a module's symbols with a name.
+    pub(crate) fn all_of(&self, kernel: &Kernel, module: &str, name: &str) -> Vec<VirtAddr> {
+        let modules = kernel.modules().modules.iter().zip(&self.tables);
+        let tables = modules
+            .filter(|(found, _)| found.name == module)
+            .map(|(module, table)| table.get_or_init(|| read_table(&kernel.space, module)));
+        tables.flat_map(|table| table.all(name)).collect()
+    }
+
+    fn area(&self, at: VirtAddr) -> Option<&Area> {
+        let index = self.areas.partition_point(|area| area.start <= at).checked_sub(1)?;
+        self.areas.get(index).filter(|area| at.0.wrapping_sub(area.start.0) < area.size)
+    }
+}
+
+/// A module's symbols, as far as they can be read.
+fn read_table(space: &AddressSpace, module: &Module) -> ModuleTable {
+    let Some(symbols) = module.kallsyms else { return ModuleTable::default() };
+    let count = symbols.count.min(MAX_MODULE_SYMBOLS);
+    let Ok(length) = usize::try_from(count.saturating_mul(SYMBOL_LENGTH)) else {
+        return ModuleTable::default();
+    };
+    let Ok(table) = space.read_vec(symbols.symtab, length) else { return ModuleTable::default() };
+    let table = ModuleTable::decode(&table, space.endian());
+    let mut texts = vec![0; usize::try_from(table.texts_length()).unwrap_or_default()];
+    // The last name ends somewhere before; what is behind it may not be mapped.
+    super::reading::read_tables(space, &mut [(symbols.strtab, &mut texts)]);
+    table.with_texts(texts)
+}
+
+fn bpf(kernel: &Kernel) -> Vec<Area> {
+    let nodes = nodes(kernel, "bpf_kallsyms", "BPF programs", "bpf_ksym", "lnode");
+    let area = |at| {
+        let symbol = Object::at(kernel, "bpf_ksym", at).ok()?;
+        let (start, end) = (symbol.u64("start").ok()?, symbol.u64("end").ok()?);
+        let name = symbol.text("name", MAX_NAME).ok()?;
+        area(start, end.checked_sub(start)?, Content::Bpf(name))
+    };
+    nodes.into_iter().filter_map(area).collect()
+}
+
+fn trampolines(kernel: &Kernel) -> Vec<Area> {
+    let what = "trampolines of ftrace";
+    let nodes = nodes(kernel, "ftrace_ops_trampoline_list", what, "ftrace_ops", "list");
+    let area = |at| {
+        let ops = Object::at(kernel, "ftrace_ops", at).ok()?;
+        let (start, size) = (ops.u64("trampoline").ok()?, ops.u64("trampoline_size").ok()?);
+        area(start, size, Content::Ftrace)
+    };
+    nodes.into_iter().filter_map(area).collect()
+}
+
+fn area(start: u64, size: u64, content: Content) -> Option<Area> {
+    let sound = start != 0 && size > 0 && size <= MAX_LENGTH;
+    sound.then_some(Area { start: VirtAddr(start), size, code: true, content })
+}
+
+/// Where the structures of a list are. None if the kernel has no such list.
+fn nodes(kernel: &Kernel, head: &str, what: &str, structure: &str, member: &str) -> Vec<VirtAddr> {
+    let Some(head) = kernel.symbol(head) else { return Vec::new() };
+    let Some(offset) = kernel.types().ok().and_then(|types| types.offset(structure, member).ok())
+    else {
+        return Vec::new();
+    };
+    let list = List::walk(&kernel.space, head, what, MAX_GENERATED);
+    list.nodes.into_iter().map(|node| VirtAddr(node.0.wrapping_sub(offset))).collect()
+}
