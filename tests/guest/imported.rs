@@ -69,7 +69,9 @@ fn a_dump_that_was_cut_off_is_incomplete(machine: &Machine, by_qemu: &Path) {
     let metadata = metadata_file(&machine.space("cut.elf.zst.json"));
     assert_eq!(metadata.result, CaptureResult::Incomplete);
     assert!(metadata.failure.unwrap().message.contains("cut off"));
-    run(["verify", output.to_str().unwrap()]).expect(0);
+    // What there is of it is undamaged, and not all.
+    let verified = run(["verify", output.to_str().unwrap()]).expect(3).stdout;
+    assert!(verified.contains("undamaged as far as it goes"), "{verified}");
 }
 
 /// Where a 64-bit core of ours has its program headers, and how long each is.
