@@ -26,6 +26,8 @@ pub(super) struct Frame {
     pub(super) index: u64,
     /// How many bytes it decompresses to.
     pub(super) decompressed: usize,
+    /// How often it stands there: chunks of zeros come in runs.
+    pub(super) count: u64,
     /// What it is in the file.
     pub(super) content: Content,
 }
@@ -116,7 +118,7 @@ pub(super) fn compress_jobs(
             }
         };
         // The writer goes first only when the output failed.
-        if let Err(unsent) = frames.send(Frame { index, decompressed: length, content })
+        if let Err(unsent) = frames.send(Frame { index, decompressed: length, count: 1, content })
             && let Content::Data(buffer, _) = unsent.into_inner().content
         {
             buffers.give(buffer);

@@ -177,7 +177,7 @@ impl Work<'_> {
                 },
             };
             self.shared.bytes_read.fetch_add(length as u64, Ordering::Relaxed);
-            if frames.send(Frame { index, decompressed: length, content }).is_err() {
+            if frames.send(Frame { index, decompressed: length, count: 1, content }).is_err() {
                 return;
             }
         }

@@ -83,6 +83,28 @@ fn memory_comes_out_as_it_went_in_and_zeros_are_counted() {
 }
 
 #[test]
+fn runs_of_zeros_of_any_length_keep_their_place() {
+    // Longer than a message tells of, one chunk, and one at the very end.
+    let runs = [1300, 1, 2];
+    let mut memory = Vec::new();
+    for (number, chunks) in runs.into_iter().enumerate() {
+        memory.resize(memory.len() + CHUNK, u8::try_from(number + 1).unwrap());
+        memory.resize(memory.len() + chunks * CHUNK, 0);
+    }
+    let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+    send(&pipe, &stream(&memory)).unwrap();
+    drop(pipe);
+    let written = wait(|| pipeline.take_output()).unwrap();
+    assert!(wait(|| pipeline.take_stream_end()).outcome.is_ok());
+    // The head's page shifts each run by a page into the next chunk.
+    let zeros: usize = runs.iter().map(|chunks| chunks - 1).sum();
+    assert_eq!(pipeline.zero_bytes(), (zeros * CHUNK) as u64);
+    assert_eq!(written.table.frames.len(), memory.len() / CHUNK + 1);
+    let core = unpack(&written.file);
+    assert!(core.ends_with(&memory));
+}
+
+#[test]
 fn an_output_that_fails_closes_the_pipe_and_tells_why() {
     let (pipeline, pipe) = start(OpenOptions::new().write(true).open("/dev/full").unwrap());
     let bytes = stream(&memory(256));

@@ -21,6 +21,9 @@ use super::{CHUNK, Shared};
 /// How much is read at once: little enough to be still in the cache when it is
 /// searched for anything but zeros.
 const READ: usize = 128 << 10;
+/// How many chunks of zeros are one message to the writer at most: nothing bounds
+/// their number while the disk hangs, as they need no buffer.
+const RUN: u64 = 1024;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The thread that reads.
@@ -35,6 +38,8 @@ pub(super) struct Reader {
     /// Whether all of that is zero.
     zero: bool,
     index: u64,
+    /// How many of the chunks before were zeros, and the writer does not know it yet.
+    zero_run: u64,
     summary: Option<CoreSummary>,
 }
 
@@ -55,6 +60,7 @@ impl Reader {
             filled: 0,
             zero: true,
             index: 0,
+            zero_run: 0,
             summary: None,
         }
     }
@@ -66,6 +72,7 @@ impl Reader {
         let outcome = self.read_all();
         // What was read is worth keeping, whatever came after.
         let _ = self.flush();
+        self.send_zeros(self.index);
         let end = StreamEnd { bytes_read: self.input.position(), summary: self.summary, outcome };
         (end, self.input)
     }
@@ -228,14 +235,24 @@ impl Reader {
         let sent = if zero && length == CHUNK {
             self.shared.zero_bytes.fetch_add(CHUNK as u64, Ordering::Relaxed);
             // The buffer stays: nothing has to be kept of a chunk of zeros.
-            let content = Content::Zeros;
-            self.frames.send(Frame { index, decompressed: length, content }).is_ok()
-        } else if let Some(buffer) = self.chunk.take() {
-            self.jobs.send(Job { index, buffer, length }).is_ok()
+            self.zero_run = self.zero_run.saturating_add(1);
+            self.zero_run < RUN || self.send_zeros(self.index)
         } else {
-            false
+            let told = self.send_zeros(index);
+            let chunk = self.chunk.take();
+            told && chunk
+                .is_some_and(|buffer| self.jobs.send(Job { index, buffer, length }).is_ok())
         };
         if sent { Ok(()) } else { Err(StreamError::Aborted { found: self.input.position() }) }
+    }
+
+    /// Tells the writer of the chunks of zeros before the one of index `end`.
+    /// Gives whether it listens.
+    fn send_zeros(&mut self, end: u64) -> bool {
+        let count = std::mem::take(&mut self.zero_run);
+        let index = end.saturating_sub(count);
+        let run = Frame { index, decompressed: CHUNK, count, content: Content::Zeros };
+        count == 0 || self.frames.send(run).is_ok()
     }
 }
 

@@ -57,10 +57,10 @@ impl Writer {
         for frame in frames {
             waiting.insert(frame.index, frame);
             while let Some(frame) = waiting.remove(&next) {
+                next = next.saturating_add(frame.count);
                 if let Err(stop) = self.write(frame) {
                     return Err(self.fail(stop));
                 }
-                next = next.saturating_add(1);
             }
         }
         match self.reserve_tail() {
@@ -77,19 +77,21 @@ impl Writer {
         };
         let bytes = buffer.as_deref().unwrap_or(&self.zero_chunk);
         let bytes = bytes.get(..length).unwrap_or_default();
-        // A frame's content checksum, its last four bytes, is the seek table's.
-        let checksum = bytes.last_chunk().map(|last| u32::from_le_bytes(*last));
-        self.written.file.write_all(bytes)?;
-        self.written.table.frames.push(FrameEntry {
+        let entry = FrameEntry {
             compressed: u32::try_from(length).unwrap_or(u32::MAX),
             decompressed: u32::try_from(frame.decompressed).unwrap_or(u32::MAX),
-            checksum,
-        });
+            // A frame's content checksum, its last four bytes, is the seek table's.
+            checksum: bytes.last_chunk().map(|last| u32::from_le_bytes(*last)),
+        };
+        for _ in 0..frame.count {
+            self.written.file.write_all(bytes)?;
+            self.written.table.frames.push(entry);
+            self.bytes = self.bytes.saturating_add(length as u64);
+            self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
+        }
         if let Some(buffer) = buffer {
             self.shared.buffers.give(buffer);
         }
-        self.bytes = self.bytes.saturating_add(length as u64);
-        self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
         if self.bytes.saturating_sub(self.checked) >= SPACE_INTERVAL {
             self.check_space()?;
         }
