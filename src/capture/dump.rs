@@ -56,6 +56,9 @@ pub(super) fn attempt(session: &mut Session<'_>) -> Attempt {
     let outcome = prepared.and_then(|(file, reserve)| {
         let outcome = dump(session, &mut attempt, file, reserve);
         session.clock.lap("dump");
+        if outcome.is_ok() {
+            session.observer.step("the dump is whole");
+        }
         outcome
     });
     attempt.outcome = outcome.map_err(|error| in_time(session, error));
@@ -104,6 +107,7 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     };
     let (staging, file, written) = on_disk(session, create, undo)??;
     session.metadata.id = staging.id().to_owned();
+    session.observer.step(&format!("the core goes to {}", staging.staged().display()));
     attempt.staging = Some(staging);
     written?;
     Ok((file, reserve))

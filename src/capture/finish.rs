@@ -142,6 +142,7 @@ fn complete(
     // The large part first, so that its time can be told in the metadata.
     written.file.sync_data().map_err(core_error)?;
     session.clock.lap("sync");
+    session.observer.step("the core is on the disk");
     session.metadata.phases = session.clock.phases();
     session.metadata.core = Some(describe(attempt, written, staging));
     let mut json = session.metadata.to_json();

@@ -32,6 +32,7 @@ mod reading;
 mod signals;
 mod stored_entries;
 mod stuck_stderr;
+mod telling;
 mod usage;
 mod verifying;
 mod waiting;
