@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -56,16 +56,20 @@ pub fn of(core: &ChunkedFile) -> Result<Metadata, MetadataError> {
     Err(MetadataError::None)
 }
 
+/// Where the metadata of a core stands beside it.
+pub(super) fn path_beside(core: &Path) -> PathBuf {
+    if core.file_name().is_some_and(|name| name == CORE_FILE) {
+        return core.with_file_name(METADATA_FILE);
+    }
+    let mut name = OsString::from(core);
+    name.push(".json");
+    name.into()
+}
+
 /// The metadata in the file beside a core. Of a capture that was interrupted there is
 /// no other.
 pub(super) fn beside(core: &Path) -> Option<Metadata> {
-    let path = if core.file_name()? == CORE_FILE {
-        core.with_file_name(METADATA_FILE)
-    } else {
-        let mut name = OsString::from(core);
-        name.push(".json");
-        name.into()
-    };
+    let path = path_beside(core);
     if fs::metadata(&path).ok()?.len() > MAX_METADATA {
         return None;
     }

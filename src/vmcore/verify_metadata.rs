@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::io::ErrorKind;
 
 use vmcore_formats::seekable::SeekTable;
 
@@ -9,8 +10,8 @@ use super::chunked::ChunkedFile;
 use super::metadata;
 use super::open::Vmcore;
 use super::summary::Summary;
+use crate::store::CORE_FILE;
 use crate::store::metadata::Core;
-use crate::store::{CORE_FILE, METADATA_FILE};
 
 /// What contradicts the metadata, as sentences. Nothing if there is none.
 pub(super) fn contradictions(core: &Vmcore) -> Vec<String> {
@@ -18,22 +19,33 @@ pub(super) fn contradictions(core: &Vmcore) -> Vec<String> {
     let Some(chunked) = core.chunked.as_deref() else { return found };
     let inside = match metadata::of(chunked) {
         Ok(inside) => inside,
-        // A core that was cut off has lost it, and others never had it.
-        Err(metadata::MetadataError::None) => return found,
+        Err(metadata::MetadataError::None) => {
+            // A core that was cut off has lost it, and others never had it.
+            if core.findings.is_empty() && metadata::beside(&core.path).is_some() {
+                found.push("the core has lost the metadata that stands beside it".to_owned());
+            }
+            return found;
+        }
         Err(error) => return vec![error.to_string()],
     };
-    if core.path.file_name().is_some_and(|name| name == CORE_FILE) {
-        match fs::read(core.path.with_file_name(METADATA_FILE)) {
-            Ok(beside) if beside == inside.to_json() => {}
-            Ok(_) => found.push(format!("{METADATA_FILE} is not what the core says of itself")),
-            Err(error) => found.push(format!("{METADATA_FILE} cannot be read: {error}")),
-        }
+    let beside = metadata::path_beside(&core.path);
+    let name = beside.file_name().unwrap_or_default().display();
+    match fs::read(&beside) {
+        Ok(text) if text == inside.to_json() => {}
+        Ok(_) => found.push(format!("{name} is not what the core says of itself")),
+        // A core in a file of its own tells its story without another one.
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_entry(core) => {}
+        Err(error) => found.push(format!("{name} cannot be read: {error}")),
     }
     match &inside.core {
         Some(described) => compare(described, core, chunked, &mut found),
         None => found.push("the metadata describes no core".to_owned()),
     }
     found
+}
+
+fn is_entry(core: &Vmcore) -> bool {
+    core.path.file_name().is_some_and(|name| name == CORE_FILE)
 }
 
 fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut Vec<String>) {

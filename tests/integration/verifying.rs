@@ -97,6 +97,27 @@ fn metadata_that_is_not_of_this_core_is_found() {
 }
 
 #[test]
+fn metadata_that_is_damaged_in_the_core_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core.zst");
+    let setting = Setting::new(Script::default());
+    setting.capture(&["--output", file.to_str().unwrap()]).expect(0);
+    for path in [file, core_of(&setting.capture(&[]).expect(0).entry())] {
+        let core = Vmcore::open(&path).unwrap();
+        let last = core.chunked.as_ref().unwrap().table().chunks().last().unwrap();
+        assert_eq!(last.entry.decompressed, 0);
+        // The frame's magic, its length, and somewhere in the text a letter.
+        for (at, says) in [(0, "has lost"), (5, "has lost"), (30, "")] {
+            flip(&path, last.file_offset + at);
+            let found = verify(&path, 1);
+            assert!(found["damage"].to_string().contains(says), "{found}");
+            flip(&path, last.file_offset + at);
+        }
+        verify(&path, 0);
+    }
+}
+
+#[test]
 fn a_part_is_undamaged_but_not_whole() {
     let script = Script { dump: DumpPlan::Killed(3 * MIB), ..Script::default() };
     let setting = Setting::new(script);
