@@ -4,7 +4,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::machine::Machine;
@@ -89,24 +89,38 @@ pub(crate) fn drgn_says(script: &str, core: &Path, argument: &str) -> String {
 
 /// crash reads a core of the machine's own kernel.
 pub(crate) fn crash(core: &Path) {
-    crash_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux"), core);
+    crash_with(Path::new("crash"), &vmlinux(), core);
 }
 
-/// The same for a core of any kernel.
-pub(crate) fn crash_with(kernel: &Path, core: &Path) {
+/// The debug symbols of the machine's own kernel.
+pub(crate) fn vmlinux() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest/vmlinux")
+}
+
+/// The same for a core of any kernel, and any crash.
+pub(crate) fn crash_with(crash: &Path, kernel: &Path, core: &Path) {
     assert!(kernel.exists(), "no debug symbols: samples/guest/build --debug-symbols");
     let commands = tempfile::NamedTempFile::new().unwrap();
-    let output = crash_on(kernel, core, commands.path()).output().expect("crash starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let output = crash_on(crash, kernel, core, commands.path()).output().expect("crash starts");
     assert!(output.status.success(), "{output:?}");
-    assert!(text.contains("sysrq triggered crash"), "{text}");
-    assert!(text.contains("sysrq_handle_crash"), "{text}");
+    crash_has_read(&String::from_utf8_lossy(&output.stdout));
 }
 
+/// Whether crash printed log, backtrace and tasks.
+pub(crate) fn crash_has_read(text: &str) {
+    assert!(text.contains("sysrq triggered crash"), "{text}");
+    assert!(text.contains("sysrq_handle_crash"), "{text}");
+    // Each vCPU's idle task, from `ps`.
+    assert!(text.matches("[swapper/").count() >= 2, "{text}");
+}
+
+/// What crash is to do with a core.
+pub(crate) const CRASH_COMMANDS: &str = "log\nbt\nps\nquit\n";
+
 /// crash, as it will be started on a core; its commands go into a file.
-pub(crate) fn crash_on(vmlinux: &Path, core: &Path, commands: &Path) -> Command {
-    fs::write(commands, "log\nbt\nps\nquit\n").unwrap();
-    let mut crash = Command::new("crash");
+pub(crate) fn crash_on(crash: &Path, vmlinux: &Path, core: &Path, commands: &Path) -> Command {
+    fs::write(commands, CRASH_COMMANDS).unwrap();
+    let mut crash = Command::new(crash);
     crash.stdin(Stdio::null()).args(["-s", "-i"]).arg(commands).arg(vmlinux).arg(core);
     crash
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::judges::gdb_threads;
+use crate::judges::{self, gdb_threads};
 use crate::machine::Machine;
 use crate::same_memory::{Core, unpack};
 use crate::tool::{self, Ran, finish, run, start};
@@ -223,6 +223,15 @@ fn debugged(stored: &str, machine: &Machine, unpacked: &Path) {
     let ran = debug(&["--with", "drgn", "-q", "--", script]).expect(9);
     assert_eq!(ran.stdout.trim(), memory_at_16_mib(unpacked));
     nothing_is_left(&temporary);
+
+    if std::env::var_os("VMCORECTL_TEST_FULL").is_some() {
+        let (vmlinux, commands) = (judges::vmlinux(), machine.space("commands"));
+        fs::write(&commands, judges::CRASH_COMMANDS).unwrap();
+        let [vmlinux, commands] = [&vmlinux, &commands].map(|path| path.to_str().unwrap());
+        let crash = ["--with", "crash", "--vmlinux", vmlinux, "--", "-s", "-i", commands];
+        judges::crash_has_read(&debug(&crash).expect(0).stdout);
+        nothing_is_left(&temporary);
+    }
 
     // SIGTERM goes to the debugger, and what was mounted goes with it.
     let script = machine.space("ends-its-parent.py");
