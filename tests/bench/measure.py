@@ -119,14 +119,21 @@ class Bench:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
+    def qemu_resident(self, name):
+        with open(f"/proc/{self.pid}/status", encoding="utf-8") as status:
+            return int(re.search(rf"^{name}:\s+(\d+) kB$", status.read(), re.MULTILINE).group(1)) * 1024
+
     def qemu(self, protocol, kind="elf", output=None):
-        """QEMU alone, to wherever it writes by itself."""
+        """QEMU alone, to wherever it writes by itself. Its peak is what it takes beyond what it has, the guest included."""
         self.settle()
-        cpu, start = self.qemu_cpu(), time.monotonic()
+        with open(f"/proc/{self.pid}/clear_refs", "w", encoding="utf-8") as peak:
+            peak.write("5")
+        cpu, resident, start = self.qemu_cpu(), self.qemu_resident("VmRSS"), time.monotonic()
         self.monitor.dump(protocol, kind)
         seconds = time.monotonic() - start
         size = os.path.getsize(output) if output else None
-        return Run(seconds, seconds, None, self.qemu_cpu() - cpu, size, None)
+        return Run(seconds, seconds, None, self.qemu_cpu() - cpu, size,
+                   max(0, self.qemu_resident("VmHWM") - resident))
 
     def raw(self):
         return self.qemu(f"file:{self.path('raw.elf')}", output=self.path("raw.elf"))
@@ -257,13 +264,13 @@ def goals(runs):
     """What vmcorectl is to reach, and what it reached."""
     raw, pipe, tool = runs["QEMU, raw ELF file"], runs["QEMU, drained pipe"], runs["vmcorectl"]
     zstd = min(runs[f"`zstd -1 -T{threads}` of that file"].size for threads in (1, 2))
-    single = runs["`zstd -1 -T1` of that file"].cpu
+    single = min(runs[f"`zstd -1 -T{threads}` of that file"].cpu for threads in (1, 2))
     budget = pipe.cpu + pipe.qemu_cpu + single
     spent = tool.cpu + tool.qemu_cpu
     lines = [
         ("held time at most that of the raw file", tool.held <= raw.held, f"{tool.held:.2f} s of {raw.held:.2f} s"),
         ("no larger than `zstd -1` of it", tool.size <= zstd, f"{tool.size / MIB:.0f} MiB of {zstd / MIB:.0f} MiB"),
-        ("CPU time at most the pipe's and `zstd -1 -T1`'s", spent <= budget, f"{spent:.2f} s of {budget:.2f} s"),
+        ("CPU time at most the pipe's and that of `zstd -1`, -T1 or -T2", spent <= budget, f"{spent:.2f} s of {budget:.2f} s"),
         ("under 256 MiB resident", tool.rss < 256 * MIB, f"{tool.rss / MIB:.0f} MiB"),
     ]
     text = [f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines]
@@ -307,8 +314,8 @@ def main():
                 f"Written by `tests/bench/held-time {asked} --write` on {time.strftime('%Y-%m-%d', time.gmtime())} "
                 f"with {version.strip()}.\n\n"
                 f"- Machine: {about}\n- Guest: {options.guest}\n"
-                "- Held, CPU, size and peak memory are medians of the runs. QEMU's rows have no program but QEMU; "
-                "the pipe's CPU is that of its reader. The steps of a capture are those of its metadata.\n\n"
+                "- Held, CPU, size and peak memory are medians of the runs. QEMU's rows have no program but QEMU, "
+                "and their peak is what it took beyond the guest; the pipe's CPU is that of its reader. The steps of a capture are those of its metadata.\n\n"
                 f"{text}")
 
 

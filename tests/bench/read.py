@@ -11,6 +11,8 @@ What is measured, and how:
 """
 
 import argparse
+import datetime
+import json
 import os
 import statistics
 import struct
@@ -23,6 +25,15 @@ import report
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 PAGE = 4096
+ENTRIES = 10_000
+LIST = f"vmcorectl list, {ENTRIES} entries"
+
+
+def clear(output):
+    """Removes what a command wrote, and the metadata beside it."""
+    for path in [output, f"{output}.json"] if output else []:
+        if os.path.exists(path):
+            os.unlink(path)
 
 
 class Bench:
@@ -39,8 +50,7 @@ class Bench:
 
     def run(self, command, remove=None):
         """Seconds, CPU seconds, bytes resident."""
-        if remove and os.path.exists(remove):
-            os.unlink(remove)
+        clear(remove)
         # What others wrote is not to be on its way to the disk meanwhile.
         os.sync()
         null = os.open(os.devnull, os.O_RDWR)
@@ -71,6 +81,23 @@ def repetitive(path):
         core.truncate(PAGE + 4 * GIB)
 
 
+def store(path, told, count):
+    """A store of so many entries, each with the metadata of a capture and without a core."""
+    with open(told, encoding="utf-8") as text:
+        metadata = json.load(text)
+    for number in range(count):
+        time_of = datetime.datetime(2026, 1, 1) + datetime.timedelta(minutes=number)
+        guest, name = f"guest-{number % 50}", f"{time_of:%Y%m%dT%H%M%SZ}-{number:08x}"
+        entry = os.path.join(path, guest, name)
+        os.makedirs(entry, exist_ok=True)
+        metadata.update(id=name, started=f"{time_of:%Y-%m-%dT%H:%M:%SZ}")
+        metadata["guest"]["name"] = guest
+        with open(os.path.join(entry, "metadata.json"), "w", encoding="utf-8") as text:
+            json.dump(metadata, text, indent=2)
+        with open(os.path.join(entry, "vmcore.elf.zst"), "wb"):
+            pass
+
+
 def commands(bench):
     """The rows: a name, a command, and what it must not find there."""
     tool, core, raw, out = bench.options.vmcorectl, bench.core, bench.raw, bench.path("out")
@@ -82,11 +109,14 @@ def commands(bench):
         "vmcorectl dmesg": ([tool, "dmesg", core], None),
         "makedumpfile --dump-dmesg of the raw file": (["makedumpfile", "--dump-dmesg", raw, out], out),
         "vmcorectl regs": ([tool, "regs", core], None),
+        "vmcorectl read, a page": ([tool, "read", core, "1000000", "4096"], None),
+        LIST: ([tool, "list", "--store", bench.path("store")], None),
         "vmcorectl verify": ([tool, "verify", core], None),
         "zstd -T0 -t": (["zstd", "-q", "-T0", "-t", core], None),
         "vmcorectl export --format elf": ([tool, "export", core, "--format", "elf", "-o", out], out),
         "zstd -T0 -d": (["zstd", "-q", "-T0", "-d", core, "-o", out], out),
         "vmcorectl export --format kdump-zstd": ([tool, "export", core, "--format", "kdump-zstd", "-o", out], out),
+        "vmcorectl import": ([tool, "import", raw, "--output", out], out),
         "vmcorectl search": ([tool, "search", core, nowhere], None),
         "grep -c of the raw file": (["sh", "-c", f"LC_ALL=C grep -c -a -F '{nowhere}' '{raw}'; true"], None),
         "vmcorectl search --threads 1, zeros and repeated pages": (
@@ -101,8 +131,7 @@ def measure(bench, rounds):
         for name, (command, remove) in todo.items():
             print(f"round {number}/{rounds}: {name}", file=sys.stderr, flush=True)
             result = bench.run(command, remove)
-            if remove and os.path.exists(remove):
-                os.unlink(remove)
+            clear(remove)
             if number:
                 taken[name].append(result)
     return {name: tuple(statistics.median(run[index] for run in runs) for index in range(3))
@@ -135,6 +164,7 @@ def goals(medians):
          seconds["vmcorectl export --format elf"] <= seconds["zstd -T0 -d"],
          f"{seconds['vmcorectl export --format elf']:.2f} s of {seconds['zstd -T0 -d']:.2f} s"),
         ("`search` over zeros and repeated pages at 2 GiB/s a core", rate >= 2, f"{rate:.1f} GiB/s"),
+        (f"`list` of {ENTRIES} entries in under a second", seconds[LIST] < 1, f"{seconds[LIST]:.2f} s"),
         ("under 200 MiB resident everywhere", peak[0] < 200 * MIB, f"{peak[0] / MIB:.0f} MiB ({peak[1]})"),
     ]
     return "\n".join(f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines)
@@ -154,6 +184,9 @@ def main():
         repetitive(bench.path("repetitive.elf"))
         subprocess.run([options.vmcorectl, "import", bench.path("repetitive.elf"), "--output", same], check=True)
         os.unlink(bench.path("repetitive.elf"))
+    if not os.path.exists(bench.path("store")):
+        store(bench.path("store.part"), f"{bench.core}.json", ENTRIES)
+        os.rename(bench.path("store.part"), bench.path("store"))
     medians, taken = measure(bench, options.rounds)
     text = f"{table(medians, taken)}\n\n{goals(medians)}\n"
     print(text)
