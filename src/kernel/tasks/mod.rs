@@ -9,6 +9,7 @@
 //! Needs: types. Gives: each task once. `init_task` is found by its name in the image where
 //! kallsyms has no data. What cannot be read is a finding.
 
+mod family;
 mod init;
 mod read;
 mod state;

@@ -76,7 +76,8 @@ pub(super) fn task(kernel: &Kernel, at: VirtAddr) -> Result<Task, ObjectError> {
         at,
         pid,
         tgid,
-        ppid: if parent.address() == at { 0 } else { process(kernel, &parent) },
+        // An idle task keeps who started its CPU for its parent.
+        ppid: if pid == 0 { 0 } else { process(kernel, &parent) },
         comm: task.text("comm", MAX_COMM)?,
         state: TaskState::of(state, task.u64("exit_state")?),
         cpu: task.u32("thread_info.cpu").or_else(|_| task.u32("cpu")).unwrap_or_default(),
