@@ -12,8 +12,10 @@ mod guest;
 mod import;
 mod info;
 mod list;
+mod mods;
 mod moment;
 mod mount;
+mod ps;
 mod quantity;
 mod read;
 mod regs;
@@ -46,6 +48,8 @@ enum Command {
     List(list::ListArgs),
     Info(info::InfoArgs),
     Dmesg(dmesg::DmesgArgs),
+    Ps(ps::PsArgs),
+    Mods(mods::ModsArgs),
     Report(report::ReportArgs),
     Regs(regs::RegsArgs),
     Read(read::ReadArgs),
@@ -69,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::List(arguments) => list::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Dmesg(arguments) => dmesg::run(&arguments),
+        Command::Ps(arguments) => ps::run(&arguments),
+        Command::Mods(arguments) => mods::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),

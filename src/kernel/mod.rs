@@ -12,6 +12,8 @@
 
 pub mod address_space;
 pub mod backtrace;
+pub mod cpus;
+mod image;
 pub mod log;
 pub mod missing_note;
 pub mod modules;
@@ -23,6 +25,7 @@ pub mod symbols;
 #[cfg(test)]
 mod synthetic;
 pub mod taint;
+pub mod tasks;
 pub mod types;
 pub mod unwind;
 pub mod view;
@@ -32,6 +35,7 @@ pub use modules::Modules;
 pub use page_tables::AddressSpace;
 pub use place::{CodeAddress, Place};
 pub use symbols::{Symbols, SymbolsError};
+pub use tasks::Tasks;
 pub use types::{Types, TypesError};
 
 use std::sync::OnceLock;
@@ -57,6 +61,8 @@ pub struct Kernel {
     modules: OnceLock<Modules>,
     unwinder: OnceLock<unwind::Unwinder>,
     areas: OnceLock<Areas>,
+    tasks: OnceLock<Tasks>,
+    per_cpu: OnceLock<per_cpu::PerCpu>,
 }
 
 /// Why a kernel is not found in a core.
@@ -88,6 +94,8 @@ impl Kernel {
             modules: OnceLock::new(),
             unwinder: OnceLock::new(),
             areas: OnceLock::new(),
+            tasks: OnceLock::new(),
+            per_cpu: OnceLock::new(),
         })
     }
 
@@ -168,5 +176,21 @@ impl Kernel {
     /// How its stacks are unwound: found out when the first one is.
     fn unwinder(&self) -> &unwind::Unwinder {
         self.unwinder.get_or_init(|| unwind::Unwinder::of(self))
+    }
+
+    /// Its tasks: read when they are first asked for.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        self.tasks.get_or_init(|| Tasks::of(self))
+    }
+
+    fn cpu_areas(&self) -> &per_cpu::PerCpu {
+        self.per_cpu.get_or_init(|| per_cpu::PerCpu::of(self))
+    }
+
+    /// The size of a page: 4 KiB if VMCOREINFO does not tell, which all of x86-64 has.
+    #[must_use]
+    pub fn page_size(&self) -> u64 {
+        self.info.page_size().unwrap_or(4096)
     }
 }

@@ -6,26 +6,65 @@
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
+use super::types::Object;
 
-/// The most CPUs that a kernel has room for.
-pub(super) const MAX_CPUS: u32 = 8192;
+/// The most CPUs that are looked at: as many as a kernel has room for.
+const MAX_CPUS: u32 = 8192;
+
+/// What the kernel says of its CPUs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PerCpu {
+    /// The CPUs that it has, or could have.
+    possible: Vec<u32>,
+    /// What is added to the address of a per-CPU variable, by CPU.
+    offsets: Vec<u64>,
+}
+
+impl PerCpu {
+    pub(super) fn of(kernel: &Kernel) -> Self {
+        let known = || {
+            let table = kernel.symbol("__per_cpu_offset")?;
+            let length = kernel.types().ok()?.size("cpumask").ok()?.min(u64::from(MAX_CPUS / 8));
+            let mask = kernel.symbol("__cpu_possible_mask")?;
+            let mask = kernel.space.read_vec(mask, usize::try_from(length).ok()?).ok()?;
+            // Words of eight bytes, the lowest bit first: on little-endian machines, bytes.
+            let bit = |cpu: u32| {
+                let byte = usize::try_from(cpu / 8).ok().and_then(|byte| mask.get(byte))?;
+                Some(byte.wrapping_shr(cpu % 8) & 1 == 1)
+            };
+            let possible: Vec<_> = (0..MAX_CPUS).filter(|cpu| bit(*cpu) == Some(true)).collect();
+            let count = usize::try_from(possible.last()?.saturating_add(1)).ok()?;
+            let bytes = kernel.space.read_vec(table, count.checked_mul(8)?).ok()?;
+            let offset = |bytes: &[u8]| Some(u64::from_le_bytes(<[u8; 8]>::try_from(bytes).ok()?));
+            Some(Self { possible, offsets: bytes.chunks_exact(8).filter_map(offset).collect() })
+        };
+        known().unwrap_or_default()
+    }
+}
 
 impl Kernel {
     /// Where a per-CPU variable is of this CPU.
     ///
-    /// Returns `None` if the kernel does not tell, or the CPU has none.
+    /// Returns `None` if the kernel does not tell, or does not know the CPU.
     #[must_use]
     pub fn per_cpu(&self, symbol: VirtAddr, cpu: u32) -> Option<VirtAddr> {
         Some(VirtAddr(symbol.0.wrapping_add(self.per_cpu_offset(cpu)?)))
     }
 
+    /// The numbers of the CPUs that the kernel has, or could have. Those that are online are
+    /// others: a panic takes all but one offline. Empty if the kernel does not tell.
+    #[must_use]
+    pub fn possible_cpus(&self) -> &[u32] {
+        &self.cpu_areas().possible
+    }
+
     /// What is added to the address of a per-CPU variable.
     pub(super) fn per_cpu_offset(&self, cpu: u32) -> Option<u64> {
-        if cpu >= MAX_CPUS {
-            return None;
-        }
-        let table = self.symbol("__per_cpu_offset")?;
-        let at = VirtAddr(table.0.checked_add(u64::from(cpu).checked_mul(8)?)?);
-        self.space.read_u64(at).ok()
+        self.cpu_areas().offsets.get(usize::try_from(cpu).ok()?).copied()
+    }
+
+    /// The run queue of a CPU.
+    pub(super) fn run_queue(&self, cpu: u32) -> Option<Object<'_>> {
+        Object::at(self, "rq", self.per_cpu(self.symbol("runqueues")?, cpu)?).ok()
     }
 }

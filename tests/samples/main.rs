@@ -57,6 +57,11 @@ transcripts! {
     info_of_no_core: "info" "samples/core/linux-6.1.serial";
     list: "list" "--store" STORE;
     list_json: "list" "--store" STORE "--json";
+    mods: "mods" CORE;
+    mods_json: "mods" CORE "--json";
+    ps: "ps" CORE;
+    ps_tree: "ps" CORE "--tree" "--user";
+    ps_json: "ps" CORE "--json" "--user" "--threads";
     read: "read" CORE "2000180" "128";
     read_json_past_the_end: "read" CORE "4fffff0" "40" "--json";
     read_virtual_words: "read" CORE "-v" "ff55b51f40003fc0" "64" "--words" "8";

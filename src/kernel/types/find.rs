@@ -11,22 +11,18 @@
 //! Memory has other copies: of modules, and what the decompressor left. They are not in
 //! the image, or much shorter.
 
-use memchr::memmem::Finder;
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::btf::{HEADER_LENGTH, Header, MAGIC};
+use vmcore_formats::btf::{Header, MAGIC};
 use vmcore_formats::cursor::Endian;
 
-use crate::kernel::{AddressSpace, Kernel};
+use crate::kernel::{AddressSpace, Kernel, image};
 
 /// A kernel's types take more than this; a module's take less.
 const MIN_TYPES: u32 = 200_000;
 /// How far behind kallsyms BTF may be.
 const BEHIND_KALLSYMS: u64 = 16 << 20;
-/// How long an image may be.
-const MAX_IMAGE: u64 = 192 << 20;
-/// How much is read at once.
-const PIECE: u64 = 1 << 20;
-const PAGE: u64 = 4096;
+/// The length of a header with a layout section.
+const HEAD: usize = 32;
 
 /// Where BTF begins, and how long it is.
 pub(super) fn find(kernel: &Kernel) -> Option<(VirtAddr, usize)> {
@@ -37,12 +33,12 @@ pub(super) fn find(kernel: &Kernel) -> Option<(VirtAddr, usize)> {
     let behind = last.and_then(|from| scan(space, from, BEHIND_KALLSYMS));
     let by_symbol = || {
         let start = kernel.symbol("__start_BTF")?;
-        let head = space.read_vec(start, HEADER_LENGTH).ok()?;
+        let head = space.read_vec(start, HEAD).ok()?;
         Some((start, length(&head, space.endian())?))
     };
     let in_image = || {
         let text = kernel.info.symbol("_stext")?;
-        scan(space, VirtAddr(text.0 & !0x1f_ffff), MAX_IMAGE)
+        scan(space, VirtAddr(text.0 & !0x1f_ffff), image::MAX_IMAGE)
     };
     behind.or_else(by_symbol).or_else(in_image)
 }
@@ -55,49 +51,14 @@ fn length(head: &[u8], endian: Endian) -> Option<usize> {
     usize::try_from(header.length()).ok().filter(|_| likely)
 }
 
-/// Looks for BTF in virtual memory. What is not mapped is passed over.
+/// Looks for BTF in virtual memory.
 fn scan(space: &AddressSpace, from: VirtAddr, length: u64) -> Option<(VirtAddr, usize)> {
-    /// A header with a layout section.
-    const HEAD: usize = 32;
     let magic = match space.endian() {
         Endian::Little => [MAGIC.to_le_bytes(), [1, 0]].concat(),
         Endian::Big => [MAGIC.to_be_bytes(), [1, 0]].concat(),
     };
-    let finder = Finder::new(&magic);
-    let end = from.0.saturating_add(length);
-    let mut at = from.0;
-    while at < end {
-        let run = run(space, VirtAddr(at), PIECE);
-        let Ok(bytes) = space.read_vec(VirtAddr(at), usize::try_from(run).ok()?) else {
-            at = at.saturating_add(PAGE);
-            continue;
-        };
-        for found in finder.find_iter(&bytes) {
-            let place = VirtAddr(at.saturating_add(found as u64));
-            let head = match bytes.get(found..).and_then(|rest| rest.get(..HEAD)) {
-                Some(head) => head.to_vec(),
-                None => space.read_vec(place, HEAD).unwrap_or_default(),
-            };
-            if let Some(length) =
-                self::length(&head, space.endian()).filter(|_| place.0.is_multiple_of(4))
-            {
-                return Some((place, length));
-            }
-        }
-        // A magic of four bytes may stand across the end of a piece.
-        at = at.saturating_add(run.saturating_sub(3).max(PAGE.min(run.max(1))));
-    }
-    None
-}
-
-/// How many bytes from `at` on are mapped to memory that follows itself; a page if none.
-fn run(space: &AddressSpace, at: VirtAddr, most: u64) -> u64 {
-    let Ok(first) = space.mapping(at) else { return PAGE.saturating_sub(at.0 % PAGE) };
-    let mut length = first.left(at);
-    while length < most {
-        let next = VirtAddr(at.0.wrapping_add(length));
-        let Ok(found) = space.mapping(next) else { break };
-        length = length.saturating_add(found.left(next));
-    }
-    length.min(most)
+    image::search(space, from, length, &magic, |at| {
+        let head = space.read_vec(at, HEAD).ok().filter(|_| at.0.is_multiple_of(4))?;
+        Some((at, self::length(&head, space.endian())?))
+    })
 }

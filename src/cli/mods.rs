@@ -1,0 +1,40 @@
+//! `vmcorectl mods`: the modules that the guest's kernel had loaded.
+
+use super::exit::Exit;
+use super::stored_core::{CoreArgs, print};
+use super::ui::say;
+use crate::kernel::Kernel;
+use crate::render;
+use crate::render::shown::shown;
+
+/// Show the modules that the guest's kernel had loaded: address, size, taints, users
+///
+/// They are read by the kernel's own types (BTF), out of its memory: no debug symbols
+/// are needed. What is missing or damaged is said on stderr.
+#[derive(Debug, clap::Args)]
+pub(super) struct ModsArgs {
+    #[command(flatten)]
+    core: CoreArgs,
+    /// Print the modules as JSON, with build ids and the parts of each
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints modules.
+pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
+    let core = arguments.core.open()?;
+    let kernel = Kernel::find(&core)?;
+    let modules = kernel.modules();
+    for finding in core.findings.iter().chain(&kernel.origin()).chain(&modules.findings) {
+        say(&format!("finding: {}", shown(finding)));
+    }
+    print(|out| {
+        if arguments.json {
+            render::json::pretty(&render::modules::Document::new(modules), out)
+        } else {
+            render::modules::text(modules, out)
+        }
+    })?;
+    let nothing = modules.modules.is_empty() && !modules.findings.is_empty();
+    Ok(if nothing { Exit::Failed } else { Exit::Done })
+}

@@ -1,0 +1,81 @@
+//! `vmcorectl ps`: the guest's tasks.
+
+use super::exit::Exit;
+use super::stored_core::{CoreArgs, print};
+use super::ui::say;
+use crate::kernel::Kernel;
+use crate::kernel::tasks::Task;
+use crate::render;
+use crate::render::shown::shown;
+use crate::render::tasks::Row;
+
+/// Show the guest's tasks: processes first, then the kernel's own threads
+///
+/// They are read by the kernel's own types (BTF), out of its memory: no debug symbols
+/// are needed. What is missing or damaged is said on stderr.
+#[derive(Debug, clap::Args)]
+pub(super) struct PsArgs {
+    #[command(flatten)]
+    core: CoreArgs,
+    /// Only processes, and not the kernel's own threads
+    #[arg(long, conflicts_with = "kernel")]
+    user: bool,
+    /// Only the kernel's own threads
+    #[arg(long)]
+    kernel: bool,
+    /// The threads of each process, too
+    #[arg(long)]
+    threads: bool,
+    /// As a tree of parents and children
+    #[arg(long)]
+    tree: bool,
+    /// Print the tasks as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints tasks.
+pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
+    let core = arguments.core.open()?;
+    let kernel = Kernel::find(&core)?;
+    let tasks = kernel.tasks();
+    for finding in core.findings.iter().chain(&kernel.origin()).chain(&tasks.findings) {
+        say(&format!("finding: {}", shown(finding)));
+    }
+    let wanted = |task: &Task| {
+        let kind = if task.kernel_thread { !arguments.user } else { !arguments.kernel };
+        kind && (arguments.threads || task.is_leader())
+    };
+    let mut listed: Vec<(&Task, usize)> = if arguments.tree {
+        tasks.tree()
+    } else {
+        tasks.tasks.iter().map(|task| (task, 0)).collect()
+    };
+    listed.retain(|(task, _)| wanted(task));
+    if !arguments.tree {
+        listed.sort_by_key(|(task, _)| (task.kernel_thread, task.tgid, task.pid));
+    }
+    let times = tasks.process_times();
+    let row = |(task, depth): &(&'_ Task, usize)| {
+        let own = task.user_ns.saturating_add(task.system_ns);
+        // A process's time is that of all its threads; where these are shown, each has its own.
+        let whole = times.get(&task.tgid).filter(|_| !arguments.threads && task.pid != 0);
+        (*depth, whole.copied().unwrap_or(own))
+    };
+    let rows: Vec<Row<'_>> = listed
+        .iter()
+        .map(|listed| {
+            let (depth, time_ns) = row(listed);
+            Row { task: listed.0, time_ns, depth }
+        })
+        .collect();
+    print(|out| {
+        if arguments.json {
+            render::json::pretty(&render::tasks::Document::new(&rows, &tasks.findings), out)
+        } else {
+            render::tasks::text(&rows, out)
+        }
+    })?;
+    let nothing = tasks.tasks.is_empty() && !tasks.findings.is_empty();
+    Ok(if nothing { Exit::Failed } else { Exit::Done })
+}

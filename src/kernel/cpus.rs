@@ -1,0 +1,234 @@
+//! Which vCPU of the notes is which CPU of the kernel, and what it runs.
+//!
+//! ```text
+//! x86-64   gs base (kernel_gs_base in user mode) = __per_cpu_offset[cpu]
+//! arm64    sp is in the stack of a task that is on a CPU, or in a CPU's interrupt stack
+//! runqueues (per CPU) ──curr──► the task that runs      idle: it is rq.idle
+//! ```
+//!
+//! All CPUs that the kernel has are told: a panic takes all but its own offline.
+
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::elf::qemu_cpu::QemuCpu;
+
+use super::Kernel;
+use super::tasks::Task;
+use crate::vmcore::Vmcore;
+use crate::vmcore::registers::Registers;
+
+/// The longest kernel stack: of a kernel with KASAN and pages of 64 KiB.
+const MAX_STACK: u64 = 64 << 10;
+/// Kernel addresses have this bit.
+const KERNEL_HALF: u64 = 1 << 63;
+
+/// What a CPU is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It runs a process's own code.
+    User,
+    /// It runs the kernel for a task.
+    Kernel,
+    /// It has nothing to do.
+    Idle,
+    /// Its registers do not tell.
+    Unknown,
+}
+
+/// How a vCPU was told to be a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matched {
+    /// By where its per-CPU variables are.
+    PerCpu,
+    /// By the stack that it uses.
+    Stack,
+    /// By its number alone.
+    Number,
+}
+
+/// A CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// Its number.
+    pub number: u32,
+    /// The vCPU's place in the notes, and how it was found.
+    pub vcpu: Option<(usize, Matched)>,
+    /// Where the task is that runs on it.
+    pub current: Option<VirtAddr>,
+    /// What it is doing.
+    pub mode: Mode,
+}
+
+/// The CPUs of a kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cpus {
+    /// The CPUs, by number.
+    pub cpus: Vec<Cpu>,
+    /// The CPU that panicked, if any did.
+    pub panicked: Option<u32>,
+    /// What is missing or wrong, as sentences.
+    pub findings: Vec<String>,
+}
+
+/// What the notes tell of a vCPU.
+struct Seen {
+    /// Where its per-CPU variables are.
+    per_cpu: Option<u64>,
+    sp: u64,
+    user: Option<bool>,
+}
+
+impl Cpus {
+    /// Matches the vCPUs of a core with its kernel's CPUs.
+    #[must_use]
+    pub fn of(kernel: &Kernel, core: &Vmcore) -> Self {
+        let seen = seen(core);
+        let mut all = Self { panicked: panicked(kernel), ..Self::default() };
+        let mut numbers = kernel.possible_cpus().to_vec();
+        if numbers.is_empty() {
+            all.findings.push(
+                "which vCPU is which CPU of the kernel is not known: they are told by their numbers".to_owned(),
+            );
+            numbers = (0..u32::try_from(seen.len()).unwrap_or(u32::MAX)).collect();
+        }
+        all.cpus = numbers.iter().map(|number| cpu(kernel, *number)).collect();
+        for (vcpu, seen) in seen.iter().enumerate() {
+            if let Some((number, how)) = all.number_of(kernel, seen)
+                && let Some(cpu) = all.cpus.iter_mut().find(|cpu| cpu.number == number)
+            {
+                cpu.vcpu.get_or_insert((vcpu, how));
+            }
+        }
+        all.match_by_number(&seen);
+        for cpu in &mut all.cpus {
+            let seen = cpu.vcpu.and_then(|(vcpu, _)| seen.get(vcpu));
+            cpu.mode = match seen.and_then(|seen| seen.user) {
+                Some(true) => Mode::User,
+                user if cpu.current.is_some() => match kernel.is_idle(cpu) {
+                    Some(true) => Mode::Idle,
+                    Some(false) => Mode::Kernel,
+                    None if user == Some(false) => Mode::Kernel,
+                    None => Mode::Unknown,
+                },
+                Some(false) => Mode::Kernel,
+                None => Mode::Unknown,
+            };
+        }
+        all
+    }
+
+    /// The CPU that a vCPU of the notes is.
+    #[must_use]
+    pub fn of_vcpu(&self, vcpu: usize) -> Option<&Cpu> {
+        self.cpus.iter().find(|cpu| cpu.vcpu.is_some_and(|(known, _)| known == vcpu))
+    }
+
+    /// The CPU of this number.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Option<&Cpu> {
+        self.cpus.iter().find(|cpu| cpu.number == number)
+    }
+
+    fn number_of(&self, kernel: &Kernel, seen: &Seen) -> Option<(u32, Matched)> {
+        if let Some(base) = seen.per_cpu {
+            let found =
+                self.cpus.iter().find(|cpu| kernel.per_cpu_offset(cpu.number) == Some(base));
+            return found.map(|cpu| (cpu.number, Matched::PerCpu));
+        }
+        if seen.user == Some(true) || seen.sp & KERNEL_HALF == 0 {
+            return None;
+        }
+        let tasks = kernel.tasks().tasks.iter().filter(|task| task.on_cpu);
+        let below = |task: &&Task| task.stack.0 <= seen.sp;
+        let task = tasks.filter(below).max_by_key(|task| task.stack);
+        let task = task.filter(|task| seen.sp.wrapping_sub(task.stack.0) < MAX_STACK);
+        let number = task.map(|task| task.cpu).or_else(|| self.by_interrupt_stack(kernel, seen.sp));
+        number.map(|number| (number, Matched::Stack))
+    }
+
+    /// The CPU whose interrupt stack this is. arm64 keeps where it is in `irq_stack_ptr`.
+    fn by_interrupt_stack(&self, kernel: &Kernel, sp: u64) -> Option<u32> {
+        let symbol = kernel.symbol("irq_stack_ptr")?;
+        let inside = |cpu: &&Cpu| {
+            let at = kernel.per_cpu(symbol, cpu.number);
+            let stack = at.and_then(|at| kernel.space.read_u64(at).ok());
+            stack.is_some_and(|stack| sp.wrapping_sub(stack) < MAX_STACK / 4)
+        };
+        self.cpus.iter().find(inside).map(|cpu| cpu.number)
+    }
+
+    /// What is left: QEMU's first vCPU is the one that starts, and so on.
+    fn match_by_number(&mut self, seen: &[Seen]) {
+        for vcpu in 0..seen.len() {
+            if self.of_vcpu(vcpu).is_some() {
+                continue;
+            }
+            let number = u32::try_from(vcpu).unwrap_or(u32::MAX);
+            let free = |cpu: &&mut Cpu| cpu.vcpu.is_none() && cpu.number == number;
+            if let Some(cpu) = self.cpus.iter_mut().find(free) {
+                cpu.vcpu = Some((vcpu, Matched::Number));
+            } else {
+                self.findings.push(format!("vCPU {vcpu} is no CPU that the kernel knows"));
+            }
+        }
+    }
+}
+
+impl Kernel {
+    fn is_idle(&self, cpu: &Cpu) -> Option<bool> {
+        let current = cpu.current?;
+        Some(self.run_queue(cpu.number)?.pointer("idle").ok()? == current)
+    }
+}
+
+fn cpu(kernel: &Kernel, number: u32) -> Cpu {
+    let queued = kernel.run_queue(number).and_then(|queue| queue.pointer("curr").ok());
+    let on_cpu = || {
+        let tasks = &kernel.tasks().tasks;
+        tasks.iter().find(|task| task.on_cpu && task.cpu == number).map(|task| task.at)
+    };
+    let current = queued.filter(|at| at.0 != 0).or_else(on_cpu);
+    Cpu { number, vcpu: None, current, mode: Mode::Unknown }
+}
+
+/// `panic_cpu`: -1 as long as none has.
+fn panicked(kernel: &Kernel) -> Option<u32> {
+    let mut bytes = [0; 4];
+    kernel.space.read(kernel.symbol("panic_cpu")?, &mut bytes).ok()?;
+    let number = match kernel.space.endian() {
+        vmcore_formats::cursor::Endian::Little => i32::from_le_bytes(bytes),
+        vmcore_formats::cursor::Endian::Big => i32::from_be_bytes(bytes),
+    };
+    u32::try_from(number).ok()
+}
+
+fn seen(core: &Vmcore) -> Vec<Seen> {
+    let by_qemu = QemuCpu::all(core.notes());
+    if !by_qemu.is_empty() {
+        return by_qemu.iter().map(x86_64).collect();
+    }
+    let registers = Registers::of(core.notes(), core.identity);
+    let seen = |cpu: &crate::vmcore::registers::Vcpu| {
+        let value = |name| {
+            cpu.general.iter().find(|register| register.name == name).map(|register| register.value)
+        };
+        // Of a kdump by the kernel itself, there is no kernel_gs_base.
+        let user = match (value("cs"), value("pstate")) {
+            (Some(cs), _) => Some(cs & 3 == 3),
+            (None, Some(pstate)) => Some(pstate & 0xf == 0),
+            (None, None) => None,
+        };
+        let per_cpu = value("gs_base").filter(|base| base & KERNEL_HALF != 0);
+        Seen { per_cpu, sp: value("sp").or(value("rsp")).unwrap_or_default(), user }
+    };
+    registers.cpus.iter().map(seen).collect()
+}
+
+fn x86_64(cpu: &QemuCpu) -> Seen {
+    let [cs, _, _, _, gs, ..] = cpu.segments;
+    let [_, _, _, _, _, _, rsp, ..] = cpu.general;
+    let user = cs.selector & 3 == 3;
+    // Straight after an entry from user mode, before swapgs, the base is still the user's.
+    let swapped = user || gs.base & KERNEL_HALF == 0;
+    let per_cpu = if swapped { cpu.kernel_gs_base } else { Some(gs.base) };
+    Seen { per_cpu, sp: rsp, user: Some(user) }
+}

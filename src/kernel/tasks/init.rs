@@ -1,0 +1,32 @@
+//! Where `init_task` is.
+//!
+//! The symbol tells. Where kallsyms has no data, the task is found by its name in the
+//! image: it has pid 0, and is its own parent.
+
+use vmcore_formats::addr::VirtAddr;
+
+use crate::kernel::types::{Object, Types};
+use crate::kernel::{Kernel, image};
+
+/// Where `init_task` is.
+pub(super) fn find(kernel: &Kernel, types: &Types) -> Option<VirtAddr> {
+    let told = kernel.symbol("init_task").filter(|at| is_init(kernel, *at));
+    told.or_else(|| {
+        let comm = types.offset("task_struct", "comm").ok()?;
+        let text = kernel.symbol("_stext")?;
+        let from = VirtAddr(text.0 & !0x1f_ffff);
+        image::search(&kernel.space, from, image::MAX_IMAGE, b"swapper", |name| {
+            let at = VirtAddr(name.0.checked_sub(comm)?);
+            is_init(kernel, at).then_some(at)
+        })
+    })
+}
+
+fn is_init(kernel: &Kernel, at: VirtAddr) -> bool {
+    let check = || {
+        let task = Object::at(kernel, "task_struct", at).ok()?;
+        let first = task.u32("pid").ok()? == 0 && task.u32("tgid").ok()? == 0;
+        Some(first && task.pointer("real_parent").ok()? == at)
+    };
+    at.0.is_multiple_of(8) && check() == Some(true)
+}

@@ -1,0 +1,169 @@
+//! The tasks of a kernel: processes, their threads, kernel threads, and the idle task of
+//! each CPU.
+//!
+//! ```text
+//! init_task ──tasks──► leader ──signal──► signal_struct.thread_head ──thread_node──► thread
+//! runqueues (per CPU) ──idle──► swapper/N         only that of CPU 0 is in the list
+//! ```
+//!
+//! Needs: types. Gives: each task once. `init_task` is found by its name in the image where
+//! kallsyms has no data. What cannot be read is a finding.
+
+mod family;
+mod init;
+mod read;
+mod state;
+
+use std::collections::HashMap;
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::Kernel;
+use super::types::{List, Types};
+
+pub use read::Task;
+pub use state::TaskState;
+
+/// The most tasks that are looked at.
+const MAX_TASKS: usize = 1 << 17;
+/// The most findings that are told.
+const MAX_FINDINGS: usize = 32;
+
+/// The tasks of a kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    /// The tasks: leaders in the order of their list, each followed by its threads; first
+    /// the idle tasks.
+    pub tasks: Vec<Task>,
+    /// What is missing or wrong, as sentences.
+    pub findings: Vec<String>,
+    by_address: HashMap<VirtAddr, usize>,
+}
+
+impl Tasks {
+    /// Reads them.
+    pub(super) fn of(kernel: &Kernel) -> Self {
+        let mut all = Self::default();
+        let types = match kernel.types() {
+            Ok(types) => types,
+            Err(error) => {
+                all.findings.push(format!("tasks cannot be listed: {error}"));
+                return all;
+            }
+        };
+        all.add_idle(kernel);
+        match init::find(kernel, types) {
+            Some(init) => all.add_all(kernel, types, init),
+            None => all.tell("tasks cannot be listed: init_task is not found".to_owned()),
+        }
+        all.add_running(kernel);
+        all.complete_sizes(kernel.page_size());
+        all
+    }
+
+    /// The task at an address.
+    #[must_use]
+    pub fn at(&self, at: VirtAddr) -> Option<&Task> {
+        self.tasks.get(*self.by_address.get(&at)?)
+    }
+
+    /// A task by its pid: the thread, not its process. Idle tasks all have pid 0.
+    #[must_use]
+    pub fn by_pid(&self, pid: i32) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.pid == pid)
+    }
+
+    fn add_idle(&mut self, kernel: &Kernel) {
+        let cpus = kernel.possible_cpus();
+        if cpus.is_empty() {
+            self.tell(
+                "the idle tasks of other CPUs than the first are not listed: the kernel does not tell where it keeps what is per CPU"
+                    .to_owned(),
+            );
+        }
+        for &cpu in cpus {
+            match kernel.run_queue(cpu).and_then(|queue| queue.pointer("idle").ok()) {
+                Some(idle) => self.add(kernel, idle),
+                None => self.tell(format!("the idle task of CPU {cpu} cannot be read")),
+            }
+        }
+    }
+
+    /// What runs, if it is in no list: a list may be damaged.
+    fn add_running(&mut self, kernel: &Kernel) {
+        for &cpu in kernel.possible_cpus() {
+            if let Some(current) =
+                kernel.run_queue(cpu).and_then(|queue| queue.pointer("curr").ok())
+                && current.0 != 0
+            {
+                self.add(kernel, current);
+            }
+        }
+    }
+
+    fn add_all(&mut self, kernel: &Kernel, types: &Types, init: VirtAddr) {
+        self.add(kernel, init);
+        let offset = |path| types.offset("task_struct", path);
+        let list = match offset("tasks") {
+            Ok(offset) => offset,
+            Err(error) => return self.tell(format!("tasks cannot be listed: {error}")),
+        };
+        let head = VirtAddr(init.0.wrapping_add(list));
+        let leaders = List::walk(&kernel.space, head, "tasks", MAX_TASKS);
+        leaders.finding.into_iter().for_each(|finding| self.tell(finding));
+        let threads = offset("thread_node")
+            .and_then(|node| Ok((node, types.offset("signal_struct", "thread_head")?)));
+        let threads =
+            threads.map_err(|error| self.tell(format!("threads are not listed: {error}")));
+        for node in leaders.nodes {
+            let at = VirtAddr(node.0.wrapping_sub(list));
+            self.add(kernel, at);
+            let signal = self.at(at).and_then(|task| Some((task.signal?, task.pid)));
+            let (Ok((node, head)), Some((signal, pid))) = (&threads, signal) else { continue };
+            let what = format!("threads of process {pid}");
+            let head = VirtAddr(signal.0.wrapping_add(*head));
+            let list = List::walk(&kernel.space, head, &what, MAX_TASKS);
+            list.finding.into_iter().for_each(|finding| self.tell(finding));
+            for thread in list.nodes {
+                self.add(kernel, VirtAddr(thread.0.wrapping_sub(*node)));
+            }
+        }
+    }
+
+    fn add(&mut self, kernel: &Kernel, at: VirtAddr) {
+        if self.by_address.contains_key(&at) {
+            return;
+        }
+        if self.tasks.len() >= MAX_TASKS {
+            return self.tell(format!("there are more than {MAX_TASKS} tasks"));
+        }
+        match read::task(kernel, at) {
+            Ok(task) => {
+                self.by_address.insert(at, self.tasks.len());
+                self.tasks.push(task);
+            }
+            Err(error) => self.tell(format!("the task at {at} cannot be read: {error}")),
+        }
+    }
+
+    /// Adds what threads have counted by themselves to the sizes of their processes.
+    fn complete_sizes(&mut self, page_size: u64) {
+        let mut counted: HashMap<i32, i64> = HashMap::new();
+        for task in self.tasks.iter().filter(|task| task.counted_here != 0) {
+            let sum = counted.entry(task.tgid).or_default();
+            *sum = sum.saturating_add(task.counted_here);
+        }
+        for task in &mut self.tasks {
+            if let (Some(bytes), Some(pages)) = (&mut task.rss_bytes, counted.get(&task.tgid)) {
+                let size = i64::try_from(page_size).unwrap_or_default();
+                *bytes = bytes.saturating_add_signed(pages.saturating_mul(size));
+            }
+        }
+    }
+
+    fn tell(&mut self, finding: String) {
+        if self.findings.len() < MAX_FINDINGS && !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+}

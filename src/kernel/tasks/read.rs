@@ -1,0 +1,153 @@
+//! One task, out of its `task_struct`.
+
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::cursor::Endian;
+
+use super::state::TaskState;
+use crate::kernel::Kernel;
+use crate::kernel::types::{Object, ObjectError};
+
+/// The longest name, with its NUL.
+const MAX_COMM: usize = 16;
+/// `PF_KTHREAD`: never had memory of its own. The same since Linux 2.6.31.
+const KERNEL_THREAD: u64 = 0x20_0000;
+/// File, anonymous and shared pages. Swap entries (2) are not in memory.
+const RESIDENT: [u32; 3] = [0, 1, 3];
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Where its `task_struct` is.
+    pub at: VirtAddr,
+    /// Its number.
+    pub pid: i32,
+    /// That of its process.
+    pub tgid: i32,
+    /// That of its parent's process.
+    pub ppid: i32,
+    /// Its name.
+    pub comm: String,
+    /// What it is doing.
+    pub state: TaskState,
+    /// The CPU that it is on, or was on last.
+    pub cpu: u32,
+    /// Whether it is on that CPU: its registers are the vCPU's, and its stack has no saved ones.
+    pub on_cpu: bool,
+    /// Whether it is the kernel's own.
+    pub kernel_thread: bool,
+    /// Where its kernel stack begins, at its lowest address.
+    pub stack: VirtAddr,
+    /// Where its `mm_struct` is. Kernel threads have none, and neither have zombies.
+    pub mm: Option<VirtAddr>,
+    /// How much of its memory is there, in bytes; threads share it.
+    pub rss_bytes: Option<u64>,
+    /// When it began, in nanoseconds since boot.
+    pub start_ns: Option<u64>,
+    /// How long it ran its own code, in nanoseconds. Not that of other threads.
+    pub user_ns: u64,
+    /// How long the kernel ran for it, in nanoseconds.
+    pub system_ns: u64,
+    /// How long threads of its process ran that are gone, in nanoseconds.
+    pub exited_ns: u64,
+    /// Pages of its process that are counted in the thread yet (before Linux 6.2).
+    pub(super) counted_here: i64,
+    /// Where its `signal_struct` is.
+    pub(super) signal: Option<VirtAddr>,
+}
+
+impl Task {
+    /// Whether it is its process's first thread.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.pid == self.tgid
+    }
+}
+
+/// Reads a task.
+pub(super) fn task(kernel: &Kernel, at: VirtAddr) -> Result<Task, ObjectError> {
+    let task = Object::at(kernel, "task_struct", at)?;
+    let state = if task.has("__state") { task.u64("__state")? } else { task.u64("state")? };
+    let parent = Object::at(kernel, "task_struct", task.pointer("real_parent")?)?;
+    let mm = task.pointer("mm").ok().filter(|at| at.0 != 0);
+    let signal = task.pointer("signal").ok().filter(|at| at.0 != 0);
+    let (pid, tgid) = (task.i32("pid")?, task.i32("tgid")?);
+    let first = ["start_boottime", "real_start_time", "start_time"];
+    Ok(Task {
+        at,
+        pid,
+        tgid,
+        // An idle task keeps who started its CPU for its parent.
+        ppid: if pid == 0 { 0 } else { process(kernel, &parent) },
+        comm: task.text("comm", MAX_COMM)?,
+        state: TaskState::of(state, task.u64("exit_state")?),
+        cpu: task.u32("thread_info.cpu").or_else(|_| task.u32("cpu")).unwrap_or_default(),
+        on_cpu: task.u32("on_cpu").is_ok_and(|on_cpu| on_cpu != 0),
+        kernel_thread: task.u64("flags")? & KERNEL_THREAD != 0,
+        stack: task.pointer("stack")?,
+        mm,
+        rss_bytes: mm.and_then(|mm| resident(kernel, mm)),
+        start_ns: first.iter().find_map(|name| task.u64(name).ok()),
+        user_ns: task.u64("utime").unwrap_or_default(),
+        system_ns: task.u64("stime").unwrap_or_default(),
+        exited_ns: signal.filter(|_| pid == tgid).map_or(0, |signal| exited(kernel, signal)),
+        counted_here: counted_here(&task),
+        signal,
+    })
+}
+
+/// The pid of a parent's process alone, and 0 if it cannot be read: the rest is not wanted.
+fn process(kernel: &Kernel, task: &Object<'_>) -> i32 {
+    let value = || {
+        let mut bytes = [0; 4];
+        kernel.space.read(task.address_of("tgid").ok()?, &mut bytes).ok()?;
+        Some(match kernel.space.endian() {
+            Endian::Little => i32::from_le_bytes(bytes),
+            Endian::Big => i32::from_be_bytes(bytes),
+        })
+    };
+    value().unwrap_or_default()
+}
+
+fn exited(kernel: &Kernel, signal: VirtAddr) -> u64 {
+    let time = || {
+        let signal = Object::at(kernel, "signal_struct", signal).ok()?;
+        Some(signal.u64("utime").ok()?.saturating_add(signal.u64("stime").ok()?))
+    };
+    time().unwrap_or_default()
+}
+
+fn counted_here(task: &Object<'_>) -> i64 {
+    let count = |kind| task.i64(&format!("rss_stat.count[{kind}]")).unwrap_or_default();
+    RESIDENT.into_iter().map(count).fold(0, i64::saturating_add)
+}
+
+/// How much of a process's memory is there. A sum with a part for each CPU since Linux 6.2.
+fn resident(kernel: &Kernel, mm: VirtAddr) -> Option<u64> {
+    let mm = Object::at(kernel, "mm_struct", mm).ok()?;
+    let mut pages = 0_i64;
+    for kind in RESIDENT {
+        let count = if mm.has("rss_stat[0].count") {
+            per_cpu_sum(kernel, &mm, kind)?
+        } else {
+            mm.i64(&format!("rss_stat.count[{kind}].counter")).ok()?
+        };
+        // The parts are read at different times: a small negative number is none.
+        pages = pages.saturating_add(count.max(0));
+    }
+    u64::try_from(pages).ok()?.checked_mul(kernel.page_size())
+}
+
+fn per_cpu_sum(kernel: &Kernel, mm: &Object<'_>, kind: u32) -> Option<i64> {
+    let sum = mm.i64(&format!("rss_stat[{kind}].count")).ok()?;
+    let Ok(parts) = mm.pointer(&format!("rss_stat[{kind}].counters")) else { return Some(sum) };
+    if parts.0 == 0 {
+        return Some(sum);
+    }
+    let part = |cpu| {
+        let mut bytes = [0; 4];
+        kernel.space.read(kernel.per_cpu(parts, cpu)?, &mut bytes).ok()?;
+        Some(i64::from(i32::from_le_bytes(bytes)))
+    };
+    let cpus = kernel.possible_cpus();
+    Some(cpus.iter().filter_map(|cpu| part(*cpu)).fold(sum, i64::saturating_add))
+}

@@ -1,0 +1,110 @@
+//! What a task is doing, as the letter that `ps` shows.
+//!
+//! The letter is that of the highest bit of the state that is ever told:
+//! `R S D T t X Z P` for none, 1, 2, 4, .. 64. A kernel thread that waits without counting
+//! as load (`TASK_NOLOAD`) is `I` and not `D`. Source: Linux `include/linux/sched.h`
+//! (`task_state_index`); the values have been these since 4.14.
+
+use std::fmt;
+
+/// `TASK_UNINTERRUPTIBLE | TASK_NOLOAD`.
+const IDLE: u64 = 0x402;
+/// Waits for a lock of a kernel with real-time patches: told as `D`.
+const RTLOCK_WAIT: u64 = 0x1000;
+/// What is told.
+const REPORTED: u64 = 0x7f;
+
+/// What a task is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// On a CPU, or ready for one.
+    Running,
+    /// Waits, and signals wake it.
+    Sleeping,
+    /// Waits, and nothing else wakes it.
+    Blocked,
+    /// Stopped by a signal.
+    Stopped,
+    /// Stopped by a debugger.
+    Traced,
+    /// Gone.
+    Dead,
+    /// Gone, and its parent has not asked for its end.
+    Zombie,
+    /// A kernel thread that was put aside.
+    Parked,
+    /// A kernel thread that waits for work.
+    Idle,
+}
+
+impl TaskState {
+    /// Of `__state` (`state` before 5.14) and `exit_state`.
+    #[must_use]
+    pub fn of(state: u64, exit_state: u64) -> Self {
+        let all = state | exit_state;
+        if all & IDLE == IDLE {
+            return Self::Idle;
+        }
+        if all & RTLOCK_WAIT != 0 {
+            return Self::Blocked;
+        }
+        match u64::BITS.wrapping_sub((all & REPORTED).leading_zeros()) {
+            0 => Self::Running,
+            1 => Self::Sleeping,
+            2 => Self::Blocked,
+            3 => Self::Stopped,
+            4 => Self::Traced,
+            5 => Self::Dead,
+            6 => Self::Zombie,
+            _ => Self::Parked,
+        }
+    }
+
+    /// Its letter.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Self::Running => 'R',
+            Self::Sleeping => 'S',
+            Self::Blocked => 'D',
+            Self::Stopped => 'T',
+            Self::Traced => 't',
+            Self::Dead => 'X',
+            Self::Zombie => 'Z',
+            Self::Parked => 'P',
+            Self::Idle => 'I',
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.letter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TaskState;
+
+    #[test]
+    fn letters_are_those_of_ps() {
+        for (state, exit, letter) in [
+            (0, 0, 'R'),
+            (1, 0, 'S'),
+            (2, 0, 'D'),
+            (0x102, 0, 'D'),
+            (0x402, 0, 'I'),
+            (0x2001, 0, 'S'),
+            (0x200, 0, 'R'),
+            (4, 0, 'T'),
+            (8, 0, 't'),
+            (0, 0x10, 'X'),
+            (0x80, 0x20, 'Z'),
+            (0x40, 0, 'P'),
+            (0x1000, 0, 'D'),
+        ] {
+            assert_eq!(TaskState::of(state, exit).letter(), letter, "{state:#x} {exit:#x}");
+        }
+    }
+}
