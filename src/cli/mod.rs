@@ -7,6 +7,7 @@ mod capture;
 mod debug;
 mod dmesg;
 mod exit;
+mod explain;
 mod export;
 mod guest;
 mod import;
@@ -47,6 +48,7 @@ enum Command {
     Info(info::InfoArgs),
     Dmesg(dmesg::DmesgArgs),
     Report(report::ReportArgs),
+    Explain(explain::ExplainArgs),
     Regs(regs::RegsArgs),
     Read(read::ReadArgs),
     Search(search::SearchArgs),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::Dmesg(arguments) => dmesg::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),

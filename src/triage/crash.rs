@@ -14,8 +14,8 @@
 mod cause;
 mod corrupted;
 mod evidence;
-pub mod families;
 mod extent;
+pub mod families;
 mod guilty;
 mod header;
 mod kind;
@@ -103,15 +103,23 @@ pub fn of(records: &[LogRecord], families: &Families) -> Option<Crash> {
 /// Finds it, with the panicking task's stack out of the core, innermost first: the log of a
 /// plain panic names no function, and that of a lost header may have none.
 #[must_use]
-pub fn with_stack(records: &[LogRecord], families: &Families, stack: &[KnownFrame]) -> Option<Crash> {
+pub fn with_stack(
+    records: &[LogRecord],
+    families: &Families,
+    stack: &[KnownFrame],
+) -> Option<Crash> {
     let lines = lines(records);
     let headers = headers(&lines);
     let choice = cause::choose(&lines, &headers);
     let Some(choice) = choice else {
         return reboot::find(&lines).map(|line| {
             let header = Header { line, ..Header::rebooted() };
-            Event::read(&lines, std::slice::from_ref(&header), 0, families, stack)
-                .into_crash(&lines, "the machine booted while its kernel ran", Vec::new(), None)
+            Event::read(&lines, std::slice::from_ref(&header), 0, families, stack).into_crash(
+                &lines,
+                "the machine booted while its kernel ran",
+                Vec::new(),
+                None,
+            )
         });
     };
     let event = Event::read(&lines, &headers, choice.header, families, stack);

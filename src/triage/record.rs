@@ -46,12 +46,8 @@ pub(crate) struct Line<'a> {
 pub(crate) fn lines(records: &[LogRecord]) -> Vec<Line<'_>> {
     let mut lines = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
-        let line = |text| Line {
-            record: index,
-            time_ns: record.time_ns,
-            caller: record.caller,
-            text,
-        };
+        let line =
+            |text| Line { record: index, time_ns: record.time_ns, caller: record.caller, text };
         if memchr::memchr(b'\n', &record.text).is_none() {
             lines.push(line(&record.text));
         } else {

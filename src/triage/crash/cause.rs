@@ -111,7 +111,8 @@ pub(crate) fn choose(lines: &[Line<'_>], headers: &[Header]) -> Option<Choice> {
             None => chosen((!headers.is_empty()).then_some(0)?, "nothing else is in the log"),
         };
     };
-    let reason = headers.get(panic).and_then(|header| lines.get(header.line)).map(|line| line.text)?;
+    let reason =
+        headers.get(panic).and_then(|header| lines.get(header.line)).map(|line| line.text)?;
     let cause = Cause::of(reason);
     if cause == Cause::Itself {
         // Other guards than those of the table may have raised it a moment before.
@@ -126,13 +127,19 @@ pub(crate) fn choose(lines: &[Line<'_>], headers: &[Header]) -> Option<Choice> {
             candidates.push(index);
         }
     }
-    let same = candidates.iter().rev().find(|at| by.is_some() && line(**at).is_some_and(|line| line.caller == by));
+    let same = candidates
+        .iter()
+        .rev()
+        .find(|at| by.is_some() && line(**at).is_some_and(|line| line.caller == by));
     let Some(last) = same.or(candidates.last()).copied() else {
         return chosen(panic, "the panic names a cause that the log does not have");
     };
     if cause == Cause::Hung {
         let first = first_of_hang(lines, headers, &candidates, panic);
-        return chosen(first, "the panic is hung_task's: the first report within three of its periods");
+        return chosen(
+            first,
+            "the panic is hung_task's: the first report within three of its periods",
+        );
     }
     let first = first_of_death(lines, headers, last);
     let first = secure_world(lines, headers, first);
@@ -179,7 +186,9 @@ fn first_of_death(lines: &[Line<'_>], headers: &[Header], last: usize) -> usize 
 
 /// The secure world's panic: its driver warns of that a moment later.
 fn secure_world(lines: &[Line<'_>], headers: &[Header], first: usize) -> usize {
-    let time = |header: usize| headers.get(header).and_then(|header| lines.get(header.line)).map(|line| line.time_ns);
+    let time = |header: usize| {
+        headers.get(header).and_then(|header| lines.get(header.line)).map(|line| line.time_ns)
+    };
     let Some(before) = first.checked_sub(1) else { return first };
     let told = headers.get(before).is_some_and(|header| header.class.starts_with("trusty: "));
     let soon = match (time(before), time(first)) {
@@ -190,7 +199,12 @@ fn secure_world(lines: &[Line<'_>], headers: &[Header], first: usize) -> usize {
 }
 
 /// The first report of a hang: those before the last scan usually share its cause.
-fn first_of_hang(lines: &[Line<'_>], headers: &[Header], candidates: &[usize], panic: usize) -> usize {
+fn first_of_hang(
+    lines: &[Line<'_>],
+    headers: &[Header],
+    candidates: &[usize],
+    panic: usize,
+) -> usize {
     let line = |header: usize| headers.get(header).and_then(|header| lines.get(header.line));
     let end = line(panic).and_then(|line| line.time_ns);
     let recent = candidates.iter().copied().find(|at| {

@@ -2,9 +2,9 @@
 //!
 //! Needs: an event, its lines and its stacks. Gives: why its title is not to be trusted, if so.
 
+use super::guilty::{Guilt, Scene};
 use super::header::has;
 use super::kind::{Kind, Source};
-use super::guilty::{Guilt, Scene};
 use super::stack::Item;
 use super::stack::line::Role;
 
@@ -34,7 +34,13 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
         return Some("no function of the report may have done it".to_owned());
     }
     let of_one_task = !matches!(source, Source::Stall | Source::Hung);
-    if of_one_task && scene.items.iter().filter_map(Item::frame).any(|frame| frame.name.starts_with("should_fail")) {
+    if of_one_task
+        && scene
+            .items
+            .iter()
+            .filter_map(Item::frame)
+            .any(|frame| frame.name.starts_with("should_fail"))
+    {
         return Some("the stack of an injected fault is mixed in".to_owned());
     }
     let faulted_again = scene.indexes.iter().skip(1).filter_map(|index| scene.lines.get(*index));
@@ -62,7 +68,8 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
         any = true;
     }
     let stackless = matches!(source, Source::HeaderBehind | Source::Behind | Source::After(_));
-    let frames = scene.items.iter().filter_map(Item::frame).filter(|frame| frame.role == Role::Stack);
+    let frames =
+        scene.items.iter().filter_map(Item::frame).filter(|frame| frame.role == Role::Stack);
     any |= frames.take(FEW_FRAMES).count() == FEW_FRAMES;
     (!any && !stackless).then(|| "the report has no stack".to_owned())
 }
@@ -77,7 +84,8 @@ fn marks(text: &[u8]) -> bool {
 /// Whether only the panic's echo of a lost event is there.
 fn echo(title: &str) -> Option<String> {
     let echoes = ["Fatal exception", "panic_on_warn set", "hung_task: blocked tasks"];
-    let is_echo = title.starts_with("kernel panic") && echoes.iter().any(|echo| has(title.as_bytes(), echo));
+    let is_echo =
+        title.starts_with("kernel panic") && echoes.iter().any(|echo| has(title.as_bytes(), echo));
     is_echo.then(|| "only the panic is left of the event".to_owned())
 }
 
@@ -87,7 +95,8 @@ fn looks_like_time(title: &str) -> bool {
         let inside = behind.trim_start();
         inside.split_once(']').is_some_and(|(time, _)| {
             time.split_once('.').is_some_and(|(seconds, micros)| {
-                let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                let digits =
+                    |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 digits(seconds) && digits(micros) || seconds == "NUM"
             })
         })

@@ -25,8 +25,8 @@ pub struct Evidence {
     pub from_core: bool,
     /// Why the report is taken for damaged.
     pub damage: Option<String>,
-    /// How many records are the event's.
-    pub records: usize,
+    /// How many lines are the event's.
+    pub lines: usize,
     /// The functions on its stacks.
     pub frames: Vec<EvidenceFrame>,
     /// What was passed over on the way to the guilty function.
@@ -84,7 +84,7 @@ pub(super) fn of(lines: &[Line<'_>], event: &Event<'_>, why: &str) -> Evidence {
         frame: event.guilt.line.and_then(record),
         from_core: event.from_core,
         damage: event.damage.clone(),
-        records: event.indexes.len(),
+        lines: event.indexes.len(),
         frames: frames
             .map(|frame| EvidenceFrame {
                 record: number(frame.line),

@@ -114,7 +114,10 @@ impl Families {
                 return Err(FamiliesError::Pattern { line: line_number, pattern: line.to_owned() });
             }
             let Some(family) = families.families.last_mut() else {
-                return Err(FamiliesError::NoFamily { line: line_number, pattern: line.to_owned() });
+                return Err(FamiliesError::NoFamily {
+                    line: line_number,
+                    pattern: line.to_owned(),
+                });
             };
             if line.contains('*') {
                 let parts = line.split('*').map(str::to_owned).collect();

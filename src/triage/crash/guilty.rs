@@ -17,13 +17,13 @@ use crate::triage::record::Line;
 
 /// A function that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
+pub(crate) struct Skipped {
     /// The function.
-    pub function: String,
+    pub(crate) function: String,
     /// Index of the line, if it is from one.
     pub(crate) line: Option<usize>,
     /// The family that says so.
-    pub family: String,
+    pub(crate) family: String,
 }
 
 /// What was found.
@@ -163,7 +163,8 @@ impl Scene<'_> {
 
     fn pc_at(&self) -> Option<usize> {
         self.items.iter().position(|item| {
-            matches!(item, Item::NamelessPc(_)) || item.frame().is_some_and(|frame| frame.role == Role::Pc)
+            matches!(item, Item::NamelessPc(_))
+                || item.frame().is_some_and(|frame| frame.role == Role::Pc)
         })
     }
 
@@ -191,7 +192,9 @@ impl Scene<'_> {
                     frames += usize::from(frame.role == Role::Stack);
                     true
                 }
-                Item::Other(line) => frames == 0 || !self.lines.get(*line).is_some_and(|line| parts(line.text)),
+                Item::Other(line) => {
+                    frames == 0 || !self.lines.get(*line).is_some_and(|line| parts(line.text))
+                }
                 Item::NamelessPc(_) => true,
             })
             .filter_map(Item::frame)
@@ -218,7 +221,9 @@ impl Scene<'_> {
     fn mark(&self, mark: &str) -> Option<usize> {
         let mark = mark.as_bytes();
         self.indexes.iter().copied().find(|index| {
-            self.lines.get(*index).is_some_and(|line| memchr::memmem::find(line.text, mark).is_some())
+            self.lines
+                .get(*index)
+                .is_some_and(|line| memchr::memmem::find(line.text, mark).is_some())
         })
     }
 
@@ -231,11 +236,19 @@ impl Scene<'_> {
             let Some(at) = memchr::memmem::find(line.text, b"at: ") else { continue };
             let text = line.text.get(at + b"at: ".len()..).unwrap_or_default().trim_ascii_start();
             let text = match memchr::memchr(b']', text) {
-                Some(end) if text.starts_with(b"[<") => text.get(end + 1..).unwrap_or_default().trim_ascii_start(),
+                Some(end) if text.starts_with(b"[<") => {
+                    text.get(end + 1..).unwrap_or_default().trim_ascii_start()
+                }
                 _ => text,
             };
-            let length = text.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
-            let name = text.get(..length).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+            let length = text
+                .iter()
+                .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
+                .count();
+            let name = text
+                .get(..length)
+                .and_then(|name| std::str::from_utf8(name).ok())
+                .unwrap_or_default();
             if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
                 continue;
             }
@@ -280,9 +293,18 @@ impl Guilt {
 fn parts(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let starts: [&[u8]; 12] = [
-        b"Allocated by", b"Freed by", b"Last potentially related", b"Second to last", b"Uninit was",
-        b"Local variable", b"The buggy address", b"Showing all locks", b"Last call_rcu", b"Last user pages",
-        b"page last free", b"Sending NMI",
+        b"Allocated by",
+        b"Freed by",
+        b"Last potentially related",
+        b"Second to last",
+        b"Uninit was",
+        b"Local variable",
+        b"The buggy address",
+        b"Showing all locks",
+        b"Last call_rcu",
+        b"Last user pages",
+        b"page last free",
+        b"Sending NMI",
     ];
     starts.iter().any(|start| text.starts_with(start))
 }

@@ -103,9 +103,10 @@ impl<'a> At<'_, 'a> {
     fn following(&self, count: usize) -> impl Iterator<Item = &'a [u8]> {
         let caller = self.lines.get(self.index).and_then(|line| line.caller);
         let behind = self.lines.get(self.index.saturating_add(1)..).unwrap_or_default();
-        let same = behind.iter().take(count.saturating_mul(8)).filter(move |line| {
-            caller.is_none() || line.caller.is_none() || line.caller == caller
-        });
+        let same = behind
+            .iter()
+            .take(count.saturating_mul(8))
+            .filter(move |line| caller.is_none() || line.caller.is_none() || line.caller == caller);
         same.take(count).map(|line| line.text)
     }
 }
@@ -179,7 +180,8 @@ fn function(text: &[u8]) -> Option<String> {
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'))
         .count();
     let symbol = std::str::from_utf8(text.get(..length)?).ok()?;
-    let named = symbol.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '_' | '.'));
+    let named =
+        symbol.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '_' | '.'));
     // An address is no name.
     let address = symbol.len() >= 8 && symbol.bytes().all(|byte| byte.is_ascii_hexdigit());
     (named && !address).then(|| super::stack::name::of(symbol))

@@ -238,7 +238,13 @@ impl Kind {
     pub(crate) const fn may_follow(self) -> bool {
         matches!(
             self,
-            Self::InvalidOpcode | Self::DoubleFault | Self::ArmFault | Self::StackOverflow | Self::Panic | Self::Message | Self::Outside
+            Self::InvalidOpcode
+                | Self::DoubleFault
+                | Self::ArmFault
+                | Self::StackOverflow
+                | Self::Panic
+                | Self::Message
+                | Self::Outside
         )
     }
 
@@ -251,7 +257,11 @@ impl Kind {
             Self::Kfence | Self::KfenceFree | Self::KfenceCorruption => "kfence",
             Self::Ubsan | Self::UbsanIndex => "ubsan",
             Self::Fault => "memory fault",
-            Self::Trap | Self::TrapAtPc | Self::DivideError | Self::InvalidOpcode | Self::DoubleFault => "trap",
+            Self::Trap
+            | Self::TrapAtPc
+            | Self::DivideError
+            | Self::InvalidOpcode
+            | Self::DoubleFault => "trap",
             Self::ArmFault | Self::AlignmentTrap => "arm fault",
             Self::Bug | Self::BadUsercopy | Self::CorruptedList => "bug",
             Self::SoftLockup => "soft lockup",

@@ -26,8 +26,10 @@ pub(crate) fn find(lines: &[Line<'_>]) -> Option<usize> {
             last = Some(index);
         }
         // Who reboots on purpose says so.
-        let announced = has(text, "reboot: ") || has(text, "Restarting system") || has(text, "Power down");
-        said = !announced && (said || !text.is_empty() && !firmware && !text.starts_with(b"Decompressing Linux"));
+        let announced =
+            has(text, "reboot: ") || has(text, "Restarting system") || has(text, "Power down");
+        said = !announced
+            && (said || !text.is_empty() && !firmware && !text.starts_with(b"Decompressing Linux"));
         if announced {
             last = Some(index);
         }

@@ -80,7 +80,10 @@ fn offset(rest: &str) -> Option<usize> {
     if offset == 0 {
         return None;
     }
-    let size = behind.get(offset..)?.strip_prefix("/0x").map(|size| run(size, |c| c.is_ascii_hexdigit()) + 3);
+    let size = behind
+        .get(offset..)?
+        .strip_prefix("/0x")
+        .map(|size| run(size, |c| c.is_ascii_hexdigit()) + 3);
     Some(3 + offset + size.unwrap_or(0))
 }
 
@@ -104,7 +107,10 @@ fn run(text: &str, fits: impl Fn(char) -> bool) -> usize {
 }
 
 fn ends_word(rest: &str, at: usize) -> bool {
-    !rest.get(at..).and_then(|rest| rest.chars().next()).is_some_and(|c| c.is_alphanumeric() || c == '_')
+    !rest
+        .get(at..)
+        .and_then(|rest| rest.chars().next())
+        .is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// With single blanks, and no longer than a title may be.
@@ -129,7 +135,10 @@ mod tests {
             ("at ffff88005fac4300 idx", "at ADDR idx"),
             ("at 0xfee00001", "at ADDR"),
             ("decade of bad feed", "decade of bad feed"),
-            ("VFS: Unable to mount root fs on unknown-block(0,0)", "VFS: Unable to mount root fs on unknown-block(NUM,NUM)"),
+            (
+                "VFS: Unable to mount root fs on unknown-block(0,0)",
+                "VFS: Unable to mount root fs on unknown-block(NUM,NUM)",
+            ),
             ("data-race in a+0x1/0x2 / b+0x33/0x44", "data-race in a / b"),
             ("stuck on CPU#12 for 22s", "stuck on CPU for NUMs"),
             ("fs/x.c:123 is bad", "fs/x.c:LINE is bad"),

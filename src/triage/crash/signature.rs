@@ -27,7 +27,13 @@ pub struct Signature {
 
 impl Signature {
     /// Makes it from a class, what it is about, and the functions on the stack.
-    pub(crate) fn of(version: &str, class: &str, about: &[&str], stack: &[&str], weak: bool) -> Self {
+    pub(crate) fn of(
+        version: &str,
+        class: &str,
+        about: &[&str],
+        stack: &[&str],
+        weak: bool,
+    ) -> Self {
         let mut bucket_hash = Sha256::new();
         bucket_hash.update(b"linux");
         for part in std::iter::once(class).chain(about.iter().copied()) {
@@ -75,7 +81,8 @@ mod tests {
 
     #[test]
     fn what_a_bucket_is_made_of_changes_it_and_nothing_else_does() {
-        let of = |class, about: &[&str], stack: &[&str]| Signature::of("1", class, about, stack, false);
+        let of =
+            |class, about: &[&str], stack: &[&str]| Signature::of("1", class, about, stack, false);
         let one = of("kernel BUG", &["f"], &["f", "g"]);
         assert!(one.bucket.starts_with("v1-") && one.bucket.len() == 19);
         assert_eq!(one.bucket, of("kernel BUG", &["f"], &["f", "h"]).bucket);

@@ -137,7 +137,8 @@ const TYPES: [(&str, Option<&str>); 62] = [
 ];
 
 /// More of what stops a guest.
-const STOPS: [&str; 6] = ["invalid opcode", "int3", "trusty:", "go runtime error", "SError", "machine check"];
+const STOPS: [&str; 6] =
+    ["invalid opcode", "int3", "trusty:", "go runtime error", "SError", "machine check"];
 
 /// A title's type.
 pub(crate) fn type_of(title: &str) -> Option<String> {

@@ -11,7 +11,20 @@ use crate::triage::crash::stack::{Frame, Item};
 
 /// Whether a function is the entry of an interrupt: what is below it was interrupted.
 fn is_interrupt(name: &str) -> bool {
-    let entries = ["asm_sysvec_", "sysvec_", "el1h_64_irq", "el1_irq", "el1_interrupt", "__irq_svc", "__irq_usr", "ret_from_intr", "handle_IPI", "do_IRQ", "common_interrupt", "asm_common_interrupt"];
+    let entries = [
+        "asm_sysvec_",
+        "sysvec_",
+        "el1h_64_irq",
+        "el1_irq",
+        "el1_interrupt",
+        "__irq_svc",
+        "__irq_usr",
+        "ret_from_intr",
+        "handle_IPI",
+        "do_IRQ",
+        "common_interrupt",
+        "asm_common_interrupt",
+    ];
     name.contains("apic_timer_interrupt") || entries.iter().any(|entry| name.starts_with(entry))
 }
 
@@ -58,7 +71,8 @@ fn starts(scene: &Scene<'_>) -> Vec<usize> {
     };
     let mut starts: Vec<usize> = Vec::new();
     let last_of_run = |at: usize| !scene.items.get(at + 1).is_some_and(entered);
-    let entries = scene.items.iter().enumerate().filter(|(at, item)| entered(item) && last_of_run(*at));
+    let entries =
+        scene.items.iter().enumerate().filter(|(at, item)| entered(item) && last_of_run(*at));
     starts.extend(entries.map(|(at, _)| at + 1));
     let is_pc = |item: &Item| item.frame().is_some_and(|frame| frame.role == Role::Pc);
     let pcs = scene.items.iter().enumerate().filter(|(_, item)| is_pc(item));
@@ -75,11 +89,14 @@ fn starts(scene: &Scene<'_>) -> Vec<usize> {
 
 /// Names what a task waits in.
 pub(super) fn hung(scene: &Scene<'_>, guilt: &mut Guilt) {
-    let frames: Vec<&Frame> = scene.stack_from(scene.begin()).filter(|frame| frame.reliable).collect();
+    let frames: Vec<&Frame> =
+        scene.stack_from(scene.begin()).filter(|frame| frame.reliable).collect();
     let known = |names: &[&str]| {
         frames.iter().copied().find(|frame| names.iter().any(|name| frame.name.contains(name)))
     };
-    let waits_for = known(&["rtnl_lock"]).or_else(|| known(&["synchronize_rcu", "synchronize_srcu", "synchronize_net", "synchronize_sched"]));
+    let waits_for = known(&["rtnl_lock"]).or_else(|| {
+        known(&["synchronize_rcu", "synchronize_srcu", "synchronize_net", "synchronize_sched"])
+    });
     if let Some(frame) = waits_for {
         guilt.take(frame);
         return;

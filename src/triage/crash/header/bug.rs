@@ -85,11 +85,17 @@ pub(super) fn message_of(at: &At<'_, '_>) -> Option<Header> {
         let helper = text.get(b"using ".len()..)?;
         let end = helper.iter().position(|byte| *byte == b' ')?;
         let helper = std::str::from_utf8(helper.get(..end)?).ok()?;
-        return Some(Header::new(Kind::Preemptible, format!("BUG: using {helper} in preemptible code")));
+        return Some(Header::new(
+            Kind::Preemptible,
+            format!("BUG: using {helper} in preemptible code"),
+        ));
     }
     if text.starts_with(b"workqueue leaked ") {
-        let work = at.following(3).find_map(|line| super::function(behind(line, "last function: ")?));
-        return Some(Header::new(Kind::LeakedLock, "BUG: workqueue leaked lock or atomic").naming(work));
+        let work =
+            at.following(3).find_map(|line| super::function(behind(line, "last function: ")?));
+        return Some(
+            Header::new(Kind::LeakedLock, "BUG: workqueue leaked lock or atomic").naming(work),
+        );
     }
     if text.starts_with(b"Dentry ") && has(text, "still in use") {
         let how = behind(text, "[").map(|how| how.strip_suffix(b"]").unwrap_or(how));

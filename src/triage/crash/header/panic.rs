@@ -44,7 +44,11 @@ pub(super) fn trusty(at: &At<'_, '_>) -> Option<Header> {
         Kind::Message,
         format!("trusty: ASSERT FAILED: {}", condition.as_deref().unwrap_or_default()).trim_end(),
     );
-    Some(if condition.is_none_or(|condition| condition.is_empty()) { header.damaged() } else { header })
+    Some(if condition.is_none_or(|condition| condition.is_empty()) {
+        header.damaged()
+    } else {
+        header
+    })
 }
 
 /// A fuzzer's harness that gave up in the guest.
@@ -58,6 +62,7 @@ pub(super) fn harness(at: &At<'_, '_>) -> Option<Header> {
 /// A Go program that gave up: `fatal error: out of memory`, and its goroutines.
 pub(super) fn go(at: &At<'_, '_>) -> Option<Header> {
     let begins = at.before().is_empty();
-    let tells = at.following(10).any(|line| line.starts_with(b"goroutine ") || line == b"runtime stack:");
+    let tells =
+        at.following(10).any(|line| line.starts_with(b"goroutine ") || line == b"runtime stack:");
     (begins && tells).then(|| Header::new(Kind::Outside, "go runtime error"))
 }

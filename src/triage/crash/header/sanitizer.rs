@@ -16,10 +16,15 @@ pub(super) fn kasan(at: &At<'_, '_>, report: &[u8]) -> Header {
     }
     let access = at.following(ACCESS_WITHIN).find_map(|line| {
         let line = line.trim_ascii_start();
-        [("Read of size", "Read"), ("Write of size", "Write"), ("Read at addr", "Read"), ("Write at addr", "Write")]
-            .into_iter()
-            .find(|(start, _)| line.starts_with(start.as_bytes()))
-            .map(|(_, access)| access)
+        [
+            ("Read of size", "Read"),
+            ("Write of size", "Write"),
+            ("Read at addr", "Read"),
+            ("Write at addr", "Write"),
+        ]
+        .into_iter()
+        .find(|(start, _)| line.starts_with(start.as_bytes()))
+        .map(|(_, access)| access)
     });
     let word = scrubbed(what.split(|byte| *byte == b' ').next().unwrap_or_default());
     let function = behind(what, " in ").and_then(function);
@@ -48,7 +53,8 @@ pub(super) fn kcsan(report: &[u8]) -> Header {
             Header::new(Kind::Kcsan, format!("KCSAN: {class}")).naming(function(one.as_bytes()))
         }
         Some((class, two)) => {
-            let names: Vec<_> = two.split(" / ").filter_map(|name| function(name.as_bytes())).collect();
+            let names: Vec<_> =
+                two.split(" / ").filter_map(|name| function(name.as_bytes())).collect();
             Header::new(Kind::Kcsan, format!("KCSAN: {class} in {}", names.join(" / ")))
         }
         None => Header::new(Kind::Kcsan, format!("KCSAN: {title}")),
@@ -79,6 +85,13 @@ pub(super) fn ubsan(at: &At<'_, '_>) -> Option<Header> {
     if word.is_empty() || word.len() > 60 {
         return None;
     }
-    let kind = if word.contains("out-of-bounds") && word.contains("index") { Kind::UbsanIndex } else { Kind::Ubsan };
-    Some(Header::new(kind, format!("UBSAN: {}", word.replace("undefined-behavior", "undefined-behaviour"))))
+    let kind = if word.contains("out-of-bounds") && word.contains("index") {
+        Kind::UbsanIndex
+    } else {
+        Kind::Ubsan
+    };
+    Some(Header::new(
+        kind,
+        format!("UBSAN: {}", word.replace("undefined-behavior", "undefined-behaviour")),
+    ))
 }

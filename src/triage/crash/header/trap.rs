@@ -10,7 +10,9 @@ const USER_MEMORY: &str = "BUG: unable to handle kernel access to user memory";
 /// Behind `BUG:`, or from `Unable` on: x86's, arm's, riscv's and powerpc's words for two things.
 pub(super) fn fault(text: &[u8]) -> Option<Header> {
     let text = text.get(..text.len().min(120))?;
-    let starts = |start: &str| text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()));
+    let starts = |start: &str| {
+        text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
+    };
     if starts("kernel NULL pointer dereference") {
         return Some(Header::new(Kind::Fault, NULL));
     }
@@ -21,9 +23,17 @@ pub(super) fn fault(text: &[u8]) -> Option<Header> {
         Header::new(Kind::Fault, NULL)
     } else if has(text, "access to user memory") {
         Header::new(Kind::Fault, USER_MEMORY)
-    } else if ["paging request", "page fault", "data access", "instruction fetch", "read from", "write to", "execute"]
-        .iter()
-        .any(|word| has(text, word))
+    } else if [
+        "paging request",
+        "page fault",
+        "data access",
+        "instruction fetch",
+        "read from",
+        "write to",
+        "execute",
+    ]
+    .iter()
+    .any(|word| has(text, word))
         || has(text, " at ")
     {
         Header::new(Kind::Fault, PAGING)
@@ -40,7 +50,8 @@ pub(super) fn unable(at: &At<'_, '_>) -> Option<Header> {
 /// `general protection fault: 0000 [#1]`, and not the line about a program of user space.
 pub(super) fn protection(at: &At<'_, '_>) -> Option<Header> {
     let behind = at.text().get(at.end..)?;
-    let kernels = [b": ".as_slice(), b", ", b" maybe "].iter().any(|start| behind.starts_with(start));
+    let kernels =
+        [b": ".as_slice(), b", ", b" maybe "].iter().any(|start| behind.starts_with(start));
     kernels.then(|| Header::new(Kind::Trap, "general protection fault"))
 }
 
@@ -82,7 +93,8 @@ pub(super) fn unhandled(_: &At<'_, '_>) -> Option<Header> {
 /// arm: `Alignment trap: …`, which is told of user space, too.
 pub(super) fn alignment(at: &At<'_, '_>) -> Option<Header> {
     let user = has(at.message(), "PC=0x") && has(at.message(), " Instr=");
-    (!user || has(at.message(), "not handling")).then(|| Header::new(Kind::AlignmentTrap, "Alignment trap"))
+    (!user || has(at.message(), "not handling"))
+        .then(|| Header::new(Kind::AlignmentTrap, "Alignment trap"))
 }
 
 /// arm64: `Internal error: synchronous external abort: 96000050 [#1]`

@@ -49,7 +49,8 @@ const HARMLESS: [&str; 14] = [
 /// Titles of lockdep's that stand without `WARNING:`.
 pub(super) fn lockdep(marker: &str, text: &[u8]) -> Option<Header> {
     let (_, kind, class) = LOCKDEP.iter().find(|(has_this, ..)| has(text, has_this))?;
-    let bare = matches!(kind, Kind::Circular | Kind::Recursive | Kind::UnsafeOrder | Kind::LockState);
+    let bare =
+        matches!(kind, Kind::Circular | Kind::Recursive | Kind::UnsafeOrder | Kind::LockState);
     let bare = bare || *class == "locking bug" && marker.is_empty();
     Some(Header::new(*kind, if bare { (*class).to_owned() } else { format!("{marker} {class}") }))
 }
@@ -66,13 +67,16 @@ pub(super) fn read(at: &At<'_, '_>) -> Option<Header> {
     if let Some((place, named)) = place(text) {
         return Some(at_place(place, named));
     }
-    if let Some(rest) = text.strip_prefix(b"kernel stack ") {
-        if let Some(bad) = behind(rest, " has bad ") {
-            let what = if rest.starts_with(b"regs") { "regs" } else { "frame pointer" };
-            let bad = scrubbed(bad.split(|byte| *byte == b' ').next().unwrap_or_default());
-            let bad = if bad == "value" { bad } else { format!("{bad} value") };
-            return Some(Header::new(Kind::Message, format!("WARNING: kernel stack {what} has bad {bad}")));
-        }
+    if let Some(rest) = text.strip_prefix(b"kernel stack ")
+        && let Some(bad) = behind(rest, " has bad ")
+    {
+        let what = if rest.starts_with(b"regs") { "regs" } else { "frame pointer" };
+        let bad = scrubbed(bad.split(|byte| *byte == b' ').next().unwrap_or_default());
+        let bad = if bad == "value" { bad } else { format!("{bad} value") };
+        return Some(Header::new(
+            Kind::Message,
+            format!("WARNING: kernel stack {what} has bad {bad}"),
+        ));
     }
     Some(message("WARNING:", text))
 }
@@ -93,7 +97,8 @@ fn place(text: &[u8]) -> Option<(&[u8], Option<String>)> {
     if let Some(rest) = old.or(middle) {
         let end = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
         let file = rest.get(..end)?;
-        return looks_like_place(file).then(|| (file, function(rest.get(end..).unwrap_or_default())));
+        return looks_like_place(file)
+            .then(|| (file, function(rest.get(end..).unwrap_or_default())));
     }
     // 6.18 and newer: `[condition] file:line at fn+0x1/0x2, CPU#0: comm/1`.
     let named = memchr::memmem::rfind(text, b" at ")?;
@@ -121,7 +126,9 @@ fn at_place(file: &[u8], named: Option<String>) -> Header {
         (Kind::WarningKobject, "WARNING: kobject bug")
     } else if has(file, "locking/lockdep.c") || has(file, "kernel/lockdep.c") {
         (Kind::WarningLocking, "WARNING: locking bug")
-    } else if by.starts_with("__vmalloc_node") || has(file, "mm/vmalloc.c") && by.contains("vmalloc") {
+    } else if by.starts_with("__vmalloc_node")
+        || has(file, "mm/vmalloc.c") && by.contains("vmalloc")
+    {
         (Kind::WarningVmalloc, "WARNING: zero-size vmalloc")
     } else if has(file, "fs/proc/generic.c") {
         (Kind::Warning, "WARNING: proc registration bug")
@@ -139,5 +146,6 @@ fn at_place(file: &[u8], named: Option<String>) -> Header {
 
 /// Whether an allocator refused a size.
 fn is_allocation(file: &[u8], by: &str) -> bool {
-    has(file, "mm/") && ["kmalloc", "kvmalloc", "krealloc", "kcalloc"].iter().any(|name| by.contains(name))
+    has(file, "mm/")
+        && ["kmalloc", "kvmalloc", "krealloc", "kcalloc"].iter().any(|name| by.contains(name))
 }

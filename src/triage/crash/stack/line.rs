@@ -73,38 +73,50 @@ pub(crate) fn read(text: &[u8]) -> Option<Said<'_>> {
         return Some(Said::Begin);
     }
     if first == b'-' {
-        let at = memmem::find(text, b"--- interrupt: ").map(|_| memmem::find(text, b" at "))??;
+        let at = memmem::find(text, b" at ").filter(|_| text.starts_with(b"--- interrupt: "))?;
         return Some(Said::One(mention(text.get(at + 4..)?, Role::Pc)?.0));
     }
-    if memchr::memchr(b'+', text).is_none() {
-        return None;
-    }
+    memchr::memchr(b'+', text)?;
     stack(text)
 }
 
 /// Whether a stack begins behind this line.
 fn is_begin(text: &[u8]) -> bool {
-    let begins: [&[u8]; 6] =
-        [b"Call Trace:", b"Call trace:", b"Backtrace:", b"Stack backtrace:", b"Trace:", b"Entry trace:"];
+    let begins: [&[u8]; 6] = [
+        b"Call Trace:",
+        b"Call trace:",
+        b"Backtrace:",
+        b"Stack backtrace:",
+        b"Trace:",
+        b"Entry trace:",
+    ];
     begins.iter().any(|begin| text.starts_with(begin))
 }
 
 /// A line of a register dump that tells where a processor was.
 fn program_counter(text: &[u8]) -> Option<Said<'_>> {
     let pc: [&[u8]; 10] = [
-        b"RIP: ", b"RIP  ", b"EIP: ", b"EIP is at ", b"PC is at ", b"pc : ", b"NIP [", b"epc : ", b"ERA: ",
+        b"RIP: ",
+        b"RIP  ",
+        b"EIP: ",
+        b"EIP is at ",
+        b"PC is at ",
+        b"pc : ",
+        b"NIP [",
+        b"epc : ",
+        b"ERA: ",
         b"Krnl PSW : ",
     ];
     let links: [&[u8]; 4] = [b"LR is at ", b"lr : ", b"LR [", b"epc   : "];
     if let Some(start) = pc.iter().find(|start| text.starts_with(start)) {
         let mut rest = text.get(start.len()..)?;
-        if start.starts_with(b"RIP: ") || start.starts_with(b"EIP: ") {
-            if let Some(behind) = segment(rest) {
-                if rest.starts_with(b"0033:") || rest.starts_with(b"0023:") || rest.starts_with(b"0073:") {
-                    return Some(Said::UserPc);
-                }
-                rest = behind;
+        let with_segment = start.starts_with(b"RIP: ") || start.starts_with(b"EIP: ");
+        if with_segment && let Some(behind) = segment(rest) {
+            let user: [&[u8]; 3] = [b"0033:", b"0023:", b"0073:"];
+            if user.iter().any(|segment| rest.starts_with(segment)) {
+                return Some(Said::UserPc);
             }
+            rest = behind;
         }
         return Some(match symbol_within(rest) {
             Some(at) => Said::One(mention(rest.get(at..)?, Role::Pc)?.0),
@@ -175,9 +187,10 @@ fn address(text: &[u8]) -> Option<&[u8]> {
     let inside = text.strip_prefix(b"[")?;
     let end = inside.iter().take(24).position(|byte| *byte == b']')?;
     let address = inside.get(..end)?;
-    let looks = address.iter().all(|byte| {
-        byte.is_ascii_hexdigit() || matches!(byte, b'<' | b'>' | b' ' | b'x')
-    }) || memmem::find(address, b"inline").is_some();
+    let looks = address
+        .iter()
+        .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'<' | b'>' | b' ' | b'x'))
+        || memmem::find(address, b"inline").is_some();
     looks.then(|| inside.get(end + 1..))?
 }
 
@@ -193,7 +206,9 @@ fn mark(text: &[u8]) -> Option<&[u8]> {
 fn mention(text: &[u8], role: Role) -> Option<(Mention<'_>, usize)> {
     let length = text.iter().take_while(|byte| is_name(**byte)).count();
     let symbol = std::str::from_utf8(text.get(..length)?).ok()?;
-    if !symbol.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '_' | '.' | '$')) {
+    if !symbol
+        .starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '_' | '.' | '$'))
+    {
         return None;
     }
     let behind = text.get(length..)?;
@@ -231,9 +246,10 @@ fn ends_frame(text: &[u8]) -> bool {
         // Symbolised: a path and a line.
         Some(_) => {
             let word = text.iter().take_while(|byte| **byte != b' ').count();
-            text.get(..word).is_some_and(|word| memchr::memchr(b':', word).is_some_and(|at| {
-                at > 0 && word.get(at + 1).is_some_and(u8::is_ascii_digit)
-            }))
+            text.get(..word).is_some_and(|word| {
+                memchr::memchr(b':', word)
+                    .is_some_and(|at| at > 0 && word.get(at + 1).is_some_and(u8::is_ascii_digit))
+            })
         }
     }
 }

@@ -46,7 +46,9 @@ impl Item {
     pub(crate) fn line(&self) -> usize {
         match self {
             Self::Frame(frame) => frame.line,
-            Self::Begin(line) | Self::NamelessPc(line) | Self::UserPc(line) | Self::Other(line) => *line,
+            Self::Begin(line) | Self::NamelessPc(line) | Self::UserPc(line) | Self::Other(line) => {
+                *line
+            }
         }
     }
 

@@ -78,7 +78,10 @@ mod tests {
     fn mangled_names_are_read() {
         assert_eq!(demangled("_Z8fakeNameiii").as_deref(), Some("fakeName"));
         assert_eq!(demangled("_RNvC6kernel4init").as_deref(), Some("kernel::init"));
-        assert_eq!(demangled("_ZN4core9panicking5panic17h0123456789abcdefE").as_deref(), Some("core::panicking::panic"));
+        assert_eq!(
+            demangled("_ZN4core9panicking5panic17h0123456789abcdefE").as_deref(),
+            Some("core::panicking::panic")
+        );
         for plain in ["do_exit", "_Z", "_Z99x", "_R", "_Z18446744073709551616x"] {
             assert_eq!(demangled(plain), None, "{plain}");
         }
