@@ -1,7 +1,7 @@
 //! `vmcorectl explain`: which records and frames a crash's title was made of.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
