@@ -7,6 +7,7 @@ mod capture;
 mod debug;
 mod dmesg;
 mod exit;
+mod explain;
 mod export;
 mod guest;
 mod import;
@@ -51,6 +52,7 @@ enum Command {
     Ps(ps::PsArgs),
     Mods(mods::ModsArgs),
     Report(report::ReportArgs),
+    Explain(explain::ExplainArgs),
     Regs(regs::RegsArgs),
     Read(read::ReadArgs),
     Search(search::SearchArgs),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Ps(arguments) => ps::run(&arguments),
         Command::Mods(arguments) => mods::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),

@@ -1,6 +1,7 @@
 //! Prints what others found out. Decides nothing.
 
 pub mod dmesg;
+pub mod explain;
 pub mod hexdump;
 pub mod info;
 pub mod json;

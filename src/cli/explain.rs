@@ -1,0 +1,148 @@
+//! `vmcorectl explain`: which records and frames a crash's title was made of.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use super::exit::{Exit, UsageError};
+use super::store_folder::StoreArgs;
+use super::stored_core::print;
+use super::ui::say;
+use crate::kernel::Kernel;
+use crate::kernel::log::Log;
+use crate::render;
+use crate::render::shown::shown;
+use crate::store::entry::Entry;
+use crate::triage::crash::families::Families;
+use crate::triage::crash::{self, Crash};
+use crate::triage::{LogRecord, console};
+use crate::vmcore::Vmcore;
+
+/// How long a text log may be.
+const MAX_LOG: u64 = 1 << 30;
+
+/// Tell which log records and frames a crash's title and signature were made of
+///
+/// The log is a stored core's, or text: a serial console's, pstore's, a journal's.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes:
+  0  there is a crash in the log; with --jsonl: each line was read
+  1  there is none, or the log cannot be read
+  2  usage")]
+pub(super) struct ExplainArgs {
+    /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`
+    #[arg(required_unless_present_any = ["log", "jsonl"])]
+    entry: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Read a text log instead; `-` is the standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["entry", "jsonl"])]
+    log: Option<PathBuf>,
+    /// Read lines of {"id": ..., "log": ...}, and print a line of JSON for each
+    #[arg(long, value_name = "FILE", conflicts_with = "entry")]
+    jsonl: Option<PathBuf>,
+    /// Pass over these functions, too: a table like the program's own
+    #[arg(long, value_name = "FILE")]
+    families: Option<PathBuf>,
+    /// Print the crash as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line of `--jsonl`.
+#[derive(Deserialize)]
+struct LogLine {
+    id: serde_json::Value,
+    log: String,
+}
+
+/// Prints what a log tells.
+pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
+    let families = families(arguments.families.as_deref())?;
+    if let Some(path) = &arguments.jsonl {
+        return each(path, &families);
+    }
+    let records = match (&arguments.log, &arguments.entry) {
+        (Some(path), _) => console::records(&text(path)?),
+        (None, Some(entry)) => of_core(entry, &arguments.store)?,
+        (None, None) => bail!("neither a core nor a log was named"),
+    };
+    let crash = crash::of(&records, &families);
+    print(|out| match &crash {
+        Some(crash) if arguments.json => render::explain::json(None, Some(crash), out),
+        Some(crash) => render::explain::text(crash, &families, out),
+        None if arguments.json => render::explain::json(None, None, out),
+        None => writeln!(out, "No crash in {} records.", records.len()),
+    })?;
+    Ok(if crash.is_some() { Exit::Done } else { Exit::Failed })
+}
+
+/// The families: the program's own, and a site's.
+fn families(site: Option<&Path>) -> anyhow::Result<Families> {
+    let Some(path) = site else { return Ok(Families::built_in().clone()) };
+    let table =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Families::extended(&table).map_err(|error| {
+        UsageError { message: format!("{}: {error}", path.display()), hint: None }.into()
+    })
+}
+
+/// A text log.
+fn text(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut log = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(MAX_LOG).read_to_end(&mut log)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_LOG).read_to_end(&mut log))
+    };
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(log)
+}
+
+/// The log of a stored core.
+fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<Vec<LogRecord>> {
+    let core = Vmcore::open(&Entry::find(entry, &store.folder())?.core)?;
+    let kernel = Kernel::find(&core)?;
+    let log = Log::read(&kernel.space, &kernel.info)?;
+    for finding in core.findings.iter().chain(&kernel.origin()).chain(&log.findings) {
+        say(&format!("finding: {}", shown(finding)));
+    }
+    Ok(log.records.iter().map(LogRecord::from).collect())
+}
+
+/// A line for each line.
+fn each(path: &Path, families: &Families) -> anyhow::Result<Exit> {
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
+    };
+    let mut failed = None;
+    let printed = print(|out| {
+        for (index, line) in BufReader::with_capacity(1 << 16, input).lines().enumerate() {
+            let line = line?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            match serde_json::from_str::<LogLine>(&line) {
+                Ok(LogLine { id, log }) => {
+                    let crash: Option<Crash> =
+                        crash::of(&console::records(log.as_bytes()), families);
+                    render::explain::json(Some(&id), crash.as_ref(), out)?;
+                }
+                Err(error) => {
+                    failed = Some(format!("line {}: {error}", index.saturating_add(1)));
+                    break;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    match failed {
+        Some(failed) => bail!("{}: {failed}", path.display()),
+        None => Ok(printed),
+    }
+}

@@ -1,0 +1,166 @@
+//! What a crash's title was made of, as text and as JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::shown::shown;
+use crate::triage::crash::families::Families;
+use crate::triage::crash::{Crash, Evidence, EvidenceRecord};
+
+/// How many frames and skipped functions a text shows.
+const MAX_SHOWN: usize = 40;
+
+/// Prints it as text.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", shown(&crash.title))?;
+    for title in &crash.alt_titles {
+        writeln!(out, "  or {}", shown(title))?;
+    }
+    let weak = if crash.signature.weak { " (weak)" } else { "" };
+    writeln!(
+        out,
+        "signature   {}{weak}, variant {}",
+        crash.signature.bucket, crash.signature.variant
+    )?;
+    writeln!(out, "kind        {}{}", crash.kind, typed(crash))?;
+    if let Some(panic) = &crash.panic_message {
+        writeln!(out, "panic       {}", shown(panic))?;
+    }
+    let evidence = &crash.evidence;
+    writeln!(out, "chosen      {}", shown(&evidence.chosen))?;
+    if let Some(damage) = &evidence.damage {
+        writeln!(out, "damaged     {}", shown(damage))?;
+    }
+    record("header", evidence.header.as_ref(), out)?;
+    record("function", evidence.frame.as_ref(), out)?;
+    writeln!(out, "records     {} lines are this event's", evidence.lines)?;
+    skipped(evidence, families, out)?;
+    frames(evidence, out)?;
+    if !crash.others.is_empty() {
+        writeln!(out, "\nother events")?;
+    }
+    for other in &crash.others {
+        writeln!(
+            out,
+            "  {:>14}  #{:<6} {}  {}",
+            time(other.time_ns),
+            other.record,
+            other.bucket,
+            shown(&other.title)
+        )?;
+    }
+    Ok(())
+}
+
+fn typed(crash: &Crash) -> String {
+    let kind = crash.r#type.as_ref().map(|kind| format!(", type {kind}")).unwrap_or_default();
+    let module = crash.module.as_ref().map(|module| format!(", module {}", shown(module)));
+    kind + &module.unwrap_or_default()
+}
+
+fn record(label: &str, record: Option<&EvidenceRecord>, out: &mut dyn Write) -> io::Result<()> {
+    match record {
+        Some(record) => {
+            let time = time(record.time_ns);
+            writeln!(out, "{label:<11} #{} {time} {}", record.record, shown(&record.text))
+        }
+        None => Ok(()),
+    }
+}
+
+fn skipped(evidence: &Evidence, families: &Families, out: &mut dyn Write) -> io::Result<()> {
+    if evidence.skipped.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\npassed over on the way to the function")?;
+    for skipped in evidence.skipped.iter().take(MAX_SHOWN) {
+        let covers = families.covers(&skipped.family).unwrap_or_default();
+        let function = shown(&skipped.function);
+        writeln!(out, "  {function:<40} {} {covers}", skipped.family)?;
+    }
+    Ok(())
+}
+
+fn frames(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
+    if evidence.frames.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nframes in the log")?;
+    for frame in evidence.frames.iter().take(MAX_SHOWN) {
+        let guess = if frame.reliable { "" } else { "? " };
+        let module = frame.module.as_ref().map(|module| format!(" [{}]", shown(module)));
+        writeln!(
+            out,
+            "  #{:<6} {guess}{}{}",
+            frame.record,
+            shown(&frame.function),
+            module.unwrap_or_default()
+        )?;
+    }
+    if let Some(more) = evidence.frames.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
+        writeln!(out, "  and {more} more")?;
+    }
+    Ok(())
+}
+
+fn time(nanos: Option<u64>) -> String {
+    match nanos {
+        Some(nanos) => format!("[{:>5}.{:06}]", nanos / 1_000_000_000, nanos / 1000 % 1_000_000),
+        None => "-".to_owned(),
+    }
+}
+
+/// What is printed as JSON: the signature is its bucket, as everything else that sorts by it
+/// wants it.
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a serde_json::Value>,
+    title: Option<&'a str>,
+    alt_titles: &'a [String],
+    kind: Option<&'a str>,
+    r#type: Option<&'a str>,
+    frame: Option<&'a str>,
+    pc_function: Option<&'a str>,
+    module: Option<&'a str>,
+    corrupted: bool,
+    signature: Option<&'a str>,
+    variant: Option<&'a str>,
+    weak: bool,
+    panic_message: Option<&'a str>,
+    evidence: Option<&'a Evidence>,
+    others: &'a [crate::triage::crash::OtherEvent],
+}
+
+/// Prints it as one line of JSON. Without a crash, `title` is null.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn json(
+    id: Option<&serde_json::Value>,
+    crash: Option<&Crash>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let explained = Explained {
+        id,
+        title: crash.map(|crash| crash.title.as_str()),
+        alt_titles: crash.map(|crash| crash.alt_titles.as_slice()).unwrap_or_default(),
+        kind: crash.map(|crash| crash.kind.as_str()),
+        r#type: crash.and_then(|crash| crash.r#type.as_deref()),
+        frame: crash.and_then(|crash| crash.frame.as_deref()),
+        pc_function: crash.and_then(|crash| crash.pc_function.as_deref()),
+        module: crash.and_then(|crash| crash.module.as_deref()),
+        corrupted: crash.is_some_and(|crash| crash.corrupted),
+        signature: crash.map(|crash| crash.signature.bucket.as_str()),
+        variant: crash.map(|crash| crash.signature.variant.as_str()),
+        weak: crash.is_some_and(|crash| crash.signature.weak),
+        panic_message: crash.and_then(|crash| crash.panic_message.as_deref()),
+        evidence: crash.map(|crash| &crash.evidence),
+        others: crash.map(|crash| crash.others.as_slice()).unwrap_or_default(),
+    };
+    super::json::line(&explained, out)
+}

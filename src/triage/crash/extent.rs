@@ -1,0 +1,87 @@
+//! Which lines of the log belong to an event.
+//!
+//! Needs: the log's lines and its headers. Gives: the indexes of an event's lines. Other
+//! callers print in between: where the log tells who printed what, that parts them.
+
+use memchr::memmem;
+use vmcore_formats::printk::Caller;
+
+use super::header::Header;
+use crate::triage::record::Line;
+
+/// How many lines an event may take.
+const MAX_LINES: usize = 3000;
+/// How many lines of an event there are before a panic ends it: until then, the panic's stack is
+/// the event's, too.
+const FEW_LINES: usize = 20;
+
+/// The indexes of an event's lines, its header's first.
+pub(crate) fn of(lines: &[Line<'_>], headers: &[Header], which: usize) -> Vec<usize> {
+    let Some(header) = headers.get(which) else { return Vec::new() };
+    let caller = lines.get(header.line).and_then(|line| line.caller);
+    let mut others = headers.iter().skip(which + 1).peekable();
+    let mut indexes = vec![header.line];
+    let (mut every_cpu, mut has_stack) = (false, false);
+    for (index, line) in lines.iter().enumerate().skip(header.line.saturating_add(1)) {
+        if indexes.len() >= MAX_LINES {
+            break;
+        }
+        let other = others.next_if(|other| other.line == index);
+        if !is_of(caller, line.caller, every_cpu) {
+            continue;
+        }
+        if let Some(other) = other {
+            let panic_ends = is_panic(line.text) && indexes.len() >= FEW_LINES && has_stack;
+            if panic_ends || !other.kind.may_follow() {
+                break;
+            }
+        }
+        if interrupts(line.text) && caller.is_none() {
+            break;
+        }
+        indexes.push(index);
+        has_stack |= starts_stack(line.text);
+        every_cpu |= memmem::find(line.text, b"Sending NMI from CPU").is_some()
+            || memmem::find(line.text, b"Sending NMI to").is_some();
+        if ends(line.text) {
+            break;
+        }
+    }
+    indexes
+}
+
+/// Whether a line is printed by whom the event is. It is where nothing tells.
+fn is_of(caller: Option<Caller>, by: Option<Caller>, every_cpu: bool) -> bool {
+    match (caller, by) {
+        (None, _) => true,
+        // A line without a time, within a log that has them: the rest of a longer one.
+        (Some(_), None) => false,
+        (Some(caller), Some(by)) => caller == by || every_cpu && matches!(by, Caller::Cpu(_)),
+    }
+}
+
+fn is_panic(text: &[u8]) -> bool {
+    memmem::find(text, b"Kernel panic - not syncing").is_some()
+}
+
+fn starts_stack(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    text.starts_with(b"Call ") || text.starts_with(b"Backtrace:")
+}
+
+/// Whether an event ends with a line.
+fn ends(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    text.starts_with(b"---[ end trace") || text.starts_with(b"---[ end Kernel panic")
+}
+
+/// Whether a message begins that has a stack of its own, and is no event.
+fn interrupts(text: &[u8]) -> bool {
+    let starts: [&[u8]; 4] = [
+        b"FAULT_INJECTION: forcing",
+        b": vmalloc: allocation failure",
+        b": vmalloc error",
+        b": page allocation failure",
+    ];
+    starts.iter().any(|start| memmem::find(text, start).is_some())
+}

@@ -1,0 +1,237 @@
+//! Families: functions that a crash is not named by, as data.
+//!
+//! Needs: the table in `families.txt`, and perhaps a site's own. Gives: which family a function
+//! is in. Which kinds of crash use which families is decided by [`super::kind`].
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use thiserror::Error;
+
+/// The table that comes with the program.
+const BUILT_IN: &str = include_str!("families.txt");
+/// How long a site's version may be: it becomes a part of every signature.
+const MAX_VERSION: usize = 16;
+
+/// A table of families that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FamiliesError {
+    /// A pattern before any family.
+    #[error("line {line}: {pattern:?} stands before the first [family]")]
+    NoFamily {
+        /// The line's number, from 1.
+        line: usize,
+        /// The pattern.
+        pattern: String,
+    },
+    /// A pattern that would take everything.
+    #[error("line {line}: {pattern:?} is no pattern of a function's name")]
+    Pattern {
+        /// The line's number, from 1.
+        line: usize,
+        /// The pattern.
+        pattern: String,
+    },
+    /// No version, or none that a signature can have.
+    #[error("a table of families needs a line `version NAME` of 1 to 16 letters and digits")]
+    Version,
+}
+
+/// A table of families.
+#[derive(Clone, Debug, Default)]
+pub struct Families {
+    /// Its version, as it stands in signatures.
+    version: String,
+    families: Vec<Family>,
+}
+
+/// One family.
+#[derive(Clone, Debug, Default)]
+struct Family {
+    name: String,
+    covers: String,
+    exact: HashSet<String>,
+    globs: Vec<Glob>,
+}
+
+/// A pattern with `*`, taken apart.
+#[derive(Clone, Debug)]
+struct Glob {
+    parts: Vec<String>,
+}
+
+impl Families {
+    /// The families that come with the program.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        static TABLE: OnceLock<Families> = OnceLock::new();
+        // A test reads the table: it has no errors.
+        TABLE.get_or_init(|| Self::parse(BUILT_IN).unwrap_or_default())
+    }
+
+    /// The families that come with the program and a site's own: those of the same name are
+    /// extended.
+    ///
+    /// # Errors
+    /// Fails if the site's table cannot be used.
+    pub fn extended(site: &str) -> Result<Self, FamiliesError> {
+        let site = Self::parse(site)?;
+        let mut all = Self::built_in().clone();
+        all.version = format!("{}.{}", all.version, site.version);
+        for family in site.families {
+            match all.families.iter_mut().find(|known| known.name == family.name) {
+                Some(known) => {
+                    known.exact.extend(family.exact);
+                    known.globs.extend(family.globs);
+                }
+                None => all.families.push(family),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads a table.
+    fn parse(table: &str) -> Result<Self, FamiliesError> {
+        let mut families = Self::default();
+        for (index, line) in table.lines().enumerate() {
+            let (line_number, line) = (index.saturating_add(1), line.trim());
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(version) = line.strip_prefix("version ") {
+                version.trim().clone_into(&mut families.version);
+                continue;
+            }
+            if let Some((name, covers)) = line.strip_prefix('[').and_then(|l| l.split_once(']')) {
+                families.families.push(Family {
+                    name: name.to_owned(),
+                    covers: covers.trim().to_owned(),
+                    ..Family::default()
+                });
+                continue;
+            }
+            if line.bytes().all(|byte| byte == b'*') || line.contains(' ') {
+                return Err(FamiliesError::Pattern { line: line_number, pattern: line.to_owned() });
+            }
+            let Some(family) = families.families.last_mut() else {
+                return Err(FamiliesError::NoFamily {
+                    line: line_number,
+                    pattern: line.to_owned(),
+                });
+            };
+            if line.contains('*') {
+                let parts = line.split('*').map(str::to_owned).collect();
+                family.globs.push(Glob { parts });
+            } else {
+                family.exact.insert(line.to_owned());
+            }
+        }
+        let version = &families.version;
+        let usable = (1..=MAX_VERSION).contains(&version.len())
+            && version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if usable { Ok(families) } else { Err(FamiliesError::Version) }
+    }
+
+    /// The table's version. A site's own follows a point.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The family that a function is in: a general one, or one of those named.
+    #[must_use]
+    pub fn of(&self, function: &str, special: &[&str]) -> Option<&str> {
+        let wanted = |family: &&Family| {
+            !family.name.starts_with('@') || special.contains(&family.name.as_str())
+        };
+        let found = self.families.iter().filter(wanted).find(|family| family.has(function))?;
+        Some(&found.name)
+    }
+
+    /// Whether a function is in the family of this name.
+    #[must_use]
+    pub fn is_in(&self, function: &str, family: &str) -> bool {
+        let known = self.families.iter().find(|known| known.name == family);
+        known.is_some_and(|known| known.has(function))
+    }
+
+    /// What a family covers, in words.
+    #[must_use]
+    pub fn covers(&self, family: &str) -> Option<&str> {
+        let known = self.families.iter().find(|known| known.name == family)?;
+        Some(&known.covers)
+    }
+}
+
+impl Family {
+    fn has(&self, function: &str) -> bool {
+        self.exact.contains(function) || self.globs.iter().any(|glob| glob.is(function))
+    }
+}
+
+impl Glob {
+    /// Whether a name fits: its first part begins it, its last one ends it, and those between
+    /// follow each other.
+    fn is(&self, name: &str) -> bool {
+        let [first, middle @ .., last] = self.parts.as_slice() else { return false };
+        let Some(mut rest) = name.strip_prefix(first.as_str()) else { return false };
+        for part in middle {
+            match rest.split_once(part.as_str()) {
+                Some((_, behind)) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.ends_with(last.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_table_is_sound() {
+        let table = Families::parse(BUILT_IN).unwrap();
+        assert_eq!(table.version(), "1");
+        assert_eq!(table.of("dump_stack_lvl", &[]), Some("dump"));
+        assert_eq!(table.of("ext4_readdir", &[]), None);
+    }
+
+    #[test]
+    fn patterns_are_anchored_unless_they_have_a_star() {
+        let table = Families::parse("version 1\n[x] y\npanic\nkfree*\n*_lock\na*b*c").unwrap();
+        for name in ["panic", "kfree", "kfree_skb", "my_lock", "abc", "a-b--c"] {
+            assert_eq!(table.of(name, &[]), Some("x"), "{name}");
+        }
+        for name in ["panics", "kvfree", "my_locks", "ab", "acb"] {
+            assert_eq!(table.of(name, &[]), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn special_families_are_used_only_when_asked_for() {
+        let table = Families::parse("version 1\n[@rcu] y\nrcu*").unwrap();
+        assert_eq!(table.of("rcu_core", &[]), None);
+        assert_eq!(table.of("rcu_core", &["@rcu"]), Some("@rcu"));
+    }
+
+    #[test]
+    fn a_site_extends_the_table_and_the_version() {
+        let site = "version acme2\n[dump] ours\nacme_dump*\n[acme] glue\nacme_glue";
+        let table = Families::extended(site).unwrap();
+        assert_eq!(table.version(), "1.acme2");
+        assert_eq!(table.of("acme_dump_all", &[]), Some("dump"));
+        assert_eq!(table.of("acme_glue", &[]), Some("acme"));
+        assert_eq!(table.covers("acme"), Some("glue"));
+        assert_eq!(table.of("dump_stack", &[]), Some("dump"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_table_is_told() {
+        let of = |text| Families::parse(text).unwrap_err();
+        assert_eq!(of("[a] b\nc"), FamiliesError::Version);
+        assert_eq!(of("version a b"), FamiliesError::Version);
+        assert!(matches!(of("version 1\nc"), FamiliesError::NoFamily { line: 2, .. }));
+        assert!(matches!(of("version 1\n[a] b\n**"), FamiliesError::Pattern { line: 3, .. }));
+    }
+}

@@ -1,0 +1,158 @@
+//! Messages without what differs from one crash to the next.
+//!
+//! Needs: a message. Gives: the same words, with addresses, numbers, processors and process ids
+//! replaced or dropped.
+
+/// How long a title may be.
+const MAX_TITLE: usize = 120;
+/// How much of a message is looked at.
+const MAX_MESSAGE: usize = 512;
+
+/// The message for a title.
+pub(crate) fn scrubbed(message: &[u8]) -> String {
+    let start = message.get(..message.len().min(MAX_MESSAGE)).unwrap_or_default();
+    let text: String = String::from_utf8_lossy(start)
+        .chars()
+        .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { ' ' } else { c })
+        .collect();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let in_word = out.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let length = piece(rest, in_word, &mut out).max(first.len_utf8());
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    finished(&out)
+}
+
+/// Copies the next piece, or what stands for it, and says how long it was.
+fn piece(rest: &str, in_word: bool, out: &mut String) -> usize {
+    let bytes = rest.as_bytes();
+    if let Some(length) = offset(rest) {
+        return length;
+    }
+    if !in_word {
+        if let Some(length) = prefixed(rest, "CPU#") {
+            out.push_str("CPU");
+            return length;
+        }
+        if let Some(length) = ip(rest) {
+            out.push_str("IP");
+            return length;
+        }
+        let (digits, hex) = if bytes.starts_with(b"0x") {
+            (2, run(rest.get(2..).unwrap_or_default(), |c| c.is_ascii_hexdigit()))
+        } else {
+            (0, run(rest, |c| c.is_ascii_hexdigit()))
+        };
+        let word_ends = ends_word(rest, digits + hex);
+        let mixed = rest.bytes().take(hex).any(|byte| byte.is_ascii_digit());
+        if hex >= 6 && word_ends && (digits > 0 || mixed) {
+            out.push_str("ADDR");
+            return digits + hex;
+        }
+        if digits > 0 && hex > 0 && word_ends {
+            out.push_str("ADDR");
+            return digits + hex;
+        }
+    }
+    if bytes.first().is_some_and(u8::is_ascii_digit) {
+        let length = run(rest, |c| c.is_ascii_digit());
+        if out.ends_with(".c:") || out.ends_with(".h:") || out.ends_with(".rs:") {
+            out.push_str("LINE");
+        } else if !in_word || length >= 6 {
+            out.push_str("NUM");
+        } else {
+            out.push_str(rest.get(..length).unwrap_or_default());
+        }
+        return length;
+    }
+    if let Some(first) = rest.chars().next() {
+        out.push(first);
+    }
+    0
+}
+
+/// `+0x12/0x34` behind a function.
+fn offset(rest: &str) -> Option<usize> {
+    let behind = rest.strip_prefix("+0x")?;
+    let offset = run(behind, |c| c.is_ascii_hexdigit());
+    if offset == 0 {
+        return None;
+    }
+    let size = behind
+        .get(offset..)?
+        .strip_prefix("/0x")
+        .map(|size| run(size, |c| c.is_ascii_hexdigit()) + 3);
+    Some(3 + offset + size.unwrap_or(0))
+}
+
+/// `CPU#3`.
+fn prefixed(rest: &str, prefix: &str) -> Option<usize> {
+    let digits = run(rest.strip_prefix(prefix)?, |c| c.is_ascii_digit());
+    (digits > 0).then_some(prefix.len() + digits)
+}
+
+/// `10.0.2.15`.
+fn ip(rest: &str) -> Option<usize> {
+    let length = run(rest, |c| c.is_ascii_digit() || c == '.');
+    let parts: Vec<&str> = rest.get(..length)?.split('.').collect();
+    let fits = parts.len() == 4 && parts.iter().all(|part| (1..=3).contains(&part.len()));
+    fits.then_some(length)
+}
+
+/// How many bytes of ASCII characters fit.
+fn run(text: &str, fits: impl Fn(char) -> bool) -> usize {
+    text.chars().take_while(|c| c.is_ascii() && fits(*c)).count()
+}
+
+fn ends_word(rest: &str, at: usize) -> bool {
+    !rest
+        .get(at..)
+        .and_then(|rest| rest.chars().next())
+        .is_some_and(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// With single blanks, and no longer than a title may be.
+fn finished(text: &str) -> String {
+    let mut title = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if title.len() > MAX_TITLE {
+        let end = (0..=MAX_TITLE).rev().find(|at| title.is_char_boundary(*at)).unwrap_or(0);
+        title.truncate(end);
+        title.truncate(title.trim_end().len());
+    }
+    title
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scrubbed;
+
+    #[test]
+    fn what_differs_goes() {
+        for (message, title) in [
+            ("a  b\tc ", "a b c"),
+            ("at ffff88005fac4300 idx", "at ADDR idx"),
+            ("at 0xfee00001", "at ADDR"),
+            ("decade of bad feed", "decade of bad feed"),
+            (
+                "VFS: Unable to mount root fs on unknown-block(0,0)",
+                "VFS: Unable to mount root fs on unknown-block(NUM,NUM)",
+            ),
+            ("data-race in a+0x1/0x2 / b+0x33/0x44", "data-race in a / b"),
+            ("stuck on CPU#12 for 22s", "stuck on CPU for NUMs"),
+            ("fs/x.c:123 is bad", "fs/x.c:LINE is bad"),
+            ("to 10.0.2.15: no", "to IP: no"),
+            ("ext4 i915", "ext4 i915"),
+            ("bell\x07 \u{fffd}", "bell"),
+        ] {
+            assert_eq!(scrubbed(message.as_bytes()), title);
+        }
+    }
+
+    #[test]
+    fn a_title_has_120_bytes_at_most_and_whole_characters() {
+        let long = scrubbed("ä ".repeat(200).as_bytes());
+        assert!(long.len() <= 120 && long.ends_with('ä'));
+    }
+}

@@ -1,0 +1,268 @@
+//! Lines of a stack trace or a register dump, on every architecture.
+//!
+//! ```text
+//! RIP: 0010:fn+0x1/0x2            x86-64    RIP: 0010:[<addr>]  [<addr>] fn+0x1/0x2   before 4.11
+//! EIP: fn+0x1/0x2                 x86       EIP is at fn+0x1/0x2
+//! PC is at fn+0x1/0x2             arm       LR is at fn+0x1/0x2
+//! pc : fn+0x1/0x2                 arm64     lr : fn+0x1/0x2
+//! NIP [addr] fn+0x1/0x2           powerpc   LR [addr] fn+0x1/0x2
+//! epc : fn+0x1/0x2                riscv     epc : addr fn+0x1/0x2                     mips
+//! ERA: addr fn+0x1/0x2            loongarch
+//! Krnl PSW : mask addr (fn+0x1/0x2)         s390
+//!  ? fn+0x1/0x2 [module]          a stack; ?: found on it, but perhaps a remnant
+//!  [<addr>] fn+0x1/0x2            before 4.11
+//! [<addr>] (fn) from [<addr>] (fn+0x1/0x2)  arm, later: fn from fn+0x1/0x2
+//! [sp] [addr] fn+0x1/0x2 (unreliable)       powerpc
+//! ([<addr>] fn+0x1/0x2)           s390
+//! ```
+//!
+//! Lines of functions that were inlined (` fn file.c:12 [inline]`) are in logs that a tool
+//! symbolised, and never in a kernel's: they are passed over, or one bug had two names.
+
+use memchr::memmem;
+
+/// What a function on a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Where a processor was.
+    Pc,
+    /// Where it was to return to.
+    Link,
+    /// A frame of a stack.
+    Stack,
+}
+
+/// A function on a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mention<'a> {
+    pub(crate) role: Role,
+    /// As printed.
+    pub(crate) symbol: &'a str,
+    pub(crate) module: Option<&'a str>,
+    /// Not marked as a guess.
+    pub(crate) reliable: bool,
+    /// At its first byte: the true caller of what does not return is the function before.
+    pub(crate) at_start: bool,
+}
+
+/// What a line says of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said<'a> {
+    /// One function.
+    One(Mention<'a>),
+    /// Two: arm names the caller in its callee's line.
+    Two(Mention<'a>, Mention<'a>),
+    /// A processor was somewhere without a name.
+    NamelessPc,
+    /// Where user space was: the stack ends here.
+    UserPc,
+    /// A stack begins behind this line.
+    Begin,
+}
+
+/// Reads a line.
+pub(crate) fn read(text: &[u8]) -> Option<Said<'_>> {
+    let text = trimmed(text);
+    let first = *text.first()?;
+    // Most lines of a log are neither: they are told apart by little.
+    let registers = matches!(first, b'R' | b'E' | b'P' | b'L' | b'p' | b'l' | b'N' | b'e' | b'K');
+    if registers && let Some(said) = program_counter(text) {
+        return Some(said);
+    }
+    if is_begin(text) {
+        return Some(Said::Begin);
+    }
+    if first == b'-' {
+        let at = memmem::find(text, b" at ").filter(|_| text.starts_with(b"--- interrupt: "))?;
+        return Some(Said::One(mention(text.get(at + 4..)?, Role::Pc)?.0));
+    }
+    memchr::memchr(b'+', text)?;
+    stack(text)
+}
+
+/// Whether a stack begins behind this line.
+fn is_begin(text: &[u8]) -> bool {
+    let begins: [&[u8]; 6] = [
+        b"Call Trace:",
+        b"Call trace:",
+        b"Backtrace:",
+        b"Stack backtrace:",
+        b"Trace:",
+        b"Entry trace:",
+    ];
+    begins.iter().any(|begin| text.starts_with(begin))
+}
+
+/// A line of a register dump that tells where a processor was.
+fn program_counter(text: &[u8]) -> Option<Said<'_>> {
+    let pc: [&[u8]; 10] = [
+        b"RIP: ",
+        b"RIP  ",
+        b"EIP: ",
+        b"EIP is at ",
+        b"PC is at ",
+        b"pc : ",
+        b"NIP [",
+        b"epc : ",
+        b"ERA: ",
+        b"Krnl PSW : ",
+    ];
+    let links: [&[u8]; 4] = [b"LR is at ", b"lr : ", b"LR [", b"epc   : "];
+    if let Some(start) = pc.iter().find(|start| text.starts_with(start)) {
+        let mut rest = text.get(start.len()..)?;
+        let with_segment = start.starts_with(b"RIP: ") || start.starts_with(b"EIP: ");
+        if with_segment && let Some(behind) = segment(rest) {
+            let user: [&[u8]; 3] = [b"0033:", b"0023:", b"0073:"];
+            if user.iter().any(|segment| rest.starts_with(segment)) {
+                return Some(Said::UserPc);
+            }
+            rest = behind;
+        }
+        return Some(match symbol_within(rest) {
+            Some(at) => Said::One(mention(rest.get(at..)?, Role::Pc)?.0),
+            // The registers of powerpc and riscv are told twice: by name, and by number.
+            None if start.starts_with(b"epc") || start.starts_with(b"pc : [") => return None,
+            None => Said::NamelessPc,
+        });
+    }
+    if let Some(start) = links.iter().find(|start| text.starts_with(start)) {
+        let rest = text.get(start.len()..)?;
+        return Some(Said::One(mention(rest.get(symbol_within(rest)?..)?, Role::Link)?.0));
+    }
+    None
+}
+
+/// What is behind `0010:`.
+fn segment(text: &[u8]) -> Option<&[u8]> {
+    let hex = text.get(..4)?.iter().all(u8::is_ascii_hexdigit);
+    (hex && text.get(4) == Some(&b':')).then(|| text.get(5..))?
+}
+
+/// Where the first `name+0x` begins, in the first few words.
+fn symbol_within(text: &[u8]) -> Option<usize> {
+    let plus = memmem::find(text.get(..text.len().min(300))?, b"+0x")?;
+    let name = text.get(..plus)?.iter().rev().take_while(|byte| is_name(**byte)).count();
+    (name > 0).then_some(plus - name)
+}
+
+/// A line of a stack.
+fn stack(text: &[u8]) -> Option<Said<'_>> {
+    let mut rest = text;
+    let mut reliable = true;
+    loop {
+        rest = trimmed(rest);
+        rest = match rest {
+            [b'?', b' ', behind @ ..] => {
+                reliable = false;
+                behind
+            }
+            [b'(', behind @ ..] => behind,
+            // An address in brackets, or a mark of the stack that follows.
+            [b'[', ..] => address(rest)?,
+            [b'<', ..] => mark(rest)?,
+            _ => break,
+        };
+    }
+    let (mut found, length) = mention(rest, Role::Stack)?;
+    let behind = rest.get(length..)?;
+    if let Some(caller) = from(behind) {
+        let (caller, _) = mention(caller, Role::Stack)?;
+        return Some(Said::Two(found, caller));
+    }
+    found.reliable = reliable && memmem::find(behind, b"(unreliable)").is_none();
+    ends_frame(behind).then_some(Said::One(found))
+}
+
+/// What arm prints behind `from`.
+fn from(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_prefix(b")").unwrap_or(text).strip_prefix(b" from ")?;
+    match text {
+        [b'[', ..] => trimmed(address(text)?).strip_prefix(b"("),
+        _ => Some(text),
+    }
+}
+
+/// What is behind `[<addr>]` or `[addr]`.
+fn address(text: &[u8]) -> Option<&[u8]> {
+    let inside = text.strip_prefix(b"[")?;
+    let end = inside.iter().take(24).position(|byte| *byte == b']')?;
+    let address = inside.get(..end)?;
+    let looks = address
+        .iter()
+        .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'<' | b'>' | b' ' | b'x'))
+        || memmem::find(address, b"inline").is_some();
+    looks.then(|| inside.get(end + 1..))?
+}
+
+/// What is behind `<IRQ>` and its like.
+fn mark(text: &[u8]) -> Option<&[u8]> {
+    let inside = text.strip_prefix(b"<")?;
+    let end = inside.iter().take(16).position(|byte| *byte == b'>')?;
+    inside.get(end + 1..)
+}
+
+/// `name+0x1/0x2 [module]`, `name` before `from` or in brackets; and
+/// how much of the text that was, without the module.
+fn mention(text: &[u8], role: Role) -> Option<(Mention<'_>, usize)> {
+    let length = text.iter().take_while(|byte| is_name(**byte)).count();
+    let symbol = std::str::from_utf8(text.get(..length)?).ok()?;
+    if !symbol
+        .starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '_' | '.' | '$'))
+    {
+        return None;
+    }
+    let behind = text.get(length..)?;
+    let plain = Mention { role, symbol, module: None, reliable: true, at_start: false };
+    if !behind.starts_with(b"+0x") {
+        let bare = behind.starts_with(b" from ") || behind.starts_with(b") from ");
+        return bare.then_some((plain, length));
+    }
+    let offset = behind.get(3..)?;
+    let digits = offset.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let zero = digits > 0 && offset.get(..digits)?.iter().all(|byte| *byte == b'0');
+    let mut end = length + 3 + digits;
+    if let Some(size) = text.get(end..)?.strip_prefix(b"/0x") {
+        end += 3 + size.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    }
+    let module = module(text.get(end..)?);
+    Some((Mention { module, at_start: zero, ..plain }, end))
+}
+
+/// `[name]` or `[name build-id]` behind a function.
+fn module(text: &[u8]) -> Option<&str> {
+    let inside = text.strip_prefix(b" [")?;
+    let end = inside.iter().take(64).position(|byte| !is_name(*byte) && *byte != b'-')?;
+    let closed = matches!(inside.get(end), Some(b']' | b' '));
+    let name = std::str::from_utf8(inside.get(..end)?).ok()?;
+    let named = closed && !name.is_empty() && name != "inline";
+    named.then_some(name)
+}
+
+/// Whether a frame may be followed by this: prose that mentions a function is no frame.
+fn ends_frame(text: &[u8]) -> bool {
+    let text = trimmed(text);
+    match text.first() {
+        None | Some(b'[' | b'(' | b')') => true,
+        // Symbolised: a path and a line.
+        Some(_) => {
+            let word = text.iter().take_while(|byte| **byte != b' ').count();
+            text.get(..word).is_some_and(|word| {
+                memchr::memchr(b':', word)
+                    .is_some_and(|at| at > 0 && word.get(at + 1).is_some_and(u8::is_ascii_digit))
+            })
+        }
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$')
+}
+
+/// Without blanks at the beginning and the end.
+pub(crate) fn trimmed(text: &[u8]) -> &[u8] {
+    text.trim_ascii()
+}
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;
