@@ -27,7 +27,7 @@ use super::page_tables::{AddressSpace, TranslateError};
 use crate::vmcore::{PhysMemory, Vmcore};
 
 /// Where x86-64 kernels are linked to run.
-const X86_IMAGE: u64 = 0xffff_ffff_8000_0000;
+pub(super) const X86_IMAGE: u64 = 0xffff_ffff_8000_0000;
 /// With page-table isolation, a CR3 with this bit is of the table for user code.
 pub(super) const USER_CR3: u64 = 1 << 12;
 

@@ -27,6 +27,7 @@ mod synthetic;
 pub mod taint;
 pub mod tasks;
 pub mod types;
+mod unaided;
 pub mod unwind;
 pub mod view;
 pub mod vmcoreinfo;
@@ -80,12 +81,23 @@ pub enum KernelError {
 impl Kernel {
     /// Finds a core's kernel.
     ///
+    /// Where the core has no VMCOREINFO note, the kernel that a vCPU runs is found by its page
+    /// tables and its symbols; where vCPUs do not tell, VMCOREINFO is looked for in memory.
+    ///
     /// # Errors
     /// Fails if there is no VMCOREINFO, or its page tables do not map the kernel.
     pub fn find(core: &Vmcore) -> Result<Self, KernelError> {
+        let noted = core.vmcoreinfo_note().is_some_and(|info| info.release().is_some());
+        if !noted && let Some(kernel) = unaided::find(core) {
+            return Ok(kernel);
+        }
         let vmcoreinfo::Found { info, source } = vmcoreinfo::find(core)?;
         let space = AddressSpace::find(core, &info)?;
-        Ok(Self {
+        Ok(Self::new(info, source, space))
+    }
+
+    fn new(info: VmcoreInfo, source: vmcoreinfo::Source, space: AddressSpace) -> Self {
+        Self {
             info,
             source,
             space,
@@ -96,23 +108,31 @@ impl Kernel {
             areas: OnceLock::new(),
             tasks: OnceLock::new(),
             per_cpu: OnceLock::new(),
-        })
+        }
     }
 
     /// What a reader should know of where VMCOREINFO comes from, if it is not its note.
     #[must_use]
     pub fn origin(&self) -> Option<String> {
-        let vmcoreinfo::Source::Memory { at, candidates, in_use } = self.source else {
-            return None;
-        };
-        let used = match in_use {
-            Some(true) => "a vCPU uses its page tables",
-            Some(false) => "no vCPU uses its page tables",
-            None => "what the vCPUs use is not known",
-        };
-        Some(format!(
-            "the core has no VMCOREINFO note; the one at {at} in memory was taken, of {candidates} found; {used}"
-        ))
+        match self.source {
+            vmcoreinfo::Source::Note => None,
+            vmcoreinfo::Source::Memory { at, candidates, in_use } => {
+                let used = match in_use {
+                    Some(true) => "a vCPU uses its page tables",
+                    Some(false) => "no vCPU uses its page tables",
+                    None => "what the vCPUs use is not known",
+                };
+                Some(format!(
+                    "the core has no VMCOREINFO note; the one at {at} in memory was taken, of {candidates} found; {used}"
+                ))
+            }
+            vmcoreinfo::Source::MadeUp { image, symbols, with_types } => {
+                let types = if with_types { "types" } else { "no types" };
+                Some(format!(
+                    "the core has no VMCOREINFO, neither as a note nor in memory; what it would say was made up from the kernel at {image}, which a vCPU runs: it has {symbols} symbols, and {types}"
+                ))
+            }
+        }
     }
 
     /// The kernel's own symbols: read when they are first asked for.

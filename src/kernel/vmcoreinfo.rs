@@ -21,7 +21,7 @@ use std::thread;
 
 use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
 use thiserror::Error;
-use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::addr::{PhysAddr, VirtAddr};
 use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
 use vmcore_formats::paging::root_of_cr3;
@@ -55,6 +55,15 @@ pub enum Source {
         candidates: usize,
         /// Whether a vCPU uses page tables that it describes. `None` where vCPUs do not tell.
         in_use: Option<bool>,
+    },
+    /// Nowhere: it was made up of what the kernel's symbols and types say.
+    MadeUp {
+        /// Where the image is that a vCPU runs.
+        image: VirtAddr,
+        /// How many symbols it has.
+        symbols: u32,
+        /// Whether it has types, too.
+        with_types: bool,
     },
 }
 
@@ -226,7 +235,7 @@ fn beginnings(start: PhysAddr, bytes: &[u8]) -> Vec<PhysAddr> {
 }
 
 /// The text at an address: up to a NUL, the end of memory, or the longest that it can be.
-fn read_text(memory: &dyn PhysMemory, at: PhysAddr) -> Option<VmcoreInfo> {
+pub(super) fn read_text(memory: &dyn PhysMemory, at: PhysAddr) -> Option<VmcoreInfo> {
     const STEP: usize = 1024;
     let mut text = Vec::new();
     while text.len() < MAX_TEXT && !text.contains(&0) {

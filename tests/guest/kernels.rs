@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::judges;
 use crate::machine::Machine;
 use crate::reading;
+use crate::symbols;
 use crate::tool::run;
 
 /// A guest that `samples/guest/build --kernel` has made, below `target`.
@@ -99,6 +100,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("drgn and dmesg", log_by_drgn),
     ("crash", |case| judged_by_crash(case, "crash", Path::new("crash"))),
     ("newer crash", newer_crash),
+    ("nm and symbols", symbols_by_nm),
+    ("symbols without VMCOREINFO", |case| {
+        symbols::whatever_tells_of_them(&case.unpacked, case.kernel.gdb == "gdb");
+    }),
     ("drgn and vtop", |case| reading::translations_by_drgn(&case.stored, &case.unpacked)),
 ];
 
@@ -203,13 +208,13 @@ fn log_by_makedumpfile(case: &Case<'_>) {
 }
 
 /// The debug symbols, if somebody has them: `tests/run --full --symbols` does.
-fn symbols(case: &Case<'_>) -> Option<PathBuf> {
+fn debug_symbols(case: &Case<'_>) -> Option<PathBuf> {
     let vmlinux = target(case.kernel).join("vmlinux");
     vmlinux.exists().then_some(vmlinux)
 }
 
 fn judged_by_crash(case: &Case<'_>, judge: &str, program: &Path) {
-    let Some(vmlinux) = symbols(case) else { return };
+    let Some(vmlinux) = debug_symbols(case) else { return };
     if let Some(words) = case.kernel.refusal_of(judge) {
         let commands = case.machine.space("commands");
         let mut crash = judges::crash_on(program, &vmlinux, &case.unpacked, &commands);
@@ -230,7 +235,7 @@ fn newer_crash(case: &Case<'_>) {
 
 /// drgn with symbols has the same records, with the same numbers and times.
 fn log_by_drgn(case: &Case<'_>) {
-    let Some(vmlinux) = symbols(case) else { return };
+    let Some(vmlinux) = debug_symbols(case) else { return };
     let script = "import json, sys, drgn\n\
         from drgn.helpers.linux.printk import get_printk_records\n\
         program = drgn.Program()\n\
@@ -248,6 +253,11 @@ fn log_by_drgn(case: &Case<'_>) {
         .collect();
     assert!(ours.len() > 200, "{} records", ours.len());
     assert!(ours == theirs, "ours: {ours:#?}\ntheirs: {theirs:#?}");
+}
+
+fn symbols_by_nm(case: &Case<'_>) {
+    let Some(vmlinux) = debug_symbols(case) else { return };
+    symbols::by_nm(&case.unpacked, &vmlinux);
 }
 
 fn parse(line: &str) -> Value {

@@ -24,6 +24,7 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::elf::build_id::BuildId;
 use vmcore_formats::kallsyms::{Addresses, Mode, NameIndex, Names, TokenError};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
@@ -34,6 +35,8 @@ use tables::{Contents, Tables};
 
 /// What the last symbol is taken to have, in bytes, where nothing tells where the kernel ends.
 const LAST_SIZE: u64 = 4096;
+/// The longest notes of an image that are read.
+const MAX_NOTES: u64 = 64 << 10;
 /// Where images begin: `_stext` is less than this behind.
 const IMAGE_ALIGNMENT: u64 = 2 << 20;
 
@@ -117,16 +120,44 @@ impl Symbols {
             // What VMCOREINFO says may be damaged, and the table whole.
             told => found(space, info, &evidence).or_else(|error| told.unwrap_or(Err(error))),
         };
-        let Contents { names, addresses, findings } = contents?;
-        let build_id = info.value("BUILD-ID").map(str::to_owned);
-        Ok(Self {
+        let mut symbols = Self::new(contents?);
+        symbols.build_id = info.value("BUILD-ID").map(str::to_owned);
+        Ok(symbols.with_build_id(space))
+    }
+
+    /// Reads the symbols of an image of which nothing is known but where it begins.
+    ///
+    /// # Errors
+    /// Fails if it has none.
+    pub(super) fn of_image(space: &AddressSpace, start: VirtAddr) -> Result<Self, SymbolsError> {
+        let evidence = Evidence::new(vec![("_text".to_owned(), start)]);
+        let tables = search::search(space, start).ok_or(SymbolsError::NotFound)?;
+        Ok(Self::new(tables.read(space, &evidence)?).with_build_id(space))
+    }
+
+    fn new(Contents { names, addresses, findings }: Contents) -> Self {
+        Self {
             names,
             addresses,
             findings,
-            build_id,
+            build_id: None,
             index: OnceLock::new(),
             bounds: OnceLock::new(),
-        })
+        }
+    }
+
+    /// With the build id that the image has among its notes, if none is known.
+    fn with_build_id(mut self, space: &AddressSpace) -> Self {
+        self.build_id = self.build_id.take().or_else(|| self.build_id_in_notes(space));
+        self
+    }
+
+    fn build_id_in_notes(&self, space: &AddressSpace) -> Option<String> {
+        let start = self.address_of("__start_notes")?;
+        let end = self.address_of("__stop_notes")?;
+        let length = end.0.checked_sub(start.0).filter(|length| *length <= MAX_NOTES)?;
+        let notes = space.read_vec(start, usize::try_from(length).ok()?).ok()?;
+        BuildId::among(&notes, space.endian()).map(|id| id.to_string())
     }
 
     /// How many there are.
