@@ -40,6 +40,10 @@ use super::record::{Line, LogRecord, lines};
 
 /// How many headers of a log are looked at.
 const MAX_HEADERS: usize = 10_000;
+/// How many other events are read.
+const MAX_READ: usize = 100;
+/// How many of them with the same title but for the function.
+const MAX_ALIKE: usize = 8;
 /// How many other events are told.
 const MAX_OTHERS: usize = 50;
 
@@ -168,14 +172,19 @@ fn others(
     families: &Families,
 ) -> Vec<OtherEvent> {
     let mut others: Vec<OtherEvent> = Vec::new();
+    let mut classes: Vec<&str> = Vec::new();
     for (index, header) in headers.iter().enumerate() {
+        // The same line again is the same event, as a rule: it is read a few times.
+        let seen = classes.iter().filter(|class| **class == header.class).count();
         let own = event.indexes.binary_search(&header.line).is_ok() && index != chosen;
+        let own = own || seen >= MAX_ALIKE;
         if index == chosen || own || header.kind.is_panic() {
             continue;
         }
-        if others.len() >= MAX_OTHERS {
+        if others.len() >= MAX_OTHERS || classes.len() >= MAX_READ {
             break;
         }
+        classes.push(&header.class);
         let other = Event::read(lines, headers, index, families, &[]);
         let (title, bucket) = (other.names.title.clone(), other.signature.bucket.clone());
         if others.iter().any(|known| known.bucket == bucket) || bucket == event.signature.bucket {
@@ -301,3 +310,7 @@ fn variant_path(items: &[Item], stack: &[KnownFrame], families: &Families) -> Ve
 #[cfg(test)]
 #[path = "crash/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "crash/corpus_tests.rs"]
+mod corpus_tests;

@@ -7,10 +7,13 @@ use memchr::memmem;
 use vmcore_formats::printk::Caller;
 
 use super::header::Header;
+use super::kind::Source;
 use crate::triage::record::Line;
 
 /// How many lines an event may take.
 const MAX_LINES: usize = 3000;
+/// How many lines are looked at for them: others print in between.
+const MAX_SCAN: usize = 20_000;
 /// How many lines of an event there are before a panic ends it: until then, the panic's stack is
 /// the event's, too.
 const FEW_LINES: usize = 20;
@@ -22,7 +25,9 @@ pub(crate) fn of(lines: &[Line<'_>], headers: &[Header], which: usize) -> Vec<us
     let mut others = headers.iter().skip(which + 1).peekable();
     let mut indexes = vec![header.line];
     let (mut every_cpu, mut has_stack) = (false, false);
-    for (index, line) in lines.iter().enumerate().skip(header.line.saturating_add(1)) {
+    let most = if header.kind.rule().source == Source::None { FEW_LINES * 10 } else { MAX_SCAN };
+    let behind = lines.iter().enumerate().skip(header.line.saturating_add(1)).take(most);
+    for (index, line) in behind {
         if indexes.len() >= MAX_LINES {
             break;
         }

@@ -1,1 +1,144 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::triage::console;
+
+fn crash(log: &str) -> Crash {
+    of(&console::records(log.as_bytes()), Families::built_in()).unwrap()
+}
+
+const NULL: &str = "\
+[   10.000000][  T77] BUG: kernel NULL pointer dereference, address: 0000000000000008
+[   10.000001][  T77] #PF: supervisor read access in kernel mode
+[   10.000002][  T77] Oops: 0000 [#1] SMP
+[   10.000003][  T77] CPU: 1 PID: 77 Comm: x Not tainted 6.1.0 #1
+[   10.000004][  T77] RIP: 0010:memcpy+0x12/0x20
+[   10.000005][   T9] WARNING: another thing
+[   10.000006][  T77] Call Trace:
+[   10.000007][  T77]  <TASK>
+[   10.000008][  T77]  ? stale+0x1/0x2
+[   10.000009][  T77]  foo_read.isra.0+0x1/0x2
+[   10.000010][  T77]  __x64_sys_read+0x1/0x2
+[   10.000011][  T77]  </TASK>
+[   10.000012][  T77] ---[ end trace 0 ]---
+[   10.000013][  T77] Kernel panic - not syncing: Fatal exception
+";
+
+#[test]
+fn the_first_function_that_no_family_covers_names_the_crash() {
+    let crash = crash(NULL);
+    assert_eq!(crash.title, "BUG: unable to handle kernel NULL pointer dereference in foo_read");
+    assert_eq!(crash.alt_titles, ["bad-access in foo_read"]);
+    assert_eq!(crash.frame.as_deref(), Some("foo_read"));
+    assert_eq!(crash.pc_function.as_deref(), Some("memcpy"));
+    assert_eq!(crash.r#type.as_deref(), Some("NULL-POINTER-DEREFERENCE"));
+    assert_eq!(crash.panic_message.as_deref(), Some("Fatal exception"));
+    assert!(!crash.corrupted && !crash.signature.weak);
+    assert_eq!(crash.evidence.skipped[0].family, "mem");
+    assert_eq!(crash.evidence.header.as_ref().unwrap().record, 0);
+    assert_eq!(crash.others.len(), 1);
+}
+
+#[test]
+fn a_modules_function_is_in_no_family() {
+    let crash = crash(&NULL.replace("foo_read.isra.0+0x1/0x2", "kref_put+0x1/0x2 [bar]"));
+    assert_eq!((crash.frame.as_deref(), crash.module.as_deref()), (Some("kref_put"), Some("bar")));
+}
+
+#[test]
+fn a_report_that_is_cut_is_damaged_and_its_bucket_weak() {
+    let crash = crash(NULL.split("RIP").next().unwrap());
+    assert!(crash.title.ends_with("in corrupted") && crash.corrupted && crash.signature.weak);
+}
+
+#[test]
+fn a_plain_panic_is_told_apart_by_who_called_it() {
+    let log = "[   10.000000] Kernel panic - not syncing: it broke\n";
+    let known = |function: &str| KnownFrame { function: function.to_owned(), module: None };
+    let records = console::records(log.as_bytes());
+    let of = |caller| {
+        with_stack(&records, Families::built_in(), &[known("panic"), known(caller)]).unwrap()
+    };
+    assert_eq!(of("a").title, "kernel panic: it broke");
+    assert_ne!(of("a").signature.bucket, of("b").signature.bucket);
+    assert_eq!(of("a").signature.bucket, of("a.cold").signature.bucket);
+}
+
+#[test]
+fn the_cores_stack_names_what_the_log_cannot() {
+    let known = KnownFrame { function: "foo_read".to_owned(), module: None };
+    let records = console::records(NULL.split("RIP").next().unwrap().as_bytes());
+    let crash = with_stack(&records, Families::built_in(), &[known]).unwrap();
+    assert!(crash.title.ends_with("in foo_read") && crash.evidence.from_core && !crash.corrupted);
+}
+
+#[test]
+fn who_takes_part_in_a_deadlock_is_named_by_the_first_lock_taken() {
+    let log = "WARNING: possible recursive locking detected\nx/1 is trying to acquire lock:\n1 (a){+.+.}, at: rtnl_lock+0x1/0x2\n";
+    assert_eq!(crash(log).title, "possible deadlock in rtnl_lock");
+}
+
+#[test]
+fn a_hung_task_is_named_by_what_it_waits_in() {
+    let log = "INFO: task x:1 blocked for more than 120 seconds.\nCall Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n foo_wait_all+0x1/0x2\n foo_close+0x1/0x2\n";
+    assert_eq!(crash(log).title, "INFO: task hung in foo_close");
+}
+
+#[test]
+fn a_busy_processor_is_named_by_what_was_dispatched() {
+    let log = "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\nRIP: 0010:inner+0x1/0x2\nCall Trace:\n middle+0x1/0x2\n foo_write+0x1/0x2\n vfs_write+0x1/0x2\n ksys_write+0x1/0x2\n";
+    let crash = crash(log);
+    assert_eq!(crash.title, "BUG: soft lockup in foo_write");
+    assert_eq!(crash.pc_function.as_deref(), Some("inner"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn bytes_of_any_kind_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let _ = of(&console::records(&bytes), Families::built_in());
+    }
+
+    #[test]
+    fn pieces_of_reports_in_any_order_are_survived(pieces in proptest::collection::vec(0_usize..PIECES.len(), 0..60)) {
+        let log: String = pieces.iter().filter_map(|at| PIECES.get(*at)).copied().collect();
+        let _ = of(&console::records(log.as_bytes()), Families::built_in());
+    }
+}
+
+/// What reports are made of, also where it ends too early.
+const PIECES: [&str; 24] = [
+    "\n",
+    "[    1.000000] ",
+    "[   T12] ",
+    "BUG: ",
+    "WARNING: ",
+    "INFO: ",
+    "KASAN: ",
+    "CPU: 0 PID: 1 at ",
+    "a.c:1 ",
+    "f+0x1/0x2",
+    " in ",
+    "RIP: 0010:",
+    "Call Trace:\n",
+    " [<81>] (f) from ",
+    "? ",
+    "at: [<81>] ",
+    "[m]",
+    "Kernel panic - not syncing: ",
+    "Fatal exception",
+    "panic_on_warn set",
+    "hung_task: ",
+    "task x blocked for more than ",
+    "---[ end trace",
+    "rcu_sched detected stall",
+];
+
+#[test]
+fn a_log_full_of_headers_costs_no_more_than_its_length() {
+    let log = "WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2\n f+0x1/0x2\n".repeat(20_000);
+    let begun = std::time::Instant::now();
+    assert!(of(&console::records(log.as_bytes()), Families::built_in()).is_some());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}

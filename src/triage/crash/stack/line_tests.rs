@@ -1,1 +1,79 @@
+use super::*;
 
+fn functions(text: &str) -> Vec<(Role, String, Option<String>, bool)> {
+    let of =
+        |m: Mention<'_>| (m.role, m.symbol.to_owned(), m.module.map(str::to_owned), m.reliable);
+    match read(text.as_bytes()) {
+        Some(Said::One(one)) => vec![of(one)],
+        Some(Said::Two(callee, caller)) => vec![of(callee), of(caller)],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn program_counters_of_every_architecture_are_read() {
+    for text in [
+        "RIP: 0010:f+0x1/0x2",
+        "RIP: 0010:[<ffffffff81234567>]  [<ffffffff81234567>] f+0x1/0x2",
+        "EIP: f+0x1/0x2",
+        "EIP is at f+0x1/0x2",
+        "PC is at f+0x1/0x2",
+        "pc : f+0x1/0x2",
+        "NIP [c00000000022d79c] f+0x1/0x2",
+        "epc : f+0x1/0x2",
+        "epc : 80123456 f+0x1/0x2",
+        "ERA: 9000000000201234 f+0x1/0x2",
+        "Krnl PSW : 0704c00180000000 00000000001f2e3a (f+0x1/0x2)",
+        "--- interrupt: 700 at f+0x1/0x2",
+    ] {
+        assert_eq!(functions(text), [(Role::Pc, "f".to_owned(), None, true)], "{text}");
+    }
+    assert_eq!(functions("lr : g+0x1/0x2")[0].0, Role::Link);
+    assert_eq!(read(b"RIP: 0033:0x440cc9"), Some(Said::UserPc));
+    assert_eq!(read(b"RIP: 0010:0x0"), Some(Said::NamelessPc));
+}
+
+#[test]
+fn frames_of_every_architecture_are_read() {
+    for text in [
+        " f+0x1/0x2",
+        " [<ffffffff81234567>] f+0x1/0x2",
+        " <IRQ>  [<ffffffff81234567>] f+0x1/0x2",
+        "([<00000000001f2e3a>] f+0x1/0x2)",
+        "[c00000007a3ef970] [c00000000022d784] f+0x1/0x2",
+        " f+0x1/0x2 fs/x.c:12",
+    ] {
+        assert_eq!(functions(text), [(Role::Stack, "f".to_owned(), None, true)], "{text}");
+    }
+    let module = Some("ext4".to_owned());
+    assert_eq!(
+        functions(" f+0x1/0x2 [ext4]"),
+        [(Role::Stack, "f".to_owned(), module.clone(), true)]
+    );
+    assert_eq!(
+        functions(" f+0x1/0x2 [ext4 0123abcd]"),
+        [(Role::Stack, "f".to_owned(), module, true)]
+    );
+    assert!(!functions(" ? f+0x1/0x2")[0].3);
+    assert!(!functions("[c0] [c1] f+0x1/0x2 (unreliable)")[0].3);
+    for text in ["[<81>] (f) from [<82>] (g+0x1/0x2)", " f from g+0x1/0x2"] {
+        let names: Vec<_> = functions(text).into_iter().map(|(_, name, ..)| name).collect();
+        assert_eq!(names, ["f", "g"], "{text}");
+    }
+}
+
+#[test]
+fn prose_is_no_frame() {
+    for text in [
+        "BUG: KASAN: use-after-free in f+0x1/0x2",
+        "f+0x1/0x2 was here",
+        "f file.c:12 [inline]",
+        "pci_device_remove is at 3",
+        "#0: (&x){+.+.}, at: f+0x1/0x2",
+        "1+1=2",
+        "0x12+0x3",
+        "",
+    ] {
+        assert_eq!(functions(text), [], "{text}");
+    }
+}
