@@ -13,8 +13,10 @@
 pub mod address_space;
 pub mod backtrace;
 pub mod cpus;
+pub mod identity;
 mod image;
 pub mod log;
+pub mod memory_usage;
 pub mod missing_note;
 pub mod modules;
 pub mod page_tables;

@@ -1,0 +1,166 @@
+//! What a kernel says of itself: its name and build, how it was started, since when it
+//! runs, what tainted it, how much there was to do, and which machine it is on.
+//!
+//! ```text
+//! init_uts_ns.name       uname          saved_command_line   the command line
+//! tk_core (or timekeeper_data[0])       wall clock = xtime_sec
+//!                                       uptime = wall clock + wall_to_monotonic + offs_boot
+//! tainted_mask           taint          avenrun              load, in 2048ths
+//! clocksource_jiffies    HZ = 10^9 / (mult >> shift)
+//! dmi_ident[]            the machine, by the names of `enum dmi_field`
+//! ```
+//!
+//! What cannot be had is `None`.
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::Kernel;
+use super::taint::{Taint, taints};
+use super::types::Object;
+
+/// The longest command line.
+const MAX_COMMAND_LINE: usize = 16 << 10;
+/// The length of each text of `struct new_utsname`.
+const UTS: usize = 65;
+const NANOS: u64 = 1_000_000_000;
+
+/// `uname`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are those of `uname`")]
+pub struct Uname {
+    pub system: String,
+    pub node: String,
+    pub release: String,
+    pub version: String,
+    pub machine: String,
+}
+
+/// When a guest stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Its wall clock, in nanoseconds since 1970.
+    pub wall_ns: u64,
+    /// How long it had been up, in nanoseconds, suspended time included.
+    pub uptime_ns: u64,
+}
+
+/// What a kernel says of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identity {
+    /// `uname`.
+    pub uname: Option<Uname>,
+    /// What it was started with.
+    pub command_line: Option<String>,
+    /// When it stopped.
+    pub times: Option<Times>,
+    /// The mask of what tainted it.
+    pub taint_mask: Option<u64>,
+    /// The same, spelled out.
+    pub taints: Vec<Taint>,
+    /// The load of the last 1, 5 and 15 minutes.
+    pub load: Option<[f64; 3]>,
+    /// How often its clock ticks in a second.
+    pub hz: Option<u64>,
+    /// Who made the machine, and what it is: `QEMU Standard PC (i440FX + PIIX, 1996)`.
+    pub machine: Option<String>,
+    /// What the machine's firmware is.
+    pub firmware: Option<String>,
+}
+
+impl Identity {
+    /// Reads it.
+    #[must_use]
+    pub fn of(kernel: &Kernel) -> Self {
+        let taint_mask =
+            kernel.symbol("tainted_mask").and_then(|at| kernel.space.read_u64(at).ok());
+        Self {
+            uname: uname(kernel),
+            command_line: command_line(kernel),
+            times: times(kernel),
+            taint_mask,
+            taints: taint_mask.map(|mask| taints(kernel, mask)).unwrap_or_default(),
+            load: load(kernel),
+            hz: hz(kernel),
+            machine: dmi(kernel, &["DMI_SYS_VENDOR", "DMI_PRODUCT_NAME"]),
+            firmware: dmi(kernel, &["DMI_BIOS_VENDOR", "DMI_BIOS_VERSION"]),
+        }
+    }
+}
+
+fn uname(kernel: &Kernel) -> Option<Uname> {
+    let at = kernel.symbol("init_uts_ns")?;
+    let told = kernel.info.offset("uts_namespace.name");
+    let typed = || kernel.types().ok()?.offset("uts_namespace", "name").ok();
+    let skip = told.or_else(typed)?;
+    let text = |index: u64| {
+        let at = at.0.checked_add(skip)?.checked_add(index.checked_mul(UTS as u64)?)?;
+        Some(kernel.string(VirtAddr(at), UTS))
+    };
+    let uname = Uname {
+        system: text(0)?,
+        node: text(1)?,
+        release: text(2)?,
+        version: text(3)?,
+        machine: text(4)?,
+    };
+    (!uname.release.is_empty()).then_some(uname)
+}
+
+fn command_line(kernel: &Kernel) -> Option<String> {
+    let at = kernel.space.read_u64(kernel.symbol("saved_command_line")?).ok()?;
+    let text = kernel.string(VirtAddr(at), MAX_COMMAND_LINE);
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The timekeeper stands behind a sequence counter; in a structure with a name since 6.13.
+fn times(kernel: &Kernel) -> Option<Times> {
+    let types = kernel.types().ok()?;
+    let core = kernel.symbol("timekeeper_data").or_else(|| kernel.symbol("tk_core"))?;
+    let skip = types.offset("tk_data", "timekeeper").unwrap_or(8);
+    let keeper = Object::at(kernel, "timekeeper", VirtAddr(core.0.checked_add(skip)?)).ok()?;
+    let shift = keeper.u32("tkr_mono.shift").ok()?;
+    let nanos = keeper.u64("tkr_mono.xtime_nsec").ok()?.checked_shr(shift)?;
+    let wall = keeper.u64("xtime_sec").ok()?.checked_mul(NANOS)?.checked_add(nanos)?;
+    let wall = i64::try_from(wall).ok()?;
+    let to_monotonic = keeper.i64("wall_to_monotonic.tv_sec").ok()?;
+    let to_monotonic = to_monotonic
+        .checked_mul(i64::try_from(NANOS).ok()?)?
+        .checked_add(keeper.i64("wall_to_monotonic.tv_nsec").ok()?)?;
+    let uptime = wall.checked_add(to_monotonic)?.checked_add(keeper.i64("offs_boot").ok()?)?;
+    Some(Times { wall_ns: u64::try_from(wall).ok()?, uptime_ns: u64::try_from(uptime).ok()? })
+}
+
+fn load(kernel: &Kernel) -> Option<[f64; 3]> {
+    /// 1.0 as `avenrun` has it.
+    const ONE: f64 = 2048.0;
+    let at = kernel.symbol("avenrun")?;
+    let mut load = [0.0; 3];
+    for (index, load) in (0_u64..).zip(&mut load) {
+        let at = VirtAddr(at.0.checked_add(index.checked_mul(8)?)?);
+        let value = u32::try_from(kernel.space.read_u64(at).ok()?).ok()?;
+        *load = f64::from(value) / ONE;
+    }
+    Some(load)
+}
+
+fn hz(kernel: &Kernel) -> Option<u64> {
+    let clock = Object::at(kernel, "clocksource", kernel.symbol("clocksource_jiffies")?).ok()?;
+    let (mult, shift) = (clock.u64("mult").ok()?, clock.u32("shift").ok()?);
+    let tick = mult.checked_shr(shift).filter(|tick| *tick > 0)?;
+    // A tick is rounded to nanoseconds.
+    Some(NANOS.checked_add(tick / 2)? / tick)
+}
+
+fn dmi(kernel: &Kernel, fields: &[&str]) -> Option<String> {
+    let types = kernel.types().ok()?;
+    let table = kernel.symbol("dmi_ident")?;
+    let text = |name: &&str| {
+        let index = u64::try_from(types.enumerator("dmi_field", name).ok()?).ok()?;
+        let at = VirtAddr(table.0.checked_add(index.checked_mul(8)?)?);
+        let at = kernel.space.read_u64(at).ok().filter(|at| *at != 0)?;
+        Some(kernel.string(VirtAddr(at), 128).trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let words: Vec<_> = fields.iter().filter_map(text).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}

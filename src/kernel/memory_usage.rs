@@ -1,0 +1,117 @@
+//! What a guest's memory was used for, as `free` and `/proc/meminfo` tell.
+//!
+//! ```text
+//! _totalram_pages                          MemTotal
+//! vm_zone_stat[enum zone_stat_item]        free pages, and more
+//! vm_node_stat[enum node_stat_item]        page cache, anonymous pages, slabs, and more
+//! total_swap_pages, nr_swap_pages          swap
+//! ```
+//!
+//! The kernel counts in pages, and on each CPU by itself for a while: figures are those
+//! that `/proc/meminfo` would have shown.
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::Kernel;
+
+/// Lines of `/proc/meminfo`, and the counters that they are made of. Names that end in
+/// `_B` are older ones' without it.
+const LINES: [(&str, &[&str]); 20] = [
+    ("Active(anon)", &["NR_ACTIVE_ANON"]),
+    ("Inactive(anon)", &["NR_INACTIVE_ANON"]),
+    ("Active(file)", &["NR_ACTIVE_FILE"]),
+    ("Inactive(file)", &["NR_INACTIVE_FILE"]),
+    ("Unevictable", &["NR_UNEVICTABLE"]),
+    ("Mlocked", &["NR_MLOCK"]),
+    ("Dirty", &["NR_FILE_DIRTY"]),
+    ("Writeback", &["NR_WRITEBACK"]),
+    ("AnonPages", &["NR_ANON_MAPPED"]),
+    ("Mapped", &["NR_FILE_MAPPED"]),
+    ("Shmem", &["NR_SHMEM"]),
+    ("KReclaimable", &["NR_SLAB_RECLAIMABLE_B", "NR_KERNEL_MISC_RECLAIMABLE"]),
+    ("Slab", &["NR_SLAB_RECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE_B"]),
+    ("SReclaimable", &["NR_SLAB_RECLAIMABLE_B"]),
+    ("SUnreclaim", &["NR_SLAB_UNRECLAIMABLE_B"]),
+    ("KernelStack", &["NR_KERNEL_STACK_KB"]),
+    ("PageTables", &["NR_PAGETABLE"]),
+    ("Bounce", &["NR_BOUNCE"]),
+    ("SwapCached", &["NR_SWAPCACHE"]),
+    ("FilePages", &["NR_FILE_PAGES"]),
+];
+
+/// What memory was used for, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// All that the kernel has to give.
+    pub total: u64,
+    /// What nobody uses.
+    pub free: u64,
+    /// Page cache, buffers, and slabs that can be freed: `buff/cache` of `free`.
+    pub cache: u64,
+    /// Shared memory and tmpfs, which are part of the cache.
+    pub shared: u64,
+    /// Swap in all, and what is free of it.
+    pub swap: Option<(u64, u64)>,
+    /// Lines as `/proc/meminfo` has them; `FilePages` is `Cached` with buffers and swap cache.
+    pub lines: Vec<(&'static str, u64)>,
+}
+
+impl MemoryUsage {
+    /// Reads it.
+    ///
+    /// Returns `None` where the counters or their names are not known.
+    #[must_use]
+    pub fn of(kernel: &Kernel) -> Option<Self> {
+        let page = kernel.page_size();
+        let pages = |symbol| {
+            let value = kernel.space.read_u64(kernel.symbol(symbol)?).ok()?;
+            // Sums of parts may be below nothing for a moment.
+            value.cast_signed().max(0).cast_unsigned().checked_mul(page)
+        };
+        let bytes = |name: &str| counter(kernel, name)?.checked_mul(unit(name, page));
+        let sum = |names: &[&str]| {
+            let first = names.iter().map(|name| bytes(name)).collect::<Option<Vec<_>>>()?;
+            Some(first.into_iter().fold(0, u64::saturating_add))
+        };
+        let lines: Vec<_> =
+            LINES.iter().filter_map(|(line, names)| Some((*line, sum(names)?))).collect();
+        let line =
+            |name| lines.iter().find(|(line, _)| *line == name).map_or(0, |(_, bytes)| *bytes);
+        let cache = line("FilePages").saturating_sub(line("SwapCached"));
+        Some(Self {
+            total: pages("_totalram_pages").or_else(|| pages("totalram_pages"))?,
+            free: bytes("NR_FREE_PAGES")?,
+            cache: cache.saturating_add(line("SReclaimable")),
+            shared: line("Shmem"),
+            swap: pages("total_swap_pages").zip(pages("nr_swap_pages")),
+            lines,
+        })
+    }
+
+    /// What is in use: neither free nor cache.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.total.saturating_sub(self.free).saturating_sub(self.cache)
+    }
+}
+
+fn unit(name: &str, page: u64) -> u64 {
+    if name.ends_with("_KB") { 1024 } else { page }
+}
+
+/// A counter of all zones, or of all nodes, by its name.
+fn counter(kernel: &Kernel, name: &str) -> Option<u64> {
+    let types = kernel.types().ok()?;
+    for (enumeration, table) in
+        [("zone_stat_item", "vm_zone_stat"), ("node_stat_item", "vm_node_stat")]
+    {
+        let older = name.trim_end_matches("_B");
+        let found = types.enumerator(enumeration, name);
+        let Ok(index) = found.or_else(|_| types.enumerator(enumeration, older)) else { continue };
+        let skip = u64::try_from(index).ok()?.checked_mul(8)?;
+        let at = VirtAddr(kernel.symbol(table)?.0.checked_add(skip)?);
+        let value = kernel.space.read_u64(at).ok()?.cast_signed();
+        return Some(value.max(0).cast_unsigned());
+    }
+    None
+}
