@@ -115,14 +115,19 @@ fn chosen<'k>(
             bail!("no task with pid {pid} in {}", core.path.display());
         }
         let backtraces = of_all(kernel, core, &cpus, &wanted);
-        return Ok(wanted.into_iter().zip(backtraces).map(|(task, stack)| of_task(&cpus, task, stack)).collect());
+        return Ok(wanted
+            .into_iter()
+            .zip(backtraces)
+            .map(|(task, stack)| of_task(&cpus, task, stack))
+            .collect());
     }
     let panicked = cpus.panicked;
     let wanted = |cpu: &&Cpu| match arguments.cpu {
         Some(number) => cpu.number == number,
         None => arguments.all || panicked.is_none_or(|panicked| cpu.number == panicked),
     };
-    let wanted: Vec<&Cpu> = cpus.cpus.iter().filter(|cpu| cpu.vcpu.is_some()).filter(wanted).collect();
+    let wanted: Vec<&Cpu> =
+        cpus.cpus.iter().filter(|cpu| cpu.vcpu.is_some()).filter(wanted).collect();
     if wanted.is_empty() {
         let number = arguments.cpu.or(panicked).context("the core has no registers of any CPU")?;
         bail!("no registers of CPU {number} in {}", core.path.display());

@@ -10,10 +10,9 @@ use anyhow::{Context, bail};
 use super::exit::Exit;
 use super::mount::mount;
 use super::stored_core::CoreArgs;
+use super::symbol_places::symbol_places;
 use super::ui::say;
-use crate::debugger::{
-    self, KernelBuild, NotFound, Places, Program, Signals, Vmlinux, shell_quoted,
-};
+use crate::debugger::{self, KernelBuild, NotFound, Program, Signals, Vmlinux, shell_quoted};
 use crate::kernel::missing_note::{self, Outcome};
 use crate::mount::{Detached, VMCORE_FILE};
 

@@ -6,10 +6,10 @@ use std::thread;
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
-use super::unwind::start::{self, StartError};
-use super::unwind::{StackEnd, StackFrame};
 use super::cpus::Cpus;
 use super::tasks::Task;
+use super::unwind::start::{self, StartError};
+use super::unwind::{StackEnd, StackFrame};
 use crate::vmcore::Vmcore;
 use crate::vmcore::registers::Registers;
 
@@ -92,8 +92,9 @@ pub fn of_all(kernel: &Kernel, core: &Vmcore, cpus: &Cpus, tasks: &[&Task]) -> V
     let share = tasks.len().div_ceil(threads).max(1);
     thread::scope(|scope| {
         let parts = tasks.chunks(share);
-        let parts: Vec<_> =
-            parts.map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())).collect();
+        let parts: Vec<_> = parts
+            .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
+            .collect();
         parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
     })
 }

@@ -16,8 +16,7 @@ fn frame(address: CodeAddress, name: &str, trust: Trust) -> StackFrame {
 }
 
 fn stack() -> Stack<'static> {
-    let mut entered =
-        frame(CodeAddress::Return(VirtAddr(0x20)), "asm_exc_page_fault", Trust::Orc);
+    let mut entered = frame(CodeAddress::Return(VirtAddr(0x20)), "asm_exc_page_fault", Trust::Orc);
     entered.entry = Some(Box::new(EntryRegisters {
         at: VirtAddr(0x5000),
         from_user: true,
@@ -75,7 +74,10 @@ fn as_json_addresses_are_strings_and_every_frame_has_its_trust() {
     let json = serde_json::to_value(Document::new(&stacks, &[])).unwrap();
     assert_eq!(json["schema"], SCHEMA);
     let stack = &json["stacks"][0];
-    assert_eq!((&stack["pid"], &stack["end"], &stack["cut"]), (&7.into(), &"cut".into(), &"it is gone".into()));
+    assert_eq!(
+        (&stack["pid"], &stack["end"], &stack["cut"]),
+        (&7.into(), &"cut".into(), &"it is gone".into())
+    );
     let frames = stack["frames"].as_array().unwrap();
     assert_eq!(frames[0]["address"], "0x10");
     assert_eq!(frames[0]["function"], serde_json::Value::Null);
