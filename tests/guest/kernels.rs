@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::judges;
 use crate::machine::Machine;
 use crate::reading;
+use crate::stacks;
 use crate::symbols;
 use crate::tool::run;
 
@@ -98,6 +99,10 @@ const CHECKS: &[(&str, Check)] = &[
         reading::console_has_the_same_lines(&case.machine, &case.stored);
     }),
     ("drgn and dmesg", log_by_drgn),
+    ("the console and bt", |case| {
+        stacks::same_as_the_console(&case.machine.console(), &case.stored);
+    }),
+    ("drgn and bt", stacks_by_drgn),
     ("crash", |case| judged_by_crash(case, "crash", Path::new("crash"))),
     ("newer crash", newer_crash),
     ("nm and symbols", symbols_by_nm),
@@ -231,6 +236,12 @@ fn newer_crash(case: &Case<'_>) {
     if program.exists() {
         judged_by_crash(case, "newer crash", &program);
     }
+}
+
+/// drgn with symbols finds the same stacks.
+fn stacks_by_drgn(case: &Case<'_>) {
+    let Some(vmlinux) = debug_symbols(case) else { return };
+    stacks::same_as_drgn(&case.stored, &case.unpacked, &vmlinux);
 }
 
 /// drgn with symbols has the same records, with the same numbers and times.

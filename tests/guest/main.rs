@@ -26,6 +26,7 @@ mod releases;
 mod same_memory;
 mod searching;
 mod shapes;
+mod stacks;
 mod symbols;
 #[path = "../tool/mod.rs"]
 mod tool;

@@ -45,6 +45,13 @@ macro_rules! transcripts {
 
 // A line is the name of the test, and what is typed after `vmcorectl`.
 transcripts! {
+    bt: "bt" CORE;
+    bt_all: "bt" CORE "--all";
+    bt_json: "bt" CORE "--json";
+    bt_of_a_task: "bt" CORE "--task" "2";
+    bt_of_a_cpu_too_many: "bt" CORE "--cpu" "7";
+    bt_of_no_task: "bt" CORE "--task" "99999";
+    bt_with_another_kernel: "bt" CORE "--vmlinux" "samples/core/linux-6.1.serial";
     dmesg: "dmesg" CORE;
     dmesg_caller: "dmesg" CORE "--caller" "--tail" "5";
     dmesg_dated: "dmesg" CORE "-T" "--tail" "5";
