@@ -12,8 +12,11 @@
 pub mod bugcheck;
 pub mod data;
 mod hypervisor;
+mod identity;
 mod machine;
+mod modules;
 mod parts;
+mod stacks;
 
 pub use data::Report;
 
