@@ -7,11 +7,13 @@ use vmcore_formats::printk::Record;
 use super::bugcheck::Stop;
 use super::data::{self, CpuState, LogLine, Report, ToldBy, Trust};
 use super::hypervisor::Told;
-use super::{identity, modules, stacks};
+use super::{crash, identity, modules, stacks, tasks};
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
+use crate::kernel::cpus::Cpus;
 use crate::kernel::log::Log;
 use crate::store::metadata::Metadata;
+use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
 use crate::vmcore::registers::Registers;
 
@@ -29,7 +31,7 @@ pub(super) fn gather(
     let told = told(core, metadata);
     if !matches!(told, Some(Told::Windows(_))) {
         match Kernel::find(core) {
-            Ok(kernel) => of_kernel(report, core, &kernel, log_lines),
+            Ok(kernel) => of_kernel(report, core, &kernel, metadata, log_lines),
             Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
         }
     }
@@ -60,15 +62,25 @@ fn registers(report: &mut Report, core: &Vmcore) {
     }
 }
 
-/// What the kernel tells. The log and the stacks come from different parts of memory, and
-/// each takes its time: they are read at the same time.
-fn of_kernel(report: &mut Report, core: &Vmcore, kernel: &Kernel, log_lines: usize) {
+/// What the kernel tells. The log and the tasks come from other parts of memory than the
+/// stacks, and each takes its time: they are read at the same time.
+fn of_kernel(
+    report: &mut Report,
+    core: &Vmcore,
+    kernel: &Kernel,
+    metadata: Option<&Metadata>,
+    log_lines: usize,
+) {
     if let Some(origin) = kernel.origin() {
         report.find("kernel", origin, Trust::Likely);
     }
     let vcpus = report.cpus.len();
     let (log, stacks) = thread::scope(|scope| {
-        let log = scope.spawn(|| Log::read(&kernel.space, &kernel.info));
+        let log = scope.spawn(|| {
+            let log = Log::read(&kernel.space, &kernel.info);
+            let _ = kernel.tasks();
+            log
+        });
         let stacks: Vec<_> =
             (0..vcpus).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
         (log.join(), stacks)
@@ -77,21 +89,30 @@ fn of_kernel(report: &mut Report, core: &Vmcore, kernel: &Kernel, log_lines: usi
     for (cpu, backtrace) in report.cpus.iter_mut().zip(&stacks) {
         cpu.stack = stacks::stack(backtrace);
     }
-    for finding in stacks.into_iter().flat_map(|backtrace| backtrace.findings) {
-        report.find("stacks", finding, Trust::Certain);
-    }
+    tasks::cpus(report, &Cpus::of(kernel, core), kernel.tasks(), metadata);
+    let families = Families::built_in();
     match log {
-        Ok(Ok(log)) => take_log(report, log, log_lines),
+        Ok(Ok(log)) => {
+            crash::of_log(report, &log, families);
+            take_log(report, log, log_lines);
+        }
         Ok(Err(error)) => report.find("log", error.to_string(), Trust::Certain),
         Err(_) => report.find("log", "reading it broke off", Trust::Certain),
     }
-    modules::take(report, kernel.modules());
+    if report.title.is_empty() {
+        crash::of_stacks(report, families);
+    }
+    for finding in stacks.into_iter().flat_map(|backtrace| backtrace.findings) {
+        report.find("stacks", finding, Trust::Certain);
+    }
     if let Err(error) = kernel.symbols() {
         report.find("symbols", error.to_string(), Trust::Certain);
     }
     if let Err(error) = kernel.types() {
         report.find("types", error.to_string(), Trust::Certain);
     }
+    tasks::take(report, kernel, kernel.tasks());
+    modules::take(report, kernel.modules());
 }
 
 fn take_log(report: &mut Report, log: Log, log_lines: usize) {
