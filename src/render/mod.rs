@@ -2,6 +2,7 @@
 
 pub mod dmesg;
 pub mod explain;
+pub mod groups;
 pub mod hexdump;
 pub mod info;
 pub mod json;
