@@ -10,6 +10,7 @@ mod dmesg;
 mod exit;
 mod explain;
 mod export;
+mod group;
 mod guest;
 mod import;
 mod info;
@@ -49,6 +50,7 @@ struct Arguments {
 enum Command {
     Capture(Box<capture::CaptureArgs>),
     List(list::ListArgs),
+    Group(group::GroupArgs),
     Info(info::InfoArgs),
     Dmesg(dmesg::DmesgArgs),
     Ps(ps::PsArgs),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Group(arguments) => group::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Dmesg(arguments) => dmesg::run(&arguments),
         Command::Ps(arguments) => ps::run(&arguments),

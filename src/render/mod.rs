@@ -3,6 +3,7 @@
 pub mod backtrace;
 pub mod dmesg;
 pub mod explain;
+pub mod groups;
 pub mod hexdump;
 pub mod info;
 pub mod json;

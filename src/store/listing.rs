@@ -75,8 +75,14 @@ pub struct Listed {
 pub struct ReportHead {
     /// What happened, in one line.
     pub title: Option<String>,
+    /// Other titles that the same bug can have.
+    #[serde(default)]
+    pub alt_titles: Vec<String>,
     /// What crashes that are the same have in common.
     pub signature: Option<String>,
+    /// Whether that is too weak to say that two are the same.
+    #[serde(default)]
+    pub weak: bool,
 }
 
 impl Listed {
@@ -181,7 +187,9 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
     let told_before = metadata.as_ref().filter(|metadata| metadata.title.is_some());
     let told_before = told_before.map(|metadata| ReportHead {
         title: metadata.title.clone(),
+        alt_titles: Vec::new(),
         signature: metadata.signature.clone(),
+        weak: false,
     });
     Some(Listed {
         id: id.to_owned(),

@@ -14,6 +14,7 @@
 
 pub mod entry;
 pub mod filter;
+pub mod groups;
 pub mod guest_folder;
 pub mod listing;
 pub mod metadata;

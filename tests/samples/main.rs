@@ -13,8 +13,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod browser;
 mod console;
+mod damage;
 mod difference;
+mod reports;
 #[allow(dead_code, reason = "other suites need the rest of it")]
 #[path = "../tool/mod.rs"]
 mod tool;
@@ -58,6 +61,7 @@ transcripts! {
     dmesg_errors: "dmesg" CORE "--level" "err+";
     dmesg_json: "dmesg" CORE "--json" "--tail" "5";
     dmesg_late: "dmesg" CORE "--since" "-10ms";
+    group: "group" "--store" STORE;
     info: "info" CORE;
     info_json: "info" CORE "--json";
     info_of_an_entry: "info" "latest:sample" "--store" STORE;
@@ -79,6 +83,9 @@ transcripts! {
     regs: "regs" CORE;
     regs_json: "regs" CORE "--cpu" "1" "--json";
     regs_of_a_vcpu_too_many: "regs" CORE "--cpu" "2";
+    report: "report" CORE;
+    report_json: "report" CORE "--json";
+    report_of_no_core: "report" "samples/core/linux-6.1.serial";
     search: "search" CORE "Linux version ";
     search_context: "search" CORE "Kernel panic - not" "-C" "16";
     search_count: "search" CORE "00" "--hex" "--count";

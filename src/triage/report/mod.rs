@@ -10,10 +10,15 @@
 //! What is missing or damaged costs what it would have told, and is a finding.
 
 pub mod bugcheck;
+mod crash;
 pub mod data;
 mod hypervisor;
+mod identity;
 mod machine;
+mod modules;
 mod parts;
+mod stacks;
+mod tasks;
 
 pub use data::Report;
 

@@ -1,13 +1,19 @@
 //! The parts of a report, one after the other.
 
+use std::thread;
+
 use vmcore_formats::printk::Record;
 
 use super::bugcheck::Stop;
-use super::data::{self, CpuState, LogLine, Register, Report, ToldBy, Trust};
+use super::data::{self, CpuState, LogLine, Report, ToldBy, Trust};
 use super::hypervisor::Told;
+use super::{crash, identity, modules, stacks, tasks};
 use crate::kernel::Kernel;
+use crate::kernel::backtrace::Backtrace;
+use crate::kernel::cpus::Cpus;
 use crate::kernel::log::Log;
 use crate::store::metadata::Metadata;
+use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
 use crate::vmcore::registers::Registers;
 
@@ -25,7 +31,7 @@ pub(super) fn gather(
     let told = told(core, metadata);
     if !matches!(told, Some(Told::Windows(_))) {
         match Kernel::find(core) {
-            Ok(kernel) => of_kernel(report, &kernel, log_lines),
+            Ok(kernel) => of_kernel(report, core, &kernel, metadata, log_lines),
             Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
         }
     }
@@ -47,29 +53,66 @@ fn registers(report: &mut Report, core: &Vmcore) {
         for finding in &cpu.findings {
             report.find("core", format!("vCPU {}: {finding}", cpu.number), Trust::Certain);
         }
-        let value = |register: &vmcore_formats::registers::Register| Register {
-            name: register.name.to_string(),
-            value: format!("{:#x}", register.value),
-        };
         report.cpus.push(data::Cpu {
             vcpu: cpu.number,
             state: if cpu.privilege == Some(3) { CpuState::User } else { CpuState::Unknown },
-            registers: cpu.general.iter().map(value).collect(),
+            registers: stacks::registers(&cpu.general),
             ..data::Cpu::default()
         });
     }
 }
 
-fn of_kernel(report: &mut Report, kernel: &Kernel, log_lines: usize) {
+/// What the kernel tells. The log and the tasks come from other parts of memory than the
+/// stacks, and each takes its time: they are read at the same time.
+fn of_kernel(
+    report: &mut Report,
+    core: &Vmcore,
+    kernel: &Kernel,
+    metadata: Option<&Metadata>,
+    log_lines: usize,
+) {
     if let Some(origin) = kernel.origin() {
         report.find("kernel", origin, Trust::Likely);
     }
-    report.kernel.release = kernel.info.release().map(str::to_owned);
-    report.kernel.build_id = kernel.info.value("BUILD-ID").map(str::to_owned);
-    match Log::read(&kernel.space, &kernel.info) {
-        Ok(log) => take_log(report, log, log_lines),
-        Err(error) => report.find("log", error.to_string(), Trust::Certain),
+    let vcpus = report.cpus.len();
+    let (log, stacks) = thread::scope(|scope| {
+        let log = scope.spawn(|| {
+            let log = Log::read(&kernel.space, &kernel.info);
+            let _ = kernel.tasks();
+            log
+        });
+        let stacks: Vec<_> =
+            (0..vcpus).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
+        (log.join(), stacks)
+    });
+    report.kernel = identity::of(kernel);
+    for (cpu, backtrace) in report.cpus.iter_mut().zip(&stacks) {
+        cpu.stack = stacks::stack(backtrace);
     }
+    tasks::cpus(report, &Cpus::of(kernel, core), kernel.tasks(), metadata);
+    let families = Families::built_in();
+    match log {
+        Ok(Ok(log)) => {
+            crash::of_log(report, &log, families);
+            take_log(report, log, log_lines);
+        }
+        Ok(Err(error)) => report.find("log", error.to_string(), Trust::Certain),
+        Err(_) => report.find("log", "reading it broke off", Trust::Certain),
+    }
+    if report.title.is_empty() {
+        crash::of_stacks(report, families);
+    }
+    for finding in stacks.into_iter().flat_map(|backtrace| backtrace.findings) {
+        report.find("stacks", finding, Trust::Certain);
+    }
+    if let Err(error) = kernel.symbols() {
+        report.find("symbols", error.to_string(), Trust::Certain);
+    }
+    if let Err(error) = kernel.types() {
+        report.find("types", error.to_string(), Trust::Certain);
+    }
+    tasks::take(report, kernel, kernel.tasks());
+    modules::take(report, kernel.modules());
 }
 
 fn take_log(report: &mut Report, log: Log, log_lines: usize) {

@@ -1,0 +1,165 @@
+//! The entries of a store, grouped by their signature: what happened how often, and to whom.
+//!
+//! Needs: listed entries with their reports. Gives: groups, the one seen last first. Titles
+//! that two groups have in common make them possibly the same; nothing is merged by that. A
+//! weak signature makes nothing the same: each such entry is a group of its own.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::listing::Listed;
+
+/// Entries with one signature.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// The signature; `None` for the entries without one.
+    pub signature: Option<String>,
+    /// Whether it is too weak to say that two entries are the same.
+    pub weak: bool,
+    /// The title, as the newest entry has it.
+    pub title: Option<String>,
+    /// When it was seen first.
+    pub first: Option<Timestamp>,
+    /// When it was seen last.
+    pub last: Option<Timestamp>,
+    /// The guests.
+    pub guests: BTreeSet<String>,
+    /// The kernels' releases.
+    pub kernels: BTreeSet<String>,
+    /// The entries' ids, oldest first.
+    pub entries: Vec<String>,
+    /// Other groups that may be the same: their places in the list.
+    pub possibly_same: Vec<usize>,
+    titles: BTreeSet<String>,
+}
+
+/// Groups entries. They are in the order of time, oldest first.
+#[must_use]
+pub fn groups(entries: &[Listed]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut by_signature: HashMap<Option<String>, usize> = HashMap::new();
+    for entry in entries {
+        let report = entry.report.as_ref();
+        let signature = report.and_then(|report| report.signature.clone());
+        let weak = report.is_some_and(|report| report.weak);
+        let known = by_signature.get(&signature).copied().filter(|_| !weak);
+        let index = known.unwrap_or(groups.len());
+        if known.is_none() {
+            groups.push(Group { signature: signature.clone(), weak, ..Group::default() });
+            if !weak {
+                by_signature.insert(signature, index);
+            }
+        }
+        if let Some(group) = groups.get_mut(index) {
+            group.add(entry);
+        }
+    }
+    groups.sort_by(|one, other| other.last.cmp(&one.last));
+    relate(&mut groups);
+    groups
+}
+
+impl Group {
+    fn add(&mut self, entry: &Listed) {
+        self.entries.push(entry.id.clone());
+        self.guests.insert(entry.guest());
+        self.kernels.extend(entry.kernel().map(str::to_owned));
+        if let Some(time) = entry.time {
+            self.first = Some(self.first.map_or(time, |first| first.min(time)));
+            self.last = Some(self.last.map_or(time, |last| last.max(time)));
+        }
+        let Some(report) = &entry.report else { return };
+        if self.signature.is_some() {
+            self.titles.extend(report.title.iter().chain(&report.alt_titles).cloned());
+        }
+        if report.title.is_some() && self.signature.is_some() {
+            self.title.clone_from(&report.title);
+        }
+    }
+}
+
+/// Finds the groups that share a title, or a weak signature.
+fn relate(groups: &mut [Group]) {
+    let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, group) in groups.iter().enumerate() {
+        for name in group.titles.iter().chain(&group.signature) {
+            by_name.entry(name.clone()).or_default().push(index);
+        }
+    }
+    let mut related: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); groups.len()];
+    for same in by_name.values().filter(|same| same.len() > 1) {
+        for index in same {
+            if let Some(related) = related.get_mut(*index) {
+                related.extend(same.iter().filter(|other| *other != index));
+            }
+        }
+    }
+    for (group, related) in groups.iter_mut().zip(related) {
+        group.possibly_same = related.into_iter().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::store::listing::{EntryState, ReportHead};
+
+    fn entry(id: u8, signature: Option<&str>, titles: &[&str], weak: bool) -> Listed {
+        Listed {
+            folder: PathBuf::from(format!("store/guest-{}/{id}", id % 2)),
+            id: id.to_string(),
+            time: Timestamp::from_second(i64::from(id) * 100).ok(),
+            published: true,
+            state: EntryState::Complete,
+            core_bytes: None,
+            metadata: None,
+            report: signature.map(|signature| ReportHead {
+                title: titles.first().map(|title| (*title).to_owned()),
+                alt_titles: titles.iter().skip(1).map(|title| (*title).to_owned()).collect(),
+                signature: Some(signature.to_owned()),
+                weak,
+            }),
+        }
+    }
+
+    #[test]
+    fn entries_with_one_signature_are_one_group_and_the_newest_is_first() {
+        let entries = [
+            entry(1, Some("v1-a"), &["A"], false),
+            entry(2, Some("v1-b"), &["B"], false),
+            entry(3, None, &[], false),
+            entry(4, Some("v1-a"), &["A again"], false),
+        ];
+        let groups = groups(&entries);
+        let told: Vec<_> = groups.iter().map(|group| group.signature.as_deref()).collect();
+        assert_eq!(told, [Some("v1-a"), None, Some("v1-b")]);
+        assert_eq!((groups[0].entries.len(), groups[0].guests.len()), (2, 2));
+        assert_eq!(groups[0].title.as_deref(), Some("A again"));
+        assert_eq!(groups[0].first.unwrap().as_second(), 100);
+        assert_eq!(groups[0].last.unwrap().as_second(), 400);
+        assert!(groups.iter().all(|group| group.possibly_same.is_empty()));
+    }
+
+    #[test]
+    fn groups_that_share_a_title_are_possibly_the_same_and_stay_apart() {
+        let entries = [
+            entry(1, Some("v1-a"), &["KASAN: a", "bad-access in f"], false),
+            entry(2, Some("v1-b"), &["BUG: b", "bad-access in f"], false),
+            entry(3, Some("v1-c"), &["C"], false),
+        ];
+        let groups = groups(&entries);
+        let same: Vec<_> = groups.iter().map(|group| group.possibly_same.clone()).collect();
+        assert_eq!(same, [vec![], vec![2], vec![1]]);
+    }
+
+    #[test]
+    fn a_weak_signature_makes_nothing_the_same() {
+        let entries = [entry(1, Some("v1-a"), &["A"], true), entry(2, Some("v1-a"), &["A"], true)];
+        let groups = groups(&entries);
+        assert_eq!(groups.len(), 2);
+        assert_eq!((&*groups[0].possibly_same, &*groups[1].possibly_same), (&[1][..], &[0][..]));
+    }
+}

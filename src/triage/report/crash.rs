@@ -1,0 +1,142 @@
+//! The title: what the log tells, with the help of the stack; or what the stacks alone tell.
+
+use super::data::{CpuState, Event, OtherEvent, Report, Stack, ToldBy, Trust};
+use super::stacks::functions;
+use crate::kernel::log::Log;
+use crate::triage::LogRecord;
+use crate::triage::crash::families::Families;
+use crate::triage::crash::{self, Crash, Evidence, KnownFrame, Signature};
+
+/// How many lines of evidence are told.
+const MAX_EVIDENCE: usize = 60;
+
+/// Puts the crash that the log tells of into a report, if it tells of one.
+pub(super) fn of_log(report: &mut Report, log: &Log, families: &Families) {
+    let records: Vec<_> = log.records.iter().map(LogRecord::from).collect();
+    let stack = panicked(report).map(known).unwrap_or_default();
+    if let Some(crash) = crash::with_stack(&records, families, &stack) {
+        take(report, crash);
+    }
+}
+
+fn take(report: &mut Report, crash: Crash) {
+    report.trust = match () {
+        () if crash.corrupted => Trust::Guess,
+        () if crash.evidence.from_core || crash.signature.weak => Trust::Likely,
+        () => Trust::Certain,
+    };
+    if let Some(damage) = &crash.evidence.damage {
+        report.find("log", format!("the event is damaged: {damage}"), Trust::Likely);
+    }
+    let evidence = &crash.evidence;
+    report.told_by = ToldBy::Log;
+    report.event = Some(Event {
+        time_ns: evidence.header.as_ref().and_then(|header| header.time_ns),
+        why: evidence.chosen.clone(),
+        evidence: told(evidence),
+    });
+    report.other_events = crash
+        .others
+        .into_iter()
+        .map(|other| OtherEvent {
+            time_ns: other.time_ns,
+            title: other.title,
+            signature: Some(other.bucket),
+        })
+        .collect();
+    report.title = crash.title;
+    report.alt_titles = crash.alt_titles;
+    report.kind = Some(crash.kind);
+    report.r#type = crash.r#type;
+    report.function = crash.frame;
+    report.pc_function = crash.pc_function;
+    report.module = crash.module;
+    report.corrupted = crash.corrupted;
+    report.panic_message = crash.panic_message;
+    sign(report, crash.signature);
+}
+
+fn sign(report: &mut Report, signature: Signature) {
+    report.signature = Some(signature.bucket);
+    report.variant = Some(signature.variant);
+    report.weak = signature.weak;
+}
+
+/// What made the title, line by line.
+fn told(evidence: &Evidence) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(header) = &evidence.header {
+        lines.push(format!("event: record {}: {}", header.record, header.text));
+    }
+    match &evidence.frame {
+        Some(frame) => lines.push(format!("function: record {}: {}", frame.record, frame.text)),
+        None if evidence.from_core => lines.push("function: from the core's stack".to_owned()),
+        None => {}
+    }
+    for skipped in &evidence.skipped {
+        lines.push(format!("skipped: {} ({})", skipped.function, skipped.family));
+    }
+    lines.truncate(MAX_EVIDENCE);
+    lines
+}
+
+/// The title by stacks alone, where no log tells one: what panicked, else what did anything.
+pub(super) fn of_stacks(report: &mut Report, families: &Families) {
+    if let Some(stack) = panicked(report) {
+        let names = functions(stack);
+        let has_panicked = names.iter().any(|name| matches!(*name, "panic" | "vpanic"));
+        let guilty = guilty(&names, families).map(str::to_owned);
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let Some(guilty) = guilty else { return };
+        let class = if has_panicked { "kernel panic (no log)" } else { "guest panicked (no log)" };
+        name(report, class, &[&guilty], &names, families);
+        report.told_by = ToldBy::Stack;
+        report.trust = Trust::Likely;
+        report.title = format!("{class} in {guilty}");
+        report.function = Some(guilty);
+        return;
+    }
+    let busy = report.cpus.iter().filter(|cpu| cpu.state == CpuState::Kernel);
+    let mut doing: Vec<String> = busy
+        .filter_map(|cpu| guilty(&functions(&cpu.stack), families).map(str::to_owned))
+        .collect();
+    doing.sort();
+    doing.dedup();
+    if doing.is_empty() {
+        return;
+    }
+    let class = "guest stopped (no log)";
+    let about: Vec<_> = doing.iter().map(String::as_str).collect();
+    name(report, class, &about, &doing, families);
+    report.told_by = ToldBy::Cpus;
+    report.trust = Trust::Guess;
+    report.title = format!("{class} in {}", doing.join(", "));
+}
+
+fn name(report: &mut Report, class: &str, about: &[&str], path: &[String], families: &Families) {
+    let path: Vec<_> = path.iter().map(String::as_str).collect();
+    sign(report, Signature::of(families.version(), class, about, &path, true));
+}
+
+/// The first function that is in no family.
+fn guilty<'a>(names: &[&'a str], families: &Families) -> Option<&'a str> {
+    let is_name = |name: &&&str| !name.starts_with("0x");
+    names.iter().filter(is_name).find(|name| families.of(name, &[]).is_none()).copied()
+}
+
+/// The stack of the CPU that panicked, if it is known and has one.
+fn panicked(report: &Report) -> Option<&Stack> {
+    let cpu = report.cpus.iter().find(|cpu| cpu.state == CpuState::Panicked)?;
+    Some(&cpu.stack).filter(|stack| !stack.frames.is_empty())
+}
+
+/// What can be relied on of a stack.
+fn known(stack: &Stack) -> Vec<KnownFrame> {
+    let sure = stack.frames.iter().filter(|frame| !frame.trust.ends_with('?'));
+    sure.filter_map(|frame| {
+        let function = frame.function.as_deref()?;
+        let name = function.split_once('+').map_or(function, |(name, _)| name);
+        Some(KnownFrame { function: name.to_owned(), module: frame.module.clone() })
+    })
+    .collect()
+}

@@ -1,0 +1,33 @@
+//! The modules, as a report has them.
+
+use super::data::{Module, Report, Trust};
+use crate::kernel::modules::{Modules, RangeKind};
+
+/// How many modules are told.
+const MAX_MODULES: usize = 1000;
+
+/// Puts the modules into a report.
+pub(super) fn take(report: &mut Report, modules: &Modules) {
+    for finding in &modules.findings {
+        report.find("modules", finding.clone(), Trust::Certain);
+    }
+    if modules.modules.len() > MAX_MODULES {
+        let all = modules.modules.len();
+        report.find("modules", format!("of {all} modules, {MAX_MODULES} are told"), Trust::Certain);
+    }
+    report.modules = modules
+        .modules
+        .iter()
+        .take(MAX_MODULES)
+        .map(|module| {
+            let code = module.ranges.iter().find(|range| range.kind == RangeKind::Text);
+            Module {
+                name: module.name.clone(),
+                address: code.map(|range| format!("{:#x}", range.base.0)),
+                size: module.size,
+                taints: module.taints.clone(),
+                users: module.users.clone(),
+            }
+        })
+        .collect();
+}

@@ -1,0 +1,65 @@
+//! The stacks of CPUs and tasks, as a report has them.
+
+use super::data::{Register, Stack, StackFrame};
+use crate::kernel::backtrace::Backtrace;
+use crate::kernel::unwind::{EntryRegisters, StackEnd};
+
+/// How many frames of a stack are told.
+const MAX_FRAMES: usize = 100;
+/// The registers that are told of an entry into the kernel: which are worth a line.
+const TOLD: [&str; 9] = ["rip", "rsp", "cr2", "orig_rax", "eflags", "pc", "sp", "pstate", "far"];
+
+/// A stack in words.
+pub(super) fn stack(backtrace: &Backtrace) -> Stack {
+    let frames = backtrace.frames.iter().take(MAX_FRAMES);
+    let left_out = backtrace.frames.len().saturating_sub(MAX_FRAMES);
+    let end = match &backtrace.end {
+        _ if left_out > 0 => Some(format!("and {left_out} frames more")),
+        StackEnd::Cut(why) => Some(format!("cut off: {why}")),
+        StackEnd::UserMode => Some("a program's own code".to_owned()),
+        StackEnd::Bottom => None,
+    };
+    Stack {
+        frames: frames
+            .map(|frame| StackFrame {
+                address: format!("{:#x}", frame.address.address().0),
+                function: frame
+                    .place
+                    .as_ref()
+                    .map(|place| format!("{}+{:#x}/{:#x}", place.name, place.offset, place.size)),
+                module: frame.place.as_ref().and_then(|place| place.module.clone()),
+                trust: frame.trust.to_string(),
+                entry: frame.entry.as_deref().map(entry),
+            })
+            .collect(),
+        end,
+    }
+}
+
+/// An entry into the kernel, with the registers that matter most.
+fn entry(entry: &EntryRegisters) -> String {
+    let told = TOLD.iter().filter_map(|name| Some(format!("{name} {:#x}", entry.get(name)?)));
+    let from = if entry.from_user { "from a program" } else { "from the kernel" };
+    format!("entered {from}: {}", told.collect::<Vec<_>>().join(", "))
+}
+
+/// The functions of a stack without their offsets, to tell whether two tasks wait for the same.
+pub(super) fn functions(stack: &Stack) -> Vec<&str> {
+    stack
+        .frames
+        .iter()
+        .map(|frame| {
+            let function = frame.function.as_deref().unwrap_or(&frame.address);
+            function.split_once('+').map_or(function, |(name, _)| name)
+        })
+        .collect()
+}
+
+/// A vCPU's registers.
+pub(super) fn registers(registers: &[vmcore_formats::registers::Register]) -> Vec<Register> {
+    let told = |register: &vmcore_formats::registers::Register| Register {
+        name: register.name.to_string(),
+        value: format!("{:#x}", register.value),
+    };
+    registers.iter().map(told).collect()
+}

@@ -1,0 +1,145 @@
+//! The tasks: counted, those that were blocked, and what each CPU was doing.
+
+use std::collections::BTreeMap;
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::data::{self, Blocked, CpuState, Panicked, Report, StateCount, TaskCounts, Trust};
+use super::stacks;
+use crate::kernel::Kernel;
+use crate::kernel::backtrace::Backtrace;
+use crate::kernel::cpus::{Cpus, Mode};
+use crate::kernel::tasks::{Task, TaskState, Tasks};
+use crate::store::metadata::Metadata;
+
+/// How many blocked tasks' stacks are looked at.
+const MAX_BLOCKED: usize = 200;
+/// How many of those that wait for the same are named.
+const NAMED: usize = 20;
+
+/// Says what each CPU was doing, and which one panicked.
+pub(super) fn cpus(
+    report: &mut Report,
+    cpus: &Cpus,
+    tasks: &Tasks,
+    metadata: Option<&Metadata>,
+) {
+    for finding in &cpus.findings {
+        report.find("cpus", finding.clone(), Trust::Likely);
+    }
+    let reporting = metadata.and_then(|metadata| metadata.panic.as_ref()?.reporting_cpus.as_ref());
+    // What a panic in the kernel itself says comes first.
+    let by_qemu = |vcpu: usize| {
+        cpus.panicked.is_none()
+            && reporting.is_some_and(|reporting| {
+                reporting.first().is_some_and(|first| usize::try_from(*first) == Ok(vcpu))
+            })
+    };
+    for cpu in &mut report.cpus {
+        let known = cpus.of_vcpu(cpu.vcpu);
+        cpu.cpu = known.map(|known| known.number);
+        cpu.task = known.and_then(|known| known.current).map(|at| task_at(tasks, at));
+        let is_panicked = cpu.cpu.is_some() && cpu.cpu == cpus.panicked;
+        cpu.state = match known.map(|known| known.mode) {
+            _ if is_panicked || by_qemu(cpu.vcpu) => CpuState::Panicked,
+            Some(Mode::User) => CpuState::User,
+            Some(Mode::Kernel) => CpuState::Kernel,
+            Some(Mode::Idle) => CpuState::Idle,
+            Some(Mode::Unknown) | None => cpu.state,
+        };
+    }
+    let panicked = report.cpus.iter().find(|cpu| cpu.state == CpuState::Panicked);
+    report.panicked = panicked
+        .map(|cpu| Panicked { cpu: cpu.cpu, vcpu: Some(cpu.vcpu), task: cpu.task.clone() })
+        .or_else(|| {
+            // Its vCPU may be one that no note is of.
+            let number = cpus.panicked?;
+            let task = cpus.numbered(number).and_then(|cpu| cpu.current);
+            let task = task.map(|at| task_at(tasks, at));
+            Some(Panicked { cpu: Some(number), vcpu: None, task })
+        });
+}
+
+/// Counts the tasks, and groups those that were blocked by what they waited for.
+pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
+    for finding in &tasks.findings {
+        report.find("tasks", finding.clone(), Trust::Certain);
+    }
+    if tasks.tasks.is_empty() {
+        return;
+    }
+    let mut states: BTreeMap<String, usize> = BTreeMap::new();
+    for task in &tasks.tasks {
+        let count = states.entry(word(task.state).to_owned()).or_default();
+        *count = count.saturating_add(1);
+    }
+    let leaders = tasks.tasks.iter().filter(|task| task.is_leader() && !task.kernel_thread);
+    report.tasks = Some(TaskCounts {
+        processes: leaders.count(),
+        threads: tasks.tasks.len(),
+        kernel_threads: tasks.tasks.iter().filter(|task| task.kernel_thread).count(),
+        states: states.into_iter().map(|(state, count)| StateCount { state, count }).collect(),
+    });
+    blocked(report, kernel, tasks);
+}
+
+fn blocked(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
+    let is_blocked = |task: &&Task| task.state == TaskState::Blocked && !task.on_cpu;
+    let all = tasks.tasks.iter().filter(is_blocked).count();
+    if all > MAX_BLOCKED {
+        let text = format!("of {all} blocked tasks, the stacks of {MAX_BLOCKED} were looked at");
+        report.find("tasks", text, Trust::Certain);
+    }
+    let mut groups: Vec<Blocked> = Vec::new();
+    for task in tasks.tasks.iter().filter(is_blocked).take(MAX_BLOCKED) {
+        let stack = stacks::stack(&Backtrace::of_sleeper(kernel, task.at));
+        let known = groups
+            .iter_mut()
+            .find(|group| stacks::functions(&group.stack) == stacks::functions(&stack));
+        match known {
+            Some(group) => {
+                group.count = group.count.saturating_add(1);
+                if group.tasks.len() < NAMED {
+                    group.tasks.push(told(task));
+                }
+            }
+            None => groups.push(Blocked { tasks: vec![told(task)], count: 1, stack }),
+        }
+    }
+    groups.sort_by(|one, other| other.count.cmp(&one.count));
+    report.blocked = groups;
+}
+
+/// A state in a word.
+fn word(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Running => "running or ready",
+        TaskState::Sleeping => "sleeping",
+        TaskState::Blocked => "blocked",
+        TaskState::Stopped => "stopped",
+        TaskState::Traced => "traced",
+        TaskState::Dead => "dead",
+        TaskState::Zombie => "zombies",
+        TaskState::Parked => "parked",
+        TaskState::Idle => "idle",
+    }
+}
+
+fn task_at(tasks: &Tasks, at: VirtAddr) -> data::Task {
+    tasks.at(at).map_or_else(
+        || data::Task {
+            pid: -1,
+            comm: "a task that cannot be read".to_owned(),
+            address: Some(format!("{:#x}", at.0)),
+        },
+        told,
+    )
+}
+
+fn told(task: &Task) -> data::Task {
+    data::Task {
+        pid: task.pid,
+        comm: task.comm.clone(),
+        address: Some(format!("{:#x}", task.at.0)),
+    }
+}

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Measures what it takes to say what happened; the part of explaining that watches the clock.
+
+Needs a compressed core, the same unpacked, and the sockets of held guests. Standard library only.
+
+What is measured, and how:
+- Time: of the whole process, from its start to its end, as a median of the rounds. What it prints goes to /dev/null.
+- CPU and peak memory: rusage of that process and of those that it waited for. A peak below this script's own, some
+  12 MiB, is not seen.
+- Each command runs once before the rounds, so that what it reads is in the page cache. Commands take turns.
+- drgn and crash read the unpacked core and the kernel's debug symbols, and are asked for less: the log's end, the
+  stacks of the CPUs, the tasks and the modules.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import report
+
+MIB = 1024 * 1024
+
+
+def run(command, said=None):
+    """Seconds, CPU seconds, bytes resident."""
+    null = os.open(os.devnull, os.O_RDWR)
+    read_end = None
+    if said is not None:
+        read_end, write_end = os.pipe()
+        os.write(write_end, said.encode())
+        os.close(write_end)
+    actions = [(os.POSIX_SPAWN_DUP2, null if read_end is None else read_end, 0), (os.POSIX_SPAWN_DUP2, null, 1),
+               (os.POSIX_SPAWN_DUP2, null, 2)]
+    start = time.monotonic()
+    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
+    _, status, usage = os.wait4(pid, 0)
+    seconds = time.monotonic() - start
+    os.close(null)
+    if read_end is not None:
+        os.close(read_end)
+    if os.waitstatus_to_exitcode(status) != 0:
+        sys.exit(f"explain: {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def commands(options):
+    """The rows: a name, a command, and what is typed into it."""
+    tool, core = options.vmcorectl, options.core
+    rows = {
+        "a process that does nothing": (["true"], None),
+        "vmcorectl report": ([tool, "report", core], None),
+        "vmcorectl report --format html": ([tool, "report", core, "--format", "html"], None),
+    }
+    for guest in options.guest:
+        memory, socket = guest.split("=", 1)
+        rows[f"vmcorectl report of a held guest of {memory}"] = ([tool, "report", socket], None)
+    symbols = os.path.exists(options.vmlinux)
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "explain_drgn.py")
+    if symbols and os.path.exists(options.drgn):
+        rows["drgn, with symbols, of the raw file"] = (
+            [options.drgn, "-q", "-c", options.raw, "-s", options.vmlinux, script], None)
+    else:
+        print("explain: without drgn: its program or the symbols are missing", file=sys.stderr)
+    if symbols and shutil.which("crash"):
+        rows["crash, with symbols, of the raw file"] = (
+            ["crash", "-s", options.vmlinux, options.raw], "bt -a\nps\nlog\nmod\nquit\n")
+    else:
+        print("explain: without crash: its program or the symbols are missing", file=sys.stderr)
+    return rows
+
+
+def measure(rows, rounds):
+    taken = {name: [] for name in rows}
+    for number in range(rounds + 1):
+        for name, (command, said) in rows.items():
+            print(f"round {number}/{rounds}: {name}", file=sys.stderr, flush=True)
+            result = run(command, said)
+            if number:
+                taken[name].append(result)
+    return {name: tuple(statistics.median(each[index] for each in runs) for index in range(3))
+            for name, runs in taken.items()}, taken
+
+
+def table(medians, taken):
+    rows = [["", "runs", "ms", "least-most ms", "CPU ms", "peak MiB"]]
+    for name, (seconds, cpu, resident) in medians.items():
+        each = [run[0] * 1000 for run in taken[name]]
+        rows.append([name, str(len(each)), f"{seconds * 1000:.0f}", f"{min(each):.0f}-{max(each):.0f}",
+                     f"{cpu * 1000:.0f}", f"{resident / MIB:.0f}"])
+    return report.table(rows)
+
+
+def goals(medians):
+    """What is to be reached, and what was."""
+    seconds, _, resident = medians["vmcorectl report"]
+    lines = [
+        ("a report of the compressed core in at most 100 ms", seconds <= 0.100, f"{seconds * 1000:.0f} ms"),
+        ("and with at most 150 MiB", resident <= 150 * MIB, f"{resident / MIB:.0f} MiB"),
+    ]
+    held = {name: run[0] for name, run in medians.items() if "held guest" in name}
+    for name, taken in held.items():
+        lines.append((f"{name} in at most 500 ms", taken <= 0.500, f"{taken * 1000:.0f} ms"))
+    if len(held) > 1:
+        least, most = min(held.values()), max(held.values())
+        lines.append(("the size of a held guest does not matter", most <= least * 1.25,
+                      f"{least * 1000:.0f} to {most * 1000:.0f} ms"))
+    return "\n".join(f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("--core", "--raw", "--vmlinux", "--drgn", "--vmcorectl"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--guest", action="append", default=[], help="SIZE=SOCKET of a held guest")
+    parser.add_argument("--results", required=True, help="where --write writes")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    medians, taken = measure(commands(options), options.rounds)
+    text = f"{table(medians, taken)}\n\n{goals(medians)}\n"
+    print(text)
+    if options.write:
+        version = subprocess.run([options.vmcorectl, "--version"], capture_output=True, text=True, check=True).stdout
+        sizes = f"{os.path.getsize(options.core) / MIB:.0f} MiB for {os.path.getsize(options.raw) / MIB:.0f} MiB"
+        with open(options.results, "w", encoding="utf-8") as results:
+            results.write(
+                "# Saying what happened\n\n"
+                f"Written by `tests/bench/explaining --rounds {options.rounds} --write` on "
+                f"{time.strftime('%Y-%m-%d', time.gmtime())} with {version.strip()}.\n\n"
+                f"- Machine: {report.machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
+                "- Held guests: of 4 and of 12 GiB, under software emulation; nothing of them is written\n"
+                "- drgn and crash read the unpacked file and the kernel's debug symbols, and print less\n"
+                "- Medians of the runs. Each is a process of its own; the files are in the page cache.\n\n"
+                f"{text}")
+
+
+if __name__ == "__main__":
+    main()
