@@ -13,6 +13,8 @@
 )]
 
 mod attached;
+mod call_trace;
+mod crashes;
 mod formats;
 mod imported;
 mod judges;

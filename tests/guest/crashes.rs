@@ -1,0 +1,328 @@
+//! Guests that crash in many ways, and what the report on each says.
+//!
+//! Needs: guests with the module of `samples/guest/crasher`. The fast slice crashes the
+//! machine's own kernel in three ways; the full run (`VMCORECTL_TEST_FULL`) every kernel in
+//! every way. A way is a line in [`WAYS`], a check is a line in [`CHECKS`].
+//!
+//! The judges: what the guest itself printed (its call trace, without the guesses that
+//! it marks), and drgn with the debug symbols of kernel and module, where there are any.
+
+use std::any::Any;
+use std::env;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::call_trace::CallTrace;
+use crate::judges;
+use crate::machine::Machine;
+use crate::tool::run;
+
+/// A way to crash, as `samples/guest/init` knows it.
+struct Way {
+    how: &'static str,
+    /// Titles that say what happened: the first word that fits counts.
+    titles: &'static [&'static str],
+    /// The function that did it. The kernel's own ways have none of ours.
+    function: Option<&'static str>,
+}
+
+const fn way(how: &'static str, titles: &'static [&'static str]) -> Way {
+    Way { how, titles, function: None }
+}
+
+const fn of_crasher(
+    how: &'static str,
+    title: &'static [&'static str],
+    function: &'static str,
+) -> Way {
+    Way { how, titles: title, function: Some(function) }
+}
+
+const NULL: &str = "BUG: unable to handle kernel NULL pointer dereference in by_null";
+
+const WAYS: &[Way] = &[
+    way("sysrq", &["kernel panic: sysrq triggered crash"]),
+    way("init", &["kernel panic: Attempted to kill init! exitcode=0x00000300"]),
+    way("oom", &["kernel panic: Out of memory: compulsory panic_on_oom is enabled"]),
+    of_crasher("null", &[NULL], "by_null"),
+    // The instruction pointer was null, too: its caller is the function.
+    of_crasher(
+        "call",
+        &["BUG: unable to handle kernel NULL pointer dereference in by_call"],
+        "by_call",
+    ),
+    of_crasher("bug", &["kernel BUG in by_bug"], "by_bug"),
+    of_crasher("panic", &["kernel panic: crasher was asked to"], "by_panic"),
+    of_crasher("list", &["BUG: corrupted list in by_list"], "by_list"),
+    of_crasher("uaf", &["general protection fault in by_uaf"], "by_uaf"),
+    of_crasher(
+        "stack",
+        &[
+            "BUG: stack guard page was hit in by_stack",
+            "kernel panic: kernel stack overflow in by_stack",
+        ],
+        "by_stack",
+    ),
+    of_crasher("divide", &["divide error in by_divide"], "by_divide"),
+    of_crasher("timer", &[NULL], "by_null"),
+    of_crasher("interrupt", &[NULL], "by_null"),
+    of_crasher("work", &[NULL], "by_null"),
+    of_crasher("softlockup", &["BUG: soft lockup in by_softlockup"], "by_softlockup"),
+    of_crasher("hungtask", &["INFO: task hung in by_hungtask"], "by_hungtask"),
+    // Under emulation there is no counter whose NMI would find it: QEMU sends one.
+    of_crasher(
+        "hardlockup",
+        &["kernel panic: NMI: Not continuing", "hard lockup in by_hardlockup"],
+        "by_hardlockup",
+    ),
+];
+
+/// A guest's kernel, below `target`.
+#[derive(Clone, Copy)]
+struct Guest {
+    folder: &'static str,
+    /// The panic device holds it. Otherwise it has to be stopped.
+    held: bool,
+    /// Ways that do nothing there.
+    without: &'static [&'static str],
+}
+
+const DEBIAN: Guest = Guest { folder: "guest", held: true, without: &[] };
+
+/// Makes a test of a guest and a way.
+macro_rules! crashes {
+    ($($name:ident: $guest:expr, $how:literal;)+) => {
+        $(#[test]
+        fn $name() {
+            check(&$guest, $how);
+        })+
+    };
+}
+
+crashes! {
+    a_crash_by_sysrq_is_explained: DEBIAN, "sysrq";
+    a_null_pointer_in_a_module_is_explained: DEBIAN, "null";
+    the_end_of_init_is_explained: DEBIAN, "init";
+}
+
+/// Makes a test of all the ways of a guest, in the full run.
+macro_rules! guests {
+    ($($name:ident: $guest:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            check_all(&$guest);
+        })+
+    };
+}
+
+guests! {
+    crashes_of_this_machines_own_kernel_in_the_full_run: DEBIAN;
+    crashes_of_linux_5_10_in_the_full_run: Guest { folder: "guest-5.10", ..DEBIAN };
+    crashes_of_linux_6_12_in_the_full_run: Guest { folder: "guest-6.12", ..DEBIAN };
+    crashes_of_linux_7_2_in_the_full_run: Guest { folder: "guest-7.2", ..DEBIAN };
+    // There is no pvpanic driver, and a division by zero gives zero.
+    crashes_of_linux_6_12_on_arm64_in_the_full_run:
+        Guest { folder: "guest-6.12-arm64", held: false, without: &["divide"] };
+    // Built by samples/guest/build-frame-pointer: its stacks are chains of frame pointers.
+    crashes_of_a_kernel_with_frame_pointers_in_the_full_run:
+        Guest { folder: "guest-frame-pointer", ..DEBIAN };
+}
+
+/// Judges one report.
+type Check = fn(&Crash<'_>);
+
+const CHECKS: &[(&str, Check)] = &[
+    ("the title", title),
+    ("the panicked task", panicked_task),
+    ("the guest's own call trace", own_call_trace),
+    ("drgn", drgn),
+];
+
+/// A crashed guest's core, and the report on it.
+struct Crash<'a> {
+    guest: &'a Guest,
+    way: &'a Way,
+    /// As captured.
+    stored: PathBuf,
+    report: Value,
+    _machine: Machine,
+}
+
+impl Crash<'_> {
+    /// Boots a guest, lets it crash, captures it, and reports.
+    fn new<'a>(guest: &'a Guest, way: &'a Way) -> Crash<'a> {
+        let folder = target(guest);
+        assert!(folder.exists(), "there is no {}: tests/run builds it", folder.display());
+        let arguments =
+            ["--guest", folder.to_str().unwrap(), "--memory", "256M", "--crash", way.how];
+        let machine = Machine::boot(&arguments);
+        if guest.held && way.how == "hardlockup" {
+            machine.await_console("GUEST-CRASH", 1);
+            sleep(Duration::from_secs(5));
+            machine.execute("inject-nmi");
+        }
+        if guest.held {
+            machine.await_state("guest-panicked");
+        } else {
+            machine.await_console("end Kernel panic", 1);
+        }
+        let stored = machine.space("core.zst");
+        let monitor = machine.monitor();
+        let output = stored.to_str().unwrap();
+        run(["capture", "--any-state", "--then", "quit", "--output", output, &monitor]).expect(0);
+        let report = run(["report", "--json", output]).expect(0).stdout;
+        let report = serde_json::from_str(&report).expect("JSON");
+        Crash { guest, way, stored, report, _machine: machine }
+    }
+
+    /// The stack of the CPU that panicked: the addresses, and the functions as the kernel prints them.
+    fn stack(&self) -> Vec<(u64, String)> {
+        let vcpu = self.report["panicked"]["vcpu"].as_u64().expect("the vCPU that panicked");
+        let cpus = self.report["cpus"].as_array().unwrap();
+        let cpu = cpus.iter().find(|cpu| cpu["vcpu"] == vcpu).expect("that vCPU");
+        let frames = cpu["stack"]["frames"].as_array().unwrap().iter();
+        let frames: Vec<_> =
+            frames.map(|frame| (address(&frame["address"]), text(&frame["function"]))).collect();
+        assert!(!frames.is_empty(), "no stack: {cpu:#}");
+        frames
+    }
+
+    /// What the guest logged.
+    fn log(&self) -> String {
+        run(["dmesg", self.stored.to_str().unwrap()]).expect(0).stdout
+    }
+}
+
+fn check_all(guest: &Guest) {
+    if env::var_os("VMCORECTL_TEST_FULL").is_none() {
+        return;
+    }
+    let ways = WAYS.iter().filter(|way| !guest.without.contains(&way.how));
+    let failed: Vec<String> = ways.flat_map(|way| failures(guest, way)).collect();
+    assert!(failed.is_empty(), "{}:\n{}", guest.folder, failed.join("\n"));
+}
+
+fn check(guest: &Guest, how: &str) {
+    let way = WAYS.iter().find(|way| way.how == how).expect("a way of the table");
+    let failed = failures(guest, way);
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Runs every check of a crash: one that fails hides no other.
+fn failures(guest: &Guest, way: &Way) -> Vec<String> {
+    let said = |name: &str, failure: Box<dyn Any + Send>| {
+        let said = failure.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| failure.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+        format!("{}: {name}: {}", way.how, said.unwrap_or_default())
+    };
+    let crash = match catch_unwind(AssertUnwindSafe(|| Crash::new(guest, way))) {
+        Ok(crash) => crash,
+        Err(failure) => return vec![said("the capture", failure)],
+    };
+    let judged = |(name, check): &(&str, Check)| {
+        Some(said(name, catch_unwind(AssertUnwindSafe(|| check(&crash))).err()?))
+    };
+    CHECKS.iter().filter_map(judged).collect()
+}
+
+fn title(crash: &Crash<'_>) {
+    let title = text(&crash.report["title"]);
+    assert!(crash.way.titles.contains(&title.as_str()), "{title:?}, not {:?}", crash.way.titles);
+    if let Some(function) = crash.way.function {
+        assert_eq!(crash.report["function"], function);
+        assert_eq!(crash.report["module"], "crasher");
+    }
+}
+
+fn panicked_task(crash: &Crash<'_>) {
+    let comm = text(&crash.report["panicked"]["task"]["comm"]);
+    let expected: &[&str] = match crash.way.how {
+        "sysrq" | "init" => &["init"],
+        "oom" => &["tail"],
+        "work" => &["kworker"],
+        "hungtask" => &["khungtaskd"],
+        // Whatever the timer interrupted.
+        "timer" | "interrupt" => &[""],
+        // On arm64 the other CPU finds it.
+        "hardlockup" => &["tee", "swapper", "init", "sleep"],
+        _ => &["tee"],
+    };
+    assert!(expected.iter().any(|start| comm.starts_with(start)), "{comm}, not {expected:?}");
+}
+
+/// From where it happened down to the entry, the stack is the one that the guest printed.
+fn own_call_trace(crash: &Crash<'_>) {
+    let stack: Vec<String> = crash.stack().into_iter().map(|(_, function)| function).collect();
+    let printed = CallTrace::last_of(&crash.log()).functions;
+    assert!(printed.len() > 3, "too few: {printed:#?}");
+    assert!(stack.ends_with(&printed), "ours: {stack:#?}\nprinted: {printed:#?}");
+}
+
+/// drgn, by the debug symbols of the kernel and of the module, says the same.
+fn drgn(crash: &Crash<'_>) {
+    let folder = target(crash.guest);
+    let vmlinux = folder.join("vmlinux");
+    if !vmlinux.exists() || crash.guest.folder == "guest-frame-pointer" {
+        return;
+    }
+    let unpacked = crash.stored.with_extension("elf");
+    let mut zstd = Command::new("zstd");
+    let status = zstd.args(["-qdf", "-o"]).arg(&unpacked).arg(&crash.stored).status();
+    assert!(status.expect("zstd starts").success());
+    let said = judges::drgn_says(
+        include_str!("crashes.py"),
+        &unpacked,
+        folder.to_str().expect("a path in UTF-8"),
+    );
+    let _ = fs::remove_file(&unpacked);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+
+    let theirs = said["stack"].as_array().unwrap().iter();
+    let theirs: Vec<(u64, String)> =
+        theirs.map(|frame| (frame[0].as_u64().unwrap(), text(&frame[1]))).collect();
+    let ours = crash.stack();
+    let stack = from_panic(&ours);
+    assert_eq!(addresses(stack), addresses(from_panic(&theirs)), "{stack:#x?}\n{theirs:#x?}");
+
+    let kernel = &crash.report["kernel"];
+    assert_eq!(kernel["command_line"], said["command_line"]);
+    assert_eq!(kernel["taint"]["mask"], said["taint"]);
+    let modules = crash.report["modules"].as_array().unwrap().iter();
+    let modules: Vec<Value> = modules.map(|module| module["name"].clone()).collect();
+    assert_eq!(Value::from(modules), said["modules"]);
+    let (uptime, theirs) = (&kernel["uptime_seconds"], said["uptime"].as_f64().unwrap());
+    let apart = uptime.as_f64().expect("an uptime") - theirs;
+    assert!(apart.abs() < 2.0, "{uptime} and {theirs}");
+}
+
+/// A stack from `panic` on: what comes above is how the panic was told.
+fn from_panic(stack: &[(u64, String)]) -> &[(u64, String)] {
+    let name = |function: &str| function.split('+').next().unwrap_or_default().to_owned();
+    let panic = stack
+        .iter()
+        .rposition(|(_, function)| matches!(name(function).as_str(), "panic" | "vpanic"));
+    stack.get(panic.expect("a call of panic")..).unwrap_or_default()
+}
+
+fn addresses(stack: &[(u64, String)]) -> Vec<u64> {
+    stack.iter().map(|(address, _)| *address).collect()
+}
+
+fn address(value: &Value) -> u64 {
+    let digits = value.as_str().and_then(|text| text.strip_prefix("0x")).expect("an address");
+    u64::from_str_radix(digits, 16).expect("a hexadecimal number")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn target(guest: &Guest) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(guest.folder)
+}
