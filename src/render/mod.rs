@@ -5,6 +5,7 @@ pub mod explain;
 pub mod hexdump;
 pub mod info;
 pub mod json;
+pub mod kernel;
 pub mod list;
 pub mod memory_json;
 pub mod modules;

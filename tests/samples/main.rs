@@ -53,6 +53,8 @@ transcripts! {
     dmesg_late: "dmesg" CORE "--since" "-10ms";
     info: "info" CORE;
     info_json: "info" CORE "--json";
+    info_kernel: "info" CORE "--kernel";
+    info_kernel_json: "info" CORE "--kernel" "--json";
     info_of_an_entry: "info" "latest:sample" "--store" STORE;
     info_of_no_core: "info" "samples/core/linux-6.1.serial";
     list: "list" "--store" STORE;
