@@ -33,10 +33,8 @@ pub(super) struct GroupArgs {
 
 /// Prints the groups that are wanted.
 pub(super) fn run(arguments: &GroupArgs) -> anyhow::Result<Exit> {
-    let filter = Filter {
-        guest: arguments.guest.as_deref().map(Pattern::new),
-        ..Filter::default()
-    };
+    let filter =
+        Filter { guest: arguments.guest.as_deref().map(Pattern::new), ..Filter::default() };
     let (mut entries, problems) = listing::list(&arguments.store.folder())?;
     for problem in &problems {
         ui::error(&anyhow::anyhow!(problem.to_string()));

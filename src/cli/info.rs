@@ -2,7 +2,14 @@
 
 use super::exit::Exit;
 use super::stored_core::{CoreArgs, print};
+use super::ui::say;
+use crate::kernel::Kernel;
+use crate::kernel::cpus::Cpus;
+use crate::kernel::identity::Identity;
+use crate::kernel::memory_usage::MemoryUsage;
 use crate::render;
+use crate::render::kernel::Told;
+use crate::render::shown::shown;
 use crate::vmcore::summary::Summary;
 
 /// Show the story of a stored core: guest, panic, release, sizes
@@ -12,20 +19,45 @@ use crate::vmcore::summary::Summary;
 pub(super) struct InfoArgs {
     #[command(flatten)]
     core: CoreArgs,
+    /// Add what the kernel's memory tells: uname, command line, uptime, load, taint, memory,
+    /// and what each CPU was doing; with --json print that alone
+    #[arg(long)]
+    kernel: bool,
     /// Print the metadata as JSON, or what the file says where there is none
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the metadata of a core, or what its file says.
+/// Prints the metadata of a core, or what its file says, and what its memory tells if asked.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
+    let kernel = if arguments.kernel { Some(Kernel::find(&core)?) } else { None };
+    let parts = kernel.as_ref().map(|kernel| {
+        (Identity::of(kernel), MemoryUsage::of(kernel), Cpus::of(kernel, &core), kernel.tasks())
+    });
+    let told = parts.as_ref().map(|(identity, memory, cpus, tasks)| Told {
+        identity,
+        memory: memory.as_ref(),
+        cpus,
+        tasks,
+    });
+    if let Some(told) = told.as_ref().filter(|_| arguments.json) {
+        return print(|out| render::json::pretty(&render::kernel::Document::new(told), out));
+    }
     let summary = Summary::of(&core);
     let metadata = core.metadata();
-    print(|out| match (&metadata, arguments.json) {
-        (Some(metadata), true) => render::json::pretty(metadata, out),
-        (None, true) => render::json::pretty(&summary, out),
-        (Some(metadata), false) => render::info::text(metadata, &summary, out),
-        (None, false) => render::info::bare(&core.path, &summary, out),
+    if let Some(told) = &told {
+        for finding in told.tasks.findings.iter().chain(&told.cpus.findings) {
+            say(&format!("finding: {}", shown(finding)));
+        }
+    }
+    print(|out| {
+        match (&metadata, arguments.json) {
+            (Some(metadata), true) => render::json::pretty(metadata, out),
+            (None, true) => render::json::pretty(&summary, out),
+            (Some(metadata), false) => render::info::text(metadata, &summary, out),
+            (None, false) => render::info::bare(&core.path, &summary, out),
+        }?;
+        told.as_ref().map_or(Ok(()), |told| render::kernel::text(told, out))
     })
 }

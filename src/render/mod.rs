@@ -7,6 +7,7 @@ pub mod groups;
 pub mod hexdump;
 pub mod info;
 pub mod json;
+pub mod kernel;
 pub mod list;
 pub mod memory_json;
 pub mod modules;

@@ -55,7 +55,7 @@ pub fn groups(entries: &[Listed]) -> Vec<Group> {
             group.add(entry);
         }
     }
-    groups.sort_by(|one, other| other.last.cmp(&one.last));
+    groups.sort_by_key(|group| std::cmp::Reverse(group.last));
     relate(&mut groups);
     groups
 }

@@ -93,6 +93,8 @@ fn a_browser_draws_the_page_in_light_and_dark() {
         chromium(folder.path(), &arguments);
         pictures.push(fs::read(picture).expect("a picture"));
     }
-    assert!(pictures.iter().all(|picture| picture.starts_with(b"\x89PNG") && picture.len() > 20_000));
+    assert!(
+        pictures.iter().all(|picture| picture.starts_with(b"\x89PNG") && picture.len() > 20_000)
+    );
     assert_ne!(pictures[0], pictures[1]);
 }

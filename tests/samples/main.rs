@@ -10,6 +10,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     reason = "a test fails by panicking"
 )]
 
@@ -64,6 +65,8 @@ transcripts! {
     group: "group" "--store" STORE;
     info: "info" CORE;
     info_json: "info" CORE "--json";
+    info_kernel: "info" CORE "--kernel";
+    info_kernel_json: "info" CORE "--kernel" "--json";
     info_of_an_entry: "info" "latest:sample" "--store" STORE;
     info_of_no_core: "info" "samples/core/linux-6.1.serial";
     list: "list" "--store" STORE;

@@ -81,8 +81,7 @@ fn of_kernel(
             let _ = kernel.tasks();
             log
         });
-        let stacks: Vec<_> =
-            (0..vcpus).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
+        let stacks: Vec<_> = (0..vcpus).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
         (log.join(), stacks)
     });
     report.kernel = identity::of(kernel);

@@ -18,12 +18,7 @@ const MAX_BLOCKED: usize = 200;
 const NAMED: usize = 20;
 
 /// Says what each CPU was doing, and which one panicked.
-pub(super) fn cpus(
-    report: &mut Report,
-    cpus: &Cpus,
-    tasks: &Tasks,
-    metadata: Option<&Metadata>,
-) {
+pub(super) fn cpus(report: &mut Report, cpus: &Cpus, tasks: &Tasks, metadata: Option<&Metadata>) {
     for finding in &cpus.findings {
         report.find("cpus", finding.clone(), Trust::Likely);
     }
@@ -106,7 +101,7 @@ fn blocked(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
             None => groups.push(Blocked { tasks: vec![told(task)], count: 1, stack }),
         }
     }
-    groups.sort_by(|one, other| other.count.cmp(&one.count));
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     report.blocked = groups;
 }
 

@@ -1,0 +1,198 @@
+//! What a kernel's memory tells of it, for people and as JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::shown::shown;
+use super::units::bytes;
+use crate::kernel::cpus::{Cpus, Mode};
+use crate::kernel::identity::Identity;
+use crate::kernel::memory_usage::MemoryUsage;
+use crate::kernel::tasks::Tasks;
+
+/// The schema of a kernel as JSON.
+pub const SCHEMA: &str = "vmcorectl/kernel/1";
+
+/// A kernel, as its memory tells.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// Its name, start, times and machine.
+    pub identity: &'a Identity,
+    /// Its memory.
+    pub memory: Option<&'a MemoryUsage>,
+    /// Its CPUs.
+    pub cpus: &'a Cpus,
+    /// The tasks that run on them.
+    pub tasks: &'a Tasks,
+}
+
+/// Prints it.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let Told { identity, memory, cpus, tasks } = told;
+    let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {}", shown(&text));
+    if let Some(uname) = &identity.uname {
+        let words = [&uname.system, &uname.node, &uname.release, &uname.version, &uname.machine];
+        line("uname", words.map(String::as_str).join(" "))?;
+    }
+    if let Some(command_line) = &identity.command_line {
+        line("command", command_line.clone())?;
+    }
+    if let Some(machine) = &identity.machine {
+        let firmware = identity.firmware.as_ref().map(|firmware| format!(", firmware {firmware}"));
+        line("machine", format!("{machine}{}", firmware.unwrap_or_default()))?;
+    }
+    if let Some(times) = identity.times {
+        let millis = times.uptime_ns / 1_000_000;
+        let (minutes, seconds) = (millis / 60_000, millis / 1000 % 60);
+        let mut text =
+            format!("{} h {} min {seconds}.{:03} s", minutes / 60, minutes % 60, millis % 1000);
+        if let Ok(wall) = jiff::Timestamp::from_nanosecond(times.wall_ns.into()) {
+            text = format!("{text}; its clock said {wall:.3}");
+        }
+        line("uptime", text)?;
+    }
+    if let Some([one, five, fifteen]) = identity.load {
+        line("load", format!("{one:.2}, {five:.2}, {fifteen:.2}"))?;
+    }
+    match identity.taint_mask {
+        Some(0) => line("taint", "none".to_owned())?,
+        Some(mask) => {
+            let words: Vec<_> = identity
+                .taints
+                .iter()
+                .map(|taint| format!("{}: {}", taint.letter, taint.meaning))
+                .collect();
+            line("taint", format!("{mask} ({})", words.join("; ")))?;
+        }
+        None => {}
+    }
+    if let Some(memory) = memory {
+        let swap = memory.swap.filter(|(total, _)| *total > 0);
+        let swap = swap.map_or_else(String::new, |(total, free)| {
+            format!(", swap {} of {} free", bytes(free), bytes(total))
+        });
+        line(
+            "memory",
+            format!(
+                "{} used, {} free, {} buffers and cache, {} shared, of {}{swap}",
+                bytes(memory.used()),
+                bytes(memory.free),
+                bytes(memory.cache),
+                bytes(memory.shared),
+                bytes(memory.total)
+            ),
+        )?;
+    }
+    for cpu in &cpus.cpus {
+        let task = cpu.current.and_then(|at| tasks.at(at));
+        let task = task.map_or_else(
+            || "an unknown task".to_owned(),
+            |task| format!("{} (pid {})", task.comm, task.pid),
+        );
+        let panicked = if cpus.panicked == Some(cpu.number) { ", panicked" } else { "" };
+        let name = format!("CPU {}", cpu.number);
+        line(&name, format!("{}: {task}{panicked}", word(cpu.mode)))?;
+    }
+    Ok(())
+}
+
+fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::User => "user",
+        Mode::Kernel => "kernel",
+        Mode::Idle => "idle",
+        Mode::Unknown => "unknown",
+    }
+}
+
+/// A kernel as JSON.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    schema: &'static str,
+    uname: Option<[&'a str; 5]>,
+    command_line: Option<&'a str>,
+    machine: Option<&'a str>,
+    firmware: Option<&'a str>,
+    uptime_ns: Option<u64>,
+    wall_ns: Option<u64>,
+    hz: Option<u64>,
+    load: Option<[f64; 3]>,
+    taint_mask: Option<u64>,
+    taints: Vec<(char, &'static str)>,
+    memory: Option<Memory<'a>>,
+    panicked_cpu: Option<u32>,
+    cpus: Vec<JsonCpu<'a>>,
+    findings: Vec<&'a String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Memory<'a> {
+    total: u64,
+    used: u64,
+    free: u64,
+    cache: u64,
+    shared: u64,
+    swap_total: Option<u64>,
+    swap_free: Option<u64>,
+    meminfo: &'a [(&'static str, u64)],
+}
+
+#[derive(Debug, Serialize)]
+struct JsonCpu<'a> {
+    cpu: u32,
+    vcpu: Option<usize>,
+    mode: &'static str,
+    pid: Option<i32>,
+    comm: Option<&'a str>,
+}
+
+impl<'a> Document<'a> {
+    /// Of what was told.
+    #[must_use]
+    pub fn new(told: &Told<'a>) -> Self {
+        let Told { identity, memory, cpus, tasks } = *told;
+        let uname = |uname: &'a crate::kernel::identity::Uname| {
+            [uname.system.as_str(), &uname.node, &uname.release, &uname.version, &uname.machine]
+        };
+        let cpu = |cpu: &crate::kernel::cpus::Cpu| {
+            let task = cpu.current.and_then(|at| tasks.at(at));
+            JsonCpu {
+                cpu: cpu.number,
+                vcpu: cpu.vcpu.map(|(vcpu, _)| vcpu),
+                mode: word(cpu.mode),
+                pid: task.map(|task| task.pid),
+                comm: task.map(|task| task.comm.as_str()),
+            }
+        };
+        Self {
+            schema: SCHEMA,
+            uname: identity.uname.as_ref().map(uname),
+            command_line: identity.command_line.as_deref(),
+            machine: identity.machine.as_deref(),
+            firmware: identity.firmware.as_deref(),
+            uptime_ns: identity.times.map(|times| times.uptime_ns),
+            wall_ns: identity.times.map(|times| times.wall_ns),
+            hz: identity.hz,
+            load: identity.load,
+            taint_mask: identity.taint_mask,
+            taints: identity.taints.iter().map(|taint| (taint.letter, taint.meaning)).collect(),
+            memory: memory.map(|memory| Memory {
+                total: memory.total,
+                used: memory.used(),
+                free: memory.free,
+                cache: memory.cache,
+                shared: memory.shared,
+                swap_total: memory.swap.map(|(total, _)| total),
+                swap_free: memory.swap.map(|(_, free)| free),
+                meminfo: &memory.lines,
+            }),
+            panicked_cpu: cpus.panicked,
+            cpus: cpus.cpus.iter().map(cpu).collect(),
+            findings: cpus.findings.iter().chain(&tasks.findings).collect(),
+        }
+    }
+}
