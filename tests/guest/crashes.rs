@@ -48,7 +48,7 @@ const NULL: &str = "BUG: unable to handle kernel NULL pointer dereference in by_
 
 const WAYS: &[Way] = &[
     way("sysrq", &["kernel panic: sysrq triggered crash"]),
-    way("init", &["kernel panic: Attempted to kill init! exitcode=0x00000300"]),
+    way("init", &["kernel panic: Attempted to kill init!"]),
     way("oom", &["kernel panic: Out of memory: compulsory panic_on_oom is enabled"]),
     of_crasher("null", &[NULL], "by_null"),
     // The instruction pointer was null, too: its caller is the function.
@@ -58,7 +58,7 @@ const WAYS: &[Way] = &[
         "by_call",
     ),
     of_crasher("bug", &["kernel BUG in by_bug"], "by_bug"),
-    of_crasher("panic", &["kernel panic: crasher was asked to"], "by_panic"),
+    way("panic", &["kernel panic: crasher was asked to"]),
     of_crasher("list", &["BUG: corrupted list in by_list"], "by_list"),
     of_crasher("uaf", &["general protection fault in by_uaf"], "by_uaf"),
     of_crasher(
@@ -76,11 +76,7 @@ const WAYS: &[Way] = &[
     of_crasher("softlockup", &["BUG: soft lockup in by_softlockup"], "by_softlockup"),
     of_crasher("hungtask", &["INFO: task hung in by_hungtask"], "by_hungtask"),
     // Under emulation there is no counter whose NMI would find it: QEMU sends one.
-    of_crasher(
-        "hardlockup",
-        &["kernel panic: NMI: Not continuing", "hard lockup in by_hardlockup"],
-        "by_hardlockup",
-    ),
+    way("hardlockup", &["kernel panic: NMI: Not continuing"]),
 ];
 
 /// A guest's kernel, below `target`.
@@ -126,9 +122,10 @@ guests! {
     crashes_of_linux_5_10_in_the_full_run: Guest { folder: "guest-5.10", ..DEBIAN };
     crashes_of_linux_6_12_in_the_full_run: Guest { folder: "guest-6.12", ..DEBIAN };
     crashes_of_linux_7_2_in_the_full_run: Guest { folder: "guest-7.2", ..DEBIAN };
-    // There is no pvpanic driver, and a division by zero gives zero.
+    // There is no pvpanic driver, and a division by zero gives zero. Of a hard lockup the log has but the stack of the
+    // CPU that found it.
     crashes_of_linux_6_12_on_arm64_in_the_full_run:
-        Guest { folder: "guest-6.12-arm64", held: false, without: &["divide"] };
+        Guest { folder: "guest-6.12-arm64", held: false, without: &["divide", "hardlockup"] };
     // Built by samples/guest/build-frame-pointer: its stacks are chains of frame pointers.
     crashes_of_a_kernel_with_frame_pointers_in_the_full_run:
         Guest { folder: "guest-frame-pointer", ..DEBIAN };
@@ -243,14 +240,13 @@ fn title(crash: &Crash<'_>) {
 fn panicked_task(crash: &Crash<'_>) {
     let comm = text(&crash.report["panicked"]["task"]["comm"]);
     let expected: &[&str] = match crash.way.how {
-        "sysrq" | "init" => &["init"],
+        // 5.10 names a script after its interpreter.
+        "sysrq" | "init" => &["init", "busybox"],
         "oom" => &["tail"],
         "work" => &["kworker"],
         "hungtask" => &["khungtaskd"],
         // Whatever the timer interrupted.
         "timer" | "interrupt" => &[""],
-        // On arm64 the other CPU finds it.
-        "hardlockup" => &["tee", "swapper", "init", "sleep"],
         _ => &["tee"],
     };
     assert!(expected.iter().any(|start| comm.starts_with(start)), "{comm}, not {expected:?}");

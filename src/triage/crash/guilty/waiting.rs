@@ -30,6 +30,10 @@ fn is_interrupt(name: &str) -> bool {
 
 /// Names what a busy processor works on.
 pub(super) fn stalled(scene: &Scene<'_>, guilt: &mut Guilt) {
+    if let Some(frame) = in_a_module(scene) {
+        guilt.take(frame);
+        return;
+    }
     for start in starts(scene) {
         let frames = scene.stack_from(Some(start)).filter(|frame| frame.reliable);
         let mut inside: Option<&Frame> = None;
@@ -57,6 +61,17 @@ pub(super) fn stalled(scene: &Scene<'_>, guilt: &mut Guilt) {
             }
         }
     }
+}
+
+/// Where this very processor was, if that is in a module: no dispatcher further out says more. Kernels before 5.12 print
+/// it before the stack alone, and not once more below the interrupt.
+fn in_a_module<'f>(scene: &'f Scene<'_>) -> Option<&'f Frame> {
+    let of_itself = matches!(
+        scene.kind(),
+        Kind::SoftLockup | Kind::StackGuard | Kind::StackOverflow | Kind::StackEnd
+    );
+    let first = scene.items.get(scene.pc_at()?).and_then(Item::frame)?;
+    (of_itself && first.module.is_some() && !scene.is_skipped(first)).then_some(first)
 }
 
 /// Where the interrupted stacks begin, the likeliest first.
