@@ -10,10 +10,9 @@ use anyhow::{Context, bail};
 use super::exit::Exit;
 use super::mount::mount;
 use super::stored_core::CoreArgs;
+use super::symbol_places::symbol_places;
 use super::ui::say;
-use crate::debugger::{
-    self, KernelBuild, NotFound, Places, Program, Signals, Vmlinux, shell_quoted,
-};
+use crate::debugger::{self, KernelBuild, NotFound, Program, Signals, Vmlinux, shell_quoted};
 use crate::kernel::missing_note::{self, Outcome};
 use crate::mount::{Detached, VMCORE_FILE};
 
@@ -111,7 +110,7 @@ fn vmlinux(
 ) -> anyhow::Result<Result<Vmlinux, NotFound>> {
     let found = match &arguments.vmlinux {
         Some(path) => Ok(kernel.check(path)?),
-        None => kernel.find(&places()),
+        None => kernel.find(&symbol_places()),
     };
     if let Ok(vmlinux) = &found
         && !vmlinux.verified
@@ -122,15 +121,6 @@ fn vmlinux(
         ));
     }
     Ok(found)
-}
-
-fn places() -> Places {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
-    let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    let debuginfod = variable("DEBUGINFOD_CACHE_PATH").map(PathBuf::from);
-    let debuginfod = debuginfod.or_else(|| Some(cache()?.join("debuginfod_client")));
-    Places { root: PathBuf::from("/"), debuginfod }
 }
 
 /// The debugger that was asked for, or the first that is installed and can start.

@@ -3,6 +3,7 @@
 //! The only place that knows clap, the environment, the standard streams and
 //! exit codes.
 
+mod backtrace;
 mod capture;
 mod debug;
 mod dmesg;
@@ -25,6 +26,7 @@ mod rm;
 mod search;
 mod store_folder;
 mod stored_core;
+mod symbol_places;
 mod ui;
 mod verify;
 mod vtop;
@@ -53,6 +55,7 @@ enum Command {
     Mods(mods::ModsArgs),
     Report(report::ReportArgs),
     Explain(explain::ExplainArgs),
+    Bt(backtrace::BtArgs),
     Regs(regs::RegsArgs),
     Read(read::ReadArgs),
     Search(search::SearchArgs),
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Mods(arguments) => mods::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Bt(arguments) => backtrace::run(&arguments),
         Command::Regs(arguments) => regs::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),

@@ -4,6 +4,7 @@
 //! core's VMCOREINFO ──► build id, release ──► vmlinux   found and checked
 //!                                             program   crash, drgn or gdb
 //!                                             child     runs it, with the terminal
+//!                             vmlinux ──► source_lines   of addresses of code
 //! ```
 //!
 //! Needs: an open core, and where it is mounted. Does not mount ([`crate::mount`])
@@ -11,6 +12,7 @@
 
 mod child;
 mod program;
+pub mod source_lines;
 mod vmlinux;
 
 pub use child::{Signals, run};

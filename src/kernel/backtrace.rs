@@ -1,12 +1,20 @@
 //! The stack of a vCPU or of a task.
 
+use std::num::NonZero;
+use std::thread;
+
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
+use super::cpus::Cpus;
+use super::tasks::Task;
 use super::unwind::start::{self, StartError};
 use super::unwind::{StackEnd, StackFrame};
 use crate::vmcore::Vmcore;
 use crate::vmcore::registers::Registers;
+
+/// The most threads that unwind at once.
+const MAX_THREADS: usize = 8;
 
 /// A stack, from what was running down to where it began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +54,47 @@ impl Backtrace {
         }
     }
 
+    /// The stack of a task: of the vCPU that it is on, if it is on one.
+    #[must_use]
+    pub fn of_task(kernel: &Kernel, core: &Vmcore, task: &Task) -> Self {
+        if task.on_cpu {
+            return Self::of_running(kernel, core, &Cpus::of(kernel, core), task);
+        }
+        Self::of_sleeper(kernel, task.at)
+    }
+
+    /// What a task that runs saved when it slept is of long ago: its vCPU counts alone.
+    fn of_running(kernel: &Kernel, core: &Vmcore, cpus: &Cpus, task: &Task) -> Self {
+        let cpu = cpus.cpus.iter().find(|cpu| cpu.current == Some(task.at));
+        match cpu.and_then(|cpu| cpu.vcpu) {
+            Some((vcpu, _)) => Self::of_cpu(kernel, core, vcpu),
+            None => Self::none(&StartError::NoCpu),
+        }
+    }
+
     fn none(error: &StartError) -> Self {
         let why = error.to_string();
         Self { frames: Vec::new(), end: StackEnd::Cut(why.clone()), findings: vec![why] }
     }
+}
+
+/// The stacks of many tasks, in their order, by several threads.
+#[must_use]
+pub fn of_all(kernel: &Kernel, core: &Vmcore, cpus: &Cpus, tasks: &[&Task]) -> Vec<Backtrace> {
+    let one = |task: &&Task| {
+        if task.on_cpu {
+            Backtrace::of_running(kernel, core, cpus, task)
+        } else {
+            Backtrace::of_sleeper(kernel, task.at)
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
+    let share = tasks.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let parts = tasks.chunks(share);
+        let parts: Vec<_> = parts
+            .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
+            .collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+    })
 }

@@ -1,5 +1,6 @@
 //! Prints what others found out. Decides nothing.
 
+pub mod backtrace;
 pub mod dmesg;
 pub mod explain;
 pub mod hexdump;

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use crate::judges;
 use crate::machine::Machine;
 use crate::reading;
+use crate::stacks;
 use crate::tool::run;
 
 /// A guest that `samples/guest/build --kernel` has made, below `target`.
@@ -97,6 +98,10 @@ const CHECKS: &[(&str, Check)] = &[
         reading::console_has_the_same_lines(&case.machine, &case.stored);
     }),
     ("drgn and dmesg", log_by_drgn),
+    ("the console and bt", |case| {
+        stacks::same_as_the_console(&case.machine.console(), &case.stored);
+    }),
+    ("drgn and bt", stacks_by_drgn),
     ("crash", |case| judged_by_crash(case, "crash", Path::new("crash"))),
     ("newer crash", newer_crash),
     ("drgn and vtop", |case| reading::translations_by_drgn(&case.stored, &case.unpacked)),
@@ -229,6 +234,11 @@ fn newer_crash(case: &Case<'_>) {
 }
 
 /// drgn with symbols has the same records, with the same numbers and times.
+fn stacks_by_drgn(case: &Case<'_>) {
+    let Some(vmlinux) = symbols(case) else { return };
+    stacks::same_as_drgn(&case.stored, &case.unpacked, &vmlinux);
+}
+
 fn log_by_drgn(case: &Case<'_>) {
     let Some(vmlinux) = symbols(case) else { return };
     let script = "import json, sys, drgn\n\

@@ -26,5 +26,6 @@ mod releases;
 mod same_memory;
 mod searching;
 mod shapes;
+mod stacks;
 #[path = "../tool/mod.rs"]
 mod tool;

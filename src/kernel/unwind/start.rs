@@ -31,6 +31,9 @@ pub(crate) enum StartError {
         /// Which register.
         register: &'static str,
     },
+    /// It runs, and where is not known.
+    #[error("the task is on a CPU, and none of the core's vCPUs is known to be that one")]
+    NoCpu,
     /// What the task saved cannot be read.
     #[error("what the task saved when it went to sleep cannot be read: {0}")]
     Task(#[from] ObjectError),

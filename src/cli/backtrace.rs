@@ -1,0 +1,162 @@
+//! `vmcorectl bt`: the stacks of a stored core's CPUs and tasks.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+
+use super::exit::Exit;
+use super::stored_core::{CoreArgs, print};
+use super::symbol_places::symbol_places;
+use super::ui::say;
+use crate::debugger::KernelBuild;
+use crate::debugger::source_lines::SourceLines;
+use crate::kernel::Kernel;
+use crate::kernel::backtrace::{Backtrace, of_all};
+use crate::kernel::cpus::{Cpu, Cpus};
+use crate::kernel::tasks::Task;
+use crate::render;
+use crate::render::backtrace::{Document, Stack};
+use crate::render::shown::shown;
+use crate::vmcore::Vmcore;
+
+/// Show which functions had called which: the stack of the CPU that panicked
+///
+/// Stacks are unwound by the kernel's own tables, out of its memory: no debug symbols
+/// are needed. Behind each function stands how it was found; `scan?` means that it may be
+/// left over from before. Where the kernel was entered, the registers follow that were
+/// saved there.
+#[derive(Debug, clap::Args)]
+pub(super) struct BtArgs {
+    #[command(flatten)]
+    core: CoreArgs,
+    /// Only this CPU, by the kernel's number
+    #[arg(long, value_name = "N", conflicts_with_all = ["task", "all", "tasks"])]
+    cpu: Option<u32>,
+    /// The task with this pid, whether it is on a CPU or not
+    #[arg(long, value_name = "PID", conflicts_with_all = ["all", "tasks"])]
+    task: Option<i32>,
+    /// All CPUs
+    #[arg(long, conflicts_with = "tasks")]
+    all: bool,
+    /// All tasks, threads and idle tasks included
+    #[arg(long)]
+    tasks: bool,
+    /// Show source lines and inlined functions, out of the kernel's vmlinux with debug symbols
+    #[arg(long, value_name = "FILE")]
+    vmlinux: Option<PathBuf>,
+    /// The same, out of the vmlinux that is found by the core's build id
+    #[arg(long, conflicts_with = "vmlinux")]
+    lines: bool,
+    /// Print the stacks as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints stacks.
+pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
+    let core = arguments.core.open()?;
+    let lines = lines(arguments, &core)?;
+    let kernel = Kernel::find(&core)?;
+    let mut findings: Vec<String> = core.findings.iter().cloned().chain(kernel.origin()).collect();
+    let mut stacks = chosen(arguments, &core, &kernel, &mut findings)?;
+    if let Some(lines) = &lines {
+        let source = SourceLines::open(lines, kernel.info.kernel_offset().unwrap_or_default())?;
+        for stack in &mut stacks {
+            let of = |frame: &crate::kernel::unwind::StackFrame| {
+                let module = frame.place.as_ref().is_none_or(|place| place.module.is_some());
+                if module { Vec::new() } else { source.of(frame.address) }
+            };
+            stack.lines = stack.backtrace.frames.iter().map(of).collect();
+        }
+    }
+    if !arguments.json {
+        findings.iter().for_each(|finding| say(&format!("finding: {}", shown(finding))));
+    }
+    print(|out| {
+        if arguments.json {
+            render::json::pretty(&Document::new(&stacks, &findings), out)
+        } else {
+            render::backtrace::text(&stacks, out)
+        }
+    })
+}
+
+/// The vmlinux that lines are wanted of, if they are: never one of another build.
+fn lines(arguments: &BtArgs, core: &Vmcore) -> anyhow::Result<Option<PathBuf>> {
+    let kernel = KernelBuild::of(core);
+    let vmlinux = match (&arguments.vmlinux, arguments.lines) {
+        (Some(path), _) => kernel.check(path)?,
+        (None, true) => kernel.find(&symbol_places())?,
+        (None, false) => return Ok(None),
+    };
+    if !vmlinux.verified {
+        say(&format!(
+            "warning: the core names no build id, so whether {} is its kernel's cannot be checked",
+            vmlinux.path.display()
+        ));
+    }
+    Ok(Some(vmlinux.path))
+}
+
+fn chosen<'k>(
+    arguments: &BtArgs,
+    core: &Vmcore,
+    kernel: &'k Kernel,
+    findings: &mut Vec<String>,
+) -> anyhow::Result<Vec<Stack<'k>>> {
+    let cpus = Cpus::of(kernel, core);
+    findings.extend(cpus.findings.iter().cloned());
+    if arguments.tasks || arguments.task.is_some() {
+        let tasks = kernel.tasks();
+        findings.extend(tasks.findings.iter().cloned());
+        let wanted = |task: &&Task| arguments.task.is_none_or(|pid| task.pid == pid);
+        let wanted: Vec<&Task> = tasks.tasks.iter().filter(wanted).collect();
+        if let (Some(pid), true) = (arguments.task, wanted.is_empty()) {
+            bail!("no task with pid {pid} in {}", core.path.display());
+        }
+        let backtraces = of_all(kernel, core, &cpus, &wanted);
+        return Ok(wanted
+            .into_iter()
+            .zip(backtraces)
+            .map(|(task, stack)| of_task(&cpus, task, stack))
+            .collect());
+    }
+    let panicked = cpus.panicked;
+    let wanted = |cpu: &&Cpu| match arguments.cpu {
+        Some(number) => cpu.number == number,
+        None => arguments.all || panicked.is_none_or(|panicked| cpu.number == panicked),
+    };
+    let wanted: Vec<&Cpu> =
+        cpus.cpus.iter().filter(|cpu| cpu.vcpu.is_some()).filter(wanted).collect();
+    if wanted.is_empty() {
+        let number = arguments.cpu.or(panicked).context("the core has no registers of any CPU")?;
+        bail!("no registers of CPU {number} in {}", core.path.display());
+    }
+    if panicked.is_none() && arguments.cpu.is_none() && !arguments.all {
+        findings.push("no CPU has panicked: these are all".to_owned());
+    }
+    Ok(wanted.into_iter().map(|cpu| of_cpu(kernel, core, &cpus, cpu)).collect())
+}
+
+fn of_cpu<'k>(kernel: &'k Kernel, core: &Vmcore, cpus: &Cpus, cpu: &Cpu) -> Stack<'k> {
+    let vcpu = cpu.vcpu.map_or(usize::MAX, |(vcpu, _)| vcpu);
+    let task = cpu.current.and_then(|at| kernel.tasks().at(at));
+    Stack {
+        cpu: Some(cpu.number),
+        panicked: cpus.panicked == Some(cpu.number),
+        task: task.map(|task| (task.pid, task.comm.as_str())),
+        backtrace: Backtrace::of_cpu(kernel, core, vcpu),
+        lines: Vec::new(),
+    }
+}
+
+fn of_task<'k>(cpus: &Cpus, task: &'k Task, backtrace: Backtrace) -> Stack<'k> {
+    let cpu = cpus.cpus.iter().find(|cpu| cpu.current == Some(task.at)).map(|cpu| cpu.number);
+    Stack {
+        cpu,
+        panicked: cpu.is_some() && cpu == cpus.panicked,
+        task: Some((task.pid, &task.comm)),
+        backtrace,
+        lines: Vec::new(),
+    }
+}

@@ -1,0 +1,97 @@
+//! `bt` against the guest's own words, and against drgn with debug symbols.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::judges;
+use crate::machine::Machine;
+use crate::tool::run;
+
+/// A pid, and the addresses of its task's stack in the kernel.
+type Stacks = BTreeMap<i64, Vec<u64>>;
+
+#[test]
+fn the_stack_of_a_panic_is_what_the_guest_printed() {
+    let machine = Machine::panicked(&[]);
+    let entry = run(["capture", &machine.monitor(), "--store", &machine.store()]).expect(0).entry();
+    same_as_the_console(&machine.console(), &entry.join("vmcore.elf.zst"));
+}
+
+/// From the panic's caller to where the kernel was entered, each function, its offset and size.
+pub(crate) fn same_as_the_console(console: &str, stored: &Path) {
+    let stacks = stacks(stored, &[]);
+    let frames = stacks[0]["frames"].as_array().unwrap();
+    let ours: Vec<String> = frames
+        .iter()
+        .map(|frame| {
+            let number = |name: &str| frame[name].as_u64().unwrap();
+            let function = frame["function"].as_str().unwrap();
+            format!("{function}+{:#x}/{:#x}", number("offset"), number("size"))
+        })
+        .collect();
+    let (_, after) = console.split_once("Kernel panic - not syncing").expect("a panic");
+    let theirs: Vec<String> = after
+        .lines()
+        .skip_while(|line| !line.to_lowercase().contains("call trace"))
+        .skip(1)
+        .map(|line| line.split_once("] ").map_or(line, |(_, text)| text).trim().to_owned())
+        .take_while(|line| !line.contains(':'))
+        .filter(|line| line.contains("+0x") && !line.starts_with('?'))
+        .collect();
+    let below_panic = |lines: &[String]| -> Vec<String> {
+        let panic = lines.iter().position(|line| line.starts_with("panic+")).expect("panic");
+        lines[panic + 1..].to_vec()
+    };
+    assert!(below_panic(&theirs).len() > 5, "{theirs:?}");
+    assert_eq!(below_panic(&ours), below_panic(&theirs));
+    let last = frames.last().unwrap();
+    assert_eq!((&last["entry"]["from_user"], &stacks[0]["end"]), (&true.into(), &"user".into()));
+    assert_eq!(stacks[0]["panicked"], true);
+}
+
+/// Every task's stack, running ones included, has the addresses that drgn finds by DWARF.
+pub(crate) fn same_as_drgn(stored: &Path, unpacked: &Path, vmlinux: &Path) {
+    const SCRIPT: &str = "import sys, json, drgn\n\
+        from drgn.helpers.linux.pid import for_each_task\n\
+        program = drgn.Program()\n\
+        program.set_core_dump(sys.argv[1])\n\
+        program.load_debug_info([sys.argv[2]])\n\
+        stacks = {}\n\
+        for task in for_each_task(program):\n\
+        \x20   trace = list(program.stack_trace(task))\n\
+        \x20   # An inlined function has the address of the one that it is in.\n\
+        \x20   found = [f.pc for i, f in enumerate(trace) if i == 0 or not trace[i - 1].is_inline]\n\
+        \x20   # drgn goes on into user code.\n\
+        \x20   user = next((i for i, pc in enumerate(found) if not pc >> 63), len(found))\n\
+        \x20   stacks[task.pid.value_()] = found[:user]\n\
+        print(json.dumps(stacks))\n";
+    let theirs = judges::drgn_says(SCRIPT, unpacked, vmlinux.to_str().unwrap());
+    let theirs: Stacks = serde_json::from_str(&theirs).expect("stacks by drgn");
+    let mut ours = Stacks::new();
+    for stack in stacks(stored, &["--tasks"]).as_array().unwrap() {
+        let pid = stack["pid"].as_i64().unwrap();
+        let frames = stack["frames"].as_array().unwrap();
+        // Idle tasks all have pid 0, and drgn lists none.
+        if pid != 0 {
+            assert_ne!(stack["end"], "cut", "{stack}");
+            assert!(frames.iter().all(|frame| frame["trust"] != "scan"), "{stack}");
+            ours.insert(pid, frames.iter().map(address).collect());
+        }
+    }
+    assert!(ours.len() > 40, "{} tasks", ours.len());
+    assert_eq!(ours, theirs);
+}
+
+fn address(frame: &Value) -> u64 {
+    let text = frame["address"].as_str().unwrap();
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+}
+
+fn stacks(stored: &Path, arguments: &[&str]) -> Value {
+    let arguments = [&["bt", stored.to_str().unwrap(), "--json"], arguments].concat();
+    let text = run(arguments).expect(0).stdout;
+    let mut document: Value = serde_json::from_str(&text).expect("JSON");
+    document["stacks"].take()
+}
