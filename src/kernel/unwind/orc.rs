@@ -67,7 +67,8 @@ fn follow(guest: &impl Guest, from: &Position, entry: &OrcEntry) -> Result<Step,
         }
         _ => {}
     }
-    let same_stack = !matches!(entry.sp, Base::SpIndirect | Base::BpIndirect);
+    // What counts from rbp may have switched stacks (`asm_call_irq_on_stack` before Linux 5.12).
+    let same_stack = entry.sp == Base::Sp;
     if same_stack && from.sp.is_some_and(|from| sp <= from) {
         return Err(Failure::NoProgress);
     }

@@ -85,6 +85,13 @@ fn a_hung_task_is_named_by_what_it_waits_in() {
 }
 
 #[test]
+fn a_module_that_goes_round_is_named_although_an_interrupt_is_on_the_stack() {
+    let log = "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\nRIP: 0010:spin+0x1/0x2 [mod]\nCall Trace:\n <IRQ>\n asm_call_irq_on_stack+0x1/0x2\n </IRQ>\n sysvec_apic_timer_interrupt+0x1/0x2\n asm_sysvec_apic_timer_interrupt+0x1/0x2\nRIP: 0010:spin+0x1/0x2 [mod]\n caller+0x1/0x2 [mod]\n foo_write+0x1/0x2\n vfs_write+0x1/0x2\n ksys_write+0x1/0x2\n";
+    let crash = crash(log);
+    assert_eq!(crash.title, "BUG: soft lockup in spin");
+}
+
+#[test]
 fn a_busy_processor_is_named_by_what_was_dispatched() {
     let log = "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\nRIP: 0010:inner+0x1/0x2\nCall Trace:\n middle+0x1/0x2\n foo_write+0x1/0x2\n vfs_write+0x1/0x2\n ksys_write+0x1/0x2\n";
     let crash = crash(log);
