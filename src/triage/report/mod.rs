@@ -15,6 +15,7 @@ pub mod data;
 mod hypervisor;
 mod identity;
 mod machine;
+mod memory;
 mod modules;
 mod parts;
 mod stacks;

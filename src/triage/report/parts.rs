@@ -7,11 +7,13 @@ use vmcore_formats::printk::Record;
 use super::bugcheck::Stop;
 use super::data::{self, CpuState, LogLine, Report, ToldBy, Trust};
 use super::hypervisor::Told;
-use super::{crash, identity, modules, stacks, tasks};
+use super::{crash, identity, memory, modules, stacks, tasks};
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
 use crate::kernel::cpus::Cpus;
+use crate::kernel::identity::Identity;
 use crate::kernel::log::Log;
+use crate::kernel::memory_usage::MemoryUsage;
 use crate::store::metadata::Metadata;
 use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
@@ -84,7 +86,10 @@ fn of_kernel(
         let stacks: Vec<_> = (0..vcpus).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
         (log.join(), stacks)
     });
-    report.kernel = identity::of(kernel);
+    let told = Identity::of(kernel);
+    report.kernel = identity::of(kernel, &told);
+    report.machine.hardware.clone_from(&told.machine);
+    report.memory = MemoryUsage::of(kernel).as_ref().map(memory::of);
     for (cpu, backtrace) in report.cpus.iter_mut().zip(&stacks) {
         cpu.stack = stacks::stack(backtrace);
     }
@@ -119,8 +124,9 @@ fn take_log(report: &mut Report, log: Log, log_lines: usize) {
         report.find("log", finding, Trust::Certain);
     }
     if let Some(last) = log.records.last() {
-        report.kernel.uptime_seconds =
-            Some(std::time::Duration::from_nanos(last.time_ns).as_secs_f64());
+        // At least so long, where the kernel's clock cannot be read.
+        let at_least = std::time::Duration::from_nanos(last.time_ns).as_secs_f64();
+        report.kernel.uptime_seconds.get_or_insert(at_least);
     }
     let line = |record: &Record| LogLine {
         time_ns: record.time_ns,
