@@ -184,8 +184,13 @@ impl Crash<'_> {
         let cpus = self.report["cpus"].as_array().unwrap();
         let cpu = cpus.iter().find(|cpu| cpu["vcpu"] == vcpu).expect("that vCPU");
         let frames = cpu["stack"]["frames"].as_array().unwrap().iter();
-        let frames: Vec<_> =
-            frames.map(|frame| (address(&frame["address"]), text(&frame["function"]))).collect();
+        let frames: Vec<_> = frames
+            .map(|frame| {
+                let module = frame["module"].as_str().map(|module| format!(" [{module}]"));
+                let function = text(&frame["function"]) + &module.unwrap_or_default();
+                (address(&frame["address"]), function)
+            })
+            .collect();
         assert!(!frames.is_empty(), "no stack: {cpu:#}");
         frames
     }
