@@ -122,10 +122,7 @@ pub(super) fn x86_64(
     let paging = Paging::X86_64(X86_64 { five_levels, encryption_mask });
     let space = |root| AddressSpace::new(Arc::clone(memory), paging, root, Endian::Little);
 
-    let said = info.number("phys_base").map(|phys_base| {
-        let root = PhysAddr(symbol.0.wrapping_sub(X86_IMAGE).wrapping_add(phys_base));
-        maps_itself(space(root), symbol)
-    });
+    let said = said_root(info).map(|root| maps_itself(space(root), symbol));
     if let Some(Ok(found)) = said {
         return Ok(found);
     }
@@ -136,6 +133,12 @@ pub(super) fn x86_64(
         .find(|space| space.translate(symbol).is_ok());
     let failure = || said.unwrap_or(Err(FindError::NotSaid { key: "NUMBER(phys_base)" }));
     by_cpu.map_or_else(failure, Ok)
+}
+
+/// Where VMCOREINFO says that the tables of an x86-64 kernel are.
+pub(super) fn said_root(info: &VmcoreInfo) -> Option<PhysAddr> {
+    let (symbol, phys_base) = (info.symbol("swapper_pg_dir")?, info.number("phys_base")?);
+    Some(PhysAddr(symbol.0.wrapping_sub(X86_IMAGE).wrapping_add(phys_base)))
 }
 
 /// The addresses of an arm64 kernel.

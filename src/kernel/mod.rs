@@ -137,6 +137,17 @@ impl Kernel {
         }
     }
 
+    /// What a reader should know of the kernel's page tables, if they are not those that
+    /// VMCOREINFO tells of.
+    #[must_use]
+    pub fn other_tables(&self) -> Option<String> {
+        let root = self.space.root();
+        let said = address_space::said_root(&self.info).filter(|said| *said != root)?;
+        Some(format!(
+            "the page tables at {said}, where VMCOREINFO says they are, do not map the kernel; those at {root}, which a vCPU uses, were taken"
+        ))
+    }
+
     /// The kernel's own symbols: read when they are first asked for.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ fn a_core_in_a_file_has_its_metadata_beside_it() {
     let setting = Setting::new(script);
     let ran = setting.capture(&["--resume", "--output", path.to_str().unwrap()]).expect(0);
     assert_eq!(ran.entry(), path);
-    assert_eq!(files(folder.path()), ["core.zst", "core.zst.json"]);
+    assert_eq!(files(folder.path()), ["core.zst", "core.zst.json", "core.zst.report.json"]);
     for name in files(folder.path()) {
         let mode = folder.path().join(&name).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");

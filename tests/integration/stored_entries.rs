@@ -54,7 +54,7 @@ fn a_store_is_listed_with_what_is_known_of_each_entry() {
     assert_eq!(lines[0]["kernel"], "6.1.0-test");
     assert!(lines[0]["held_seconds"].as_f64().is_some_and(|held| held > 0.0));
     assert!(lines[0]["core_bytes"].as_u64().is_some_and(|bytes| bytes > 0));
-    assert_eq!(lines[0]["title"], Value::Null, "nobody knows it");
+    assert_eq!(lines[0]["title"], "guest panicked (no log)");
     assert!(Path::new(lines[0]["path"].as_str().unwrap()).is_dir());
 }
 

@@ -238,7 +238,8 @@ fn page_tables_that_map_themselves_end() {
     let root = damage.kernel.space.root();
     let entries = (root.0 | 0x63).to_le_bytes().repeat(512);
     damage.bytes.insert(root.0, entries);
-    damage.report(&["kernel"]);
+    // Such tables seem to be the kernel's: they map their root to where it is.
+    damage.report(&["log", "symbols"]);
 }
 
 #[test]

@@ -16,7 +16,22 @@ pub(super) fn of_log(report: &mut Report, log: &Log, families: &Families) {
     let stack = panicked(report).map(known).unwrap_or_default();
     if let Some(crash) = crash::with_stack(&records, families, &stack) {
         take(report, crash);
+        if report.function.is_none()
+            && let Some(panicker) = below_panic(&stack, |frame| &frame.function)
+                .iter()
+                .find(|frame| frame.module.is_some())
+        {
+            // The kernel's own panics are told by their words; a module's function is worth a name.
+            report.function = Some(panicker.function.clone());
+            report.module.clone_from(&panicker.module);
+        }
     }
+}
+
+/// The frames below `panic()`, which are what called it; none if nothing called it.
+fn below_panic<T>(frames: &[T], name: impl Fn(&T) -> &str) -> &[T] {
+    let panic = frames.iter().rposition(|frame| matches!(name(frame), "panic" | "vpanic"));
+    panic.and_then(|panic| frames.get(panic.saturating_add(1)..)).unwrap_or_default()
 }
 
 fn take(report: &mut Report, crash: Crash) {
@@ -84,8 +99,9 @@ fn told(evidence: &Evidence) -> Vec<String> {
 pub(super) fn of_stacks(report: &mut Report, families: &Families) {
     if let Some(stack) = panicked(report) {
         let names = functions(stack);
-        let has_panicked = names.iter().any(|name| matches!(*name, "panic" | "vpanic"));
-        let guilty = guilty(&names, families).map(str::to_owned);
+        let below = below_panic(&names, |name| name);
+        let has_panicked = !below.is_empty();
+        let guilty = guilty(if has_panicked { below } else { &names }, families).map(str::to_owned);
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let Some(guilty) = guilty else { return };
         let class = if has_panicked { "kernel panic (no log)" } else { "guest panicked (no log)" };

@@ -73,7 +73,7 @@ fn of_kernel(
     metadata: Option<&Metadata>,
     log_lines: usize,
 ) {
-    if let Some(origin) = kernel.origin() {
+    for origin in kernel.origin().into_iter().chain(kernel.other_tables()) {
         report.find("kernel", origin, Trust::Likely);
     }
     let vcpus = report.cpus.len();
