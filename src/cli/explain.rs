@@ -17,8 +17,8 @@ use crate::render;
 use crate::render::shown::shown;
 use crate::store::entry::Entry;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{self, Crash};
-use crate::triage::{LogRecord, console};
+use crate::triage::crash::{self, Crash, KnownFrame};
+use crate::triage::{LogRecord, console, panic_stack};
 use crate::vmcore::Vmcore;
 
 /// How long a text log may be.
@@ -65,12 +65,12 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     if let Some(path) = &arguments.jsonl {
         return each(path, &families);
     }
-    let records = match (&arguments.log, &arguments.entry) {
-        (Some(path), _) => console::records(&text(path)?),
+    let (records, stack) = match (&arguments.log, &arguments.entry) {
+        (Some(path), _) => (console::records(&text(path)?), Vec::new()),
         (None, Some(entry)) => of_core(entry, &arguments.store)?,
         (None, None) => bail!("neither a core nor a log was named"),
     };
-    let crash = crash::of(&records, &families);
+    let crash = crash::with_stack(&records, &families, &stack);
     print(|out| match &crash {
         Some(crash) if arguments.json => render::explain::json(None, Some(crash), out),
         Some(crash) => render::explain::text(crash, &families, out),
@@ -102,15 +102,16 @@ fn text(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(log)
 }
 
-/// The log of a stored core.
-fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<Vec<LogRecord>> {
+/// The log of a stored core, and the stack of the task that panicked.
+fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<(Vec<LogRecord>, Vec<KnownFrame>)> {
     let core = Vmcore::open(&Entry::find(entry, &store.folder())?.core)?;
     let kernel = Kernel::find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     for finding in core.findings.iter().chain(&kernel.origin()).chain(&log.findings) {
         say(&format!("finding: {}", shown(finding)));
     }
-    Ok(log.records.iter().map(LogRecord::from).collect())
+    let records = log.records.iter().map(LogRecord::from).collect();
+    Ok((records, panic_stack(&kernel, &core)))
 }
 
 /// A line for each line.

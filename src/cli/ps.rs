@@ -6,8 +6,10 @@ use super::ui::say;
 use crate::kernel::Kernel;
 use crate::kernel::tasks::Task;
 use crate::render;
+use crate::render::report::paint::Paint;
 use crate::render::shown::shown;
 use crate::render::tasks::Row;
+use crate::triage::report;
 
 /// Show the guest's tasks: processes first, then the kernel's own threads
 ///
@@ -29,6 +31,9 @@ pub(super) struct PsArgs {
     /// As a tree of parents and children
     #[arg(long)]
     tree: bool,
+    /// Only tasks that are blocked, with their stacks; those that wait for the same together
+    #[arg(long, conflicts_with_all = ["user", "kernel", "threads", "tree"])]
+    blocked: bool,
     /// Print the tasks as JSON
     #[arg(long)]
     json: bool,
@@ -41,6 +46,9 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
     let tasks = kernel.tasks();
     for finding in core.findings.iter().chain(&kernel.origin()).chain(&tasks.findings) {
         say(&format!("finding: {}", shown(finding)));
+    }
+    if arguments.blocked {
+        return blocked(&kernel, arguments.json);
     }
     let wanted = |task: &Task| {
         let kind = if task.kernel_thread { !arguments.user } else { !arguments.kernel };
@@ -75,6 +83,22 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
         } else {
             render::tasks::text(&rows, out)
         }
+    })?;
+    let nothing = tasks.tasks.is_empty() && !tasks.findings.is_empty();
+    Ok(if nothing { Exit::Failed } else { Exit::Done })
+}
+
+/// Prints the blocked tasks by what they wait for.
+fn blocked(kernel: &Kernel, json: bool) -> anyhow::Result<Exit> {
+    let tasks = kernel.tasks();
+    let (groups, finding) = report::blocked(kernel, tasks);
+    if let Some(finding) = &finding {
+        say(&format!("finding: {finding}"));
+    }
+    print(|out| match (json, groups.is_empty()) {
+        (true, _) => render::json::pretty(&groups, out),
+        (false, true) => writeln!(out, "No task is blocked."),
+        (false, false) => render::report::text::blocked(&groups, Paint { colours: false }, out),
     })?;
     let nothing = tasks.tasks.is_empty() && !tasks.findings.is_empty();
     Ok(if nothing { Exit::Failed } else { Exit::Done })

@@ -6,7 +6,9 @@
 
 pub mod console;
 pub mod crash;
+mod panic_stack;
 mod record;
 pub mod report;
 
+pub use panic_stack::panic_stack;
 pub use record::LogRecord;

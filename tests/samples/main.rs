@@ -62,6 +62,8 @@ transcripts! {
     dmesg_errors: "dmesg" CORE "--level" "err+";
     dmesg_json: "dmesg" CORE "--json" "--tail" "5";
     dmesg_late: "dmesg" CORE "--since" "-10ms";
+    explain: "explain" CORE;
+    explain_json: "explain" CORE "--json";
     group: "group" "--store" STORE;
     info: "info" CORE;
     info_json: "info" CORE "--json";
@@ -74,6 +76,7 @@ transcripts! {
     mods: "mods" CORE;
     mods_json: "mods" CORE "--json";
     ps: "ps" CORE;
+    ps_blocked: "ps" CORE "--blocked";
     ps_tree: "ps" CORE "--tree" "--user";
     ps_json: "ps" CORE "--json" "--user" "--threads";
     read: "read" CORE "2000180" "128";

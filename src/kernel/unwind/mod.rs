@@ -7,7 +7,7 @@
 //!      └─► scan ──────────► maybe one     what looks like a return address
 //! ```
 //!
-//! Needs: where a stack begins, and a [`guest::Guest`] to read. Gives: each function,
+//! Needs: where a stack begins, and a `guest::Guest` to read. Gives: each function,
 //! how it was found, and the registers where one was interrupted. Nothing of the stack
 //! is trusted: a walk is bounded, and says why it ended.
 

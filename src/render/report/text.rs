@@ -17,7 +17,7 @@ use super::lines;
 use super::paint::{Look, Paint};
 use super::text_parts as parts;
 use crate::render::shown::shown;
-use crate::triage::report::data::{Cpu, CpuState, Report};
+use crate::triage::report::data::{Blocked, Cpu, CpuState, Report};
 
 /// How many records of the log are shown.
 const LOG_LINES: usize = 30;
@@ -55,6 +55,20 @@ pub fn text(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()
     parts::memory(report, paint, out)?;
     parts::modules(report, paint, out)?;
     parts::findings(&report.findings, paint, out)
+}
+
+/// Prints groups of blocked tasks, each with the stack that its tasks share.
+///
+/// # Errors
+/// Fails if `out` does.
+pub fn blocked(groups: &[Blocked], paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    for (index, group) in groups.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        parts::blocked(group, paint, out)?;
+    }
+    Ok(())
 }
 
 /// What fits on the first screen.

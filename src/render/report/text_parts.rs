@@ -7,7 +7,7 @@ use super::lines;
 use super::paint::{Look, Paint};
 use crate::render::shown::shown;
 use crate::render::units::{bytes, percent};
-use crate::triage::report::data::{Cpu, Finding, Report, Stack};
+use crate::triage::report::data::{Blocked, Cpu, Finding, Report, Stack};
 
 /// How wide functions are before their trust is told.
 const FUNCTION_WIDTH: usize = 52;
@@ -93,17 +93,23 @@ pub(super) fn tasks(report: &Report, paint: Paint, out: &mut dyn Write) -> io::R
         )?;
     }
     for group in report.blocked.iter().take(GROUPS) {
-        let tasks: Vec<_> = group.tasks.iter().take(NAMED).map(lines::task).collect();
-        let more = group.count.saturating_sub(tasks.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let name = format!("Blocked: {}{more}", tasks.join(", "));
-        writeln!(out, "\n{}", paint.of(Look::Head, &name))?;
-        stack(&group.stack, paint, out)?;
+        writeln!(out)?;
+        blocked(group, paint, out)?;
     }
     if let Some(more) = report.blocked.len().checked_sub(GROUPS).filter(|more| *more > 0) {
         writeln!(out, "  and {more} more groups of blocked tasks")?;
     }
     Ok(())
+}
+
+/// Tasks that wait for the same, and their stack.
+pub(super) fn blocked(group: &Blocked, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    let tasks: Vec<_> = group.tasks.iter().take(NAMED).map(lines::task).collect();
+    let more = group.count.saturating_sub(tasks.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let name = format!("Blocked: {}{more}", tasks.join(", "));
+    writeln!(out, "{}", paint.of(Look::Head, &name))?;
+    stack(&group.stack, paint, out)
 }
 
 /// What the memory was used for.

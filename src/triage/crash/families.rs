@@ -1,7 +1,7 @@
 //! Families: functions that a crash is not named by, as data.
 //!
 //! Needs: the table in `families.txt`, and perhaps a site's own. Gives: which family a function
-//! is in. Which kinds of crash use which families is decided by [`super::kind`].
+//! is in. Which kinds of crash use which families is decided by `kind`.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;

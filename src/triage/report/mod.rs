@@ -22,6 +22,7 @@ mod stacks;
 mod tasks;
 
 pub use data::Report;
+pub use tasks::blocked;
 
 use crate::store::metadata::Metadata;
 use crate::vmcore::Vmcore;

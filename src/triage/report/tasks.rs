@@ -75,16 +75,21 @@ pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
         kernel_threads: tasks.tasks.iter().filter(|task| task.kernel_thread).count(),
         states: states.into_iter().map(|(state, count)| StateCount { state, count }).collect(),
     });
-    blocked(report, kernel, tasks);
+    let (groups, finding) = blocked(kernel, tasks);
+    report.blocked = groups;
+    if let Some(finding) = finding {
+        report.find("tasks", finding, Trust::Certain);
+    }
 }
 
-fn blocked(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
+/// The blocked tasks by what they wait for, the largest group first; and how many of them
+/// were not looked at, in a sentence.
+#[must_use]
+pub fn blocked(kernel: &Kernel, tasks: &Tasks) -> (Vec<Blocked>, Option<String>) {
     let is_blocked = |task: &&Task| task.state == TaskState::Blocked && !task.on_cpu;
     let all = tasks.tasks.iter().filter(is_blocked).count();
-    if all > MAX_BLOCKED {
-        let text = format!("of {all} blocked tasks, the stacks of {MAX_BLOCKED} were looked at");
-        report.find("tasks", text, Trust::Certain);
-    }
+    let finding = (all > MAX_BLOCKED)
+        .then(|| format!("of {all} blocked tasks, the stacks of {MAX_BLOCKED} were looked at"));
     let mut groups: Vec<Blocked> = Vec::new();
     for task in tasks.tasks.iter().filter(is_blocked).take(MAX_BLOCKED) {
         let stack = stacks::stack(&Backtrace::of_sleeper(kernel, task.at));
@@ -102,7 +107,7 @@ fn blocked(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
         }
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
-    report.blocked = groups;
+    (groups, finding)
 }
 
 /// A state in a word.
