@@ -4,6 +4,7 @@
 //! cli ──► capture ──► qmp       a guest's monitor
 //!    │           ├──► store     entries on disk, their metadata
 //!    │           └──► formats   bytes to values (the crate vmcore-formats)
+//!    ├──► triage ──► kernel     what happened: the crash of a log, and the report of a core
 //!    ├──► kernel ──► vmcore     a guest's kernel, out of its memory
 //!    ├──► vmcore ──► formats    stored cores, opened in place
 //!    ├──► export ──► kernel     a stored core in another tool's format
