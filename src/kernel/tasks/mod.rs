@@ -67,12 +67,6 @@ impl Tasks {
         self.tasks.get(*self.by_address.get(&at)?)
     }
 
-    /// A task by its pid: the thread, not its process. Idle tasks all have pid 0.
-    #[must_use]
-    pub fn by_pid(&self, pid: i32) -> Option<&Task> {
-        self.tasks.iter().find(|task| task.pid == pid)
-    }
-
     fn add_idle(&mut self, kernel: &Kernel) {
         let cpus = kernel.possible_cpus();
         if cpus.is_empty() {

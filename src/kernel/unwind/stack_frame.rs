@@ -92,13 +92,7 @@ pub enum StackEnd {
     Cut(String),
 }
 
-impl StackEnd {
-    /// Whether nothing is missing.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        !matches!(self, Self::Cut(_))
-    }
-}
+impl StackEnd {}
 
 #[cfg(test)]
 mod tests {
