@@ -92,8 +92,6 @@ pub enum StackEnd {
     Cut(String),
 }
 
-impl StackEnd {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
