@@ -68,6 +68,7 @@ struct Head {
     time_ns: Option<u64>,
     level: Option<u8>,
     caller: Option<Caller>,
+    from_user: bool,
 }
 
 impl Head {
@@ -76,9 +77,12 @@ impl Head {
         let mut head = Self::default();
         let from = |at: usize| line.get(at..).unwrap_or_default();
         let mut at = syslog(line);
+        head.from_user = at == 0 && is_programs(line);
         at += dropped(from(at));
-        if let Some((level, length)) = level(from(at)) {
-            head.level = Some(level);
+        if let Some((priority, length)) = priority(from(at)) {
+            // What is above 7 is the facility: 0 is the kernel.
+            head.level = u8::try_from(priority & 7).ok();
+            head.from_user |= priority > 7;
             at += length;
         }
         if let Some((time_ns, length)) = time(from(at)) {
@@ -99,6 +103,7 @@ impl Head {
             time_ns: self.time_ns,
             level: self.level,
             caller: self.caller,
+            from_user: self.from_user,
             text: text.to_vec(),
         }
     }
@@ -106,19 +111,34 @@ impl Head {
 
 /// The length of `Nov 24 12:00:01 host kernel: ` or of its like with an ISO date.
 fn syslog(line: &[u8]) -> usize {
-    let start = line.get(..line.len().min(MAX_PREFIX)).unwrap_or_default();
+    match dated(line).and_then(|start| memmem::find(start, b" kernel: ")) {
+        Some(at) => at + b" kernel: ".len(),
+        None => 0,
+    }
+}
+
+/// The start of a line that begins with a date.
+fn dated(line: &[u8]) -> Option<&[u8]> {
+    let start = line.get(..line.len().min(MAX_PREFIX))?;
     let dated = match start {
         [b'A'..=b'S', b'a'..=b'z', b'a'..=b'z', b' ', _, b'0'..=b'9', b' ', ..] => true,
         [a, b, c, d, b'-', ..] => [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()),
         _ => false,
     };
-    if !dated {
-        return 0;
-    }
-    match memmem::find(start, b" kernel: ") {
-        Some(at) => at + b" kernel: ".len(),
-        None => 0,
-    }
+    dated.then_some(start)
+}
+
+/// Whether a syslog says that a program wrote the line: `Nov 24 12:00:01 host sshd[12]: `.
+fn is_programs(line: &[u8]) -> bool {
+    dated(line).is_some_and(|start| {
+        let mut words = start.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        words.by_ref().take(5).any(|word| {
+            let pid = word
+                .strip_suffix(b"]:")
+                .and_then(|word| word.get(memchr(b'[', word)?.checked_add(1)?..));
+            !word.starts_with(b"[") && pid.is_some_and(|pid| pid.iter().all(u8::is_ascii_digit))
+        })
+    })
 }
 
 /// The length of `** 12 printk messages dropped ** ` and its like.
@@ -133,13 +153,12 @@ fn dropped(line: &[u8]) -> usize {
     }
 }
 
-/// `<4>`, and its length. What is above 7 is the facility.
-fn level(line: &[u8]) -> Option<(u8, usize)> {
+/// `<4>`, and its length.
+fn priority(line: &[u8]) -> Option<(u64, usize)> {
     let digits = line.strip_prefix(b"<")?;
     let end = digits.iter().take(5).position(|byte| *byte == b'>')?;
     let (value, length) = number(digits.get(..end)?)?;
-    let level = u8::try_from(value & 7).ok()?;
-    (length == end && end > 0).then_some((level, end + 2))
+    (length == end && end > 0).then_some((value, end + 2))
 }
 
 /// `[   12.345678]`, and its length.

@@ -113,7 +113,11 @@ pub fn with_stack(
     stack: &[KnownFrame],
 ) -> Option<Crash> {
     let lines = lines(records);
-    let headers = headers(&lines);
+    let mut headers = headers(&lines);
+    if let Some(lost) = cause::lost(&lines, &headers) {
+        let at = headers.partition_point(|header| header.line < lost.line);
+        headers.insert(at, lost);
+    }
     let choice = cause::choose(&lines, &headers);
     let Some(choice) = choice else {
         return reboot::find(&lines).map(|line| {

@@ -14,6 +14,9 @@ pub struct LogRecord {
     pub level: Option<u8>,
     /// Who printed it, where it is known.
     pub caller: Option<Caller>,
+    /// User space wrote it, through the kernel's log or the console's: it is no event of the
+    /// kernel, whatever it says.
+    pub from_user: bool,
     /// The text, with the blanks that it begins with. It may have several lines.
     pub text: Vec<u8>,
 }
@@ -24,6 +27,7 @@ impl From<&Record> for LogRecord {
             time_ns: Some(record.time_ns),
             level: Some(record.level),
             caller: record.caller,
+            from_user: record.facility != 0,
             text: record.text.clone(),
         }
     }
@@ -38,6 +42,8 @@ pub(crate) struct Line<'a> {
     pub(crate) time_ns: Option<u64>,
     /// By whom.
     pub(crate) caller: Option<Caller>,
+    /// User space wrote it.
+    pub(crate) from_user: bool,
     /// The line's text.
     pub(crate) text: &'a [u8],
 }
@@ -46,8 +52,13 @@ pub(crate) struct Line<'a> {
 pub(crate) fn lines(records: &[LogRecord]) -> Vec<Line<'_>> {
     let mut lines = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
-        let line =
-            |text| Line { record: index, time_ns: record.time_ns, caller: record.caller, text };
+        let line = |text| Line {
+            record: index,
+            time_ns: record.time_ns,
+            caller: record.caller,
+            from_user: record.from_user,
+            text,
+        };
         if memchr::memchr(b'\n', &record.text).is_none() {
             lines.push(line(&record.text));
         } else {

@@ -6,6 +6,8 @@
 
 use super::header::{Header, has};
 use super::kind::Kind;
+use super::stack;
+use super::stack::line::{Role, Said};
 use crate::triage::record::Line;
 
 /// How long before a panic its cause may have been printed by another header of the same
@@ -13,6 +15,9 @@ use crate::triage::record::Line;
 const SAME_DEATH_NS: u64 = 1_000_000_000;
 /// How many periods of the hung task detector the reports of one hang may be apart.
 const HUNG_PERIODS: u64 = 3;
+
+/// How many lines before a panic its register dump may be.
+const DUMP_WITHIN: usize = 400;
 
 /// The choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +149,44 @@ pub(crate) fn choose(lines: &[Line<'_>], headers: &[Header]) -> Option<Choice> {
     let first = first_of_death(lines, headers, last);
     let first = secure_world(lines, headers, first);
     chosen(first, "the last event that the panic's reason may mean")
+}
+
+/// The header of an oops whose own is lost: where the panic tells of one that the log does not
+/// have, its register dump is what is left of it. The last one before the panic, by the same
+/// caller and shortly before; one with a stack behind it rather than one that is told again.
+pub(crate) fn lost(lines: &[Line<'_>], headers: &[Header]) -> Option<Header> {
+    let panic = headers.iter().position(|header| is_panic(lines, header))?;
+    let before = headers.get(..panic)?;
+    let panic = headers.get(panic)?.line;
+    let said = lines.get(panic)?;
+    if Cause::of(said.text) != Cause::Oops || before.iter().any(|header| header.kind.is_oops()) {
+        return None;
+    }
+    let recent = |line: &&Line<'_>| match (line.time_ns, said.time_ns) {
+        (Some(time), Some(end)) => end.saturating_sub(time) <= SAME_DEATH_NS,
+        _ => true,
+    };
+    let own = lines.iter().enumerate().take(panic).rev().take(DUMP_WITHIN);
+    let own =
+        own.take_while(|(_, line)| recent(line)).filter(|(_, line)| line.caller == said.caller);
+    let (mut stack_follows, mut last) = (false, None);
+    for (index, line) in own {
+        if before.iter().any(|header| header.line == index) {
+            break;
+        }
+        match stack::line::read(line.text) {
+            Some(Said::Begin) => stack_follows = true,
+            Some(Said::NamelessPc) if stack_follows => return Some(Header::lost().on(index)),
+            Some(Said::One(pc)) if pc.role == Role::Pc => {
+                if stack_follows {
+                    return Some(Header::lost().on(index));
+                }
+                last = last.or(Some(index));
+            }
+            _ => {}
+        }
+    }
+    last.map(|index| Header::lost().on(index))
 }
 
 fn is_panic(lines: &[Line<'_>], header: &Header) -> bool {

@@ -17,6 +17,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::kind::Kind;
 use super::scrub::scrubbed;
+use super::stack;
 use crate::triage::record::Line;
 
 /// An event's header.
@@ -52,9 +53,19 @@ impl Header {
         }
     }
 
+    /// Of an oops whose first lines are not in the log.
+    pub(crate) fn lost() -> Self {
+        Self::new(Kind::HeaderLost, "kernel oops (header lost)")
+    }
+
     /// Of a boot that nobody announced.
     pub(crate) fn rebooted() -> Self {
         Self::new(Kind::Outside, "unexpected kernel reboot")
+    }
+
+    /// The same, of this line.
+    pub(crate) fn on(self, line: usize) -> Self {
+        Self { line, ..self }
     }
 
     fn naming(self, function: Option<String>) -> Self {
@@ -99,6 +110,24 @@ impl<'a> At<'_, 'a> {
         self.text().get(..self.start).unwrap_or_default()
     }
 
+    /// Whether a report is around the line, and not a message alone: a banner goes before it, or
+    /// a processor's state or a stack follows, before anything else begins.
+    fn is_report(&self) -> bool {
+        const WITHIN: usize = 12;
+        let banner = |text: &[u8]| has(text, "[ cut here ]") || text.starts_with(b"=====");
+        let before = self.lines.get(..self.index).unwrap_or_default().iter().rev().take(2);
+        if before.map(|line| line.text.trim_ascii()).any(banner) {
+            return true;
+        }
+        let begins = ["BUG:", "WARNING:", "INFO:", "Kernel panic", "[ cut here ]", " BUG at "];
+        self.following(WITHIN).take_while(|text| !begins.iter().any(|begin| has(text, begin))).any(
+            |text| {
+                let state = ["Modules linked in:", " Comm: ", "Hardware name:"];
+                state.iter().any(|word| has(text, word)) || stack::line::read(text).is_some()
+            },
+        )
+    }
+
     /// The next lines of the same caller, this one not among them.
     fn following(&self, count: usize) -> impl Iterator<Item = &'a [u8]> {
         let caller = self.lines.get(self.index).and_then(|line| line.caller);
@@ -112,10 +141,11 @@ impl<'a> At<'_, 'a> {
 }
 
 /// What a header is found by.
-const NEEDLES: [(&str, Reader); 34] = [
+const NEEDLES: [(&str, Reader); 37] = [
     ("kernel BUG at", bug::at),
     ("Kernel BUG at", bug::at),
     ("BUG:", bug::message_of),
+    ("BUG ", bug::object),
     ("WARNING:", warning::read),
     ("INFO:", info::read),
     ("Kernel panic - not syncing:", panic::read),
@@ -141,17 +171,23 @@ const NEEDLES: [(&str, Reader); 34] = [
     ("detected hard LOCKUP", info::hard_lockup),
     ("Machine Check Exception", trap::machine_check),
     ("unregister_netdevice: waiting for ", info::device_in_use),
+    ("VFS: Close: file count is 0", info::closed_twice),
     ("VFS: Busy inodes after unmount of ", info::busy_inodes),
     ("rust_kernel: panicked", panic::rust),
     ("trusty: panic", panic::trusty),
     ("SYZFAIL:", panic::harness),
     ("SYZFATAL:", panic::harness),
     ("fatal error: ", panic::go),
+    ("[#", trap::die),
 ];
 
 /// The event that begins in a line.
 pub(crate) fn read(lines: &[Line<'_>], index: usize) -> Option<Header> {
-    let text = lines.get(index)?.text;
+    let line = lines.get(index)?;
+    if line.from_user {
+        return None;
+    }
+    let text = line.text;
     for found in needles()?.find_iter(text) {
         let (_, reader) = NEEDLES.get(found.pattern().as_usize())?;
         let at = At { lines, index, start: found.start(), end: found.end() };
@@ -184,7 +220,7 @@ fn function(text: &[u8]) -> Option<String> {
         symbol.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '_' | '.'));
     // An address is no name.
     let address = symbol.len() >= 8 && symbol.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (named && !address).then(|| super::stack::name::of(symbol))
+    (named && !address).then(|| stack::name::of(symbol))
 }
 
 /// What is behind a word, if it is in a text.

@@ -4,7 +4,13 @@ use crate::triage::crash::kind::Kind;
 fn of(text: &str) -> Option<(Kind, String)> {
     let lines: Vec<Line<'_>> = text
         .lines()
-        .map(|text| Line { record: 0, time_ns: None, caller: None, text: text.as_bytes() })
+        .map(|text| Line {
+            record: 0,
+            time_ns: None,
+            caller: None,
+            from_user: false,
+            text: text.as_bytes(),
+        })
         .collect();
     read(&lines, 0).map(|header| (header.kind, header.class))
 }
@@ -89,6 +95,64 @@ fn headers_are_known_by_their_words() {
             Kind::MachineCheck,
             "machine check (bank 5, mcacod 0x0400)",
         ),
+        ("BUG: x/1 still has locks held!", Kind::HeldReturning, "BUG: still has locks held"),
+        (
+            "BUG: spinlock trylock failure on UP on CPU#0",
+            Kind::Spin,
+            "BUG: spinlock trylock failure on UP",
+        ),
+        ("BUG: rwlock wrong CPU on CPU#1, x/1", Kind::Spin, "BUG: rwlock wrong CPU"),
+        ("BUG: Bad page cache in process x  pfn:1", Kind::PageState, "BUG: Bad page cache"),
+        (
+            "BUG: non-zero nr_ptes on freeing mm: 1",
+            Kind::Message,
+            "BUG: non-zero nr_ptes on freeing mm",
+        ),
+        (
+            "BUG kmalloc-64 (Tainted: G    B): Object already free",
+            Kind::Message,
+            "BUG: Object already free",
+        ),
+        (
+            "[ INFO: suspicious rcu_dereference_check() usage. ]",
+            Kind::RcuUsage,
+            "INFO: suspicious RCU usage",
+        ),
+        (
+            "[ INFO: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected ]",
+            Kind::Recursive,
+            "possible deadlock",
+        ),
+        (
+            "BUG: KASAN: wild-memory-access on address 1\nRead of size 4 by task x/1",
+            Kind::Message,
+            "KASAN: wild-memory-access Read",
+        ),
+        (
+            "Kernel panic - not syncing: Couldn't open N_TTY ldisc for ptm1 --- error -12.",
+            Kind::Panic,
+            "kernel panic: Couldn't open N_TTY ldisc",
+        ),
+        (
+            "VFS: Close: file count is 0",
+            Kind::Message,
+            "VFS: Close: file count is zero (use-after-free)",
+        ),
+        (
+            "rust_kernel: panicked at drivers/x.rs:1:2:\nattempt to add with overflow",
+            Kind::RustPanic,
+            "attempt to add with overflow",
+        ),
+        (
+            "Unable to handle kernel pointer dereference in virtual kernel address space",
+            Kind::Fault,
+            "BUG: unable to handle kernel paging request",
+        ),
+        ("illegal operation: 0001 ilc:1 [#1] SMP", Kind::Die, "illegal operation"),
+        ("Oops - illegal instruction [#1]", Kind::Die, "illegal instruction"),
+        ("Kernel bug detected[#1]:", Kind::Die, "kernel BUG"),
+        ("Oops: 0002 [#1] SMP", Kind::HeaderLost, "kernel oops (header lost)"),
+        ("WARNING: my own words\nCPU: 0 PID: 1 Comm: x", Kind::Message, "WARNING: my own words"),
     ] {
         assert_eq!(of(text), Some((kind, class.to_owned())), "{text}");
     }
@@ -106,6 +170,13 @@ fn what_only_sounds_like_a_crash_is_none() {
         "capability: warning: `x' uses deprecated v2 capabilities",
         "WARNING: the mand mount option is being deprecated",
         "x[1]: segfault at 0 ip 1 sp 2 error 4 in x",
+        "WARNING: RO_VPD is uninitialized or empty.",
+        "WARNING: Caches not enabled\nWARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2",
+        "INFO: all is well, says a program\nof user space",
+        "INFO: task x:1 blocked on an rw-semaphore likely owned by task y:2\nINFO: task y:2 blocked for more than 9 seconds",
+        "BUG kmalloc-64: says somebody",
+        "BUG kmalloc-64 (Not tainted): kasan: bad access detected",
+        "oops [#x]",
     ] {
         assert_eq!(of(text), None, "{text}");
     }

@@ -27,6 +27,7 @@ pub(crate) enum Kind {
     Bug,
     BadUsercopy,
     CorruptedList,
+    RustPanic,
     Warning,
     WarningOdebug,
     WarningRefcount,
@@ -64,6 +65,8 @@ pub(crate) enum Kind {
     StackEnd,
     MachineCheck,
     HeaderLost,
+    /// What `die()` says, where an architecture has no header besides.
+    Die,
     Panic,
     /// A message without a function.
     Message,
@@ -130,13 +133,15 @@ impl Kind {
             Self::Kfence => known_as(BAD_ACCESS, rule(HeaderBehind, &[])),
             Self::KfenceFree => known_as("invalid-free", rule(HeaderBehind, &[])),
             Self::KfenceCorruption => rule(HeaderBehind, &[]),
-            Self::Ubsan => rule(Trace, &[]),
-            Self::UbsanIndex => known_as(BAD_ACCESS, rule(Trace, &[])),
+            Self::Ubsan => rule(Trace, &["@ubsan"]),
+            Self::UbsanIndex => known_as(BAD_ACCESS, rule(Trace, &["@ubsan"])),
             Self::Fault | Self::Trap | Self::ArmFault => known_as(BAD_ACCESS, rule(Pc, &[])),
-            Self::TrapAtPc | Self::AlignmentTrap | Self::HeaderLost => rule(Pc, &[]),
+            Self::Die | Self::HeaderLost => known_as(BAD_ACCESS, rule(Pc, &[])),
+            Self::TrapAtPc | Self::AlignmentTrap => rule(Pc, &[]),
             Self::DivideError | Self::InvalidOpcode | Self::DoubleFault => rule(PcOnly, &[]),
             Self::Bug => rule(Pc, &["@bug"]),
-            Self::BadUsercopy => rule(Trace, &[]),
+            Self::RustPanic => rule(Trace, &[]),
+            Self::BadUsercopy => rule(Trace, &["@usercopy"]),
             Self::CorruptedList => known_as(BAD_ACCESS, rule(Trace, &["@list"])),
             Self::Warning => rule(Pc, &[]),
             Self::WarningOdebug => rule(Pc, &["@odebug"]),
@@ -150,7 +155,8 @@ impl Kind {
             Self::RcuStall => known_as("stall", rule(Stall, &["@stall"])),
             Self::HungTask => known_as("hang", rule(Hung, &["@hung"])),
             Self::CantDie => known_as("hang", rule(Trace, &["@schedule"])),
-            Self::Atomic | Self::Preemptible => rule(Trace, &["@schedule"]),
+            Self::Atomic => rule(Trace, &["@schedule"]),
+            Self::Preemptible => rule(Trace, &["@schedule", "@preempt"]),
             Self::Spin => rule(Trace, &["@spin"]),
             Self::Circular => rule(At(2), &["@wq"]),
             Self::Recursive => rule(At(1), &["@wq"]),
@@ -163,8 +169,10 @@ impl Kind {
             Self::WaitContext => rule(Trace, &["@lockdep"]),
             Self::PageState => rule(After("page last allocated"), &["@page"]),
             Self::Leak => rule(After("backtrace"), &["@leak"]),
-            Self::StackGuard | Self::StackOverflow => known_as("stack-overflow", rule(Stall, &[])),
-            Self::StackEnd => known_as("stack-overflow", rule(Stall, &[])),
+            Self::StackGuard => known_as("stack-overflow", rule(Stall, &[])),
+            Self::StackOverflow | Self::StackEnd => {
+                known_as("stack-overflow", rule(Stall, &["@stack"]))
+            }
             Self::StackCorrupt => rule(Header, &[]),
             Self::LeakedLock
             | Self::Dentry
@@ -191,8 +199,11 @@ impl Kind {
                 | Self::Bug
                 | Self::BadUsercopy
                 | Self::CorruptedList
+                | Self::RustPanic
                 | Self::StackGuard
                 | Self::StackOverflow
+                | Self::HeaderLost
+                | Self::Die
         )
     }
 
@@ -242,6 +253,8 @@ impl Kind {
                 | Self::DoubleFault
                 | Self::ArmFault
                 | Self::StackOverflow
+                | Self::HeaderLost
+                | Self::Die
                 | Self::Panic
                 | Self::Message
                 | Self::Outside
@@ -261,9 +274,10 @@ impl Kind {
             | Self::TrapAtPc
             | Self::DivideError
             | Self::InvalidOpcode
-            | Self::DoubleFault => "trap",
+            | Self::DoubleFault
+            | Self::Die => "trap",
             Self::ArmFault | Self::AlignmentTrap => "arm fault",
-            Self::Bug | Self::BadUsercopy | Self::CorruptedList => "bug",
+            Self::Bug | Self::BadUsercopy | Self::CorruptedList | Self::RustPanic => "bug",
             Self::SoftLockup => "soft lockup",
             Self::HardLockup => "hard lockup",
             Self::RcuStall => "rcu stall",

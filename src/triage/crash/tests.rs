@@ -13,7 +13,7 @@ const NULL: &str = "\
 [   10.000002][  T77] Oops: 0000 [#1] SMP
 [   10.000003][  T77] CPU: 1 PID: 77 Comm: x Not tainted 6.1.0 #1
 [   10.000004][  T77] RIP: 0010:memcpy+0x12/0x20
-[   10.000005][   T9] WARNING: another thing
+[   10.000005][   T9] WARNING: CPU: 0 PID: 9 at a.c:1 another+0x1/0x2
 [   10.000006][  T77] Call Trace:
 [   10.000007][  T77]  <TASK>
 [   10.000008][  T77]  ? stale+0x1/0x2
@@ -49,6 +49,35 @@ fn a_modules_function_is_in_no_family() {
 fn a_report_that_is_cut_is_damaged_and_its_bucket_weak() {
     let crash = crash(NULL.split("RIP").next().unwrap());
     assert!(crash.title.ends_with("in corrupted") && crash.corrupted && crash.signature.weak);
+}
+
+#[test]
+fn an_oops_whose_header_was_rotated_out_is_named_by_its_register_dump_and_told_as_damaged() {
+    let behind = NULL.split_once("Not tainted 6.1.0 #1\n").unwrap().1;
+    let old = "[    1.000000][  T77] RIP: 0010:another+0x1/0x2\n";
+    let crash = crash(&format!("{old}{behind}"));
+    assert_eq!(crash.title, "kernel oops (header lost) in foo_read");
+    assert_eq!(crash.alt_titles, ["bad-access in foo_read"]);
+    assert_eq!(crash.evidence.header.as_ref().unwrap().record, 1);
+    assert!(crash.corrupted && crash.signature.weak);
+}
+
+#[test]
+fn without_a_register_dump_the_panic_is_all_there_is() {
+    let crash = crash("[   10.000000] Kernel panic - not syncing: Fatal exception\n");
+    assert_eq!(crash.title, "kernel panic: Fatal exception");
+    assert!(crash.corrupted);
+}
+
+#[test]
+fn what_user_space_wrote_is_no_event() {
+    for line in [
+        "<30>[    1.000000] systemd[1]: BUG: unable to handle kernel NULL pointer dereference",
+        "Nov 24 12:00:01 host sshd[12]: kernel BUG at mm/x.c:1!",
+        "Nov  9 10:19:35 ohm openvpn[1118]: WARNING: Make sure you understand --tls-remote",
+    ] {
+        assert!(of(&console::records(line.as_bytes()), Families::built_in()).is_none(), "{line}");
+    }
 }
 
 #[test]
@@ -115,7 +144,7 @@ proptest! {
 }
 
 /// What reports are made of, also where it ends too early.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 27] = [
     "\n",
     "[    1.000000] ",
     "[   T12] ",
@@ -140,6 +169,9 @@ const PIECES: [&str; 24] = [
     "task x blocked for more than ",
     "---[ end trace",
     "rcu_sched detected stall",
+    "Oops: 0000 [#1]\n",
+    "BUG x (Not tainted): ",
+    "rust_kernel: panicked at ",
 ];
 
 #[test]

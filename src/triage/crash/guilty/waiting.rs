@@ -43,11 +43,9 @@ pub(super) fn stalled(scene: &Scene<'_>, guilt: &mut Guilt) {
                 return;
             }
             if scene.families.is_in(&frame.name, "@anchor") {
-                if let Some(inside) = inside {
-                    guilt.take(inside);
-                    return;
-                }
-                continue;
+                // Where nothing but helpers is inside, the dispatcher itself is what goes on.
+                guilt.take(inside.unwrap_or(frame));
+                return;
             }
             if frame.name.starts_with("smp_call_function") {
                 guilt.take(frame);
@@ -90,6 +88,12 @@ fn starts(scene: &Scene<'_>) -> Vec<usize> {
         scene.items.iter().enumerate().filter(|(at, item)| entered(item) && last_of_run(*at));
     starts.extend(entries.map(|(at, _)| at + 1));
     let is_pc = |item: &Item| item.frame().is_some_and(|frame| frame.role == Role::Pc);
+    // Newer kernels print the registers of what was interrupted: its stack begins there.
+    if let Some(entry) = starts.first().copied()
+        && let Some(behind) = scene.items.iter().skip(entry).position(is_pc)
+    {
+        starts.insert(0, entry + behind);
+    }
     let pcs = scene.items.iter().enumerate().filter(|(_, item)| is_pc(item));
     starts.extend(pcs.map(|(at, _)| at));
     if scene.kind() == Kind::RcuStall {

@@ -4,23 +4,9 @@ use super::{At, Header, behind, has, message, sanitizer, trap};
 use crate::triage::crash::kind::Kind;
 
 /// Messages behind `BUG:` that name no function: how they begin, and their titles.
-const STATES: [(&str, Kind, &str); 25] = [
+const STATES: [(&str, Kind, &str); 14] = [
     ("soft lockup - CPU", Kind::SoftLockup, "BUG: soft lockup"),
     ("workqueue lockup", Kind::Message, "BUG: workqueue lockup"),
-    ("spinlock lockup suspected", Kind::Spin, "BUG: spinlock lockup suspected"),
-    ("spinlock recursion", Kind::Spin, "BUG: spinlock recursion"),
-    ("spinlock bad magic", Kind::Spin, "BUG: spinlock bad magic"),
-    ("spinlock already unlocked", Kind::Spin, "BUG: spinlock already unlocked"),
-    ("spinlock wrong owner", Kind::Spin, "BUG: spinlock wrong owner"),
-    ("spinlock wrong CPU", Kind::Spin, "BUG: spinlock wrong CPU"),
-    ("spinlock cpu recursion", Kind::Spin, "BUG: spinlock cpu recursion"),
-    ("rwlock bad magic", Kind::Spin, "BUG: rwlock bad magic"),
-    ("rwlock recursion", Kind::Spin, "BUG: rwlock recursion"),
-    ("rwlock lockup", Kind::Spin, "BUG: rwlock lockup"),
-    ("rwlock wrong owner", Kind::Spin, "BUG: rwlock wrong owner"),
-    ("rwlock cpu recursion", Kind::Spin, "BUG: rwlock cpu recursion"),
-    ("rwlock already unlocked", Kind::Spin, "BUG: rwlock already unlocked"),
-    ("rwlock wrong CPU", Kind::Spin, "BUG: rwlock wrong CPU"),
     ("scheduling while atomic", Kind::Atomic, "BUG: scheduling while atomic"),
     (
         "sleeping function called from invalid context",
@@ -36,8 +22,24 @@ const STATES: [(&str, Kind, &str); 25] = [
     ),
     ("Invalid wait context", Kind::WaitContext, "WARNING: locking bug"),
     ("Bad page state", Kind::PageState, "BUG: Bad page state"),
+    ("Bad page cache", Kind::PageState, "BUG: Bad page cache"),
     ("Bad rss-counter state", Kind::Message, "BUG: Bad rss-counter state"),
+    ("non-zero nr_ptes on freeing mm", Kind::Message, "BUG: non-zero nr_ptes on freeing mm"),
+    ("non-zero nr_pmds on freeing mm", Kind::Message, "BUG: non-zero nr_pmds on freeing mm"),
     ("memory leak", Kind::Leak, "memory leak"),
+];
+
+/// What is found of locks that spin, behind their kind.
+const SPINNING: [&str; 9] = [
+    "lockup suspected",
+    "lockup",
+    "already unlocked",
+    "recursion",
+    "cpu recursion",
+    "bad magic",
+    "wrong owner",
+    "wrong CPU",
+    "trylock failure on UP",
 ];
 
 /// `kernel BUG at file:line!`
@@ -78,6 +80,12 @@ pub(super) fn message_of(at: &At<'_, '_>) -> Option<Header> {
     if let Some((_, kind, class)) = state {
         return Some(Header::new(*kind, *class));
     }
+    if let Some(spinning) = spinning(text) {
+        return Some(spinning);
+    }
+    if has(text, "still has locks held") {
+        return Some(Header::new(Kind::HeldReturning, "BUG: still has locks held"));
+    }
     if has(text.get(..text.len().min(40))?, "stack guard page was hit") {
         return Some(Header::new(Kind::StackGuard, "BUG: stack guard page was hit"));
     }
@@ -111,6 +119,26 @@ pub(super) fn message_of(at: &At<'_, '_>) -> Option<Header> {
     }
     // A program's own "BUG: " on a console is a message, too: nothing tells them apart.
     Some(message("BUG:", text))
+}
+
+/// `spinlock bad magic on CPU#0`
+fn spinning(text: &[u8]) -> Option<Header> {
+    let lock = ["spinlock", "rwlock"].into_iter().find(|lock| text.starts_with(lock.as_bytes()))?;
+    let state = text.get(lock.len()..)?.strip_prefix(b" ")?;
+    let found = SPINNING.iter().find(|word| state.starts_with(word.as_bytes()))?;
+    Some(Header::new(Kind::Spin, format!("BUG: {lock} {found}")))
+}
+
+/// `BUG kmalloc-64 (Tainted: G    B): Redzone overwritten`: SLUB's report of an object. What a
+/// sanitizer found of it has a header of its own.
+pub(super) fn object(at: &At<'_, '_>) -> Option<Header> {
+    let text = at.text().get(at.end..)?;
+    let cache =
+        text.iter().take_while(|byte| !byte.is_ascii_whitespace() && **byte != b':').count();
+    let taint = text.get(cache..)?.strip_prefix(b" (").filter(|_| cache > 0)?;
+    let told = taint.starts_with(b"Not tainted") || taint.starts_with(b"Tainted: ");
+    let found = behind(taint, "): ").filter(|_| told && !follows_word(at.before()))?;
+    (!found.starts_with(b"kasan")).then(|| message("BUG:", found))
 }
 
 /// Whether a marker is the end of a longer word, as in `DEBUG:`.

@@ -34,6 +34,9 @@ pub(super) fn read(at: &At<'_, '_>) -> Option<Header> {
     if mentions(text, &HARMLESS) || has(at.before(), "EXT4-fs") {
         return None;
     }
+    if !text.is_empty() && !at.is_report() {
+        return None;
+    }
     // Lines of SLUB's report, whose header is lost.
     let part = text.starts_with(b"Allocated in ") || text.starts_with(b"Freed in ");
     let found = message("INFO:", text);
@@ -50,7 +53,8 @@ fn task(at: &At<'_, '_>, text: &[u8]) -> Option<Header> {
         if has(line, "blocked for more than") || has(line, "blocked in I/O wait for more than") {
             return Some(Header::new(Kind::HungTask, "INFO: task hung"));
         }
-        if has(line, "is blocked on a ") || has(line, "blocked on a ") {
+        // Who holds what the task waits for: the report went before.
+        if has(line, " blocked on a") {
             return None;
         }
     }
@@ -66,6 +70,11 @@ pub(super) fn hard_lockup(_: &At<'_, '_>) -> Option<Header> {
 pub(super) fn device_in_use(at: &At<'_, '_>) -> Option<Header> {
     let title = "unregister_netdevice: waiting for DEV to become free";
     has(at.message(), "to become free").then(|| Header::new(Kind::Message, title))
+}
+
+/// `VFS: Close: file count is 0`
+pub(super) fn closed_twice(_: &At<'_, '_>) -> Option<Header> {
+    Some(Header::new(Kind::Message, "VFS: Close: file count is zero (use-after-free)"))
 }
 
 /// `VFS: Busy inodes after unmount of loop0. Self-destruct in 5 seconds.`

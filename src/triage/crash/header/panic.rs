@@ -24,7 +24,10 @@ pub(super) fn read(at: &At<'_, '_>) -> Option<Header> {
     if super::has(reason, "kernel stack overflow") {
         return Some(Header::new(Kind::StackOverflow, "kernel stack overflow"));
     }
-    let end = memchr::memmem::find(reason, b" exitcode=").unwrap_or(reason.len());
+    // What differs each time stands behind: an exit's code, a terminal's name and its error.
+    let ends = [" exitcode=", " for tty", " for pts", " for ptm", " --- error"];
+    let end = ends.iter().filter_map(|end| memchr::memmem::find(reason, end.as_bytes())).min();
+    let end = end.unwrap_or(reason.len());
     let reason = scrubbed(reason.get(..end)?);
     let header = Header::new(Kind::Panic, format!("kernel panic: {reason}").trim());
     Some(if reason.is_empty() { header.damaged() } else { header })
@@ -33,7 +36,9 @@ pub(super) fn read(at: &At<'_, '_>) -> Option<Header> {
 /// `rust_kernel: panicked at …`
 pub(super) fn rust(at: &At<'_, '_>) -> Option<Header> {
     let said = at.following(1).next().map(scrubbed).unwrap_or_default();
-    Some(Header::new(Kind::Message, format!("rust panic: {said}").trim_end_matches([':', ' '])))
+    let damaged = said.is_empty();
+    let header = Header::new(Kind::RustPanic, if damaged { "rust panic" } else { &said });
+    Some(if damaged { header.damaged() } else { header })
 }
 
 /// The secure world's kernel: `trusty: panic (caller 0x…): DEBUG ASSERT FAILED at (file:line): condition`

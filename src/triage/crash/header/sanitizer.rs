@@ -29,6 +29,10 @@ pub(super) fn kasan(at: &At<'_, '_>, report: &[u8]) -> Header {
     let word = scrubbed(what.split(|byte| *byte == b' ').next().unwrap_or_default());
     let function = behind(what, " in ").and_then(function);
     match access {
+        // An address without an object near it: the first kernels named no function there.
+        Some(access) if has(what, " on address") => {
+            Header::new(Kind::Message, format!("KASAN: {word} {access}"))
+        }
         Some(access) if !word.is_empty() => {
             Header::new(Kind::Kasan, format!("KASAN: {word} {access}")).naming(function)
         }
@@ -39,7 +43,8 @@ pub(super) fn kasan(at: &At<'_, '_>, report: &[u8]) -> Header {
 /// `KMSAN: uninit-value in fn+0x1/0x2`
 pub(super) fn kmsan(report: &[u8]) -> Header {
     let what = report.trim_ascii();
-    let word = scrubbed(what.split(|byte| *byte == b' ').next().unwrap_or_default());
+    let end = memchr::memmem::find(what, b" in ").unwrap_or(what.len());
+    let word = scrubbed(what.get(..end).unwrap_or(what));
     let kind = if has(word.as_bytes(), "usb-infoleak") { Kind::KmsanUsb } else { Kind::Kmsan };
     let header = Header::new(kind, format!("KMSAN: {word}").trim());
     header.naming(behind(what, " in ").and_then(function))

@@ -2,6 +2,7 @@
 
 use super::{At, Header, has};
 use crate::triage::crash::kind::Kind;
+use crate::triage::crash::scrub::scrubbed;
 
 const NULL: &str = "BUG: unable to handle kernel NULL pointer dereference";
 const PAGING: &str = "BUG: unable to handle kernel paging request";
@@ -25,6 +26,7 @@ pub(super) fn fault(text: &[u8]) -> Option<Header> {
         Header::new(Kind::Fault, USER_MEMORY)
     } else if [
         "paging request",
+        "pointer dereference",
         "page fault",
         "data access",
         "instruction fetch",
@@ -78,6 +80,31 @@ pub(super) fn opcode(at: &At<'_, '_>) -> Option<Header> {
 /// `PANIC: double fault, error_code: 0x0`
 pub(super) fn double_fault(_: &At<'_, '_>) -> Option<Header> {
     Some(Header::new(Kind::DoubleFault, "PANIC: double fault"))
+}
+
+/// `Oops: 0000 [#1] SMP`: what `die()` prints, behind a header if it is not lost. Architectures
+/// without headers say in this line what happened.
+pub(super) fn die(at: &At<'_, '_>) -> Option<Header> {
+    let count = at.text().get(at.end..)?;
+    let digits = count.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 || count.get(digits) != Some(&b']') {
+        return None;
+    }
+    // powerpc: `Oops: Kernel access of bad area, sig: 11 [#1]`; s390: `… : 0001 ilc:1 [#1]`.
+    let said = at.before().split(|byte| *byte == b',').next().unwrap_or_default();
+    let said = scrubbed(said).replace("Oops - ", "").replace("Oops: ", "");
+    let what = said.split([':', '[']).next().unwrap_or_default().trim();
+    Some(match what {
+        "Kernel access of bad area" => Header::new(Kind::Die, PAGING),
+        "Kernel bug detected" | "Kernel BUG" => Header::new(Kind::Die, "kernel BUG"),
+        _ if what.is_empty() || what == "Oops" || is_code(what) => Header::lost(),
+        _ => Header::new(Kind::Die, what),
+    })
+}
+
+/// Whether a word is an error code, as it is or in a title.
+fn is_code(word: &str) -> bool {
+    word == "NUM" || word == "ADDR" || word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether four digits of an error code follow.

@@ -5,7 +5,7 @@ use crate::triage::crash::kind::Kind;
 use crate::triage::crash::scrub::scrubbed;
 
 /// What lockdep tells: what the message has, and its title.
-pub(super) const LOCKDEP: [(&str, Kind, &str); 16] = [
+pub(super) const LOCKDEP: [(&str, Kind, &str); 18] = [
     ("possible circular locking dependency", Kind::Circular, "possible deadlock"),
     ("possible recursive locking", Kind::Recursive, "possible deadlock"),
     ("possible irq lock inversion dependency", Kind::Recursive, "possible deadlock"),
@@ -13,6 +13,8 @@ pub(super) const LOCKDEP: [(&str, Kind, &str); 16] = [
     ("-READ-unsafe lock order detected", Kind::UnsafeOrder, "possible deadlock"),
     ("inconsistent lock state", Kind::LockState, "inconsistent lock state"),
     ("suspicious RCU usage", Kind::RcuUsage, "suspicious RCU usage"),
+    ("suspicious rcu_dereference", Kind::RcuUsage, "suspicious RCU usage"),
+    ("still has locks held", Kind::HeldReturning, "still has locks held"),
     ("held lock freed", Kind::HeldFreed, "held lock freed"),
     ("bad unlock balance", Kind::Unbalanced, "bad unlock balance"),
     ("bad contention detected", Kind::Unbalanced, "bad contention"),
@@ -52,6 +54,9 @@ pub(super) fn lockdep(marker: &str, text: &[u8]) -> Option<Header> {
     let bare =
         matches!(kind, Kind::Circular | Kind::Recursive | Kind::UnsafeOrder | Kind::LockState);
     let bare = bare || *class == "locking bug" && marker.is_empty();
+    // `[ INFO: … ]` of 4.x and older names who wants the lock before anything else.
+    let old = *kind == Kind::UnsafeOrder && marker == "INFO:";
+    let kind = if old { &Kind::Recursive } else { kind };
     Some(Header::new(*kind, if bare { (*class).to_owned() } else { format!("{marker} {class}") }))
 }
 
@@ -78,7 +83,8 @@ pub(super) fn read(at: &At<'_, '_>) -> Option<Header> {
             format!("WARNING: kernel stack {what} has bad {bad}"),
         ));
     }
-    Some(message("WARNING:", text))
+    // What else begins so and is no report is a note: of a driver, of firmware, of a program.
+    (text.is_empty() || at.is_report()).then(|| message("WARNING:", text))
 }
 
 /// Whether the marker is within another message's words: `EXT4-fs (sda): WARNING: …`.
