@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::kernel::cpus::Cpus;
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
+use crate::kernel::mounts::Mounts;
 use crate::render;
 use crate::render::kernel::Told;
 use crate::render::shown::shown;
@@ -20,7 +21,7 @@ pub(super) struct InfoArgs {
     #[command(flatten)]
     core: CoreArgs,
     /// Add what the kernel's memory tells: uname, command line, uptime, load, taint, memory,
-    /// and what each CPU was doing; with --json print that alone
+    /// what each CPU was doing, and mounted file systems; with --json print that alone
     #[arg(long)]
     kernel: bool,
     /// Print the metadata as JSON, or what the file says where there is none
@@ -33,11 +34,13 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
     let kernel = if arguments.kernel { Some(Kernel::find(&core)?) } else { None };
     let parts = kernel.as_ref().map(|kernel| {
-        (Identity::of(kernel), MemoryUsage::of(kernel), Cpus::of(kernel, &core), kernel.tasks())
+        let (identity, memory) = (Identity::of(kernel), MemoryUsage::of(kernel));
+        (identity, memory, Mounts::of(kernel), Cpus::of(kernel, &core), kernel.tasks())
     });
-    let told = parts.as_ref().map(|(identity, memory, cpus, tasks)| Told {
+    let told = parts.as_ref().map(|(identity, memory, mounts, cpus, tasks)| Told {
         identity,
         memory: memory.as_ref(),
+        mounts,
         cpus,
         tasks,
     });
@@ -47,7 +50,7 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let summary = Summary::of(&core);
     let metadata = core.metadata();
     if let Some(told) = &told {
-        for finding in told.tasks.findings.iter().chain(&told.cpus.findings) {
+        for finding in told.findings() {
             say(&format!("finding: {}", shown(finding)));
         }
     }

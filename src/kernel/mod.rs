@@ -19,6 +19,7 @@ pub mod log;
 pub mod memory_usage;
 pub mod missing_note;
 pub mod modules;
+pub mod mounts;
 pub mod page_tables;
 mod per_cpu;
 pub mod place;
@@ -34,14 +35,15 @@ pub mod unwind;
 pub mod view;
 pub mod vmcoreinfo;
 
-pub use modules::Modules;
+pub use modules::{ModuleTypesError, Modules};
 pub use page_tables::AddressSpace;
 pub use place::{CodeAddress, Place};
 pub use symbols::{Symbols, SymbolsError};
 pub use tasks::Tasks;
 pub use types::{Types, TypesError};
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, RwLock};
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
@@ -62,6 +64,7 @@ pub struct Kernel {
     symbols: OnceLock<Result<Symbols, SymbolsError>>,
     types: OnceLock<Result<Types, TypesError>>,
     modules: OnceLock<Modules>,
+    module_types: RwLock<HashMap<VirtAddr, Result<Arc<Types>, ModuleTypesError>>>,
     unwinder: OnceLock<unwind::Unwinder>,
     areas: OnceLock<Areas>,
     tasks: OnceLock<Tasks>,
@@ -106,6 +109,7 @@ impl Kernel {
             symbols: OnceLock::new(),
             types: OnceLock::new(),
             modules: OnceLock::new(),
+            module_types: RwLock::default(),
             unwinder: OnceLock::new(),
             areas: OnceLock::new(),
             tasks: OnceLock::new(),

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::shown::shown;
-use super::units::bytes;
+use super::units::{bytes, percent};
 use crate::kernel::cpus::{Cpus, Mode};
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
+use crate::kernel::mounts::{Mount, Mounts};
 use crate::kernel::tasks::Tasks;
 
 /// The schema of a kernel as JSON.
@@ -21,10 +22,21 @@ pub struct Told<'a> {
     pub identity: &'a Identity,
     /// Its memory.
     pub memory: Option<&'a MemoryUsage>,
+    /// What is mounted.
+    pub mounts: &'a Mounts,
     /// Its CPUs.
     pub cpus: &'a Cpus,
     /// The tasks that run on them.
     pub tasks: &'a Tasks,
+}
+
+impl<'a> Told<'a> {
+    /// What is missing or wrong, as sentences.
+    pub fn findings(&self) -> impl Iterator<Item = &'a String> {
+        let of_memory = self.memory.map(|memory| &memory.findings);
+        let all = [Some(&self.tasks.findings), Some(&self.cpus.findings), of_memory];
+        all.into_iter().flatten().chain([&self.mounts.findings]).flatten()
+    }
 }
 
 /// Prints it.
@@ -32,7 +44,7 @@ pub struct Told<'a> {
 /// # Errors
 /// Fails if `out` does.
 pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let Told { identity, memory, cpus, tasks } = told;
+    let Told { identity, memory, mounts, cpus, tasks } = told;
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {}", shown(&text));
     if let Some(uname) = &identity.uname {
         let words = [&uname.system, &uname.node, &uname.release, &uname.version, &uname.machine];
@@ -75,10 +87,12 @@ pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
         let swap = swap.map_or_else(String::new, |(total, free)| {
             format!(", swap {} of {} free", bytes(free), bytes(total))
         });
+        let available = memory.available.map(|left| format!(" ({} available)", bytes(left)));
+        let available = available.unwrap_or_default();
         line(
             "memory",
             format!(
-                "{} used, {} free, {} buffers and cache, {} shared, of {}{swap}",
+                "{} used, {} free{available}, {} buffers and cache, {} shared, of {}{swap}",
                 bytes(memory.used()),
                 bytes(memory.free),
                 bytes(memory.cache),
@@ -97,7 +111,30 @@ pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
         let name = format!("CPU {}", cpu.number);
         line(&name, format!("{}: {task}{panicked}", word(cpu.mode)))?;
     }
+    for mount in &mounts.mounts {
+        line("mount", mounted(mount))?;
+    }
     Ok(())
+}
+
+/// A mount in one line.
+fn mounted(mount: &Mount) -> String {
+    let path = mount.mount_point.as_deref().unwrap_or("an unknown place");
+    let used = mount.usage.map(|usage| {
+        let (share, left) = (percent(usage.used, usage.total), bytes(usage.available));
+        format!(
+            "; {} of {} used ({share}), {left} available",
+            bytes(usage.used),
+            bytes(usage.total)
+        )
+    });
+    format!(
+        "{} on {path}, {} ({}){}",
+        mount.device,
+        mount.kind,
+        mount.options.join(", "),
+        used.unwrap_or_default()
+    )
 }
 
 fn word(mode: Mode) -> &'static str {
@@ -126,6 +163,7 @@ pub struct Document<'a> {
     memory: Option<Memory<'a>>,
     panicked_cpu: Option<u32>,
     cpus: Vec<JsonCpu<'a>>,
+    mounts: Vec<JsonMount<'a>>,
     findings: Vec<&'a String>,
 }
 
@@ -134,6 +172,7 @@ struct Memory<'a> {
     total: u64,
     used: u64,
     free: u64,
+    available: Option<u64>,
     cache: u64,
     shared: u64,
     swap_total: Option<u64>,
@@ -150,11 +189,36 @@ struct JsonCpu<'a> {
     comm: Option<&'a str>,
 }
 
+#[derive(Debug, Serialize)]
+struct JsonMount<'a> {
+    device: &'a str,
+    mount_point: Option<&'a str>,
+    r#type: &'a str,
+    options: &'a [&'static str],
+    total: Option<u64>,
+    used: Option<u64>,
+    available: Option<u64>,
+}
+
+impl<'a> JsonMount<'a> {
+    fn new(mount: &'a Mount) -> Self {
+        Self {
+            device: &mount.device,
+            mount_point: mount.mount_point.as_deref(),
+            r#type: &mount.kind,
+            options: &mount.options,
+            total: mount.usage.map(|usage| usage.total),
+            used: mount.usage.map(|usage| usage.used),
+            available: mount.usage.map(|usage| usage.available),
+        }
+    }
+}
+
 impl<'a> Document<'a> {
     /// Of what was told.
     #[must_use]
     pub fn new(told: &Told<'a>) -> Self {
-        let Told { identity, memory, cpus, tasks } = *told;
+        let Told { identity, memory, mounts, cpus, tasks } = *told;
         let uname = |uname: &'a crate::kernel::identity::Uname| {
             [uname.system.as_str(), &uname.node, &uname.release, &uname.version, &uname.machine]
         };
@@ -184,6 +248,7 @@ impl<'a> Document<'a> {
                 total: memory.total,
                 used: memory.used(),
                 free: memory.free,
+                available: memory.available,
                 cache: memory.cache,
                 shared: memory.shared,
                 swap_total: memory.swap.map(|(total, _)| total),
@@ -192,7 +257,8 @@ impl<'a> Document<'a> {
             }),
             panicked_cpu: cpus.panicked,
             cpus: cpus.cpus.iter().map(cpu).collect(),
-            findings: cpus.findings.iter().chain(&tasks.findings).collect(),
+            mounts: mounts.mounts.iter().map(JsonMount::new).collect(),
+            findings: told.findings().collect(),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::machine::Machine;
 use crate::reading;
 use crate::stacks;
 use crate::symbols;
+use crate::told::{self, Disks};
 use crate::tool::run;
 
 /// A guest that `samples/guest/build --kernel` has made, below `target`.
@@ -103,6 +104,13 @@ const CHECKS: &[(&str, Check)] = &[
         stacks::same_as_the_console(&case.machine.console(), &case.stored);
     }),
     ("drgn and bt", stacks_by_drgn),
+    ("the guest's mounts", |case| {
+        told::mounts_by_the_guest(&case.machine.console(), &case.stored);
+    }),
+    ("the guest's memory", |case| {
+        told::memory_by_the_guest(&case.machine.console(), &case.stored);
+    }),
+    ("drgn and the system", system_by_drgn),
     ("crash", |case| judged_by_crash(case, "crash", Path::new("crash"))),
     ("newer crash", newer_crash),
     ("nm and symbols", symbols_by_nm),
@@ -127,8 +135,11 @@ impl Case<'_> {
     fn new(kernel: &Kernel) -> Case<'_> {
         let folder = target(kernel);
         assert!(folder.exists(), "there is no {}: tests/run --full builds it", folder.display());
-        let arguments = ["--guest", folder.to_str().unwrap(), "--memory", "256M"];
-        let machine = Machine::boot(&arguments);
+        let disks = Disks::new();
+        let of_disks = disks.arguments();
+        let arguments =
+            of_disks.iter().map(String::as_str).chain(["--guest", folder.to_str().unwrap()]);
+        let machine = Machine::boot(&arguments.collect::<Vec<_>>());
         if kernel.held {
             machine.await_state("guest-panicked");
         } else {
@@ -228,6 +239,7 @@ fn judged_by_crash(case: &Case<'_>, judge: &str, program: &Path) {
         return;
     }
     judges::crash_with(program, &vmlinux, &case.unpacked);
+    told::by_crash(&case.stored, &case.unpacked, program, &vmlinux);
 }
 
 /// The crash that `tests/newer-crash` gets.
@@ -242,6 +254,12 @@ fn newer_crash(case: &Case<'_>) {
 fn stacks_by_drgn(case: &Case<'_>) {
     let Some(vmlinux) = debug_symbols(case) else { return };
     stacks::same_as_drgn(&case.stored, &case.unpacked, &vmlinux);
+}
+
+/// drgn with symbols finds the same tasks, modules, mounts, and what the kernel says of itself.
+fn system_by_drgn(case: &Case<'_>) {
+    let Some(vmlinux) = debug_symbols(case) else { return };
+    told::by_drgn(&case.stored, &case.unpacked, &vmlinux);
 }
 
 /// drgn with symbols has the same records, with the same numbers and times.

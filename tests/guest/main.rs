@@ -30,5 +30,6 @@ mod searching;
 mod shapes;
 mod stacks;
 mod symbols;
+mod told;
 #[path = "../tool/mod.rs"]
 mod tool;

@@ -5,6 +5,7 @@
 //!                          ──► kallsyms       its symbols
 //!                          ──► arch.orc_*     its ORC tables
 //!                          ──► source_list    who uses it
+//! btf_modules ──list──► the types of each one that has any
 //! ```
 //!
 //! Needs: types, and the symbol `modules`. Gives: the modules in the order of `lsmod`.
@@ -12,11 +13,14 @@
 
 mod build_id;
 mod read;
+mod types;
 
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
 use super::types::{List, Object};
+
+pub use types::ModuleTypesError;
 
 /// The most modules that are looked at.
 const MAX_MODULES: usize = 4096;

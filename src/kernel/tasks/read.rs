@@ -124,30 +124,16 @@ fn counted_here(task: &Object<'_>) -> i64 {
 /// How much of a process's memory is there. A sum with a part for each CPU since Linux 6.2.
 fn resident(kernel: &Kernel, mm: VirtAddr) -> Option<u64> {
     let mm = Object::at(kernel, "mm_struct", mm).ok()?;
-    let mut pages = 0_i64;
+    let mut pages = 0_u64;
     for kind in RESIDENT {
         let count = if mm.has("rss_stat[0].count") {
-            per_cpu_sum(kernel, &mm, kind)?
+            kernel.per_cpu_counter(&mm, &format!("rss_stat[{kind}]")).ok()?
         } else {
-            mm.i64(&format!("rss_stat.count[{kind}].counter")).ok()?
+            let count = mm.i64(&format!("rss_stat.count[{kind}].counter")).ok()?;
+            // Threads count by themselves for a while: a small negative number is none.
+            count.max(0).cast_unsigned()
         };
-        // The parts are read at different times: a small negative number is none.
-        pages = pages.saturating_add(count.max(0));
+        pages = pages.saturating_add(count);
     }
-    u64::try_from(pages).ok()?.checked_mul(kernel.page_size())
-}
-
-fn per_cpu_sum(kernel: &Kernel, mm: &Object<'_>, kind: u32) -> Option<i64> {
-    let sum = mm.i64(&format!("rss_stat[{kind}].count")).ok()?;
-    let Ok(parts) = mm.pointer(&format!("rss_stat[{kind}].counters")) else { return Some(sum) };
-    if parts.0 == 0 {
-        return Some(sum);
-    }
-    let part = |cpu| {
-        let mut bytes = [0; 4];
-        kernel.space.read(kernel.per_cpu(parts, cpu)?, &mut bytes).ok()?;
-        Some(i64::from(i32::from_le_bytes(bytes)))
-    };
-    let cpus = kernel.possible_cpus();
-    Some(cpus.iter().filter_map(|cpu| part(*cpu)).fold(sum, i64::saturating_add))
+    pages.checked_mul(kernel.page_size())
 }

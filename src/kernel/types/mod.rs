@@ -3,6 +3,7 @@
 //! ```text
 //! BTF in the image ──► Types ──► Object     a structure in memory, read by its members' names
 //!                                  list     structures that are linked to each other
+//!                                  tree     structures in the order of a red-black tree
 //! ```
 //!
 //! Needs: a kernel's address space, and where its BTF is ([`find`]). Gives: offsets and
@@ -11,6 +12,7 @@
 pub mod find;
 pub mod list;
 pub mod object;
+pub mod tree;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,6 +23,7 @@ use vmcore_formats::btf::{Btf, BtfError};
 
 pub use list::List;
 pub use object::{Object, ObjectError};
+pub use tree::Tree;
 pub use vmcore_formats::btf::{Bits, Field, TypeError};
 
 use super::Kernel;

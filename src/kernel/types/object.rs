@@ -46,6 +46,14 @@ pub enum ObjectError {
         /// Its size.
         size: u64,
     },
+    /// It leads nowhere.
+    #[error("{structure}.{path} is null")]
+    Null {
+        /// The structure's name.
+        structure: String,
+        /// The member.
+        path: String,
+    },
 }
 
 /// A structure in memory.
@@ -71,7 +79,26 @@ impl<'k> Object<'k> {
     /// Fails if the kernel's types are not known.
     pub fn at(kernel: &'k Kernel, structure: &'k str, at: VirtAddr) -> Result<Self, ObjectError> {
         let types = kernel.types().map_err(Clone::clone)?;
-        Ok(Self { kernel, types, structure, at, whole: OnceCell::new() })
+        Ok(Self::with(kernel, types, structure, at))
+    }
+
+    /// The structure of a type that a module has. Nothing is read yet.
+    #[must_use]
+    pub fn with(kernel: &'k Kernel, types: &'k Types, structure: &'k str, at: VirtAddr) -> Self {
+        Self { kernel, types, structure, at, whole: OnceCell::new() }
+    }
+
+    /// The structure that a member points to.
+    ///
+    /// # Errors
+    /// Fails like [`Self::u64`], and if it points to none.
+    pub fn to(&self, path: &str, structure: &'k str) -> Result<Self, ObjectError> {
+        let at = self.pointer(path)?;
+        if at.0 == 0 {
+            let (structure, path) = (self.structure.to_owned(), path.to_owned());
+            return Err(ObjectError::Null { structure, path });
+        }
+        Ok(Self::with(self.kernel, self.types, structure, at))
     }
 
     /// Where it is.

@@ -29,6 +29,7 @@ pub fn page(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     parts::log(report, &mut body);
     parts::tasks(report, &mut body);
     memory(report, &mut body);
+    parts::mounts(report, &mut body);
     parts::modules(report, &mut body);
     parts::machine(report, &mut body);
     parts::findings(report, &mut body);

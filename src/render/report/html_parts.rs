@@ -203,6 +203,31 @@ pub(super) fn modules(report: &Report, out: &mut String) {
     out.push_str("</table></div></details>\n");
 }
 
+/// The file systems that were mounted.
+pub(super) fn mounts(report: &Report, out: &mut String) {
+    if report.mounts.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "<h2>Mounted file systems</h2>\n<details><summary>{} mounts</summary>\n<div class=\"scroll\"><table class=\"mono\">\
+         <tr><th>on</th><th>device</th><th>type</th><th>options</th><th class=\"number\">use</th></tr>",
+        report.mounts.len()
+    );
+    for mount in &report.mounts {
+        let _ = writeln!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"number\">{}</td></tr>",
+            escape(lines::mount_point(mount)),
+            escape(&mount.device),
+            escape(&mount.r#type),
+            escape(&mount.options.join(", ")),
+            escape(&lines::used(mount)),
+        );
+    }
+    out.push_str("</table></div></details>\n");
+}
+
 /// Kernel and machine, in whole.
 pub(super) fn machine(report: &Report, out: &mut String) {
     out.push_str("<h2>Kernel and machine</h2>\n<dl>\n");

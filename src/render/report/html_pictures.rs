@@ -112,7 +112,8 @@ pub(super) fn memory(memory: &Memory, out: &mut String) {
     }
     let _ = writeln!(
         out,
-        "<tr><th>in all</th><td class=\"number\">{}</td><td></td></tr>\n</table>",
-        bytes(memory.total_bytes)
+        "<tr><th>in all</th><td class=\"number\">{}</td><td>{}</td></tr>\n</table>",
+        bytes(memory.total_bytes),
+        lines::available(memory).trim_start_matches(", "),
     );
 }

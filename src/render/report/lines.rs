@@ -1,8 +1,9 @@
 //! Sentences that the text and the page have in common.
 
-use crate::render::units::bytes;
+use crate::render::units::{bytes, percent};
 use crate::triage::report::data::{
-    Cpu, CpuState, Kernel, LogLine, Machine, Report, StackFrame, Taint, Task, ToldBy, Trust,
+    Cpu, CpuState, Kernel, LogLine, Machine, Memory, Mount, Report, StackFrame, Taint, Task,
+    ToldBy, Trust,
 };
 
 /// How sure something is, in words.
@@ -102,6 +103,32 @@ pub(super) fn machine(machine: &Machine) -> String {
         None => format!("QEMU {qemu}"),
     }));
     parts.join(", ")
+}
+
+/// What of the memory programs could still get, behind its size.
+pub(super) fn available(memory: &Memory) -> String {
+    let available = memory.available_bytes.map(|left| format!(", {} available", bytes(left)));
+    available.unwrap_or_default()
+}
+
+/// Where a file system is mounted.
+pub(super) fn mount_point(mount: &Mount) -> &str {
+    mount.mount_point.as_deref().unwrap_or("an unknown place")
+}
+
+/// What is mounted: `ext4 on /dev/vda, ro`.
+pub(super) fn file_system(mount: &Mount) -> String {
+    let writable = mount.options.first().map(|option| format!(", {option}"));
+    format!("{} on {}{}", mount.r#type, mount.device, writable.unwrap_or_default())
+}
+
+/// How much of a file system was used; empty if it is not known.
+pub(super) fn used(mount: &Mount) -> String {
+    let used = mount.used_bytes.zip(mount.total_bytes);
+    let used = used.map(|(used, total)| {
+        format!("{} of {} used, {}", bytes(used), bytes(total), percent(used, total))
+    });
+    used.unwrap_or_default()
 }
 
 /// A frame's function, or its address where there is none.

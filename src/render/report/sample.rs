@@ -2,8 +2,8 @@
 
 use crate::triage::report::data::{
     Blocked, Bugcheck, BugcheckParameter, Cpu, CpuState, Event, Finding, Kernel, Log, LogLine,
-    Machine, Memory, MemoryPart, Module, OtherEvent, Panicked, Register, Report, SCHEMA, Stack,
-    StackFrame, StateCount, Taint, TaintFlag, Task, TaskCounts, ToldBy, Trust,
+    Machine, Memory, MemoryPart, Module, Mount, OtherEvent, Panicked, Register, Report, SCHEMA,
+    Stack, StackFrame, StateCount, Taint, TaintFlag, Task, TaskCounts, ToldBy, Trust,
 };
 
 /// A report in which `hostile` stands wherever a guest's text can.
@@ -98,8 +98,18 @@ pub(super) fn report(hostile: &str) -> Report {
         }],
         memory: Some(Memory {
             total_bytes: 1 << 30,
+            available_bytes: Some(3 << 28),
             parts: vec![MemoryPart { name: text("free"), bytes: 1 << 29 }],
         }),
+        mounts: vec![Mount {
+            device: text("/dev/vda1"),
+            mount_point: Some(text("/")),
+            r#type: text("ext4"),
+            options: vec![text("rw"), text("relatime")],
+            total_bytes: Some(1 << 33),
+            used_bytes: Some(1 << 32),
+            available_bytes: Some(1 << 31),
+        }],
         log: Log {
             records: 7,
             last: vec![LogLine {

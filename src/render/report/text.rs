@@ -53,6 +53,7 @@ pub fn text(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()
     }
     parts::tasks(report, paint, out)?;
     parts::memory(report, paint, out)?;
+    parts::mounts(report, paint, out)?;
     parts::modules(report, paint, out)?;
     parts::findings(&report.findings, paint, out)
 }

@@ -7,7 +7,7 @@ use super::lines;
 use super::paint::{Look, Paint};
 use crate::render::shown::shown;
 use crate::render::units::{bytes, percent};
-use crate::triage::report::data::{Blocked, Cpu, Finding, Report, Stack};
+use crate::triage::report::data::{Blocked, Cpu, Finding, Mount, Report, Stack};
 
 /// How wide functions are before their trust is told.
 const FUNCTION_WIDTH: usize = 52;
@@ -15,6 +15,8 @@ const FUNCTION_WIDTH: usize = 52;
 const REGISTERS: usize = 4;
 /// How many groups of blocked tasks are shown.
 const GROUPS: usize = 10;
+/// How many mounts are shown.
+const MOUNTS: usize = 20;
 /// How many tasks of a group are named.
 const NAMED: usize = 8;
 /// How long a line of names may become.
@@ -115,12 +117,33 @@ pub(super) fn blocked(group: &Blocked, paint: Paint, out: &mut dyn Write) -> io:
 /// What the memory was used for.
 pub(super) fn memory(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     let Some(memory) = &report.memory else { return Ok(()) };
-    let head = format!("Memory, {}", bytes(memory.total_bytes));
+    let head = format!("Memory, {}{}", bytes(memory.total_bytes), lines::available(memory));
     writeln!(out, "\n{}", paint.of(Look::Head, &head))?;
     for part in &memory.parts {
         let share = percent(part.bytes, memory.total_bytes);
         let (name, size) = (shown(&part.name), bytes(part.bytes));
         writeln!(out, "  {name:<22} {size:>12} {share:>8}")?;
+    }
+    Ok(())
+}
+
+/// The file systems that were mounted, those whose use is known or that are on a device: others
+/// are the kernel's own windows.
+pub(super) fn mounts(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    if report.mounts.is_empty() {
+        return Ok(());
+    }
+    let head = format!("Mounted file systems, {}", report.mounts.len());
+    writeln!(out, "\n{}", paint.of(Look::Head, &head))?;
+    let told = |mount: &&Mount| mount.total_bytes.is_some() || mount.device.starts_with('/');
+    for mount in report.mounts.iter().filter(told).take(MOUNTS) {
+        let (path, kind) = (shown(lines::mount_point(mount)), lines::file_system(mount));
+        writeln!(out, "  {path:<22} {:<40} {}", shown(&kind), lines::used(mount))?;
+    }
+    if let Some(more) =
+        report.mounts.iter().filter(told).count().checked_sub(MOUNTS).filter(|more| *more > 0)
+    {
+        writeln!(out, "  and {more} more")?;
     }
     Ok(())
 }

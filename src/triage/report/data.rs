@@ -65,6 +65,9 @@ pub struct Report {
     pub modules: Vec<Module>,
     /// What the memory was used for; `null` if it cannot be told.
     pub memory: Option<Memory>,
+    /// The file systems that were mounted.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
     /// The end of the log.
     pub log: Log,
     /// What is missing, damaged or doubtful.
@@ -344,6 +347,9 @@ pub struct Module {
 pub struct Memory {
     /// How much the kernel manages, in bytes.
     pub total_bytes: u64,
+    /// How much of it programs could still get without swapping; `null` if that cannot be told.
+    #[serde(default)]
+    pub available_bytes: Option<u64>,
     /// Apart from each other, and no more than the total.
     pub parts: Vec<MemoryPart>,
 }
@@ -355,6 +361,25 @@ pub struct MemoryPart {
     pub name: String,
     /// How much, in bytes.
     pub bytes: u64,
+}
+
+/// A mounted file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The device, or whatever the file system takes for it.
+    pub device: String,
+    /// Where it is mounted; `null` if that cannot be told.
+    pub mount_point: Option<String>,
+    /// The file system's name.
+    pub r#type: String,
+    /// Options that every file system has; the first is `ro` or `rw`.
+    pub options: Vec<String>,
+    /// How much there is, in bytes; `null` if the kernel keeps no count that is known.
+    pub total_bytes: Option<u64>,
+    /// How much of it is in use, in bytes.
+    pub used_bytes: Option<u64>,
+    /// How much is left for users other than root, in bytes.
+    pub available_bytes: Option<u64>,
 }
 
 /// The end of the log.

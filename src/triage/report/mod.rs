@@ -17,6 +17,7 @@ mod identity;
 mod machine;
 mod memory;
 mod modules;
+mod mounts;
 mod parts;
 mod stacks;
 mod tasks;

@@ -7,13 +7,14 @@ use vmcore_formats::printk::Record;
 use super::bugcheck::Stop;
 use super::data::{self, CpuState, LogLine, Report, ToldBy, Trust};
 use super::hypervisor::Told;
-use super::{crash, identity, memory, modules, stacks, tasks};
+use super::{crash, identity, memory, modules, mounts, stacks, tasks};
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
 use crate::kernel::cpus::Cpus;
 use crate::kernel::identity::Identity;
 use crate::kernel::log::Log;
 use crate::kernel::memory_usage::MemoryUsage;
+use crate::kernel::mounts::Mounts;
 use crate::store::metadata::Metadata;
 use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
@@ -89,7 +90,7 @@ fn of_kernel(
     let told = Identity::of(kernel);
     report.kernel = identity::of(kernel, &told);
     report.machine.hardware.clone_from(&told.machine);
-    report.memory = MemoryUsage::of(kernel).as_ref().map(memory::of);
+    memory::take(report, MemoryUsage::of(kernel));
     for (cpu, backtrace) in report.cpus.iter_mut().zip(&stacks) {
         cpu.stack = stacks::stack(backtrace);
     }
@@ -117,6 +118,7 @@ fn of_kernel(
     }
     tasks::take(report, kernel, kernel.tasks());
     modules::take(report, kernel.modules());
+    mounts::take(report, &Mounts::of(kernel));
 }
 
 fn take_log(report: &mut Report, log: Log, log_lines: usize) {

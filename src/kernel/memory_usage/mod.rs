@@ -8,7 +8,11 @@
 //! ```
 //!
 //! The kernel counts in pages, and on each CPU by itself for a while: figures are those
-//! that `/proc/meminfo` would have shown.
+//! that `/proc/meminfo` would have shown. Those that it makes up when it is asked are in
+//! [`available`] and [`buffers`].
+
+mod available;
+mod buffers;
 
 use vmcore_formats::addr::VirtAddr;
 
@@ -16,7 +20,8 @@ use super::Kernel;
 
 /// Lines of `/proc/meminfo`, and the counters that they are made of. Names that end in
 /// `_B` are older ones' without it.
-const LINES: [(&str, &[&str]); 20] = [
+const LINES: [(&str, &[&str]); 19] = [
+    ("SwapCached", &["NR_SWAPCACHE"]),
     ("Active(anon)", &["NR_ACTIVE_ANON"]),
     ("Inactive(anon)", &["NR_INACTIVE_ANON"]),
     ("Active(file)", &["NR_ACTIVE_FILE"]),
@@ -35,8 +40,6 @@ const LINES: [(&str, &[&str]); 20] = [
     ("KernelStack", &["NR_KERNEL_STACK_KB"]),
     ("PageTables", &["NR_PAGETABLE"]),
     ("Bounce", &["NR_BOUNCE"]),
-    ("SwapCached", &["NR_SWAPCACHE"]),
-    ("FilePages", &["NR_FILE_PAGES"]),
 ];
 
 /// What memory was used for, in bytes.
@@ -46,14 +49,18 @@ pub struct MemoryUsage {
     pub total: u64,
     /// What nobody uses.
     pub free: u64,
+    /// What programs could still get without swapping; `None` if it cannot be told.
+    pub available: Option<u64>,
     /// Page cache, buffers, and slabs that can be freed: `buff/cache` of `free`.
     pub cache: u64,
     /// Shared memory and tmpfs, which are part of the cache.
     pub shared: u64,
     /// Swap in all, and what is free of it.
     pub swap: Option<(u64, u64)>,
-    /// Lines as `/proc/meminfo` has them; `FilePages` is `Cached` with buffers and swap cache.
+    /// Lines as `/proc/meminfo` has them, in its order.
     pub lines: Vec<(&'static str, u64)>,
+    /// What is missing or wrong, as sentences.
+    pub findings: Vec<String>,
 }
 
 impl MemoryUsage {
@@ -68,23 +75,41 @@ impl MemoryUsage {
             // Sums of parts may be below nothing for a moment.
             value.cast_signed().max(0).cast_unsigned().checked_mul(page)
         };
-        let bytes = |name: &str| counter(kernel, name)?.checked_mul(unit(name, page));
-        let sum = |names: &[&str]| {
-            let first = names.iter().map(|name| bytes(name)).collect::<Option<Vec<_>>>()?;
-            Some(first.into_iter().fold(0, u64::saturating_add))
-        };
-        let lines: Vec<_> =
-            LINES.iter().filter_map(|(line, names)| Some((*line, sum(names)?))).collect();
+        let counted: Vec<_> =
+            LINES.iter().filter_map(|(line, names)| Some((*line, bytes(kernel, names)?))).collect();
         let line =
-            |name| lines.iter().find(|(line, _)| *line == name).map_or(0, |(_, bytes)| *bytes);
-        let cache = line("FilePages").saturating_sub(line("SwapCached"));
+            |name| counted.iter().find(|(line, _)| *line == name).map_or(0, |(_, bytes)| *bytes);
+        let total = pages("_totalram_pages").or_else(|| pages("totalram_pages"))?;
+        let free = bytes(kernel, &["NR_FREE_PAGES"])?;
+        let swap = pages("total_swap_pages").zip(pages("nr_swap_pages"));
+        let mut findings = Vec::new();
+        let available = available::pages(kernel).and_then(|pages| pages.checked_mul(page));
+        let buffers =
+            buffers::pages(kernel, &mut findings).and_then(|pages| pages.checked_mul(page));
+        for (name, value) in [("MemAvailable", available), ("Buffers", buffers)] {
+            if value.is_none() {
+                findings.push(format!(
+                    "{name} cannot be told: what the kernel makes it of cannot be read"
+                ));
+            }
+        }
+        let cache = bytes(kernel, &["NR_FILE_PAGES"])?.saturating_sub(line("SwapCached"));
+        let cached = buffers.map(|buffers| cache.saturating_sub(buffers));
+        let mut lines = vec![("MemTotal", total), ("MemFree", free)];
+        let more = [("MemAvailable", available), ("Buffers", buffers), ("Cached", cached)];
+        lines.extend(more.iter().filter_map(|(name, value)| Some((*name, (*value)?))));
+        lines.extend(&counted);
+        let of_swap = swap.map(|(total, free)| [("SwapTotal", total), ("SwapFree", free)]);
+        lines.extend(of_swap.into_iter().flatten());
         Some(Self {
-            total: pages("_totalram_pages").or_else(|| pages("totalram_pages"))?,
-            free: bytes("NR_FREE_PAGES")?,
+            total,
+            free,
+            available,
             cache: cache.saturating_add(line("SReclaimable")),
             shared: line("Shmem"),
-            swap: pages("total_swap_pages").zip(pages("nr_swap_pages")),
+            swap,
             lines,
+            findings,
         })
     }
 
@@ -95,8 +120,14 @@ impl MemoryUsage {
     }
 }
 
-fn unit(name: &str, page: u64) -> u64 {
-    if name.ends_with("_KB") { 1024 } else { page }
+/// What these counters count, together. `None` if one is not known.
+fn bytes(kernel: &Kernel, names: &[&str]) -> Option<u64> {
+    let page = kernel.page_size();
+    let one = |name: &&str| {
+        counter(kernel, name)?.checked_mul(if name.ends_with("_KB") { 1024 } else { page })
+    };
+    let all = names.iter().map(one).collect::<Option<Vec<_>>>()?;
+    Some(all.into_iter().fold(0, u64::saturating_add))
 }
 
 /// A counter of all zones, or of all nodes, by its name.

@@ -1,0 +1,140 @@
+//! The file systems that are mounted, as `/proc/mounts` and `df` tell.
+//!
+//! ```text
+//! task ──nsproxy──► mnt_ns ──list (to 6.7), or the tree `mounts` (6.8+)──► mount
+//! mount ──mnt.mnt_sb──► super_block ──s_type──► the file system's name and module
+//!       ──mnt_mountpoint──► dentry ──d_parent──► ... the mount point's path
+//! ```
+//!
+//! Needs: types, and the first task. Gives: what is mounted in the first mount namespace;
+//! containers have their own. How much there is and is used of those whose kernel keeps
+//! count of it: tmpfs, ext4 and XFS, by the types of the driver's module if it is one. What cannot be read is a finding.
+//! Source: Linux commit 2eea9ce4310d "mounts: keep list of mounts in an rbtree" (in v6.8),
+//! `fs/mount.h`, `fs/proc_namespace.c`.
+
+mod path;
+mod read;
+mod usage;
+
+use std::collections::HashMap;
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::Kernel;
+use super::types::{List, Object, ObjectError, Tree, Types};
+
+pub use usage::Usage;
+
+/// The most mounts that are looked at.
+const MAX_MOUNTS: usize = 1 << 14;
+/// The most findings that are told.
+const MAX_FINDINGS: usize = 32;
+
+/// A mounted file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// What is mounted: a device's name, or whatever the file system takes for it.
+    pub device: String,
+    /// Where it is mounted; `None` if the way there cannot be read.
+    pub mount_point: Option<String>,
+    /// The file system's name: `ext4`, `fuse.sshfs`.
+    pub kind: String,
+    /// Options that every file system has, in the order of `/proc/mounts`; the first is `ro` or
+    /// `rw`.
+    pub options: Vec<&'static str>,
+    /// How much of it is used, if the kernel keeps count.
+    pub usage: Option<Usage>,
+}
+
+/// The file systems that are mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mounts {
+    /// The mounts, in the order of `/proc/mounts`.
+    pub mounts: Vec<Mount>,
+    /// What is missing or wrong, as sentences.
+    pub findings: Vec<String>,
+}
+
+impl Mounts {
+    /// Reads them.
+    #[must_use]
+    pub fn of(kernel: &Kernel) -> Self {
+        let mut all = Self::default();
+        let read = kernel.types().map_err(|error| ObjectError::from(error.clone()));
+        if let Err(error) = read.and_then(|types| all.read(kernel, types)) {
+            all.tell(format!("mounted file systems cannot be listed: {error}"));
+        }
+        all
+    }
+
+    fn read(&mut self, kernel: &Kernel, types: &Types) -> Result<(), ObjectError> {
+        let Some(namespace) = namespace(kernel) else {
+            self.tell(
+                "mounted file systems cannot be listed: no task tells of their namespace"
+                    .to_owned(),
+            );
+            return Ok(());
+        };
+        let (nodes, finding, member) = if types.has("mnt_namespace", "list") {
+            let head = namespace.address_of("list")?;
+            let list = List::walk(&kernel.space, head, "mounts", MAX_MOUNTS);
+            (list.nodes, list.finding, "mnt_list")
+        } else {
+            let root = namespace.address_of("mounts")?;
+            let tree = Tree::walk(kernel, root, "mounts", MAX_MOUNTS);
+            (tree.nodes, tree.finding, "mnt_node")
+        };
+        finding.into_iter().for_each(|finding| self.tell(finding));
+        let offset = types.offset("mount", member)?;
+        let mut usages = HashMap::new();
+        let mut count: u64 = 0;
+        for node in nodes {
+            let at = VirtAddr(node.0.wrapping_sub(offset));
+            match read::mount(kernel, at) {
+                Ok(None) => continue,
+                Ok(Some((mut mount, super_block))) => {
+                    let usage = usages.entry(super_block).or_insert_with(|| {
+                        let usage = usage::of(kernel, super_block);
+                        usage
+                            .map_err(|error| {
+                                self.tell(format!(
+                                    "how much of {} is used cannot be read: {error}",
+                                    mount.device
+                                ))
+                            })
+                            .unwrap_or_default()
+                    });
+                    mount.usage = *usage;
+                    if mount.mount_point.is_none() {
+                        self.tell(format!("where {} is mounted cannot be read", mount.device));
+                    }
+                    self.mounts.push(mount);
+                }
+                Err(error) => self.tell(format!("the mount at {at} cannot be read: {error}")),
+            }
+            count = count.saturating_add(1);
+        }
+        // Before Linux 6.8, the number had the name that the tree has now.
+        let told = namespace.u64("nr_mounts").or_else(|_| namespace.u64("mounts"))?;
+        if told != count {
+            self.tell(format!("the kernel counts {told} mounts, and {count} were found"));
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, finding: String) {
+        if self.findings.len() < MAX_FINDINGS && !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// The namespace of the idle task, which never leaves the first one; else that of process 1.
+fn namespace(kernel: &Kernel) -> Option<Object<'_>> {
+    let tasks = &kernel.tasks().tasks;
+    [0, 1].iter().find_map(|pid| {
+        let task = tasks.iter().find(|task| task.pid == *pid)?;
+        let task = Object::at(kernel, "task_struct", task.at).ok()?;
+        task.to("nsproxy", "nsproxy").ok()?.to("mnt_ns", "mnt_namespace").ok()
+    })
+}

@@ -1,0 +1,32 @@
+//! The mounted file systems, as a report has them.
+
+use super::data::{Mount, Report, Trust};
+use crate::kernel::mounts::Mounts;
+
+/// How many mounts are told. A host of many containers has thousands.
+const MAX_MOUNTS: usize = 500;
+
+/// Puts the mounted file systems into a report.
+pub(super) fn take(report: &mut Report, mounts: &Mounts) {
+    for finding in &mounts.findings {
+        report.find("mounts", finding.clone(), Trust::Certain);
+    }
+    if mounts.mounts.len() > MAX_MOUNTS {
+        let all = mounts.mounts.len();
+        report.find("mounts", format!("of {all} mounts, {MAX_MOUNTS} are told"), Trust::Certain);
+    }
+    report.mounts = mounts
+        .mounts
+        .iter()
+        .take(MAX_MOUNTS)
+        .map(|mount| Mount {
+            device: mount.device.clone(),
+            mount_point: mount.mount_point.clone(),
+            r#type: mount.kind.clone(),
+            options: mount.options.iter().map(|option| (*option).to_owned()).collect(),
+            total_bytes: mount.usage.map(|usage| usage.total),
+            used_bytes: mount.usage.map(|usage| usage.used),
+            available_bytes: mount.usage.map(|usage| usage.available),
+        })
+        .collect();
+}
