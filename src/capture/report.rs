@@ -6,6 +6,7 @@
 //! what is left of the longest hold at most.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::finish::Finished;
@@ -37,8 +38,9 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
     let _ = dump::await_other_dump(session);
     let _ = facts::ask_of(&mut session.client, &mut session.metadata, &patience);
     let metadata = session.metadata.clone();
+    let families = Arc::clone(&session.request.families);
     let made = held::read(&mut session.client, &patience, move |core| {
-        Box::new(Report::with_metadata(&core, Some(&metadata)))
+        Box::new(Report::with_metadata(&core, Some(&metadata), &families))
     });
     session.client.forget_events();
     session.clock.lap("report");
@@ -75,7 +77,8 @@ pub(super) fn after_release(session: &mut Session<'_>, finished: &Finished) {
         if session.report.is_none() {
             match Vmcore::open(&core) {
                 Ok(opened) => {
-                    let report = Report::with_metadata(&opened, Some(&session.metadata));
+                    let families = &session.request.families;
+                    let report = Report::with_metadata(&opened, Some(&session.metadata), families);
                     session.observer.title(&report.title);
                     session.report = Some(Box::new(report));
                 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::staging::Place;
+use crate::triage::crash::families::Families;
 
 /// What to do with a guest after its dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct Request {
     pub wait: Wait,
     /// Whether to make the report from the held guest, before the dump.
     pub report_first: bool,
+    /// The functions that a crash is not named by.
+    pub families: Arc<Families>,
     /// How long QEMU may be silent.
     pub timeout: Duration,
     /// The zstd level.

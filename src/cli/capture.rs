@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::exit::{Exit, UsageError};
+use super::families::FamiliesArgs;
 use super::guest;
 use super::quantity::{duration, positive_duration, size};
 use super::store_folder::StoreArgs;
@@ -74,6 +75,8 @@ pub(super) struct CaptureArgs {
     /// How long QEMU may stay silent
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
+    #[command(flatten)]
+    families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
     /// Write the core to FILE and its metadata to FILE.json instead of the store
@@ -148,7 +151,7 @@ pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
 }
 
 impl CaptureArgs {
-    fn request(&self) -> Result<Request, UsageError> {
+    fn request(&self) -> anyhow::Result<Request> {
         let chosen = [
             (self.hold, Action::Hold),
             (self.resume, Action::Resume),
@@ -173,6 +176,7 @@ impl CaptureArgs {
                 Some(Some(limit)) => Wait::For(limit),
             },
             report_first: self.report_first,
+            families: self.families.table()?,
             timeout: self.timeout,
             level: self.level,
             threads: self.threads.map_or(available.min(16), usize::from),
@@ -180,7 +184,7 @@ impl CaptureArgs {
         };
         let kept = matches!(request.after_failure(), None | Some(Action::Hold));
         if request.max_hold.is_some() && kept {
-            return Err(UsageError {
+            bail!(UsageError {
                 message: "--max-hold needs to know how to let the guest go".to_owned(),
                 hint: Some("add --on-failure resume, reset or quit".to_owned()),
             });

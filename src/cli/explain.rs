@@ -1,13 +1,14 @@
 //! `vmcorectl explain`: which records and frames a crash's title was made of.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::exit::{Exit, UsageError};
+use super::exit::Exit;
+use super::families::FamiliesArgs;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui::say;
@@ -17,8 +18,8 @@ use crate::render;
 use crate::render::shown::shown;
 use crate::store::entry::Entry;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{self, Crash, KnownFrame};
-use crate::triage::{LogRecord, console, panic_stack};
+use crate::triage::crash::{self, Crash};
+use crate::triage::{KnownStacks, LogRecord, console, record};
 use crate::vmcore::Vmcore;
 
 /// How long a text log may be.
@@ -44,9 +45,8 @@ pub(super) struct ExplainArgs {
     /// Read lines of {"id": ..., "log": ...}, and print a line of JSON for each
     #[arg(long, value_name = "FILE", conflicts_with = "entry")]
     jsonl: Option<PathBuf>,
-    /// Pass over these functions, too: a table like the program's own
-    #[arg(long, value_name = "FILE")]
-    families: Option<PathBuf>,
+    #[command(flatten)]
+    families: FamiliesArgs,
     /// Print the crash as JSON
     #[arg(long)]
     json: bool,
@@ -61,16 +61,16 @@ struct LogLine {
 
 /// Prints what a log tells.
 pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
-    let families = families(arguments.families.as_deref())?;
+    let families = arguments.families.table()?;
     if let Some(path) = &arguments.jsonl {
         return each(path, &families);
     }
-    let (records, stack) = match (&arguments.log, &arguments.entry) {
-        (Some(path), _) => (console::records(&text(path)?), Vec::new()),
+    let (records, stacks) = match (&arguments.log, &arguments.entry) {
+        (Some(path), _) => (console::records(&text(path)?), KnownStacks::default()),
         (None, Some(entry)) => of_core(entry, &arguments.store)?,
         (None, None) => bail!("neither a core nor a log was named"),
     };
-    let crash = crash::with_stack(&records, &families, &stack);
+    let crash = crash::with_stacks(&records, &families, &stacks);
     print(|out| match &crash {
         Some(crash) if arguments.json => render::explain::json(None, Some(crash), out),
         Some(crash) => render::explain::text(crash, &families, out),
@@ -78,16 +78,6 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
         None => writeln!(out, "No crash in {} records.", records.len()),
     })?;
     Ok(if crash.is_some() { Exit::Done } else { Exit::Failed })
-}
-
-/// The families: the program's own, and a site's.
-fn families(site: Option<&Path>) -> anyhow::Result<Families> {
-    let Some(path) = site else { return Ok(Families::built_in().clone()) };
-    let table =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Families::extended(&table).map_err(|error| {
-        UsageError { message: format!("{}: {error}", path.display()), hint: None }.into()
-    })
 }
 
 /// A text log.
@@ -102,16 +92,16 @@ fn text(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(log)
 }
 
-/// The log of a stored core, and the stack of the task that panicked.
-fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<(Vec<LogRecord>, Vec<KnownFrame>)> {
+/// The log of a stored core, and the stacks of its CPUs.
+fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<(Vec<LogRecord>, KnownStacks)> {
     let core = Vmcore::open(&Entry::find(entry, &store.folder())?.core)?;
     let kernel = Kernel::find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     for finding in core.findings.iter().chain(&kernel.origin()).chain(&log.findings) {
         say(&format!("finding: {}", shown(finding)));
     }
-    let records = log.records.iter().map(LogRecord::from).collect();
-    Ok((records, panic_stack(&kernel, &core)))
+    let stacks = KnownStacks::read(&kernel, &core, core.metadata().as_ref());
+    Ok((record::of_log(&log.records), stacks))
 }
 
 /// A line for each line.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use super::exit::Exit;
+use super::families::FamiliesArgs;
 use super::quantity::size;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
@@ -31,6 +32,8 @@ pub(super) struct ImportArgs {
     /// Name of the guest [default: what FILE tells, if it does]
     #[arg(long, value_name = "NAME")]
     guest: Option<String>,
+    #[command(flatten)]
+    families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
     /// Write the core to FILE and its metadata to FILE.json instead of the store
@@ -65,6 +68,7 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
             None => Place::Store(arguments.store.folder()),
         },
         guest: arguments.guest.clone(),
+        families: arguments.families.table()?,
         level: arguments.level,
         threads: arguments.threads.map_or(available.min(16), usize::from),
         keep_free: arguments.keep_free,

@@ -10,6 +10,7 @@ mod dmesg;
 mod exit;
 mod explain;
 mod export;
+mod families;
 mod group;
 mod guest;
 mod import;

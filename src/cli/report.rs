@@ -9,6 +9,7 @@ use std::{env, fs};
 use anyhow::Context;
 
 use super::exit::Exit;
+use super::families::FamiliesArgs;
 use super::guest;
 use super::quantity::positive_duration;
 use super::store_folder::StoreArgs;
@@ -46,6 +47,8 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
     #[command(flatten)]
+    families: FamiliesArgs,
+    #[command(flatten)]
     store: StoreArgs,
 }
 
@@ -77,17 +80,18 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 }
 
 fn make(arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
+    let families = arguments.families.table()?;
     if let Some(socket) = socket(&arguments.entry)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
         let report =
             held::read_guest(&socket, arguments.timeout, &interrupt, move |core, story| {
-                Report::with(&core, Some(&story), log_lines)
+                Report::with(&core, Some(&story), &families, log_lines)
             })?;
         return Ok(report);
     }
     let path = Entry::find(&arguments.entry, &arguments.store.folder())?.core;
     let core = Vmcore::open(&path)?;
-    Ok(Report::with(&core, core.metadata().as_ref(), log_lines))
+    Ok(Report::with(&core, core.metadata().as_ref(), &families, log_lines))
 }
 
 /// The monitor's socket, if `entry` is one.

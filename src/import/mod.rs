@@ -31,6 +31,7 @@ use crate::store::metadata::Metadata;
 use crate::store::space::Space;
 use crate::store::staging::{Place, Staging};
 use crate::store::{StoreError, report_file};
+use crate::triage::crash::families::Families;
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
 use crate::vmcore::bytes::Bytes;
@@ -46,6 +47,8 @@ pub struct Request {
     pub place: Place,
     /// The guest's name; `None` for the one that the file tells, if it does.
     pub guest: Option<String>,
+    /// The functions that a crash is not named by.
+    pub families: Arc<Families>,
     /// The zstd level.
     pub level: i32,
     /// How many threads compress.
@@ -104,14 +107,14 @@ pub fn run(
             "the entry is whole, but may not outlive a crash of the host: {error}"
         ));
     }
-    write_report(staging.core_file(), &metadata, observer);
+    write_report(request, staging.core_file(), &metadata, observer);
     Ok(Imported { entry, metadata, cut_off: missing.cut_off > 0 })
 }
 
 /// Writes the report beside the core. The entry is whole without it.
-fn write_report(core: &Path, metadata: &Metadata, observer: &dyn Observer) {
+fn write_report(request: &Request, core: &Path, metadata: &Metadata, observer: &dyn Observer) {
     let written = Vmcore::open(core).map_err(|error| error.to_string()).and_then(|opened| {
-        let report = Report::with_metadata(&opened, Some(metadata));
+        let report = Report::with_metadata(&opened, Some(metadata), &request.families);
         observer.title(&report.title);
         report_file::write(core, &report.to_json()).map_err(|error| error.to_string())
     });

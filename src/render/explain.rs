@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::shown::shown;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{Crash, Evidence, EvidenceRecord};
+use crate::triage::crash::{Crash, Evidence, EvidenceRecord, Told};
 
 /// How many frames and skipped functions a text shows.
 const MAX_SHOWN: usize = 40;
@@ -30,6 +30,7 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
     if let Some(panic) = &crash.panic_message {
         writeln!(out, "panic       {}", shown(panic))?;
     }
+    told(&crash.told, out)?;
     let evidence = &crash.evidence;
     writeln!(out, "chosen      {}", shown(&evidence.chosen))?;
     if let Some(damage) = &evidence.damage {
@@ -52,6 +53,33 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
             other.bucket,
             shown(&other.title)
         )?;
+    }
+    Ok(())
+}
+
+/// What the event's lines tell besides, each where they do.
+fn told(told: &Told, out: &mut dyn Write) -> io::Result<()> {
+    let task = told.comm.as_ref().map(|comm| {
+        let pid = told.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        let cpu = told.cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
+        format!("{comm}{pid}{cpu}")
+    });
+    let died = told.deaths.filter(|deaths| *deaths > 1);
+    let died = died.map(|deaths| format!("for the {deaths}. time since it booted"));
+    let lines = [
+        ("task", &task),
+        ("kernel", &told.kernel),
+        ("taint", &told.taint),
+        ("died", &died),
+        ("hardware", &told.hardware),
+        ("work", &told.work),
+        ("address", &told.fault_address),
+        ("code", &told.code),
+    ];
+    for (label, value) in lines {
+        if let Some(value) = value {
+            writeln!(out, "{label:<11} {}", shown(value))?;
+        }
     }
     Ok(())
 }
@@ -132,6 +160,7 @@ struct Explained<'a> {
     variant: Option<&'a str>,
     weak: bool,
     panic_message: Option<&'a str>,
+    told: Option<&'a Told>,
     evidence: Option<&'a Evidence>,
     others: &'a [crate::triage::crash::OtherEvent],
 }
@@ -159,6 +188,7 @@ pub fn json(
         variant: crash.map(|crash| crash.signature.variant.as_str()),
         weak: crash.is_some_and(|crash| crash.signature.weak),
         panic_message: crash.and_then(|crash| crash.panic_message.as_deref()),
+        told: crash.map(|crash| &crash.told),
         evidence: crash.map(|crash| &crash.evidence),
         others: crash.map(|crash| crash.others.as_slice()).unwrap_or_default(),
     };

@@ -9,7 +9,7 @@
 //!
 //! Needs: a log's records and the families. Gives: the crash, or nothing if there is none, with
 //! the records and frames that it was read from. Reads no memory and no clock: a core's stacks
-//! are handed in ([`with_stack`]).
+//! are handed in ([`with_stacks`]).
 
 mod cause;
 mod corrupted;
@@ -19,11 +19,13 @@ pub mod families;
 mod guilty;
 mod header;
 mod kind;
+mod locked;
 mod reboot;
 mod scrub;
 mod signature;
 mod stack;
 mod title;
+mod told;
 
 use serde::Serialize;
 
@@ -35,7 +37,9 @@ use kind::{Kind, Source};
 pub use signature::Signature;
 use stack::name::without_syscall_prefix;
 use stack::{Frame, Item};
+pub use told::Told;
 
+use super::known_stacks::KnownStacks;
 use super::record::{Line, LogRecord, lines};
 
 /// How many headers of a log are looked at.
@@ -70,6 +74,8 @@ pub struct Crash {
     pub signature: Signature,
     /// The panic's words, if there was one.
     pub panic_message: Option<String>,
+    /// What else its lines tell: of the task, the kernel, the machine.
+    pub told: Told,
     /// Which records and frames this was read from, and what was passed over.
     pub evidence: Evidence,
     /// Other events of the log.
@@ -101,16 +107,17 @@ pub struct KnownFrame {
 /// Finds the crash that a log tells of.
 #[must_use]
 pub fn of(records: &[LogRecord], families: &Families) -> Option<Crash> {
-    with_stack(records, families, &[])
+    with_stacks(records, families, &KnownStacks::default())
 }
 
-/// Finds it, with the panicking task's stack out of the core, innermost first: the log of a
-/// plain panic names no function, and that of a lost header may have none.
+/// Finds it, with the stacks out of the core: the log of a plain panic names no function, that of
+/// a lost header may have none, and that of a hard lockup may have but the stack of the CPU that
+/// found it.
 #[must_use]
-pub fn with_stack(
+pub fn with_stacks(
     records: &[LogRecord],
     families: &Families,
-    stack: &[KnownFrame],
+    stacks: &KnownStacks,
 ) -> Option<Crash> {
     let lines = lines(records);
     let mut headers = headers(&lines);
@@ -122,7 +129,7 @@ pub fn with_stack(
     let Some(choice) = choice else {
         return reboot::find(&lines).map(|line| {
             let header = Header { line, ..Header::rebooted() };
-            Event::read(&lines, std::slice::from_ref(&header), 0, families, stack).into_crash(
+            Event::read(&lines, std::slice::from_ref(&header), 0, families, stacks).into_crash(
                 &lines,
                 "the machine booted while its kernel ran",
                 Vec::new(),
@@ -130,7 +137,7 @@ pub fn with_stack(
             )
         });
     };
-    let event = Event::read(&lines, &headers, choice.header, families, stack);
+    let event = Event::read(&lines, &headers, choice.header, families, stacks);
     let panic = headers.iter().find(|header| header.kind.is_panic());
     let panic_message = panic.and_then(|header| lines.get(header.line)).and_then(|line| {
         let reason = header::behind(line.text, "not syncing: ")?;
@@ -177,6 +184,7 @@ fn others(
 ) -> Vec<OtherEvent> {
     let mut others: Vec<OtherEvent> = Vec::new();
     let mut classes: Vec<&str> = Vec::new();
+    let nothing = KnownStacks::default();
     for (index, header) in headers.iter().enumerate() {
         // The same line again is the same event, as a rule: it is read a few times.
         let seen = classes.iter().filter(|class| **class == header.class).count();
@@ -189,7 +197,7 @@ fn others(
             break;
         }
         classes.push(&header.class);
-        let other = Event::read(lines, headers, index, families, &[]);
+        let other = Event::read(lines, headers, index, families, &nothing);
         let (title, bucket) = (other.names.title.clone(), other.signature.bucket.clone());
         if others.iter().any(|known| known.bucket == bucket) || bucket == event.signature.bucket {
             continue;
@@ -223,21 +231,27 @@ impl<'a> Event<'a> {
         headers: &'a [Header],
         which: usize,
         families: &Families,
-        stack: &[KnownFrame],
+        stacks: &KnownStacks,
     ) -> Self {
         static NOTHING: Header = Header::nothing();
         let header = headers.get(which).unwrap_or(&NOTHING);
         let indexes = extent::of(lines, headers, which);
-        let items = stack::items(lines, &indexes);
+        let mut items = stack::items(lines, &indexes);
+        let mut stack = stacks.panicked.as_slice();
+        if let Some(cpu) = header.cpu {
+            items = locked::of_cpu(lines, items, cpu);
+            stack = stacks.of_cpu(cpu);
+        }
         let scene = Scene { header, lines, indexes: &indexes, items: &items, families };
         let mut guilt = guilty::find(&scene);
         let mut from_core = false;
         let has_function = header.kind.rule().source != Source::None;
         if guilt.function.is_none() && has_function && !stack.is_empty() {
-            guilty::first_known(&scene, stack, &mut guilt);
+            guilty::of_core(&scene, stack, &mut guilt);
             from_core = guilt.function.is_some();
         }
-        let names = title::of(header, guilt.function.as_deref());
+        let origin = guilty::origin(&scene);
+        let names = title::of(header, guilt.function.as_deref(), origin.as_deref());
         let damage = corrupted::why(&scene, &guilt, &names.title).filter(|_| !from_core);
         let below = below_panic(&items, stack, families);
         let mut about: Vec<&str> = names.frame.as_deref().into_iter().collect();
@@ -263,6 +277,11 @@ impl<'a> Event<'a> {
     ) -> Crash {
         let evidence = evidence::of(lines, &self, why);
         let r#type = title::type_of(&self.names.title);
+        let mut told = told::of(lines, &self.indexes);
+        if self.header.cpu.is_some() && self.header.cpu != told.cpu {
+            // The task that ran on the CPU that tells of another.
+            (told.cpu, told.pid, told.comm) = (self.header.cpu, None, None);
+        }
         Crash {
             title: self.names.title,
             alt_titles: self.names.alternates,
@@ -274,6 +293,7 @@ impl<'a> Event<'a> {
             corrupted: self.damage.is_some(),
             signature: self.signature,
             panic_message,
+            told,
             evidence,
             others,
         }

@@ -6,9 +6,9 @@
 
 pub mod console;
 pub mod crash;
-mod panic_stack;
-mod record;
+mod known_stacks;
+pub mod record;
 pub mod report;
 
-pub use panic_stack::panic_stack;
+pub use known_stacks::KnownStacks;
 pub use record::LogRecord;

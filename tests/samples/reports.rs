@@ -66,6 +66,42 @@ fn the_sample_is_named_by_what_it_did() {
 }
 
 #[test]
+fn a_sites_families_name_a_crash_whichever_command_names_it() {
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("a file");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let site = file("site", "version acme2\n[die] ours\nsysrq_handle_crash\nacme_glue\n");
+    let signature = |arguments: &[&str]| {
+        let ran = run(arguments).expect(0).stdout;
+        let value: Value = serde_json::from_str(&ran).expect("JSON");
+        value["signature"].as_str().expect("a signature").to_owned()
+    };
+    let (core, place) = (core(), folder.path().join("store"));
+    let place = place.to_str().expect("UTF-8");
+    let explained = signature(&["explain", &core, "--json", "--families", &site]);
+    assert!(explained.starts_with("v1.acme2-"), "{explained}");
+    assert!(signature(&["explain", &core, "--json"]).starts_with("v1-"));
+    assert_eq!(signature(&["report", &core, "--json", "--families", &site]), explained);
+    let entry = run(["import", &core, "--store", place, "--families", &site]).expect(0).entry();
+    let stored = checked(&fs::read(entry.join("report.json")).expect("a report"));
+    assert_eq!(stored["signature"], explained.as_str());
+    assert!(run(["group", "--store", place, "--json"]).expect(0).stdout.contains(&explained));
+
+    let log = file(
+        "log",
+        "kernel BUG at a.c:1!\nRIP: 0010:acme_glue+0x1/0x2\nCall Trace:\n foo+0x1/0x2\n",
+    );
+    let title = |more: &[&str]| run([&["explain", "--log", &log], more].concat()).expect(0).stdout;
+    assert!(title(&[]).starts_with("kernel BUG in acme_glue\n"));
+    assert!(title(&["--families", &site]).starts_with("kernel BUG in foo\n"));
+    let bad = file("bad", "[die] ours\n*\n");
+    run(["report", &core, "--families", &bad]).expect(2);
+}
+
+#[test]
 fn an_import_writes_the_same_report_beside_the_core() {
     let store = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let place = store.path().to_str().expect("UTF-8");

@@ -34,7 +34,8 @@ enum Cause {
     Oops,
     /// `panic_on_warn`: of this origin, if it is told.
     Warning,
-    Sanitizer(&'static str),
+    /// A kind of this name.
+    Named(&'static str),
     Atomic,
     Hung,
     Soft,
@@ -45,7 +46,7 @@ enum Cause {
 }
 
 /// Reasons, by what they have; the first that fits.
-const REASONS: [(&str, Cause); 22] = [
+const REASONS: [(&str, Cause); 24] = [
     ("Fatal exception", Cause::Oops),
     ("Fatal hardware error", Cause::Oops),
     ("Aiee, killing interrupt handler", Cause::Oops),
@@ -54,12 +55,14 @@ const REASONS: [(&str, Cause); 22] = [
     ("Oops - ", Cause::Oops),
     ("Unrecoverable", Cause::Oops),
     ("kernel stack overflow", Cause::Oops),
-    ("KASAN: panic_on_warn", Cause::Sanitizer("kasan")),
-    ("KFENCE: panic_on_warn", Cause::Sanitizer("kfence")),
-    ("KCSAN: panic_on_warn", Cause::Sanitizer("kcsan")),
-    ("UBSAN: panic_on_warn", Cause::Sanitizer("ubsan")),
-    ("panic_on_kmsan", Cause::Sanitizer("kmsan")),
-    ("kasan.fault=panic", Cause::Sanitizer("kasan")),
+    ("SError", Cause::Oops),
+    ("Fatal machine check", Cause::Named("machine check")),
+    ("KASAN: panic_on_warn", Cause::Named("kasan")),
+    ("KFENCE: panic_on_warn", Cause::Named("kfence")),
+    ("KCSAN: panic_on_warn", Cause::Named("kcsan")),
+    ("UBSAN: panic_on_warn", Cause::Named("ubsan")),
+    ("panic_on_kmsan", Cause::Named("kmsan")),
+    ("kasan.fault=panic", Cause::Named("kasan")),
     ("scheduling while atomic", Cause::Atomic),
     ("panic_on_warn", Cause::Warning),
     ("hung_task", Cause::Hung),
@@ -95,7 +98,7 @@ impl Cause {
                             | Kind::Atomic
                     )
             }
-            Self::Sanitizer(name) => kind.name() == name,
+            Self::Named(name) => kind.name() == name,
             Self::Atomic => kind == Kind::Atomic,
             Self::Hung => kind == Kind::HungTask,
             Self::Soft => kind == Kind::SoftLockup,
@@ -110,6 +113,10 @@ impl Cause {
 pub(crate) fn choose(lines: &[Line<'_>], headers: &[Header]) -> Option<Choice> {
     let chosen = |header: usize, why: &str| Some(Choice { header, why: why.to_owned() });
     let Some(panic) = headers.iter().position(|header| is_panic(lines, header)) else {
+        if let Some(last) = headers.iter().rposition(|header| header.kind.is_oops()) {
+            let first = first_of_death(lines, headers, last);
+            return chosen(first, "the last event that kernels die of: no panic follows");
+        }
         let inside = headers.iter().position(|header| header.kind != Kind::Outside);
         return match inside {
             Some(first) => chosen(first, "the first event: no panic follows"),

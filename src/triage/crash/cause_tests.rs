@@ -61,6 +61,12 @@ fn of_hung_tasks_the_first_within_three_periods_counts() {
 }
 
 #[test]
+fn without_a_panic_an_oops_counts_for_more_than_what_went_before() {
+    let log = format!("{WARNING}[   99.000000][  T5] kernel BUG at a.c:1!\n");
+    assert_eq!(chosen(&log).as_deref(), Some("kernel BUG"));
+}
+
+#[test]
 fn without_a_panic_the_first_event_counts_and_without_events_none() {
     assert_eq!(chosen(WARNING).as_deref(), Some("WARNING"));
     assert_eq!(chosen("[    1.000000] all is well\n"), None);

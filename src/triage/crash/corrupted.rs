@@ -30,6 +30,9 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
     if source == Source::None {
         return echo(title);
     }
+    if guilt.function.is_none() && scene.header.cpu.is_some() {
+        return Some("the stack of the CPU that locked up is not in the log".to_owned());
+    }
     if guilt.function.is_none() {
         return Some("no function of the report may have done it".to_owned());
     }
@@ -62,7 +65,11 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
         }
         let behind = scene.items.get(at..).unwrap_or_default();
         let near = behind.iter().take(FRAMES_WITHIN + 1);
-        if !near.clone().any(|item| item.frame().is_some()) {
+        let lost = |item: &Item| {
+            let line = scene.lines.get(item.line());
+            line.is_some_and(|line| has(line.text, "(stack is not available)"))
+        };
+        if !near.clone().any(|item| item.frame().is_some() || lost(item)) {
             return Some("a stack is announced and not there".to_owned());
         }
         any = true;

@@ -82,11 +82,12 @@ fn ends(text: &[u8]) -> bool {
 
 /// Whether a message begins that has a stack of its own, and is no event.
 fn interrupts(text: &[u8]) -> bool {
-    let starts: [&[u8]; 4] = [
+    let starts: [&[u8]; 5] = [
         b"FAULT_INJECTION: forcing",
         b": vmalloc: allocation failure",
         b": vmalloc error",
         b": page allocation failure",
+        b"FAULT_FLAG_ALLOW_RETRY missing",
     ];
     starts.iter().any(|start| memmem::find(text, start).is_some())
 }

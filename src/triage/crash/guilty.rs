@@ -11,7 +11,7 @@ use super::families::Families;
 use super::header::Header;
 use super::kind::{Kind, Source};
 use super::stack::line::Role;
-use super::stack::name::{self, normalised};
+use super::stack::name;
 use super::stack::{Frame, Item};
 use crate::triage::record::Line;
 
@@ -95,25 +95,51 @@ pub(crate) fn find(scene: &Scene<'_>) -> Guilt {
     guilt
 }
 
-/// Takes the first function of a stack out of the core that no family covers.
-pub(crate) fn first_known(scene: &Scene<'_>, stack: &[KnownFrame], guilt: &mut Guilt) {
-    let special = scene.header.kind.rule().families;
-    for frame in stack {
-        let name = normalised(&frame.function);
-        let family = if frame.module.is_some() { None } else { scene.families.of(name, special) };
-        match family {
-            Some(family) => guilt.skipped.push(Skipped {
-                function: name.to_owned(),
-                line: None,
-                family: family.to_owned(),
-            }),
-            None => {
-                guilt.function = Some(name.to_owned());
-                guilt.module.clone_from(&frame.module);
-                return;
-            }
-        }
+/// Finds it on a stack out of the core, in the same ways as on one of the log.
+pub(crate) fn of_core(scene: &Scene<'_>, stack: &[KnownFrame], guilt: &mut Guilt) {
+    /// No line: it is none of the log's.
+    const NO_LINE: usize = usize::MAX;
+    let mut items = vec![Item::Begin(NO_LINE)];
+    let mut interrupted = true;
+    for known in stack {
+        let name = name::of(&known.function);
+        let role = if interrupted { Role::Pc } else { Role::Stack };
+        interrupted = waiting::is_interrupt(&name);
+        items.push(Item::Frame(Frame {
+            line: NO_LINE,
+            role,
+            name,
+            module: known.module.clone(),
+            reliable: true,
+            at_start: false,
+        }));
     }
+    let scene = Scene { items: &items, ..*scene };
+    let mut found = Guilt::default();
+    match scene.kind().rule().source {
+        Source::Stall => waiting::stalled(&scene, &mut found),
+        Source::Hung => waiting::hung(&scene, &mut found),
+        _ => {}
+    }
+    if found.function.is_none() {
+        found = Guilt::default();
+        scene.first(&mut found, scene.stack_from(scene.begin()));
+    }
+    guilt.function = found.function;
+    guilt.module = found.module;
+    let skipped = found.skipped.into_iter().map(|skipped| Skipped { line: None, ..skipped });
+    guilt.skipped.extend(skipped);
+}
+
+/// Where the value came from that a sanitizer found to be uninitialised, if it is worth a title:
+/// what leaks to a device is as well known by it.
+pub(crate) fn origin(scene: &Scene<'_>) -> Option<String> {
+    if scene.kind() != Kind::KmsanUsb {
+        return None;
+    }
+    let mut found = Guilt::default();
+    scene.first(&mut found, scene.stack_behind(scene.mark(" created at:")?));
+    found.function
 }
 
 impl Scene<'_> {
@@ -292,7 +318,7 @@ impl Guilt {
 /// Whether a line says that what follows is another stack.
 fn parts(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
-    let starts: [&[u8]; 12] = [
+    let starts: [&[u8]; 13] = [
         b"Allocated by",
         b"Freed by",
         b"Last potentially related",
@@ -305,6 +331,7 @@ fn parts(text: &[u8]) -> bool {
         b"Last user pages",
         b"page last free",
         b"Sending NMI",
+        b"Last Breaking-Event-Address",
     ];
     starts.iter().any(|start| text.starts_with(start))
 }

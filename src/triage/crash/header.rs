@@ -32,13 +32,23 @@ pub(crate) struct Header {
     pub(crate) function: Option<String>,
     /// What else the class may be called.
     pub(crate) also: Option<String>,
+    /// The processor that the event is of, if it may be another than the one that tells.
+    pub(crate) cpu: Option<u32>,
     /// The message is cut, or lacks what it should have.
     pub(crate) damaged: bool,
 }
 
 impl Header {
     fn new(kind: Kind, class: impl Into<String>) -> Self {
-        Self { line: 0, kind, class: class.into(), function: None, also: None, damaged: false }
+        Self {
+            line: 0,
+            kind,
+            class: class.into(),
+            function: None,
+            also: None,
+            cpu: None,
+            damaged: false,
+        }
     }
 
     /// No header at all.
@@ -49,6 +59,7 @@ impl Header {
             class: String::new(),
             function: None,
             also: None,
+            cpu: None,
             damaged: true,
         }
     }

@@ -31,6 +31,13 @@ fn piece(rest: &str, in_word: bool, out: &mut String) -> usize {
     if let Some(length) = offset(rest) {
         return length;
     }
+    // `syz-executor.3`: a task's name, and which of its kind it is.
+    if out.ends_with(|c: char| c.is_ascii_alphabetic()) && bytes.first() == Some(&b'.') {
+        let digits = run(rest.get(1..).unwrap_or_default(), |c| c.is_ascii_digit());
+        if digits > 0 && ends_word(rest, digits + 1) {
+            return digits + 1;
+        }
+    }
     if !in_word {
         if let Some(length) = prefixed(rest, "CPU#") {
             out.push_str("CPU");
@@ -144,6 +151,7 @@ mod tests {
             ("fs/x.c:123 is bad", "fs/x.c:LINE is bad"),
             ("to 10.0.2.15: no", "to IP: no"),
             ("ext4 i915", "ext4 i915"),
+            ("task syz-executor.3 of v1.2.x", "task syz-executor of v1.NUM.x"),
             ("bell\x07 \u{fffd}", "bell"),
         ] {
             assert_eq!(scrubbed(message.as_bytes()), title);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::triage::console;
+use crate::triage::{KnownStacks, console};
 
 fn crash(log: &str) -> Crash {
     of(&console::records(log.as_bytes()), Families::built_in()).unwrap()
@@ -23,6 +23,12 @@ const NULL: &str = "\
 [   10.000012][  T77] ---[ end trace 0 ]---
 [   10.000013][  T77] Kernel panic - not syncing: Fatal exception
 ";
+
+/// A stack out of a core.
+fn stack(functions: &[&str]) -> Vec<KnownFrame> {
+    let known = |name: &&str| KnownFrame { function: (*name).to_owned(), module: None };
+    functions.iter().map(known).collect()
+}
 
 #[test]
 fn the_first_function_that_no_family_covers_names_the_crash() {
@@ -83,10 +89,10 @@ fn what_user_space_wrote_is_no_event() {
 #[test]
 fn a_plain_panic_is_told_apart_by_who_called_it() {
     let log = "[   10.000000] Kernel panic - not syncing: it broke\n";
-    let known = |function: &str| KnownFrame { function: function.to_owned(), module: None };
     let records = console::records(log.as_bytes());
     let of = |caller| {
-        with_stack(&records, Families::built_in(), &[known("panic"), known(caller)]).unwrap()
+        let stacks = KnownStacks { panicked: stack(&["panic", caller]), cpus: Vec::new() };
+        with_stacks(&records, Families::built_in(), &stacks).unwrap()
     };
     assert_eq!(of("a").title, "kernel panic: it broke");
     assert_ne!(of("a").signature.bucket, of("b").signature.bucket);
@@ -95,9 +101,9 @@ fn a_plain_panic_is_told_apart_by_who_called_it() {
 
 #[test]
 fn the_cores_stack_names_what_the_log_cannot() {
-    let known = KnownFrame { function: "foo_read".to_owned(), module: None };
     let records = console::records(NULL.split("RIP").next().unwrap().as_bytes());
-    let crash = with_stack(&records, Families::built_in(), &[known]).unwrap();
+    let stacks = KnownStacks { panicked: stack(&["panic", "foo_read"]), cpus: Vec::new() };
+    let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
     assert!(crash.title.ends_with("in foo_read") && crash.evidence.from_core && !crash.corrupted);
 }
 
@@ -126,6 +132,60 @@ fn a_busy_processor_is_named_by_what_was_dispatched() {
     let crash = crash(log);
     assert_eq!(crash.title, "BUG: soft lockup in foo_write");
     assert_eq!(crash.pc_function.as_deref(), Some("inner"));
+}
+
+/// What the CPU that found it prints, and whether the one that locked up could be asked.
+const HARD: &str = "\
+watchdog: CPU1: Watchdog detected hard LOCKUP on cpu 0
+Modules linked in:
+NMI
+CPU: 1 PID: 9 Comm: x Not tainted 6.12.0 #1
+Call trace:
+ watchdog_buddy_check_hardlockup+0x1/0x2
+ watchdog_timer_fn+0x1/0x2
+ finder+0x1/0x2
+Kernel panic - not syncing: Hard LOCKUP
+";
+
+#[test]
+fn who_finds_a_hard_lockup_did_not_do_it() {
+    let records = console::records(HARD.replace("NMI\n", "").as_bytes());
+    let lost = of(&records, Families::built_in()).unwrap();
+    assert_eq!(lost.title, "hard lockup in corrupted");
+    assert!(lost.corrupted && lost.signature.weak && lost.frame.is_none());
+    // The core has the stack of the CPU that the header names.
+    let stuck = stack(&["spin", "foo_write", "vfs_write", "__arm64_sys_write", "el0_svc"]);
+    let cpus = vec![(0, stuck), (1, stack(&["panic", "finder"]))];
+    let stacks = KnownStacks { panicked: stack(&["panic", "finder"]), cpus };
+    let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
+    assert_eq!(crash.title, "hard lockup in foo_write");
+    assert!(crash.evidence.from_core && !crash.corrupted);
+}
+
+#[test]
+fn the_cpu_that_locked_up_is_asked_by_nmi_if_that_can_be() {
+    let told = "NMI backtrace for cpu 0\nCPU: 0 PID: 7 Comm: y Not tainted 6.12.0 #1\npc : spin+0x1/0x2\nCall trace:\n spin+0x1/0x2\n foo_write+0x1/0x2\n vfs_write+0x1/0x2\nNMI backtrace for cpu 2\nCPU: 2 PID: 0 Comm: z\n other+0x1/0x2\n vfs_read+0x1/0x2\n";
+    let crash = crash(&HARD.replace("NMI\n", told));
+    assert_eq!(crash.title, "hard lockup in foo_write");
+    assert_eq!(crash.pc_function.as_deref(), Some("spin"));
+}
+
+#[test]
+fn a_nmi_in_a_modules_loop_is_passed_over_on_the_cores_stack() {
+    let mut stuck = stack(&["nmi_handle", "exc_nmi", "asm_exc_nmi", "by_loop", "vfs_write"]);
+    stuck[3].module = Some("mod".to_owned());
+    let stacks = KnownStacks { panicked: Vec::new(), cpus: vec![(0, stuck)] };
+    let records = console::records(HARD.replace("NMI\n", "").as_bytes());
+    let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
+    assert_eq!((crash.frame.as_deref(), crash.module.as_deref()), (Some("by_loop"), Some("mod")));
+}
+
+#[test]
+fn what_leaks_to_a_device_is_known_by_where_it_came_from_too() {
+    let log = "BUG: KMSAN: kernel-usb-infoleak in usb_submit_urb+0x1/0x2\n usb_submit_urb+0x1/0x2\n foo_send+0x1/0x2\n\nUninit was created at:\n kmalloc_trace+0x1/0x2\n foo_alloc+0x1/0x2\n\nBytes 4-15 of 16 are uninitialized\n";
+    let crash = crash(log);
+    assert_eq!(crash.title, "KMSAN: kernel-usb-infoleak in foo_send");
+    assert_eq!(crash.alt_titles, ["KMSAN origin in foo_alloc"]);
 }
 
 proptest! {

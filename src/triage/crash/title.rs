@@ -22,7 +22,7 @@ pub(crate) struct Names {
 const MISSING: &str = "corrupted";
 
 /// Names an event.
-pub(crate) fn of(header: &Header, function: Option<&str>) -> Names {
+pub(crate) fn of(header: &Header, function: Option<&str>, origin: Option<&str>) -> Names {
     let kind = header.kind;
     let frameless = kind.rule().source == Source::None;
     let (frame, spelling) = match function {
@@ -36,6 +36,7 @@ pub(crate) fn of(header: &Header, function: Option<&str>) -> Names {
     };
     let title = with(&header.class, frame.as_deref());
     let mut alternates: Vec<String> = header.also.iter().cloned().collect();
+    alternates.extend(origin.map(|origin| format!("KMSAN origin in {origin}")));
     let other = kind.rule().alternate;
     alternates.extend(other.map(|other| with(other, frame.as_deref())));
     if let Some(spelling) = spelling {

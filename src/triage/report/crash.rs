@@ -3,21 +3,20 @@
 use super::data::{CpuState, Event, OtherEvent, Report, Stack, ToldBy, Trust};
 use super::stacks::functions;
 use crate::kernel::log::Log;
-use crate::triage::LogRecord;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{self, Crash, Evidence, KnownFrame, Signature};
+use crate::triage::crash::{self, Crash, Evidence, Signature, Told};
+use crate::triage::{KnownStacks, record};
 
 /// How many lines of evidence are told.
 const MAX_EVIDENCE: usize = 60;
 
 /// Puts the crash that the log tells of into a report, if it tells of one.
-pub(super) fn of_log(report: &mut Report, log: &Log, families: &Families) {
-    let records: Vec<_> = log.records.iter().map(LogRecord::from).collect();
-    let stack = panicked(report).map(known).unwrap_or_default();
-    if let Some(crash) = crash::with_stack(&records, families, &stack) {
+pub(super) fn of_log(report: &mut Report, log: &Log, stacks: &KnownStacks, families: &Families) {
+    let records = record::of_log(&log.records);
+    if let Some(crash) = crash::with_stacks(&records, families, stacks) {
         take(report, crash);
         if report.function.is_none()
-            && let Some(panicker) = below_panic(&stack, |frame| &frame.function)
+            && let Some(panicker) = below_panic(&stacks.panicked, |frame| &frame.function)
                 .iter()
                 .find(|frame| frame.module.is_some())
         {
@@ -48,7 +47,7 @@ fn take(report: &mut Report, crash: Crash) {
     report.event = Some(Event {
         time_ns: evidence.header.as_ref().and_then(|header| header.time_ns),
         why: evidence.chosen.clone(),
-        evidence: told(evidence),
+        evidence: told(evidence, &crash.told),
     });
     report.other_events = crash
         .others
@@ -78,7 +77,7 @@ fn sign(report: &mut Report, signature: Signature) {
 }
 
 /// What made the title, line by line.
-fn told(evidence: &Evidence) -> Vec<String> {
+fn told(evidence: &Evidence, told: &Told) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(header) = &evidence.header {
         lines.push(format!("event: record {}: {}", header.record, header.text));
@@ -88,6 +87,13 @@ fn told(evidence: &Evidence) -> Vec<String> {
         None if evidence.from_core => lines.push("function: from the core's stack".to_owned()),
         None => {}
     }
+    if let Some(oops) = &told.oops {
+        let deaths = told.deaths.unwrap_or(1);
+        lines.push(format!("oops: {oops}, number {deaths} since boot"));
+    }
+    lines.extend(told.fault_address.iter().map(|address| format!("address: {address}")));
+    lines.extend(told.work.iter().map(|work| format!("work: {work}")));
+    lines.extend(told.code.iter().map(|code| format!("code: {code}")));
     for skipped in &evidence.skipped {
         lines.push(format!("skipped: {} ({})", skipped.function, skipped.family));
     }
@@ -144,15 +150,4 @@ fn guilty<'a>(names: &[&'a str], families: &Families) -> Option<&'a str> {
 fn panicked(report: &Report) -> Option<&Stack> {
     let cpu = report.cpus.iter().find(|cpu| cpu.state == CpuState::Panicked)?;
     Some(&cpu.stack).filter(|stack| !stack.frames.is_empty())
-}
-
-/// What can be relied on of a stack.
-fn known(stack: &Stack) -> Vec<KnownFrame> {
-    let sure = stack.frames.iter().filter(|frame| !frame.trust.ends_with('?'));
-    sure.filter_map(|frame| {
-        let function = frame.function.as_deref()?;
-        let name = function.split_once('+').map_or(function, |(name, _)| name);
-        Some(KnownFrame { function: name.to_owned(), module: frame.module.clone() })
-    })
-    .collect()
 }

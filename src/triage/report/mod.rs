@@ -26,6 +26,7 @@ pub use data::Report;
 pub use tasks::blocked;
 
 use crate::store::metadata::Metadata;
+use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
 use data::{Finding, SCHEMA, Trust};
 
@@ -40,12 +41,18 @@ impl Report {
     /// The report of a core.
     #[must_use]
     pub fn of(core: &Vmcore) -> Self {
-        Self::with(core, core.metadata().as_ref(), STORED_LOG)
+        Self::with(core, core.metadata().as_ref(), Families::built_in(), STORED_LOG)
     }
 
-    /// The report of a core with this metadata, and with so many records of its log at most.
+    /// The report of a core with this metadata, named by these families, and with so many records
+    /// of its log at most.
     #[must_use]
-    pub fn with(core: &Vmcore, metadata: Option<&Metadata>, log_lines: usize) -> Self {
+    pub fn with(
+        core: &Vmcore,
+        metadata: Option<&Metadata>,
+        families: &Families,
+        log_lines: usize,
+    ) -> Self {
         let mut report = Self {
             schema: SCHEMA.to_owned(),
             tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -55,14 +62,14 @@ impl Report {
         for finding in &core.findings {
             report.find("core", finding.clone(), Trust::Certain);
         }
-        parts::gather(&mut report, core, metadata, log_lines);
+        parts::gather(&mut report, core, metadata, families, log_lines);
         report
     }
 
     /// The report of a core whose metadata is at hand.
     #[must_use]
-    pub fn with_metadata(core: &Vmcore, metadata: Option<&Metadata>) -> Self {
-        Self::with(core, metadata, STORED_LOG)
+    pub fn with_metadata(core: &Vmcore, metadata: Option<&Metadata>, families: &Families) -> Self {
+        Self::with(core, metadata, families, STORED_LOG)
     }
 
     /// The JSON text, as it stands in `report.json`.

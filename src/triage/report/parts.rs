@@ -16,25 +16,25 @@ use crate::kernel::log::Log;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
 use crate::store::metadata::Metadata;
+use crate::triage::KnownStacks;
 use crate::triage::crash::families::Families;
+use crate::triage::known_stacks::MAX_CPUS;
 use crate::vmcore::Vmcore;
 use crate::vmcore::registers::Registers;
-
-/// How many vCPUs are told one by one.
-const MAX_CPUS: usize = 512;
 
 /// Puts all that can be had into a report.
 pub(super) fn gather(
     report: &mut Report,
     core: &Vmcore,
     metadata: Option<&Metadata>,
+    families: &Families,
     log_lines: usize,
 ) {
     registers(report, core);
     let told = told(core, metadata);
     if !matches!(told, Some(Told::Windows(_))) {
         match Kernel::find(core) {
-            Ok(kernel) => of_kernel(report, core, &kernel, metadata, log_lines),
+            Ok(kernel) => of_kernel(report, core, &kernel, metadata, families, log_lines),
             Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
         }
     }
@@ -72,6 +72,7 @@ fn of_kernel(
     core: &Vmcore,
     kernel: &Kernel,
     metadata: Option<&Metadata>,
+    families: &Families,
     log_lines: usize,
 ) {
     for origin in kernel.origin().into_iter().chain(kernel.other_tables()) {
@@ -94,11 +95,11 @@ fn of_kernel(
     for (cpu, backtrace) in report.cpus.iter_mut().zip(&stacks) {
         cpu.stack = stacks::stack(backtrace);
     }
-    tasks::cpus(report, &Cpus::of(kernel, core), kernel.tasks(), metadata);
-    let families = Families::built_in();
+    let cpus = Cpus::of(kernel, core);
+    tasks::cpus(report, &cpus, kernel.tasks(), metadata);
     match log {
         Ok(Ok(log)) => {
-            crash::of_log(report, &log, families);
+            crash::of_log(report, &log, &KnownStacks::of(&cpus, metadata, &stacks), families);
             take_log(report, log, log_lines);
         }
         Ok(Err(error)) => report.find("log", error.to_string(), Trust::Certain),

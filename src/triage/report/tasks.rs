@@ -11,6 +11,7 @@ use crate::kernel::backtrace::Backtrace;
 use crate::kernel::cpus::{Cpus, Mode};
 use crate::kernel::tasks::{Task, TaskState, Tasks};
 use crate::store::metadata::Metadata;
+use crate::triage::known_stacks::panicked_vcpu;
 
 /// How many blocked tasks' stacks are looked at.
 const MAX_BLOCKED: usize = 200;
@@ -22,21 +23,13 @@ pub(super) fn cpus(report: &mut Report, cpus: &Cpus, tasks: &Tasks, metadata: Op
     for finding in &cpus.findings {
         report.find("cpus", finding.clone(), Trust::Likely);
     }
-    let reporting = metadata.and_then(|metadata| metadata.panic.as_ref()?.reporting_cpus.as_ref());
-    // What a panic in the kernel itself says comes first.
-    let by_qemu = |vcpu: usize| {
-        cpus.panicked.is_none()
-            && reporting.is_some_and(|reporting| {
-                reporting.first().is_some_and(|first| usize::try_from(*first) == Ok(vcpu))
-            })
-    };
+    let panicked = panicked_vcpu(cpus, metadata);
     for cpu in &mut report.cpus {
         let known = cpus.of_vcpu(cpu.vcpu);
         cpu.cpu = known.map(|known| known.number);
         cpu.task = known.and_then(|known| known.current).map(|at| task_at(tasks, at));
-        let is_panicked = cpu.cpu.is_some() && cpu.cpu == cpus.panicked;
         cpu.state = match known.map(|known| known.mode) {
-            _ if is_panicked || by_qemu(cpu.vcpu) => CpuState::Panicked,
+            _ if panicked == Some(cpu.vcpu) => CpuState::Panicked,
             Some(Mode::User) => CpuState::User,
             Some(Mode::Kernel) => CpuState::Kernel,
             Some(Mode::Idle) => CpuState::Idle,

@@ -10,7 +10,7 @@ use crate::triage::crash::stack::line::Role;
 use crate::triage::crash::stack::{Frame, Item};
 
 /// Whether a function is the entry of an interrupt: what is below it was interrupted.
-fn is_interrupt(name: &str) -> bool {
+pub(super) fn is_interrupt(name: &str) -> bool {
     let entries = [
         "asm_sysvec_",
         "sysvec_",
@@ -24,6 +24,10 @@ fn is_interrupt(name: &str) -> bool {
         "do_IRQ",
         "common_interrupt",
         "asm_common_interrupt",
+        "asm_exc_nmi",
+        "end_repeat_nmi",
+        "el1h_64_fiq",
+        "el1h_64_error",
     ];
     name.contains("apic_timer_interrupt") || entries.iter().any(|entry| name.starts_with(entry))
 }

@@ -1,7 +1,7 @@
 //! `INFO:`, and states that are told without a marker.
 
 use super::warning::lockdep;
-use super::{At, Header, bug, has, mentions, message};
+use super::{At, Header, behind, bug, has, mentions, message};
 use crate::triage::crash::kind::Kind;
 
 /// Messages behind `INFO:` that are no crash.
@@ -62,8 +62,23 @@ fn task(at: &At<'_, '_>, text: &[u8]) -> Option<Header> {
 }
 
 /// `Watchdog detected hard LOCKUP on cpu 3`
-pub(super) fn hard_lockup(_: &At<'_, '_>) -> Option<Header> {
-    Some(Header::new(Kind::HardLockup, "hard lockup"))
+///
+/// powerpc: `CPU 3 detected hard LOCKUP on other CPUs 5`, `CPU 3 self-detected hard LOCKUP @ …`
+pub(super) fn hard_lockup(at: &At<'_, '_>) -> Option<Header> {
+    let own = has(at.before(), "self-");
+    let told = match own {
+        true => behind(at.before(), "CPU "),
+        false => behind(at.message(), "CPUs ").or(Some(at.message())),
+    };
+    let cpu = told.map(|text| number(text.strip_prefix(b"on cpu ").unwrap_or(text)));
+    Some(Header { cpu: cpu.flatten(), ..Header::new(Kind::HardLockup, "hard lockup") })
+}
+
+/// The number that a text begins with.
+fn number(text: &[u8]) -> Option<u32> {
+    let text = text.trim_ascii_start();
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(text.get(..digits)?).ok()?.parse().ok()
 }
 
 /// `unregister_netdevice: waiting for lo to become free. Usage count = 3`

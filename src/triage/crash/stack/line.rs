@@ -95,7 +95,7 @@ fn is_begin(text: &[u8]) -> bool {
 
 /// A line of a register dump that tells where a processor was.
 fn program_counter(text: &[u8]) -> Option<Said<'_>> {
-    let pc: [&[u8]; 10] = [
+    let pc: [&[u8]; 11] = [
         b"RIP: ",
         b"RIP  ",
         b"EIP: ",
@@ -104,10 +104,11 @@ fn program_counter(text: &[u8]) -> Option<Said<'_>> {
         b"pc : ",
         b"NIP [",
         b"epc : ",
+        b"epc   : ",
         b"ERA: ",
         b"Krnl PSW : ",
     ];
-    let links: [&[u8]; 4] = [b"LR is at ", b"lr : ", b"LR [", b"epc   : "];
+    let links: [&[u8]; 3] = [b"LR is at ", b"lr : ", b"LR ["];
     if let Some(start) = pc.iter().find(|start| text.starts_with(start)) {
         let mut rest = text.get(start.len()..)?;
         let with_segment = start.starts_with(b"RIP: ") || start.starts_with(b"EIP: ");

@@ -1,0 +1,36 @@
+//! The functions that a crash is not named by: the program's own table, and a site's.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::exit::UsageError;
+use crate::triage::crash::families::Families;
+
+/// The `--families` option of every command that names a crash.
+#[derive(Debug, clap::Args)]
+pub(super) struct FamiliesArgs {
+    /// Pass over these functions, too, when a crash is named: a table like the program's own.
+    /// Its version becomes a part of every signature
+    #[arg(long, value_name = "FILE", env = "VMCORECTL_FAMILIES", hide_env_values = true)]
+    families: Option<PathBuf>,
+}
+
+impl FamiliesArgs {
+    /// The table.
+    ///
+    /// # Errors
+    /// Fails if the site's file cannot be read, and it is a usage error if it is no table.
+    pub(super) fn table(&self) -> anyhow::Result<Arc<Families>> {
+        let Some(path) = &self.families else { return Ok(Arc::new(Families::built_in().clone())) };
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table = Families::extended(&text).map_err(|error| UsageError {
+            message: format!("{}: {error}", path.display()),
+            hint: None,
+        })?;
+        Ok(Arc::new(table))
+    }
+}
