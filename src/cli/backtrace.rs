@@ -58,6 +58,7 @@ pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     let lines = lines(arguments, &core)?;
     let kernel = Kernel::find(&core)?;
     let mut findings: Vec<String> = core.findings.iter().cloned().chain(kernel.origin()).collect();
+    findings.extend_from_slice(kernel.types_findings());
     let mut stacks = chosen(arguments, &core, &kernel, &mut findings)?;
     if let Some(lines) = &lines {
         let source = SourceLines::open(lines, kernel.info.kernel_offset().unwrap_or_default())?;

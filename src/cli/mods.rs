@@ -25,7 +25,8 @@ pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
     let kernel = Kernel::find(&core)?;
     let modules = kernel.modules();
-    for finding in core.findings.iter().chain(&kernel.origin()).chain(&modules.findings) {
+    let own = kernel.types_findings().iter().chain(&modules.findings);
+    for finding in core.findings.iter().chain(&kernel.origin()).chain(own) {
         say(&format!("finding: {}", shown(finding)));
     }
     print(|out| {

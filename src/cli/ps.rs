@@ -44,7 +44,8 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
     let kernel = Kernel::find(&core)?;
     let tasks = kernel.tasks();
-    for finding in core.findings.iter().chain(&kernel.origin()).chain(&tasks.findings) {
+    let own = kernel.types_findings().iter().chain(&tasks.findings);
+    for finding in core.findings.iter().chain(&kernel.origin()).chain(own) {
         say(&format!("finding: {}", shown(finding)));
     }
     if arguments.blocked {

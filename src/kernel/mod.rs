@@ -204,6 +204,12 @@ impl Kernel {
         self.types.get_or_init(|| Types::of(self)).as_ref()
     }
 
+    /// What a reader should know of its types, if they are not all its own, or damaged.
+    #[must_use]
+    pub fn types_findings(&self) -> &[String] {
+        self.types().map(Types::findings).unwrap_or_default()
+    }
+
     /// The modules that it has loaded: read when they are first asked for.
     #[must_use]
     pub fn modules(&self) -> &Modules {

@@ -17,30 +17,33 @@ const MAX_CPUS: u32 = 8192;
 #[derive(Clone, Debug, Default)]
 pub(super) struct PerCpu {
     /// The CPUs that it has, or could have.
-    possible: Vec<u32>,
+    pub(super) possible: Vec<u32>,
     /// What is added to the address of a per-CPU variable, by CPU.
-    offsets: Vec<u64>,
+    pub(super) offsets: Vec<u64>,
 }
 
 impl PerCpu {
     pub(super) fn of(kernel: &Kernel) -> Self {
-        let known = || {
-            let table = kernel.symbol("__per_cpu_offset")?;
-            let length = kernel.types().ok()?.size("cpumask").ok()?.min(u64::from(MAX_CPUS / 8));
-            let mask = kernel.symbol("__cpu_possible_mask")?;
-            let mask = kernel.space.read_vec(mask, usize::try_from(length).ok()?).ok()?;
-            // Words of eight bytes, the lowest bit first: on little-endian machines, bytes.
-            let bit = |cpu: u32| {
-                let byte = usize::try_from(cpu / 8).ok().and_then(|byte| mask.get(byte))?;
-                Some(byte.wrapping_shr(cpu % 8) & 1 == 1)
-            };
-            let possible: Vec<_> = (0..MAX_CPUS).filter(|cpu| bit(*cpu) == Some(true)).collect();
-            let count = usize::try_from(possible.last()?.saturating_add(1)).ok()?;
-            let bytes = kernel.space.read_vec(table, count.checked_mul(8)?).ok()?;
-            let offset = |bytes: &[u8]| Some(u64::from_le_bytes(<[u8; 8]>::try_from(bytes).ok()?));
-            Some(Self { possible, offsets: bytes.chunks_exact(8).filter_map(offset).collect() })
+        let mask = kernel.types().ok().and_then(|types| types.size("cpumask").ok());
+        mask.and_then(|length| Self::read(kernel, length)).unwrap_or_default()
+    }
+
+    /// By the length of the kernel's masks of CPUs, in bytes.
+    pub(super) fn read(kernel: &Kernel, mask_length: u64) -> Option<Self> {
+        let table = kernel.symbol("__per_cpu_offset")?;
+        let length = mask_length.min(u64::from(MAX_CPUS / 8));
+        let mask = kernel.symbol("__cpu_possible_mask")?;
+        let mask = kernel.space.read_vec(mask, usize::try_from(length).ok()?).ok()?;
+        // Words of eight bytes, the lowest bit first: on little-endian machines, bytes.
+        let bit = |cpu: u32| {
+            let byte = usize::try_from(cpu / 8).ok().and_then(|byte| mask.get(byte))?;
+            Some(byte.wrapping_shr(cpu % 8) & 1 == 1)
         };
-        known().unwrap_or_default()
+        let possible: Vec<_> = (0..MAX_CPUS).filter(|cpu| bit(*cpu) == Some(true)).collect();
+        let count = usize::try_from(possible.last()?.saturating_add(1)).ok()?;
+        let bytes = kernel.space.read_vec(table, count.checked_mul(8)?).ok()?;
+        let offset = |bytes: &[u8]| Some(u64::from_le_bytes(<[u8; 8]>::try_from(bytes).ok()?));
+        Some(Self { possible, offsets: bytes.chunks_exact(8).filter_map(offset).collect() })
     }
 }
 

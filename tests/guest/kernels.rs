@@ -19,6 +19,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::judges;
+use crate::layouts;
 use crate::machine::Machine;
 use crate::reading;
 use crate::stacks;
@@ -117,6 +118,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("symbols without VMCOREINFO", |case| {
         symbols::whatever_tells_of_them(&case.unpacked, case.kernel.gdb == "gdb");
     }),
+    ("layouts without types", |case| layouts::same_without_types(&case.unpacked)),
     ("drgn and vtop", |case| reading::translations_by_drgn(&case.stored, &case.unpacked)),
 ];
 

@@ -19,6 +19,7 @@ mod formats;
 mod imported;
 mod judges;
 mod kernels;
+mod layouts;
 mod machine;
 mod memory_use;
 mod mounted;

@@ -1,7 +1,8 @@
 //! A module's build id.
 //!
 //! Kernels that were built to print it with each trace keep it in the module. All
-//! others keep the module's notes, for `/sys/module/NAME/notes`:
+//! others keep the module's notes, for `/sys/module/NAME/notes`; where it is not known where
+//! they do, the note itself is among the module's data.
 //!
 //! ```text
 //! module.notes_attrs ──► module_notes_attrs.attrs[] ──► attr.name   ".note.gnu.build-id"
@@ -9,9 +10,12 @@
 //!                                                       size        how long it is
 //! ```
 
+use memchr::memmem;
 use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::build_id::BuildId;
 
+use super::{ModuleRange, RangeKind};
 use crate::kernel::Kernel;
 use crate::kernel::types::Object;
 
@@ -19,12 +23,37 @@ use crate::kernel::types::Object;
 const MAX_NOTES: u64 = 16;
 /// The longest note with a build id.
 const MAX_NOTE: u64 = 256;
+/// The length of a note with a build id of the usual length.
+const NOTE_LENGTH: usize = 36;
+/// How much of a module's data is looked through.
+const MAX_DATA: u64 = 4 << 20;
 const NAME: &str = ".note.gnu.build-id";
 
 /// The build id, if the kernel kept it.
-pub(super) fn of(kernel: &Kernel, module: &Object<'_>) -> Option<BuildId> {
+pub(super) fn of(kernel: &Kernel, module: &Object<'_>, ranges: &[ModuleRange]) -> Option<BuildId> {
     let kept = module.bytes("build_id").ok().filter(|id| id.iter().any(|byte| *byte != 0));
-    kept.and_then(|bytes| BuildId::new(&bytes)).or_else(|| in_notes(kernel, module))
+    let kept = kept.and_then(|bytes| BuildId::new(&bytes)).or_else(|| in_notes(kernel, module));
+    kept.or_else(|| (!module.has("notes_attrs")).then(|| in_data(kernel, ranges)).flatten())
+}
+
+/// The only note of a build id in a module's data.
+fn in_data(kernel: &Kernel, ranges: &[ModuleRange]) -> Option<BuildId> {
+    /// A name of four bytes, 20 bytes of what it is, and type 3.
+    const NOTE: [u32; 3] = [4, 20, 3];
+    let endian = kernel.space.endian();
+    let word = |value: u32| match endian {
+        Endian::Little => value.to_le_bytes(),
+        Endian::Big => value.to_be_bytes(),
+    };
+    let head = [NOTE.map(word).concat(), b"GNU\0".to_vec()].concat();
+    let mut found = Vec::new();
+    for range in ranges.iter().filter(|range| range.kind == RangeKind::Data) {
+        let length = usize::try_from(range.size.min(MAX_DATA)).ok()?;
+        let Ok(bytes) = kernel.space.read_vec(range.base, length) else { continue };
+        let notes = memmem::find_iter(&bytes, &head).filter_map(|at| bytes.get(at..));
+        found.extend(notes.filter_map(|note| BuildId::among(note.get(..NOTE_LENGTH)?, endian)));
+    }
+    found.pop().filter(|_| found.is_empty())
 }
 
 fn in_notes(kernel: &Kernel, module: &Object<'_>) -> Option<BuildId> {

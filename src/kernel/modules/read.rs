@@ -25,6 +25,7 @@ pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectErro
         let at = module.pointer(path).ok().filter(|at| at.0 != 0)?;
         Some(kernel.string(at, MAX_VERSION)).filter(|text| !text.is_empty())
     };
+    let build_id = build_id::of(kernel, &module, &ranges);
     Ok(Module {
         name: module.text("name", MAX_NAME)?,
         at,
@@ -40,7 +41,7 @@ pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectErro
             .map(|count| i64::from(count).saturating_sub(1)),
         version: text("version"),
         source_version: text("srcversion"),
-        build_id: build_id::of(kernel, &module).map(|id| id.to_string()),
+        build_id: build_id.map(|id| id.to_string()),
         kallsyms: symbols(kernel, &module).ok(),
         orc: orc(&module),
     })

@@ -119,7 +119,7 @@ fn read(kernel: &Kernel, module: VirtAddr) -> Result<Types, ModuleTypesError> {
     let (at, length) = (btf.pointer("data")?, btf.u64("data_size")?);
     let length = usize::try_from(length).ok().filter(|length| *length <= MAX_LENGTH);
     let length = length.ok_or(ModuleTypesError::TooLong { at, length: btf.u64("data_size")? })?;
-    let base = types.btf();
+    let base = types.btf().ok_or(ModuleTypesError::Unsupported)?;
     let goes_on = (btf.u32("start_id")?, btf.u32("start_str_off")?);
     if goes_on != (base.next_id(), base.next_string()) {
         return Err(ModuleTypesError::OtherBase { at, goes_on: goes_on.0, end: base.next_id() });
@@ -127,5 +127,5 @@ fn read(kernel: &Kernel, module: VirtAddr) -> Result<Types, ModuleTypesError> {
     let bytes = kernel.space.read_vec(at, length);
     let bytes = bytes.map_err(|source| ModuleTypesError::Missing { at, source })?;
     let btf = Btf::parse_split(bytes, Arc::clone(base));
-    Ok(Types::new(at, btf.map_err(|source| ModuleTypesError::Damaged { at, source })?))
+    Ok(Types::new(btf.map_err(|source| ModuleTypesError::Damaged { at, source })?))
 }

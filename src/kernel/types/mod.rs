@@ -1,15 +1,17 @@
 //! The kernel's own types, out of its memory.
 //!
 //! ```text
-//! BTF in the image ──► Types ──► Object     a structure in memory, read by its members' names
-//!                                  list     structures that are linked to each other
-//!                                  tree     structures in the order of a red-black tree
+//! BTF in the image ──┬──► Types ──► Object  a structure in memory, read by its members' names
+//! else what is true ─┘              list    structures that are linked to each other
+//! of every kernel's (inferred)      tree    structures in the order of a red-black tree
 //! ```
 //!
 //! Needs: a kernel's address space, and where its BTF is ([`find`]). Gives: offsets and
-//! sizes by name. Kernels before 5.2, and those built without `DEBUG_INFO_BTF`, have none.
+//! sizes by name. Kernels before 5.2, and those built without `DEBUG_INFO_BTF`, have none:
+//! what can be is inferred there, and the rest is said not to be known.
 
 pub mod find;
+mod inferred;
 pub mod list;
 pub mod object;
 pub mod tree;
@@ -21,6 +23,7 @@ use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::btf::{Btf, BtfError};
 
+pub use inferred::Layouts;
 pub use list::List;
 pub use object::{Object, ObjectError};
 pub use tree::Tree;
@@ -35,7 +38,7 @@ use super::page_tables::ReadError;
 pub enum TypesError {
     /// It carries none.
     #[error(
-        "the kernel's image has no BTF: layouts of its structures are not known (Linux has it from 5.2 on, if it was built with DEBUG_INFO_BTF)"
+        "the kernel's image has no BTF, which tells the layouts of its structures (Linux has it from 5.2 on, if it was built with DEBUG_INFO_BTF)"
     )]
     None,
     /// They cannot be read.
@@ -59,42 +62,80 @@ pub enum TypesError {
 /// Fields that were looked up, by structure and path.
 type Fields = HashMap<String, HashMap<String, Result<Field, TypeError>>>;
 
+/// Where layouts come from.
+#[derive(Debug)]
+enum Source {
+    /// The kernel's own BTF.
+    Btf(Arc<Btf>),
+    /// Inferred.
+    Inferred(Layouts),
+}
+
 /// A kernel's types.
 #[derive(Debug)]
 pub struct Types {
-    /// Where they are in memory.
-    pub at: VirtAddr,
-    btf: Arc<Btf>,
+    source: Source,
+    findings: Vec<String>,
     fields: RwLock<Fields>,
 }
 
 impl Types {
-    /// Finds and reads them.
+    /// Finds and reads them; where there are none, infers what can be.
     pub(super) fn of(kernel: &Kernel) -> Result<Self, TypesError> {
+        Self::read(kernel).or_else(|error| {
+            let layouts = inferred::infer(kernel);
+            if layouts.is_empty() {
+                return Err(error);
+            }
+            let mut types = Self::inferred(layouts);
+            types.findings.insert(0, error.to_string());
+            Ok(types)
+        })
+    }
+
+    fn read(kernel: &Kernel) -> Result<Self, TypesError> {
         let (at, length) = find::find(kernel).ok_or(TypesError::None)?;
         let bytes = kernel.space.read_vec(at, length);
         let bytes = bytes.map_err(|source| TypesError::Missing { at, source })?;
         let btf = Btf::parse(bytes, kernel.space.endian());
         let btf = btf.map_err(|source| TypesError::Damaged { at, source })?;
-        Ok(Self::new(at, btf))
+        Ok(Self::new(btf))
     }
 
     /// Those of BTF that was read.
     #[must_use]
-    pub fn new(at: VirtAddr, btf: Btf) -> Self {
-        Self { at, btf: Arc::new(btf), fields: RwLock::default() }
+    pub fn new(btf: Btf) -> Self {
+        let findings = btf.unread().map(str::to_owned).into_iter().collect();
+        Self { source: Source::Btf(Arc::new(btf)), findings, fields: RwLock::default() }
     }
 
-    /// The BTF itself: what a module's goes on from.
-    #[must_use]
-    pub fn btf(&self) -> &Arc<Btf> {
-        &self.btf
+    fn inferred(layouts: Layouts) -> Self {
+        let findings = layouts.findings();
+        Self { source: Source::Inferred(layouts), findings, fields: RwLock::default() }
     }
 
-    /// What is wrong with them, as a sentence.
+    /// The BTF itself, which a module's goes on from.
     #[must_use]
-    pub fn finding(&self) -> Option<String> {
-        self.btf.unread().map(str::to_owned)
+    pub fn btf(&self) -> Option<&Arc<Btf>> {
+        match &self.source {
+            Source::Btf(btf) => Some(btf),
+            Source::Inferred(_) => None,
+        }
+    }
+
+    /// What was inferred, if they are not the kernel's own.
+    #[must_use]
+    pub fn layouts(&self) -> Option<&Layouts> {
+        match &self.source {
+            Source::Btf(_) => None,
+            Source::Inferred(layouts) => Some(layouts),
+        }
+    }
+
+    /// What a reader should know of where they come from, and what is wrong with them.
+    #[must_use]
+    pub fn findings(&self) -> &[String] {
+        &self.findings
     }
 
     /// Where a member is in a structure: `thread.sp`, `mem[1].base`. Members of what has
@@ -108,7 +149,10 @@ impl Types {
             return known.clone();
         }
         drop(fields);
-        let found = self.btf.field(structure, path);
+        let found = match &self.source {
+            Source::Btf(btf) => btf.field(structure, path),
+            Source::Inferred(layouts) => layouts.field(structure, path),
+        };
         let mut fields = self.fields.write().unwrap_or_else(PoisonError::into_inner);
         fields.entry(structure.to_owned()).or_default().insert(path.to_owned(), found.clone());
         found
@@ -133,7 +177,10 @@ impl Types {
     /// # Errors
     /// Fails if there is no such type.
     pub fn size(&self, structure: &str) -> Result<u64, TypeError> {
-        self.btf.size(structure)
+        match &self.source {
+            Source::Btf(btf) => btf.size(structure),
+            Source::Inferred(layouts) => layouts.size(structure),
+        }
     }
 
     /// A value of an enumeration.
@@ -141,7 +188,10 @@ impl Types {
     /// # Errors
     /// Fails if there is no such enumeration, or no such value in it.
     pub fn enumerator(&self, enumeration: &str, name: &str) -> Result<i64, TypeError> {
-        self.btf.enumerator(enumeration, name)
+        match &self.source {
+            Source::Btf(btf) => btf.enumerator(enumeration, name),
+            Source::Inferred(layouts) => layouts.enumerator(enumeration, name),
+        }
     }
 
     /// The names and values of an enumeration, as they stand: several may have one value.
@@ -149,6 +199,9 @@ impl Types {
     /// # Errors
     /// Fails if there is no such enumeration.
     pub fn enumerators(&self, enumeration: &str) -> Result<Vec<(String, i64)>, TypeError> {
-        self.btf.enumerators(enumeration)
+        match &self.source {
+            Source::Btf(btf) => btf.enumerators(enumeration),
+            Source::Inferred(layouts) => layouts.enumerators(enumeration),
+        }
     }
 }

@@ -28,6 +28,8 @@ const NAMES: [&str; 34] = [
     "x28", "x29", "x30", "sp", "pc", "pstate",
 ];
 const REGISTERS: u64 = 2;
+/// PSTATE of code with 32 bits, whose instructions may have two bytes.
+const THIRTY_TWO_BITS: u64 = 0x10;
 /// How many instructions of a function are looked at.
 const MAX_INSTRUCTIONS: u64 = 2048;
 
@@ -168,8 +170,11 @@ fn whole(guest: &impl Guest, at: VirtAddr) -> Option<EntryRegisters> {
     }
     let mut saved = EntryRegisters { at, from_user: false, registers };
     let pstate = saved.get("pstate").unwrap_or_default();
-    // Level 0, and not the zeros that a thread begins with: user code has somewhere to go on.
-    saved.from_user = pstate & 0xf == 0 && saved.get("pc") != Some(0);
+    // Level 0, and not the zeros that a thread begins with, or what an idle task's stack had
+    // before: user code has somewhere to go on.
+    let alignment = if pstate & THIRTY_TWO_BITS == 0 { 4 } else { 2 };
+    let goes_on = saved.get("pc").is_some_and(|pc| pc != 0 && pc.is_multiple_of(alignment));
+    saved.from_user = pstate & 0xf == 0 && goes_on;
     Some(saved)
 }
 

@@ -82,6 +82,18 @@ fn a_kernel_threads_registers_are_zeros_and_its_record_is_the_last() {
 }
 
 #[test]
+fn an_idle_tasks_stack_has_no_registers_of_user_code() {
+    // Seen in CPU 1's idle task of Linux 6.12: nothing has written there since the firmware.
+    let leftover = stack(0x3eb0);
+    let guest = guest()
+        .stack(stack(0x100), &[leftover + STACKFRAME, code(2, 0x20)])
+        .stack(leftover, &saved(0x10_0005, 0, 0, USER_STATE, [0, 0, 0]));
+    let walked = unwound(&guest, stack(0x100));
+    assert_eq!((walked.frames.len(), walked.end), (2, StackEnd::Bottom));
+    assert!(walked.frames.iter().all(|frame| frame.entry.is_none()));
+}
+
+#[test]
 fn an_interrupt_is_crossed_with_and_without_a_type_in_its_record() {
     let place = stack(0x200);
     let interrupted = (code(5, 0x44), stack(0x1000), stack(0x1010));

@@ -117,6 +117,9 @@ fn of_kernel(
     if let Err(error) = kernel.types() {
         report.find("types", error.to_string(), Trust::Certain);
     }
+    for finding in kernel.types_findings() {
+        report.find("types", finding.clone(), Trust::Certain);
+    }
     tasks::take(report, kernel, kernel.tasks());
     modules::take(report, kernel.modules());
     mounts::take(report, &Mounts::of(kernel));

@@ -1,0 +1,118 @@
+//! What a task saves when it is switched from.
+//!
+//! ```text
+//! x86-64   thread.sp ──► inactive_task_frame: .., bp, ret_addr    on its own stack
+//! arm64    thread.cpu_context: .., fp, sp, pc
+//! ```
+//!
+//! All tasks that wait have been switched from by the same function, but for those that are
+//! new: these begin at `ret_from_fork`.
+
+use std::collections::HashSet;
+
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::paging::Paging;
+
+use super::known::Known;
+use super::layouts::{Doubt, Layouts};
+use super::samples::{Sample, only};
+use super::task::TASK;
+
+const FRAME: &str = "inactive_task_frame";
+/// The longest stack.
+const MAX_STACK: u64 = 64 << 10;
+/// The most words that are saved on a stack.
+const MAX_SAVED: u64 = 16;
+/// Where tasks begin.
+const NEW: [&str; 2] = ["ret_from_fork", "ret_from_fork_asm"];
+
+pub(super) fn infer(known: &Known<'_>, stack: u64, on_cpu: Option<u64>, layouts: &mut Layouts) {
+    let waits = |task: &&Sample| {
+        let runs = on_cpu.is_some_and(|offset| task.byte(offset) != Some(0));
+        !runs && task.pointer(stack).is_some()
+    };
+    let waiting: Vec<&Sample> = known.others.iter().filter(waits).collect();
+    if matches!(known.kernel.space.paging(), Paging::X86_64(_)) {
+        let sp = layouts.take(TASK, "thread.sp", 8, stack_pointer(known, &waiting, stack));
+        let Some(sp) = sp else { return };
+        match frame(known, &waiting, sp) {
+            Ok(words) => {
+                let ret = words.saturating_mul(8);
+                layouts.know(FRAME, "ret_addr", ret, 8);
+                layouts.know(FRAME, "bp", ret.saturating_sub(8), 8);
+                layouts.know_size(FRAME, ret.saturating_add(8));
+            }
+            Err(doubt) => layouts.doubt(FRAME, doubt),
+        }
+    } else {
+        let pc = layouts.take(TASK, "thread.cpu_context.pc", 8, context(known, &waiting, stack));
+        let Some(pc) = pc else { return };
+        layouts.know(TASK, "thread.cpu_context.sp", pc.saturating_sub(8), 8);
+        layouts.know(TASK, "thread.cpu_context.fp", pc.saturating_sub(16), 8);
+    }
+}
+
+/// Whether a word is an address in a task's own stack.
+fn is_on_stack(task: &Sample, offset: u64, stack: u64) -> bool {
+    let (Some(word), Some(stack)) = (task.word(offset), task.word(stack)) else { return false };
+    let depth = word.wrapping_sub(stack);
+    depth > 0 && depth < MAX_STACK && word % 8 == 0
+}
+
+fn stack_pointer(known: &Known<'_>, waiting: &[&Sample], stack: u64) -> Result<u64, Doubt> {
+    let of_all = |offset| waiting.iter().all(|task| is_on_stack(task, offset, stack));
+    only(&known.offsets(8, |offset| !waiting.is_empty() && of_all(offset)))
+}
+
+/// How many words are saved before the return address.
+fn frame(known: &Known<'_>, waiting: &[&Sample], sp: u64) -> Result<u64, Doubt> {
+    let saved: Vec<Sample> = waiting
+        .iter()
+        .filter_map(|task| task.pointer(sp))
+        .map(|at| Sample::read(&known.kernel.space, at, MAX_SAVED.saturating_mul(8)))
+        .collect();
+    let returns = |index: u64| {
+        let words = saved.iter().map(|saved| saved.word(index.saturating_mul(8)));
+        !saved.is_empty() && of_one_function(known, words, 1)
+    };
+    // What is on the stack behind it may be of one function, too.
+    let first = (1..MAX_SAVED).find(|index| returns(*index));
+    first.ok_or(Doubt::Nothing)
+}
+
+/// Where `pc` is, with `sp` and `fp` before it.
+fn context(known: &Known<'_>, waiting: &[&Sample], stack: u64) -> Result<u64, Doubt> {
+    only(&known.offsets(8, |offset| {
+        let Some(sp) = offset.checked_sub(8).filter(|_| !waiting.is_empty()) else { return false };
+        let strip = |word: u64| word | known.kernel.info.number("KERNELPACMASK").unwrap_or(0);
+        let words = waiting.iter().map(|task| task.word(offset).map(strip));
+        waiting.iter().all(|task| is_on_stack(task, sp, stack)) && of_one_function(known, words, 0)
+    }))
+}
+
+/// Whether all words are addresses in one and the same function of the kernel, but for those
+/// that are where a task begins.
+fn of_one_function(
+    known: &Known<'_>,
+    words: impl Iterator<Item = Option<u64>>,
+    before: u64,
+) -> bool {
+    let Ok(symbols) = known.kernel.symbols() else { return false };
+    let mut functions = HashSet::new();
+    for word in words {
+        let Some(word) = word else { return false };
+        let new = symbols.containing(VirtAddr(word));
+        if new.is_some_and(|place| place.offset == 0 && NEW.contains(&place.name.as_str())) {
+            continue;
+        }
+        let inside = VirtAddr(word.wrapping_sub(before));
+        let Some(place) = symbols.containing(inside).filter(|_| symbols.is_code(inside)) else {
+            return false;
+        };
+        functions.insert(inside.0.wrapping_sub(place.offset));
+        if functions.len() > 1 {
+            return false;
+        }
+    }
+    functions.len() == 1
+}

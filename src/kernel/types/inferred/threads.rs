@@ -1,0 +1,111 @@
+//! How a process's threads hang together.
+//!
+//! ```text
+//! task_struct.signal ──► signal_struct.thread_head ◄──► task_struct.thread_node
+//! ```
+//!
+//! The process of one thread has a list of one: its node's neighbours are the head on both
+//! sides, and the head is as far into what `signal` points to in all processes.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use vmcore_formats::addr::VirtAddr;
+
+use super::known::Known;
+use super::layouts::{Doubt, Layouts};
+use super::samples::Sample;
+use super::task::TASK;
+use crate::kernel::types::List;
+
+const SIGNAL: &str = "signal_struct";
+/// How far the head can be into `signal_struct`, which begins with counts.
+const HEAD: Range<u64> = 8..128;
+/// How many processes' threads are looked at, and how many of each.
+const MAX_PROCESSES: usize = 64;
+const MAX_THREADS: usize = 1024;
+
+/// A way that would lead to threads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Way {
+    node: u64,
+    signal: u64,
+    head: u64,
+}
+
+/// Where `thread_node` is, if it is known.
+pub(super) fn infer(known: &Known<'_>, pid: u64, layouts: &mut Layouts) -> Option<u64> {
+    let ways: Vec<Way> = nodes(known)
+        .into_iter()
+        .flat_map(|(node, heads)| signals(known, node, &heads))
+        .filter(|way| leads_to_threads(known, *way, pid))
+        .collect();
+    let [way] = ways[..] else {
+        let doubt = if ways.is_empty() { Doubt::Nothing } else { Doubt::Several(ways.len()) };
+        layouts.doubt("task_struct.thread_node", doubt);
+        return None;
+    };
+    layouts.know(TASK, "thread_node", way.node, 16);
+    layouts.know(TASK, "signal", way.signal, 8);
+    layouts.know(SIGNAL, "thread_head", way.head, 16);
+    Some(way.node)
+}
+
+/// Nodes that are alone in a list whose head is elsewhere, in most tasks; and those heads.
+fn nodes(known: &Known<'_>) -> Vec<(u64, Vec<Option<VirtAddr>>)> {
+    let space = &known.kernel.space;
+    let head = |task: &Sample, offset: u64| {
+        let next = task.pointer(offset)?;
+        let alone = task.pointer(offset.saturating_add(8))? == next;
+        let outside = next.0.wrapping_sub(task.at.0) >= task.length();
+        let back = |from| {
+            space.read_u64(VirtAddr(next.0.wrapping_add(from))).ok() == Some(task.place(offset).0)
+        };
+        (alone && outside && back(0) && back(8)).then_some(next)
+    };
+    let is_likely =
+        |offset: u64| known.others.first().is_some_and(|task| task.word(offset).is_some());
+    known
+        .offsets(8, is_likely)
+        .into_iter()
+        .filter_map(|offset| {
+            head(&known.init, offset)?;
+            let heads: Vec<_> = known.all().map(|task| head(task, offset)).collect();
+            let alone = heads.iter().flatten().count();
+            let each: HashSet<_> = heads.iter().flatten().collect();
+            let most = alone.saturating_mul(2) > heads.len() && each.len() == alone;
+            most.then_some((offset, heads))
+        })
+        .collect()
+}
+
+/// Members that point to as far before the head in all tasks.
+fn signals(known: &Known<'_>, node: u64, heads: &[Option<VirtAddr>]) -> Vec<Way> {
+    let distance = |task: &Sample, offset: u64, head: VirtAddr| {
+        let distance = head.0.wrapping_sub(task.pointer(offset)?.0);
+        HEAD.contains(&distance).then_some(distance)
+    };
+    let of_all = |signal: u64| {
+        let mut distances = known
+            .all()
+            .zip(heads)
+            .filter_map(|(task, head)| Some(distance(task, signal, (*head)?)));
+        let first = distances.next()??;
+        distances.all(|other| other == Some(first)).then_some(Way { node, signal, head: first })
+    };
+    (0..known.init.length()).step_by(8).filter_map(of_all).collect()
+}
+
+/// Whether all tasks in a process's list are of that process.
+fn leads_to_threads(known: &Known<'_>, way: Way, pid: u64) -> bool {
+    let space = &known.kernel.space;
+    known.others.iter().take(MAX_PROCESSES).all(|task| {
+        let Some(signal) = task.pointer(way.signal) else { return true };
+        let head = VirtAddr(signal.0.wrapping_add(way.head));
+        let list = List::walk(space, head, "threads", MAX_THREADS);
+        list.nodes.iter().all(|node| {
+            let at = VirtAddr(node.0.wrapping_sub(way.node).wrapping_add(pid));
+            Sample::read(space, at, 8).half(4) == task.half(pid)
+        })
+    })
+}
