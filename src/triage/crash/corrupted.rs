@@ -50,7 +50,7 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
     if faulted_again.clone().any(|line| has(line.text, "PANIC: double fault")) {
         return Some("another fault's report is mixed in".to_owned());
     }
-    if matches!(source, Source::At(_)) {
+    if matches!(source, Source::At(_) | Source::Lock) {
         return None;
     }
     let mut any = false;

@@ -79,7 +79,12 @@ pub(crate) fn find(scene: &Scene<'_>) -> Guilt {
         }
         Source::PcOnly => scene.first(&mut guilt, scene.stack_from(scene.pc_at())),
         Source::Trace => scene.first(&mut guilt, scene.stack_from(scene.begin())),
-        Source::Behind => scene.first(&mut guilt, scene.stack_behind(scene.header.line)),
+        Source::Behind => {
+            scene.first(&mut guilt, scene.stack_behind(scene.header.line));
+            if guilt.function.is_none() {
+                scene.first(&mut guilt, scene.stack_from(scene.begin()));
+            }
+        }
         Source::After(mark) => {
             let from = scene.mark(mark);
             let kept = from.map(|from| scene.stack_behind(from)).into_iter().flatten();
@@ -89,6 +94,10 @@ pub(crate) fn find(scene: &Scene<'_>) -> Guilt {
             let named = scene.at(count);
             scene.first(&mut guilt, named.iter().chain(scene.stack_from(scene.begin())));
         }
+        Source::Lock => match scene.at(1).first() {
+            Some(named) => guilt.take(named),
+            None => scene.first(&mut guilt, scene.stack_from(scene.begin())),
+        },
         Source::Stall => waiting::stalled(scene, &mut guilt),
         Source::Hung => waiting::hung(scene, &mut guilt),
     }

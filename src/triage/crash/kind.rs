@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     WarningOdebug,
     WarningRefcount,
     WarningKobject,
+    WarningUsercopy,
+    WarningProc,
     WarningLocking,
     WarningKmalloc,
     WarningVmalloc,
@@ -95,6 +97,8 @@ pub(crate) enum Source {
     After(&'static str),
     /// The functions after `at:`, so many of them, then the first stack.
     At(usize),
+    /// The function after the first `at:`, whatever it is: what took the lock is the bug.
+    Lock,
     /// A busy processor's stack, by who dispatched what it does.
     Stall,
     /// A waiting task's stack, by what it waits in.
@@ -124,7 +128,9 @@ const BAD_ACCESS: &str = "bad-access";
 impl Kind {
     /// How its function is found.
     pub(crate) const fn rule(self) -> Rule {
-        use Source::{After, At, Behind, Header, HeaderBehind, Hung, Pc, PcOnly, Stall, Trace};
+        use Source::{
+            After, At, Behind, Header, HeaderBehind, Hung, Lock, Pc, PcOnly, Stall, Trace,
+        };
         match self {
             Self::Kasan => known_as(BAD_ACCESS, rule(Header, &["@fault"])),
             Self::KasanFree => known_as("invalid-free", rule(Header, &["@free"])),
@@ -147,6 +153,8 @@ impl Kind {
             Self::WarningOdebug => rule(Pc, &["@odebug"]),
             Self::WarningRefcount => rule(Pc, &["@refcount"]),
             Self::WarningKobject => rule(Pc, &["@kobject"]),
+            Self::WarningUsercopy => rule(Pc, &["@usercopy"]),
+            Self::WarningProc => rule(Pc, &["@proc"]),
             Self::WarningLocking => rule(Pc, &["@lockdep"]),
             Self::WarningKmalloc => rule(Pc, &["@kmalloc"]),
             Self::WarningVmalloc => rule(Pc, &["@vmalloc"]),
@@ -159,12 +167,11 @@ impl Kind {
             Self::Preemptible => rule(Trace, &["@schedule", "@preempt"]),
             Self::Spin => rule(Trace, &["@spin"]),
             Self::Circular => rule(At(2), &["@wq"]),
-            Self::Recursive => rule(At(1), &["@wq"]),
+            Self::Recursive | Self::HeldReturning | Self::HeldFreed => rule(Lock, &[]),
             Self::UnsafeOrder => rule(After("which became "), &["@wq"]),
-            Self::LockState | Self::NestedLock | Self::HeldReturning => rule(At(1), &[]),
+            Self::LockState | Self::NestedLock => rule(Trace, &[]),
             Self::RcuUsage => rule(Trace, &["@rcu"]),
-            Self::HeldFreed => rule(Trace, &["@held"]),
-            Self::Unbalanced => rule(Trace, &["@lockdep"]),
+            Self::Unbalanced => rule(Behind, &["@lockdep"]),
             Self::NonStaticKey => rule(Trace, &[]),
             Self::WaitContext => rule(Trace, &["@lockdep"]),
             Self::PageState => rule(After("page last allocated"), &["@page"]),
@@ -215,6 +222,8 @@ impl Kind {
                 | Self::WarningOdebug
                 | Self::WarningRefcount
                 | Self::WarningKobject
+                | Self::WarningUsercopy
+                | Self::WarningProc
                 | Self::WarningLocking
                 | Self::WarningKmalloc
                 | Self::WarningVmalloc

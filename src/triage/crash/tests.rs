@@ -114,6 +114,24 @@ fn who_takes_part_in_a_deadlock_is_named_by_the_first_lock_taken() {
 }
 
 #[test]
+fn what_took_a_lock_is_named_although_taking_locks_is_what_it_does() {
+    let log = "WARNING: held lock freed!\nx/1 is freeing memory 1-2, with a lock still held there!\n1 (a){+.+.}, at: mutex_lock_io+0x1/0x2\nCall Trace:\n foo_free+0x1/0x2\n";
+    assert_eq!(crash(log).title, "WARNING: held lock freed in mutex_lock_io");
+}
+
+#[test]
+fn who_unlocks_too_much_stands_alone_in_its_line() {
+    let log = "WARNING: bad unlock balance detected!\nx/1 is trying to release lock (a) at:\n[<ffffffff81000000>] foo_unlock+0x1/0x2\nbut there are no more locks to release!\n#0: 1 (b){+.+.}, at: other+0x1/0x2\nCall Trace:\n print_unlock_imbalance_bug+0x1/0x2\n bar+0x1/0x2\n";
+    assert_eq!(crash(log).title, "WARNING: bad unlock balance in foo_unlock");
+}
+
+#[test]
+fn an_inconsistent_lock_state_is_named_by_who_finds_it() {
+    let log = "WARNING: inconsistent lock state\nx/1 takes:\n1 (a){+.?.}, at: foo_lock_it+0x1/0x2\nCall Trace:\n print_usage_bug+0x1/0x2\n _raw_spin_lock+0x1/0x2\n bar+0x1/0x2\n";
+    assert_eq!(crash(log).title, "inconsistent lock state in bar");
+}
+
+#[test]
 fn a_hung_task_is_named_by_what_it_waits_in() {
     let log = "INFO: task x:1 blocked for more than 120 seconds.\nCall Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n foo_wait_all+0x1/0x2\n foo_close+0x1/0x2\n";
     assert_eq!(crash(log).title, "INFO: task hung in foo_close");

@@ -132,14 +132,12 @@ fn at_place(file: &[u8], named: Option<String>) -> Header {
         (Kind::WarningKobject, "WARNING: kobject bug")
     } else if has(file, "locking/lockdep.c") || has(file, "kernel/lockdep.c") {
         (Kind::WarningLocking, "WARNING: locking bug")
-    } else if by.starts_with("__vmalloc_node")
-        || has(file, "mm/vmalloc.c") && by.contains("vmalloc")
-    {
+    } else if by.starts_with("__vmalloc_node") {
         (Kind::WarningVmalloc, "WARNING: zero-size vmalloc")
     } else if has(file, "fs/proc/generic.c") {
-        (Kind::Warning, "WARNING: proc registration bug")
+        (Kind::WarningProc, "WARNING: proc registration bug")
     } else if has(file, "mm/usercopy.c") {
-        (Kind::Warning, "WARNING: bad usercopy")
+        (Kind::WarningUsercopy, "WARNING: bad usercopy")
     } else if is_allocation(file, by) {
         (Kind::WarningKmalloc, "WARNING: kmalloc bug")
     } else if by == "usb_submit_urb" {
@@ -150,8 +148,8 @@ fn at_place(file: &[u8], named: Option<String>) -> Header {
     Header::new(kind, class).naming(named)
 }
 
-/// Whether an allocator refused a size.
+/// Whether an allocator refused a size: what callers call complains, not what works for it.
 fn is_allocation(file: &[u8], by: &str) -> bool {
-    has(file, "mm/")
-        && ["kmalloc", "kvmalloc", "krealloc", "kcalloc"].iter().any(|name| by.contains(name))
+    let allocators = ["kmalloc", "kvmalloc", "vmalloc_node", "vmalloc_user", "krealloc", "kcalloc"];
+    has(file, "mm/") && allocators.iter().any(|name| by.starts_with(name))
 }
