@@ -8,11 +8,14 @@ What is measured, and how:
 - CPU and peak memory: rusage of that process and of those that it waited for. A peak below this script's own, some
   12 MiB, is not seen.
 - Each command runs once before the rounds, so that what it reads is in the page cache. Commands take turns.
+- The log of 3,500 records is made of the logs in tests/corpus, one after the other, and ends with a panic's: nothing but
+  crash reports, where a guest's log is mostly what is none.
 - drgn and crash read the unpacked core and the kernel's debug symbols, and are asked for less: the log's end, the
   stacks of the CPUs, the tasks and the modules.
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -23,6 +26,8 @@ import time
 import report
 
 MIB = 1024 * 1024
+RECORDS = 3500
+TRIAGE = f"vmcorectl explain of a log of {RECORDS} records"
 
 
 def run(command, said=None):
@@ -47,6 +52,17 @@ def run(command, said=None):
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
+def write_log(corpus, path):
+    """A log of RECORDS lines, the last of them those of a panic."""
+    unpacked = subprocess.run(["zstd", "-dcq", corpus], capture_output=True, check=True).stdout
+    logs = [json.loads(line) for line in unpacked.splitlines()]
+    last = next(log for log in logs if log["panicked"] and not log["corrupted"])
+    end = last["log"].splitlines()
+    lines = [line for log in logs if log is not last for line in log["log"].splitlines()]
+    with open(path, "w", encoding="utf-8") as log:
+        log.write("\n".join(lines[:RECORDS - len(end)] + end) + "\n")
+
+
 def commands(options):
     """The rows: a name, a command, and what is typed into it."""
     tool, core = options.vmcorectl, options.core
@@ -55,6 +71,8 @@ def commands(options):
         "vmcorectl report": ([tool, "report", core], None),
         "vmcorectl report --format html": ([tool, "report", core, "--format", "html"], None),
     }
+    write_log(options.corpus, options.log)
+    rows[TRIAGE] = ([tool, "explain", "--log", options.log], None)
     for guest in options.guest:
         memory, socket = guest.split("=", 1)
         rows[f"vmcorectl report of a held guest of {memory}"] = ([tool, "report", socket], None)
@@ -101,6 +119,8 @@ def goals(medians):
         ("a report of the compressed core in at most 100 ms", seconds <= 0.100, f"{seconds * 1000:.0f} ms"),
         ("and with at most 150 MiB", resident <= 150 * MIB, f"{resident / MIB:.0f} MiB"),
     ]
+    seconds = medians[TRIAGE][0]
+    lines.append((f"{TRIAGE} in at most 5 ms", seconds <= 0.005, f"{seconds * 1000:.1f} ms"))
     held = {name: run[0] for name, run in medians.items() if "held guest" in name}
     for name, taken in held.items():
         lines.append((f"{name} in at most 500 ms", taken <= 0.500, f"{taken * 1000:.0f} ms"))
@@ -113,7 +133,7 @@ def goals(medians):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("--core", "--raw", "--vmlinux", "--drgn", "--vmcorectl"):
+    for name in ("--core", "--raw", "--vmlinux", "--drgn", "--vmcorectl", "--corpus", "--log"):
         parser.add_argument(name, required=True)
     parser.add_argument("--guest", action="append", default=[], help="SIZE=SOCKET of a held guest")
     parser.add_argument("--results", required=True, help="where --write writes")
@@ -134,6 +154,7 @@ def main():
                 f"- Machine: {report.machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
                 "- Held guests: of 4 and of 12 GiB, under software emulation; nothing of them is written\n"
                 "- drgn and crash read the unpacked file and the kernel's debug symbols, and print less\n"
+                f"- The log of {RECORDS} records: the logs in `tests/corpus`, one after the other, and a panic's as its end\n"
                 "- Medians of the runs. Each is a process of its own; the files are in the page cache.\n\n"
                 f"{text}")
 

@@ -148,10 +148,22 @@ fn headers_are_known_by_their_words() {
             Kind::Fault,
             "BUG: unable to handle kernel paging request",
         ),
-        ("illegal operation: 0001 ilc:1 [#1] SMP", Kind::Die, "illegal operation"),
-        ("Oops - illegal instruction [#1]", Kind::Die, "illegal instruction"),
-        ("Kernel bug detected[#1]:", Kind::Die, "kernel BUG"),
-        ("Oops: 0002 [#1] SMP", Kind::HeaderLost, "kernel oops (header lost)"),
+        (
+            "illegal operation: 0001 ilc:1 [#1] SMP\nCPU: 0 PID: 1 Comm: x",
+            Kind::Die,
+            "illegal operation",
+        ),
+        (
+            "Oops - illegal instruction [#1]\nCPU: 0 PID: 1 Comm: x",
+            Kind::Die,
+            "illegal instruction",
+        ),
+        ("Kernel bug detected[#1]:\nCPU: 0 PID: 1 Comm: x", Kind::Die, "kernel BUG"),
+        (
+            "Oops: 0002 [#1] SMP\nCPU: 0 PID: 1 Comm: x",
+            Kind::HeaderLost,
+            "kernel oops (header lost)",
+        ),
         ("WARNING: my own words\nCPU: 0 PID: 1 Comm: x", Kind::Message, "WARNING: my own words"),
     ] {
         assert_eq!(of(text), Some((kind, class.to_owned())), "{text}");
@@ -176,7 +188,8 @@ fn what_only_sounds_like_a_crash_is_none() {
         "INFO: task x:1 blocked on an rw-semaphore likely owned by task y:2\nINFO: task y:2 blocked for more than 9 seconds",
         "BUG kmalloc-64: says somebody",
         "BUG kmalloc-64 (Not tainted): kasan: bad access detected",
-        "oops [#x]",
+        "oops [#x]\nCPU: 0 PID: 1 Comm: x",
+        "queue [#1]: full\nand nothing else",
     ] {
         assert_eq!(of(text), None, "{text}");
     }

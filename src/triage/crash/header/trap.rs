@@ -87,7 +87,8 @@ pub(super) fn double_fault(_: &At<'_, '_>) -> Option<Header> {
 pub(super) fn die(at: &At<'_, '_>) -> Option<Header> {
     let count = at.text().get(at.end..)?;
     let digits = count.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 || count.get(digits) != Some(&b']') {
+    // Others number things so, too: the registers tell that it died.
+    if digits == 0 || count.get(digits) != Some(&b']') || !at.is_report() {
         return None;
     }
     // powerpc: `Oops: Kernel access of bad area, sig: 11 [#1]`; s390: `… : 0001 ilc:1 [#1]`.
