@@ -237,18 +237,22 @@ impl<'a> Event<'a> {
         let header = headers.get(which).unwrap_or(&NOTHING);
         let indexes = extent::of(lines, headers, which);
         let mut items = stack::items(lines, &indexes);
-        let mut stack = stacks.panicked.as_slice();
-        if let Some(cpu) = header.cpu {
-            items = locked::of_cpu(lines, items, cpu);
-            stack = stacks.of_cpu(cpu);
-        }
+        let stack = match header.cpu {
+            Some(cpu) => {
+                items = locked::of_cpu(lines, items, cpu);
+                stacks.of_cpu(cpu)
+            }
+            // Who panics for another's hang has nothing of its stack.
+            None if header.kind.is_told_by_others() => &[],
+            None => &stacks.panicked,
+        };
         let scene = Scene { header, lines, indexes: &indexes, items: &items, families };
         let mut guilt = guilty::find(&scene);
         let mut from_core = false;
         let has_function = header.kind.rule().source != Source::None;
-        if guilt.function.is_none() && has_function && !stack.is_empty() {
-            guilty::of_core(&scene, stack, &mut guilt);
-            from_core = guilt.function.is_some();
+        let doubtful = guilt.function.is_none() || guilt.guess;
+        if doubtful && has_function && !stack.is_empty() {
+            from_core = guilty::of_core(&scene, stack, &mut guilt);
         }
         let origin = guilty::origin(&scene);
         let names = title::of(header, guilt.function.as_deref(), origin.as_deref());

@@ -36,6 +36,9 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
     if guilt.function.is_none() {
         return Some("no function of the report may have done it".to_owned());
     }
+    if guilt.guess {
+        return Some("every function of the stack is a guess".to_owned());
+    }
     let of_one_task = !matches!(source, Source::Stall | Source::Hung);
     if of_one_task
         && scene
@@ -50,7 +53,8 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
     if faulted_again.clone().any(|line| has(line.text, "PANIC: double fault")) {
         return Some("another fault's report is mixed in".to_owned());
     }
-    if matches!(source, Source::At(_) | Source::Lock) {
+    // What was found is told in their header, and nothing else need be.
+    if matches!(kind, Kind::HeldReturning | Kind::StackCorrupt) {
         return None;
     }
     let mut any = false;
@@ -74,7 +78,8 @@ pub(crate) fn why(scene: &Scene<'_>, guilt: &Guilt, title: &str) -> Option<Strin
         }
         any = true;
     }
-    let stackless = matches!(source, Source::HeaderBehind | Source::Behind | Source::After(_));
+    let stackless = matches!(source, Source::HeaderBehind | Source::Behind | Source::After(_))
+        && kind != Kind::Unbalanced;
     let frames =
         scene.items.iter().filter_map(Item::frame).filter(|frame| frame.role == Role::Stack);
     any |= frames.take(FEW_FRAMES).count() == FEW_FRAMES;

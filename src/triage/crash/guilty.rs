@@ -34,6 +34,8 @@ pub(crate) struct Guilt {
     pub(crate) module: Option<String>,
     /// Index of the line that names it.
     pub(crate) line: Option<usize>,
+    /// The kernel was not sure that it was called.
+    pub(crate) guess: bool,
     /// Where the processor was.
     pub(crate) pc: Option<(String, Option<String>)>,
     pub(crate) skipped: Vec<Skipped>,
@@ -104,8 +106,9 @@ pub(crate) fn find(scene: &Scene<'_>) -> Guilt {
     guilt
 }
 
-/// Finds it on a stack out of the core, in the same ways as on one of the log.
-pub(crate) fn of_core(scene: &Scene<'_>, stack: &[KnownFrame], guilt: &mut Guilt) {
+/// Finds it on a stack out of the core, in the same ways as on one of the log. Says whether it is
+/// there.
+pub(crate) fn of_core(scene: &Scene<'_>, stack: &[KnownFrame], guilt: &mut Guilt) -> bool {
     /// No line: it is none of the log's.
     const NO_LINE: usize = usize::MAX;
     let mut items = vec![Item::Begin(NO_LINE)];
@@ -120,6 +123,7 @@ pub(crate) fn of_core(scene: &Scene<'_>, stack: &[KnownFrame], guilt: &mut Guilt
             name,
             module: known.module.clone(),
             reliable: true,
+            guess: false,
             at_start: false,
         }));
     }
@@ -134,10 +138,15 @@ pub(crate) fn of_core(scene: &Scene<'_>, stack: &[KnownFrame], guilt: &mut Guilt
         found = Guilt::default();
         scene.first(&mut found, scene.stack_from(scene.begin()));
     }
-    guilt.function = found.function;
-    guilt.module = found.module;
     let skipped = found.skipped.into_iter().map(|skipped| Skipped { line: None, ..skipped });
     guilt.skipped.extend(skipped);
+    let is_there = found.function.is_some();
+    if is_there {
+        guilt.function = found.function;
+        guilt.module = found.module;
+        (guilt.line, guilt.guess) = (None, false);
+    }
+    is_there
 }
 
 /// Where the value came from that a sanitizer found to be uninitialised, if it is worth a title:
@@ -186,6 +195,7 @@ impl Scene<'_> {
             name,
             module: None,
             reliable: true,
+            guess: false,
             at_start: false,
         })
     }
@@ -293,6 +303,7 @@ impl Scene<'_> {
                 name: name::of(name),
                 module: None,
                 reliable: true,
+                guess: false,
                 at_start: false,
             });
             if found.len() >= count {
@@ -321,6 +332,7 @@ impl Guilt {
         self.function = Some(frame.name.clone());
         self.module.clone_from(&frame.module);
         self.line = Some(frame.line);
+        self.guess = frame.guess;
     }
 }
 

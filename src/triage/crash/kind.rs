@@ -191,6 +191,11 @@ impl Kind {
         }
     }
 
+    /// What one CPU or task tells of another.
+    pub(crate) const fn is_told_by_others(self) -> bool {
+        matches!(self, Self::HungTask | Self::CantDie | Self::RcuStall | Self::HardLockup)
+    }
+
     /// What kernels do in `die()`: these end a task, and with `panic_on_oops` the guest.
     pub(crate) const fn is_oops(self) -> bool {
         matches!(

@@ -52,6 +52,35 @@ fn a_modules_function_is_in_no_family() {
 }
 
 #[test]
+fn where_every_function_is_a_guess_the_first_is_named_and_not_relied_on() {
+    let guesses: String = NULL
+        .lines()
+        .map(|line| {
+            let mark = if line.contains("stale") { "]  " } else { "]  ? " };
+            line.replace("memcpy+0x12/0x20", "0x0").replace("]  ", mark) + "\n"
+        })
+        .collect();
+    let named = crash(&guesses);
+    assert_eq!(named.frame.as_deref(), Some("stale"));
+    assert!(named.corrupted && named.signature.weak);
+    // The core is sure.
+    let stacks = KnownStacks { panicked: stack(&["panic", "foo_read"]), cpus: Vec::new() };
+    let records = console::records(guesses.as_bytes());
+    let sure = with_stacks(&records, Families::built_in(), &stacks).unwrap();
+    assert_eq!(sure.frame.as_deref(), Some("foo_read"));
+    assert!(sure.evidence.from_core && !sure.corrupted);
+}
+
+#[test]
+fn who_panics_for_a_hung_task_is_not_taken_for_it() {
+    let log = "[  100.000000][  T9] INFO: task x:1 blocked for more than 100 seconds.\n[  100.000001][  T9] Kernel panic - not syncing: hung_task: blocked tasks\n";
+    let stacks = KnownStacks { panicked: stack(&["panic", "foo_watch"]), cpus: Vec::new() };
+    let records = console::records(log.as_bytes());
+    let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
+    assert!(crash.frame.is_none() && crash.corrupted, "{}", crash.title);
+}
+
+#[test]
 fn a_report_that_is_cut_is_damaged_and_its_bucket_weak() {
     let crash = crash(NULL.split("RIP").next().unwrap());
     assert!(crash.title.ends_with("in corrupted") && crash.corrupted && crash.signature.weak);

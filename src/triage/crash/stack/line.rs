@@ -165,6 +165,10 @@ fn stack(text: &[u8]) -> Option<Said<'_>> {
         };
     }
     let (mut found, length) = mention(rest, Role::Stack)?;
+    // The padding before a function: nothing runs there, a pointer to the function was left.
+    if found.symbol.starts_with("__pfx_") {
+        return None;
+    }
     let behind = rest.get(length..)?;
     if let Some(caller) = from(behind) {
         let (caller, _) = mention(caller, Role::Stack)?;

@@ -28,6 +28,8 @@ fn program_counters_of_every_architecture_are_read() {
     ] {
         assert_eq!(functions(text), [(Role::Pc, "f".to_owned(), None, true)], "{text}");
     }
+    assert_eq!(functions("epc   : 80123456 f+0x1/0x2")[0].0, Role::Pc);
+    assert_eq!(functions(" ? __pfx_f+0x10/0x10"), []);
     assert_eq!(functions("lr : g+0x1/0x2")[0].0, Role::Link);
     assert_eq!(read(b"RIP: 0033:0x440cc9"), Some(Said::UserPc));
     assert_eq!(read(b"RIP: 0010:0x0"), Some(Said::NamelessPc));

@@ -23,6 +23,8 @@ pub(crate) struct Frame {
     pub(crate) name: String,
     pub(crate) module: Option<String>,
     pub(crate) reliable: bool,
+    /// The kernel marked it as a guess, and every other one, too: it is taken nevertheless.
+    pub(crate) guess: bool,
     pub(crate) at_start: bool,
 }
 
@@ -116,6 +118,7 @@ fn frame(line: usize, mention: Mention<'_>) -> Item {
         name: name::of(mention.symbol),
         module: mention.module.map(str::to_owned),
         reliable: mention.reliable,
+        guess: false,
         at_start: mention.at_start,
     })
 }
@@ -129,6 +132,7 @@ fn trust_guesses_if_there_is_nothing_else(items: &mut [Item]) {
     }
     for item in items {
         if let Item::Frame(frame) = item {
+            frame.guess = !frame.reliable;
             frame.reliable = true;
         }
     }
