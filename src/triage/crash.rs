@@ -256,7 +256,9 @@ impl<'a> Event<'a> {
         }
         let origin = guilty::origin(&scene);
         let names = title::of(header, guilt.function.as_deref(), origin.as_deref());
-        let damage = corrupted::why(&scene, &guilt, &names.title).filter(|_| !from_core);
+        let damage = corrupted::why(&scene, &guilt, &names.title);
+        // The core makes good for a report that is cut, and not for a header that is lost.
+        let damage = damage.filter(|_| !from_core || header.kind == Kind::HeaderLost);
         let below = below_panic(&items, stack, families);
         let mut about: Vec<&str> = names.frame.as_deref().into_iter().collect();
         if header.kind == Kind::Panic {

@@ -78,6 +78,12 @@ pub(crate) fn find(scene: &Scene<'_>) -> Guilt {
             if guilt.function.is_none() {
                 scene.first(&mut guilt, scene.stack_from(scene.begin()));
             }
+            if guilt.function.is_none() && scene.kind() == Kind::HeaderLost {
+                // It is all that is left, and the bucket is not relied on.
+                let pc = scene.pc_at().and_then(|at| scene.items.get(at)).and_then(Item::frame);
+                pc.into_iter().for_each(|pc| guilt.take(pc));
+                guilt.guess = true;
+            }
         }
         Source::PcOnly => scene.first(&mut guilt, scene.stack_from(scene.pc_at())),
         Source::Trace => scene.first(&mut guilt, scene.stack_from(scene.begin())),

@@ -138,8 +138,15 @@ const TYPES: [(&str, Option<&str>); 62] = [
 ];
 
 /// More of what stops a guest.
-const STOPS: [&str; 6] =
-    ["invalid opcode", "int3", "trusty:", "go runtime error", "SError", "machine check"];
+const STOPS: [&str; 7] = [
+    "invalid opcode",
+    "int3",
+    "trusty:",
+    "go runtime error",
+    "SError",
+    "machine check",
+    "kernel oops",
+];
 
 /// A title's type.
 pub(crate) fn type_of(title: &str) -> Option<String> {
