@@ -70,6 +70,7 @@ pub struct Cpus {
 }
 
 /// What the notes tell of a vCPU.
+#[derive(Clone, Copy, Debug)]
 struct Seen {
     /// Where its per-CPU variables are.
     per_cpu: Option<u64>,
@@ -81,7 +82,10 @@ impl Cpus {
     /// Matches the vCPUs of a core with its kernel's CPUs.
     #[must_use]
     pub fn of(kernel: &Kernel, core: &Vmcore) -> Self {
-        let seen = seen(core);
+        Self::matched(kernel, &seen(core))
+    }
+
+    fn matched(kernel: &Kernel, seen: &[Seen]) -> Self {
         let mut all = Self { panicked: panicked(kernel), ..Self::default() };
         let mut numbers = kernel.possible_cpus().to_vec();
         if numbers.is_empty() {
@@ -98,7 +102,7 @@ impl Cpus {
                 cpu.vcpu.get_or_insert((vcpu, how));
             }
         }
-        all.match_by_number(&seen);
+        all.match_by_number(seen);
         for cpu in &mut all.cpus {
             let seen = cpu.vcpu.and_then(|(vcpu, _)| seen.get(vcpu));
             cpu.mode = match seen.and_then(|seen| seen.user) {
@@ -232,3 +236,7 @@ fn x86_64(cpu: &QemuCpu) -> Seen {
     let per_cpu = if swapped { cpu.kernel_gs_base } else { Some(gs.base) };
     Seen { per_cpu, sp: rsp, user: Some(user) }
 }
+
+#[cfg(test)]
+#[path = "cpus_tests.rs"]
+mod tests;

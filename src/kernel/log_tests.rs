@@ -1,32 +1,19 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::kernel::synthetic::TestMemory;
+use crate::kernel::synthetic::{DIRECT, ROOT, TestMemory};
 use crate::vmcore::PhysMemory;
-use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::paging::{Paging, X86_64};
 
 #[path = "../../formats/src/printk/synthetic.rs"]
 mod synthetic_log;
 use synthetic_log::{DESCS_AT, INFOS_AT, SyntheticRing, TEXT_AT};
 
-/// The direct map begins here; its first 2 MiB are memory from 0 on.
-const DIRECT: u64 = 0xffff_8880_0000_0000;
 const PRB: u64 = DIRECT + 0x5_0000;
 const PRB_POINTER: u64 = DIRECT + 0x5_1000;
 
 fn place(at: u64) -> u64 {
     at - DIRECT
-}
-
-/// Memory with tables for the direct map: PGD 273, PUD 0, PMD 0 and a large page, unless
-/// `pages`, where each 4 KiB have an entry.
-fn mapped(pages: bool) -> TestMemory {
-    let memory = TestMemory::new(0..0x20_0000)
-        .word(0x1000 + 273 * 8, 0x2063)
-        .word(0x2000, 0x3063)
-        .word(0x3000, if pages { 0x4063 } else { 0x0e3 });
-    (0..512).fold(memory, |memory, page| memory.word(0x4000 + page * 8, page << 12 | 0x163))
 }
 
 fn with_ring(memory: TestMemory, ring: &SyntheticRing) -> TestMemory {
@@ -41,7 +28,7 @@ fn with_ring(memory: TestMemory, ring: &SyntheticRing) -> TestMemory {
 fn read(memory: TestMemory, info: &str) -> Result<Log, LogError> {
     let memory: Arc<dyn PhysMemory> = Arc::new(memory);
     let paging = Paging::X86_64(X86_64::default());
-    let space = AddressSpace::new(memory, paging, PhysAddr(0x1000), Endian::Little);
+    let space = AddressSpace::new(memory, paging, ROOT, Endian::Little);
     Log::read(&space, &VmcoreInfo::parse(info.as_bytes()))
 }
 
@@ -62,7 +49,7 @@ fn worn() -> SyntheticRing {
 fn the_ring_is_read_through_the_kernels_own_addresses() {
     let ring = worn();
     for pages in [false, true] {
-        let log = read(with_ring(mapped(pages), &ring), &info(&ring)).unwrap();
+        let log = read(with_ring(TestMemory::mapped(pages), &ring), &info(&ring)).unwrap();
         assert_eq!(log.findings, Vec::<String>::new());
         let texts: Vec<_> =
             log.records.iter().map(|record| String::from_utf8_lossy(&record.text)).collect();
@@ -77,12 +64,13 @@ fn the_ring_is_read_through_the_kernels_own_addresses() {
 #[test]
 fn a_page_that_is_missing_costs_its_records_alone_and_they_are_told() {
     let ring = worn();
-    let whole = read(with_ring(mapped(true), &ring), &info(&ring)).unwrap().records;
+    let whole = read(with_ring(TestMemory::mapped(true), &ring), &info(&ring)).unwrap().records;
     for (table, what) in [(DESCS_AT, "descriptor"), (INFOS_AT, "time and level"), (TEXT_AT, "text")]
     {
         let page = place(table) / 0x1000 + 1;
         // The page's entry leads out of memory.
-        let memory = with_ring(mapped(true), &ring).word(0x4000 + page * 8, 0x7fff_f163);
+        let memory =
+            with_ring(TestMemory::mapped(true), &ring).word(0x4000 + page * 8, 0x7fff_f163);
         let log = read(memory, &info(&ring)).unwrap();
         let lost = whole.len() - log.records.len();
         assert!(lost > 10 && log.records.len() > 100, "{what}: {lost} of {}", whole.len());
@@ -101,14 +89,14 @@ fn a_page_that_is_missing_costs_its_records_alone_and_they_are_told() {
 fn a_log_that_cannot_be_found_is_an_error_that_says_what_was_wanted() {
     let ring = worn();
     let error = |memory, info: &str| read(memory, info).unwrap_err().to_string();
-    assert!(error(mapped(false), "").contains("neither prb nor log_buf"));
+    assert!(error(TestMemory::mapped(false), "").contains("neither prb nor log_buf"));
     let nowhere = format!("SYMBOL(prb)=ffffffff81000000\n{}", ring.vmcoreinfo());
-    assert!(error(mapped(false), &nowhere).contains("prb is missing"));
-    let mut damaged = with_ring(mapped(false), &ring);
+    assert!(error(TestMemory::mapped(false), &nowhere).contains("prb is missing"));
+    let mut damaged = with_ring(TestMemory::mapped(false), &ring);
     damaged.write(place(PRB), &40_u32.to_le_bytes());
     assert!(error(damaged, &info(&ring)).contains("2^40 records"));
     let unsaid = info(&ring).replace("SIZE(prb_desc)=24\n", "");
-    assert!(error(with_ring(mapped(false), &ring), &unsaid).contains("SIZE(prb_desc)"));
+    assert!(error(with_ring(TestMemory::mapped(false), &ring), &unsaid).contains("SIZE(prb_desc)"));
 }
 
 const OLD: &str = "SYMBOL(log_buf)=ffff888000050000\nSYMBOL(log_buf_len)=ffff888000050008\n\
@@ -118,7 +106,10 @@ const OLD: &str = "SYMBOL(log_buf)=ffff888000050000\nSYMBOL(log_buf_len)=ffff888
 
 fn old(length: u32, first: u32, next: u32, bytes: &[u8]) -> TestMemory {
     let numbers = [length, first, next].into_iter().flat_map(u32::to_le_bytes).collect::<Vec<_>>();
-    mapped(false).word(0x5_0000, TEXT_AT).bytes(0x5_0008, &numbers).bytes(place(TEXT_AT), bytes)
+    TestMemory::mapped(false)
+        .word(0x5_0000, TEXT_AT)
+        .bytes(0x5_0008, &numbers)
+        .bytes(place(TEXT_AT), bytes)
 }
 
 fn old_record(text: &[u8]) -> Vec<u8> {

@@ -186,12 +186,6 @@ impl Kernel {
         own || self.areas().is_code(at)
     }
 
-    /// The addresses of a module's symbols with this name.
-    #[must_use]
-    pub fn module_symbols(&self, module: &str, name: &str) -> Vec<VirtAddr> {
-        self.areas().all_of(self, module, name)
-    }
-
     fn areas(&self) -> &Areas {
         self.areas.get_or_init(|| Areas::of(self))
     }

@@ -1,5 +1,6 @@
 """What drgn says of a crashed guest: core, and the folder of the guest's vmlinux and crasher.ko."""
 
+import itertools
 import json
 import os
 import sys
@@ -7,6 +8,7 @@ import sys
 import drgn
 from drgn.helpers.linux.list import list_for_each_entry
 from drgn.helpers.linux.pid import for_each_task
+from drgn.helpers.linux.sched import task_state_to_char
 
 program = drgn.Program()
 program.set_core_dump(sys.argv[1])
@@ -27,10 +29,19 @@ for frame in program.crashed_thread().stack_trace():
     if not frame.is_inline:
         stack.append((frame.pc, frame.name))
 
+# The pids of blocked tasks, by their stacks.
+blocked = {}
+for task in for_each_task(program):
+    if task_state_to_char(task) == "D" and not task.on_cpu:
+        frames = [frame.pc for frame in program.stack_trace(task) if not frame.is_inline]
+        # What follows the entry into the kernel is a program's, or nothing's.
+        addresses = tuple(itertools.takewhile(lambda pc: pc >= 0xffff << 48, frames))
+        blocked.setdefault(addresses, []).append(task.pid.value_())
+
 hertz = 250
 print(json.dumps({
     "stack": stack,
-    "tasks": [(task.pid.value_(), task.comm.string_().decode()) for task in for_each_task(program)],
+    "blocked": list(blocked.items()),
     "modules": [module.name.string_().decode()
                 for module in list_for_each_entry("struct module", program["modules"].address_of_(), "list")],
     "command_line": program["saved_command_line"].string_().decode().rstrip("\n"),

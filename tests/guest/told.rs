@@ -101,11 +101,29 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// What the guest printed between two words.
-fn said<'c>(console: &'c str, from: &str, to: &str) -> Vec<Vec<&'c str>> {
+/// What the guest printed between two words: the words of each line. What the kernel printed in the midst of it is
+/// left out.
+fn said(console: &str, from: &str, to: &str) -> Vec<Vec<String>> {
     let (_, rest) = console.split_once(from).expect("the guest tells");
     let (part, _) = rest.split_once(to).expect("it tells to the end");
-    part.trim().lines().map(|line| line.split_whitespace().collect()).collect()
+    let mut told = String::new();
+    for line in part.lines() {
+        match of_the_kernel(line) {
+            Some(start) => told += &line[..start],
+            None => told = told + line + "\n",
+        }
+    }
+    told.trim().lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+/// Where in a line the kernel's own begins: `[    4.289828] `.
+fn of_the_kernel(line: &str) -> Option<usize> {
+    let is_time = |text: &str| {
+        let (seconds, micros) = text.trim_start().split_once('.').unwrap_or_default();
+        micros.len() == 6 && [seconds, micros].iter().all(|part| part.parse::<u64>().is_ok())
+    };
+    let after = |at: usize| line[at + 1..].split_once(']').is_some_and(|(time, _)| is_time(time));
+    line.match_indices('[').map(|(at, _)| at).find(|at| after(*at))
 }
 
 /// `/proc/mounts` and `df`: each mount with its options, and how much of it is used.
@@ -118,7 +136,7 @@ pub(crate) fn mounts_by_the_guest(console: &str, stored: &Path) {
     let names = |mount: &&Value| {
         ["device", "mount_point", "type"].map(|name| text(&mount[name]).to_owned())
     };
-    let first = |line: &Vec<&'_ str>| [line[0], line[1], line[2]].map(str::to_owned);
+    let first = |line: &Vec<String>| [0, 1, 2].map(|column| line[column].clone());
     let expected: Vec<_> = theirs.iter().map(first).collect();
     assert_eq!(ours.iter().map(names).collect::<Vec<_>>(), expected);
     for (ours, theirs) in ours.iter().zip(&theirs) {
@@ -142,8 +160,8 @@ pub(crate) fn mounts_by_the_guest(console: &str, stored: &Path) {
             assert_eq!(used.get("/xfs"), None);
             continue;
         }
-        assert_eq!(used.get(line[5]), Some(&numbers), "{line:?}");
-        let mount = ours.iter().find(|mount| mount["mount_point"] == line[5]).unwrap();
+        assert_eq!(used.get(&*line[5]), Some(&numbers), "{line:?}");
+        let mount = ours.iter().find(|mount| mount["mount_point"] == *line[5]).unwrap();
         kinds.insert(text(&mount["type"]));
     }
     assert!(kinds.is_superset(&BTreeSet::from(["devtmpfs", "ext4", "tmpfs"])), "{kinds:?}");
@@ -153,9 +171,9 @@ pub(crate) fn mounts_by_the_guest(console: &str, stored: &Path) {
 /// `/proc/meminfo`: each line that the core tells, too.
 pub(crate) fn memory_by_the_guest(console: &str, stored: &Path) {
     let told = told(stored);
-    let theirs: BTreeMap<_, u64> = said(console, "GUEST-MEMINFO", "GUEST-TOLD")
+    let theirs: BTreeMap<String, u64> = said(console, "GUEST-MEMINFO", "GUEST-TOLD")
         .iter()
-        .map(|line| (line[0].trim_end_matches(':'), line[1].parse::<u64>().unwrap() << 10))
+        .map(|line| (line[0].replace(':', ""), line[1].parse::<u64>().expect("a number") << 10))
         .collect();
     let ours: BTreeMap<_, _> = list(&told["memory"]["meminfo"])
         .iter()
@@ -165,7 +183,7 @@ pub(crate) fn memory_by_the_guest(console: &str, stored: &Path) {
         assert!(ours.contains_key(name), "{name}: {ours:?}");
     }
     for (name, ours) in &ours {
-        let theirs = theirs.get(name).unwrap_or_else(|| panic!("the guest has no {name}"));
+        let theirs = theirs.get(*name).unwrap_or_else(|| panic!("the guest has no {name}"));
         assert!(ours.abs_diff(*theirs) <= MEMORY_MOVED, "{name}: {ours} and {theirs}");
     }
     // These do not change while a shell writes a line.

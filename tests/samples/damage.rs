@@ -197,6 +197,44 @@ fn a_list_of_modules_that_goes_in_a_circle_or_nowhere_ends() {
     }
 }
 
+/// The place of the third mount's links, and of the first's.
+fn third_mount(damage: &Damage) -> (VirtAddr, VirtAddr) {
+    let at = |at: VirtAddr, structure, path| VirtAddr(at.0 + damage.field(structure, path));
+    let tasks = damage.pointer(at(damage.symbol("init_task"), "task_struct", "nsproxy"));
+    let namespace = damage.pointer(at(tasks, "nsproxy", "mnt_ns"));
+    let first = damage.pointer(at(namespace, "mnt_namespace", "list"));
+    (damage.pointer(damage.pointer(first)), first)
+}
+
+#[test]
+fn mounts_that_go_in_a_circle_or_nowhere_end() {
+    for circle in [true, false] {
+        let mut damage = Damage::new();
+        let (third, first) = third_mount(&damage);
+        let next = if circle { first.0 } else { 0x1000 };
+        damage.write(third, &next.to_le_bytes());
+        assert_eq!(damage.report(&["mounts"]).mounts.len(), 5);
+    }
+}
+
+#[test]
+fn a_path_that_goes_in_a_circle_costs_the_path_and_a_super_block_of_noise_the_use() {
+    let mut damage = Damage::new();
+    let (third, _) = third_mount(&damage);
+    let mount = VirtAddr(third.0 - damage.field("mount", "mnt_list"));
+    let point = damage.pointer(VirtAddr(mount.0 + damage.field("mount", "mnt_mountpoint")));
+    let above = VirtAddr(point.0 + damage.field("dentry", "d_parent"));
+    damage.write(above, &point.0.to_le_bytes());
+    let report = damage.report(&["mounts"]);
+    assert_eq!((report.mounts.len(), &report.mounts[2].mount_point), (5, &None));
+
+    let mut damage = Damage::new();
+    let block = damage.pointer(VirtAddr(mount.0 + damage.field("mount", "mnt.mnt_sb")));
+    damage.write_noise(block, 256);
+    let report = damage.report(&["mounts"]);
+    assert!(report.mounts.iter().all(|mount| mount.device != "sys" || mount.total_bytes.is_none()));
+}
+
 #[test]
 fn a_task_of_noise_costs_that_task() {
     let mut damage = Damage::new();

@@ -105,12 +105,6 @@ impl ModuleTable {
         Some(Found { name: String::from_utf8_lossy(name).into_owned(), at: found, next })
     }
 
-    /// The addresses of all symbols with a name, in ascending order.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = VirtAddr> {
-        let symbols = self.symbols.iter();
-        symbols.filter(move |symbol| self.name(**symbol) == name.as_bytes()).map(|symbol| symbol.at)
-    }
-
     fn name(&self, symbol: Symbol) -> &[u8] {
         let start = usize::try_from(symbol.name).unwrap_or(usize::MAX);
         let rest = self.texts.get(start..).unwrap_or_default();
@@ -169,7 +163,6 @@ mod tests {
         assert_eq!(found.next, Some(VirtAddr(0x2000)));
         assert_eq!(symbols.at_or_below(VirtAddr(0x2000)).unwrap().name, "exit");
         assert_eq!(symbols.at_or_below(VirtAddr(0xfff)), None);
-        assert_eq!(symbols.all("alias").collect::<Vec<_>>(), [VirtAddr(0x1000)]);
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The kernel counts in pages, and on each CPU by itself for a while: figures are those
-//! that `/proc/meminfo` would have shown. Those that it makes up when it is asked are in
-//! [`available`] and [`buffers`].
+//! that `/proc/meminfo` would have shown. What it makes up when it is asked, files of their own
+//! tell: `available`, `buffers`.
 
 mod available;
 mod buffers;

@@ -209,3 +209,6 @@ impl Modules {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,3 +129,7 @@ fn read(kernel: &Kernel, module: VirtAddr) -> Result<Types, ModuleTypesError> {
     let btf = Btf::parse_split(bytes, Arc::clone(base));
     Ok(Types::new(btf.map_err(|source| ModuleTypesError::Damaged { at, source })?))
 }
+
+#[cfg(test)]
+#[path = "types_tests.rs"]
+mod tests;

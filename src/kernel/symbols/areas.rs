@@ -111,15 +111,6 @@ impl Areas {
         })
     }
 
-    /// The addresses of a module's symbols with a name.
-    pub(crate) fn all_of(&self, kernel: &Kernel, module: &str, name: &str) -> Vec<VirtAddr> {
-        let modules = kernel.modules().modules.iter().zip(&self.tables);
-        let tables = modules
-            .filter(|(found, _)| found.name == module)
-            .map(|(module, table)| table.get_or_init(|| read_table(&kernel.space, module)));
-        tables.flat_map(|table| table.all(name)).collect()
-    }
-
     fn area(&self, at: VirtAddr) -> Option<&Area> {
         let index = self.areas.partition_point(|area| area.start <= at).checked_sub(1)?;
         self.areas.get(index).filter(|area| at.0.wrapping_sub(area.start.0) < area.size)

@@ -89,8 +89,13 @@ fn symbols_are_found_by_their_structure_where_nothing_tells_where_they_are() {
 fn modules_have_symbols_of_their_own() {
     let kernel = kernel();
     let core_module = kernel.modules().named("pvpanic").expect("pvpanic is loaded");
-    let handler = kernel.module_symbols("pvpanic", "pvpanic_panic_notify");
-    let [handler] = handler[..] else { panic!("one pvpanic_panic_notify: {handler:?}") };
+    let code = core_module.ranges.iter().find(|range| range.kind == RangeKind::Text).unwrap();
+    let functions = (0..code.size).map(|offset| VirtAddr(code.base.0 + offset));
+    let named = |at: &VirtAddr| {
+        let place = kernel.resolve(CodeAddress::Instruction(*at));
+        place.is_some_and(|place| place.name == "pvpanic_panic_notify")
+    };
+    let handler = functions.filter(named).min().expect("its handler of panics");
     let place = kernel.resolve(CodeAddress::Instruction(VirtAddr(handler.0 + 4))).unwrap();
     assert_eq!((place.name.as_str(), place.offset), ("pvpanic_panic_notify", 4));
     assert_eq!(place.module.as_deref(), Some("pvpanic"));
@@ -99,5 +104,4 @@ fn modules_have_symbols_of_their_own() {
     // Behind its code are its data, and nothing of it is before it.
     let data = core_module.ranges.iter().find(|range| range.kind == RangeKind::Data).unwrap();
     assert!(!kernel.is_text(data.base));
-    assert_eq!(kernel.module_symbols("pvpanic", "no_such_function"), []);
 }

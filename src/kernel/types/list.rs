@@ -111,3 +111,7 @@ fn links(space: &AddressSpace, at: VirtAddr) -> Result<(VirtAddr, VirtAddr), Rea
     };
     Ok((pointer(next), pointer(prev)))
 }
+
+#[cfg(test)]
+#[path = "list_tests.rs"]
+mod tests;

@@ -239,3 +239,7 @@ impl<'k> Object<'k> {
         self.kernel.space.read_vec(self.at, usize::try_from(size).ok()?).ok()
     }
 }
+
+#[cfg(test)]
+#[path = "object_tests.rs"]
+mod tests;

@@ -98,3 +98,7 @@ fn node(kernel: &Kernel, at: VirtAddr) -> Result<(VirtAddr, VirtAddr, VirtAddr),
     let parent = VirtAddr(node.u64("__rb_parent_color")? & !COLOUR);
     Ok((parent, node.pointer("rb_left")?, node.pointer("rb_right")?))
 }
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;
