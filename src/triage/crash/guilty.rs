@@ -4,16 +4,15 @@
 //! were passed over on the way to it, with the family that says so. The title is made elsewhere
 //! ([`super::title`]).
 
+mod from_core;
+mod scene;
 mod waiting;
 
-use super::KnownFrame;
-use super::families::Families;
-use super::header::Header;
 use super::kind::{Kind, Source};
 use super::stack::line::Role;
-use super::stack::name;
 use super::stack::{Frame, Item};
-use crate::triage::record::Line;
+pub(crate) use from_core::of_core;
+pub(crate) use scene::Scene;
 
 /// A function that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +43,6 @@ pub(crate) struct Guilt {
 /// Instead of a family: the address that what does not return would return to is that of the
 /// function behind its caller.
 const NO_RETURN: &str = "(behind a function that does not return)";
-
-/// What the search goes through.
-pub(crate) struct Scene<'a> {
-    pub(crate) header: &'a Header,
-    pub(crate) lines: &'a [Line<'a>],
-    pub(crate) indexes: &'a [usize],
-    pub(crate) items: &'a [Item],
-    pub(crate) families: &'a Families,
-}
 
 /// Finds the guilty function.
 pub(crate) fn find(scene: &Scene<'_>) -> Guilt {
@@ -112,49 +102,6 @@ pub(crate) fn find(scene: &Scene<'_>) -> Guilt {
     guilt
 }
 
-/// Finds it on a stack out of the core, in the same ways as on one of the log. Says whether it is
-/// there.
-pub(crate) fn of_core(scene: &Scene<'_>, stack: &[KnownFrame], guilt: &mut Guilt) -> bool {
-    /// No line: it is none of the log's.
-    const NO_LINE: usize = usize::MAX;
-    let mut items = vec![Item::Begin(NO_LINE)];
-    let mut interrupted = true;
-    for known in stack {
-        let name = name::of(&known.function);
-        let role = if interrupted { Role::Pc } else { Role::Stack };
-        interrupted = waiting::is_interrupt(&name);
-        items.push(Item::Frame(Frame {
-            line: NO_LINE,
-            role,
-            name,
-            module: known.module.clone(),
-            reliable: true,
-            guess: false,
-            at_start: false,
-        }));
-    }
-    let scene = Scene { items: &items, ..*scene };
-    let mut found = Guilt::default();
-    match scene.kind().rule().source {
-        Source::Stall => waiting::stalled(&scene, &mut found),
-        Source::Hung => waiting::hung(&scene, &mut found),
-        _ => {}
-    }
-    if found.function.is_none() {
-        found = Guilt::default();
-        scene.first(&mut found, scene.stack_from(scene.begin()));
-    }
-    let skipped = found.skipped.into_iter().map(|skipped| Skipped { line: None, ..skipped });
-    guilt.skipped.extend(skipped);
-    let is_there = found.function.is_some();
-    if is_there {
-        guilt.function = found.function;
-        guilt.module = found.module;
-        (guilt.line, guilt.guess) = (None, false);
-    }
-    is_there
-}
-
 /// Where the value came from that a sanitizer found to be uninitialised, if it is worth a title:
 /// what leaks to a device is as well known by it.
 pub(crate) fn origin(scene: &Scene<'_>) -> Option<String> {
@@ -191,138 +138,6 @@ impl Scene<'_> {
         }
         self.families.of(&frame.name, self.header.kind.rule().families)
     }
-
-    /// The function that the header names.
-    fn named(&self) -> Option<Frame> {
-        let name = self.header.function.clone()?;
-        Some(Frame {
-            line: self.header.line,
-            role: Role::Stack,
-            name,
-            module: None,
-            reliable: true,
-            guess: false,
-            at_start: false,
-        })
-    }
-
-    /// Where the processor was.
-    fn pc(&self) -> Option<(String, Option<String>)> {
-        let pcs = self.items.iter().filter_map(Item::frame).find(|frame| frame.role == Role::Pc)?;
-        Some((pcs.name.clone(), pcs.module.clone()))
-    }
-
-    fn pc_at(&self) -> Option<usize> {
-        self.items.iter().position(|item| {
-            matches!(item, Item::NamelessPc(_))
-                || item.frame().is_some_and(|frame| frame.role == Role::Pc)
-        })
-    }
-
-    /// Where the first stack begins.
-    fn begin(&self) -> Option<usize> {
-        self.items.iter().position(|item| matches!(item, Item::Begin(_)))
-    }
-
-    fn has_stack(&self) -> bool {
-        self.items.iter().any(|item| item.frame().is_some())
-    }
-
-    /// The frames from an item on: to user space, to the next stack, or to where the event's
-    /// other stacks begin.
-    fn stack_from(&self, from: Option<usize>) -> impl Iterator<Item = &Frame> {
-        let items = from.and_then(|from| self.items.get(from..)).unwrap_or_default();
-        let mut frames = 0_usize;
-        let nameless = matches!(items.first(), Some(Item::NamelessPc(_)));
-        items
-            .iter()
-            .take_while(move |item| match item {
-                Item::Begin(_) => frames == 0,
-                Item::UserPc(_) => false,
-                Item::Frame(frame) => {
-                    frames += usize::from(frame.role == Role::Stack);
-                    true
-                }
-                Item::Other(line) => {
-                    frames == 0 || !self.lines.get(*line).is_some_and(|line| parts(line.text))
-                }
-                Item::NamelessPc(_) => true,
-            })
-            .filter_map(Item::frame)
-            .filter(move |frame| frame.role != Role::Link || nameless)
-    }
-
-    /// The frames right behind a line, to the first that is none.
-    fn stack_behind(&self, line: usize) -> impl Iterator<Item = &Frame> {
-        let behind = self.items.iter().skip_while(move |item| item.line() <= line);
-        let mut seen = false;
-        behind
-            .take_while(move |item| match item {
-                Item::Frame(_) => {
-                    seen = true;
-                    true
-                }
-                Item::UserPc(_) => false,
-                _ => !seen,
-            })
-            .filter_map(Item::frame)
-    }
-
-    /// The line with a mark.
-    fn mark(&self, mark: &str) -> Option<usize> {
-        let mark = mark.as_bytes();
-        self.indexes.iter().copied().find(|index| {
-            self.lines
-                .get(*index)
-                .is_some_and(|line| memchr::memmem::find(line.text, mark).is_some())
-        })
-    }
-
-    /// The functions after `at:`: what took or waits for a lock. Old kernels print it on the
-    /// next line.
-    fn at(&self, count: usize) -> Vec<Frame> {
-        let mut found = Vec::new();
-        for index in self.indexes.iter().take(64) {
-            let Some(line) = self.lines.get(*index) else { continue };
-            let Some(at) = memchr::memmem::find(line.text, b"at: ") else { continue };
-            let text = line.text.get(at + b"at: ".len()..).unwrap_or_default().trim_ascii_start();
-            let text = match memchr::memchr(b']', text) {
-                Some(end) if text.starts_with(b"[<") => {
-                    text.get(end + 1..).unwrap_or_default().trim_ascii_start()
-                }
-                _ => text,
-            };
-            let length = text
-                .iter()
-                .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
-                .count();
-            let name = text
-                .get(..length)
-                .and_then(|name| std::str::from_utf8(name).ok())
-                .unwrap_or_default();
-            if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-                continue;
-            }
-            found.push(Frame {
-                line: *index,
-                role: Role::Stack,
-                name: name::of(name),
-                module: None,
-                reliable: true,
-                guess: false,
-                at_start: false,
-            });
-            if found.len() >= count {
-                break;
-            }
-        }
-        found
-    }
-
-    /// The kind.
-    fn kind(&self) -> Kind {
-        self.header.kind
-    }
 }
 
 impl Guilt {
@@ -340,25 +155,4 @@ impl Guilt {
         self.line = Some(frame.line);
         self.guess = frame.guess;
     }
-}
-
-/// Whether a line says that what follows is another stack.
-fn parts(text: &[u8]) -> bool {
-    let text = text.trim_ascii_start();
-    let starts: [&[u8]; 13] = [
-        b"Allocated by",
-        b"Freed by",
-        b"Last potentially related",
-        b"Second to last",
-        b"Uninit was",
-        b"Local variable",
-        b"The buggy address",
-        b"Showing all locks",
-        b"Last call_rcu",
-        b"Last user pages",
-        b"page last free",
-        b"Sending NMI",
-        b"Last Breaking-Event-Address",
-    ];
-    starts.iter().any(|start| text.starts_with(start))
 }
