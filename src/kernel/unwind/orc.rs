@@ -11,6 +11,9 @@
 //! "x86/unwind/orc: Change `REG_SP_INDIRECT`" (in v5.12): the word where a stack begins
 //! is the stack pointer of the one before. It meant `*(sp + sp_offset)` before, and was
 //! used for registers alone, which it no longer is: so the kind tells which it is.
+//! Code of which tables say nothing has been called by what stands before its return address:
+//! where that is a call of this code, it is its return address.
+//!
 //! Tests: `a_stack_switch_leads_to_the_word_where_it_begins`,
 //! `registers_behind_an_old_stack_switch_are_found`.
 
@@ -18,6 +21,7 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::orc::{Base, Kind, OrcEntry};
 
 use super::guest::Guest;
+use super::scan;
 use super::stack_frame::{StackEnd, Trust};
 use super::step::{Failure, Position, Step};
 use super::x86_registers;
@@ -40,9 +44,25 @@ pub(super) fn step(guest: &impl Guest, from: &Position) -> Result<Step, Failure>
         // A call of what is no code has done nothing but push its return address.
         CALLED_NOTHING
     } else {
-        guest.orc(ip).ok_or(Failure::NoEntry)?
+        let told = guest.orc(ip).filter(|entry| entry.kind != Kind::Undefined);
+        told.or_else(|| called_here(guest, from)).ok_or(Failure::NoEntry)?
     };
     follow(guest, from, &entry)
+}
+
+/// An entry for code that the tables say nothing of, if the call that led to it is on the stack.
+///
+/// Thunks that jump to where a register says have none. What they call themselves, to jump by
+/// returning from it, may be above the call's own return address.
+fn called_here(guest: &impl Guest, from: &Position) -> Option<OrcEntry> {
+    let sp = from.sp.filter(|_| from.interrupted())?;
+    let start = guest.function(from.address.address())?;
+    let is_of_call = |skip: &i16| {
+        let found = guest.word(offset(sp.0, *skip)).map(VirtAddr);
+        found.and_then(|found| scan::called_before(guest, found)) == Some(start)
+    };
+    let skip = [0, 8].into_iter().find(is_of_call)?;
+    Some(OrcEntry { sp_offset: skip.saturating_add(8), ..CALLED_NOTHING })
 }
 
 /// The caller, by an entry.

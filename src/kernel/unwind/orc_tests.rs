@@ -160,3 +160,40 @@ fn registers_that_are_none_and_stacks_that_shrink_are_refused() {
     assert_eq!(step(4), Failure::StackPointer(stack(9)));
     assert_eq!(step(9), Failure::NoEntry);
 }
+
+/// Linux 7.2's `__x86_indirect_thunk_rax`: `call .+6; int3; mov %rax,(%rsp); jmp __x86_return_thunk`.
+const THUNK: [u8; 15] =
+    [0xe8, 1, 0, 0, 0, 0xcc, 0x48, 0x89, 0x04, 0x24, 0xe9, 0x21, 0x0c, 0x00, 0x00];
+
+#[test]
+fn a_thunk_without_an_entry_was_called_by_what_calls_it() {
+    // In function 2, a call of the thunk, which is function 1.
+    let called = code(2, 0x20);
+    let distance = (code(1, 0) as i64 - called as i64) as i32;
+    let guest = TestGuest::default()
+        .code(code(1, 0), &THUNK)
+        .code(called - 5, &[0xe8])
+        .code(called - 4, &distance.to_le_bytes())
+        .orc(1, OrcEntry { kind: Kind::Undefined, ..call(Base::Undefined, 0) })
+        .orc(2, call(Base::Sp, 16))
+        .orc(3, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    // What the thunk's own call left above: where it speculates to, or the function to jump to.
+    let above = [code(1, 5), code(9, 0)];
+    let stacks = [vec![], vec![above[0]], vec![above[1]]];
+    for (offset, above) in [(0, &stacks[0]), (6, &stacks[1]), (10, &stacks[2])] {
+        let words = [above.clone(), vec![called, JUNK, code(3, 1)]].concat();
+        let guest = guest.clone().stack(stack(0x100), &words);
+        let walked = walk(&guest, &Method::Orc, at(code(1, offset), stack(0x100), 0));
+        assert_eq!(
+            found(&walked.frames),
+            [(code(1, offset), Registers), (called, Orc), (code(3, 1), Orc)],
+            "{offset}"
+        );
+        assert!(walked.breaks.is_empty());
+        assert_eq!(walked.end, StackEnd::Bottom);
+    }
+    // A return address of another function's is not taken.
+    let other = guest.stack(stack(0x100), &[code(4, 0x20), JUNK, code(3, 1)]);
+    let walked = walk(&other, &Method::Orc, at(code(1, 0), stack(0x100), 0));
+    assert_ne!(walked.breaks, []);
+}

@@ -68,6 +68,26 @@ fn follows_a_call(guest: &impl Guest, at: VirtAddr, calls: Calls) -> bool {
     }
 }
 
+/// What the call before a return address calls, on x86-64, if its target is in the call.
+pub(super) fn called_before(guest: &impl Guest, at: VirtAddr) -> Option<VirtAddr> {
+    /// `call rel32`
+    const CALL: u8 = 0xe8;
+    const LENGTH: u64 = 5;
+    let start = VirtAddr(at.0.wrapping_sub(LENGTH));
+    if !guest.is_text(start) {
+        return None;
+    }
+    let first = VirtAddr(start.0 & !(WORD - 1));
+    let words = [first, VirtAddr(first.0.wrapping_add(WORD))].map(|at| guest.word(at));
+    let bytes = [words[0]?.to_le_bytes(), words[1].unwrap_or_default().to_le_bytes()].concat();
+    let call = bytes.get(usize::try_from(start.0 & (WORD - 1)).ok()?..)?;
+    let (CALL, target) = call.split_first().map(|(first, rest)| (*first, rest))? else {
+        return None;
+    };
+    let target = i32::from_le_bytes(*target.first_chunk()?);
+    Some(VirtAddr(at.0.wrapping_add_signed(target.into())))
+}
+
 fn x86_call(code: &[u8]) -> bool {
     let from_end = |back: usize| code.get(code.len().checked_sub(back)?..);
     let direct = from_end(5).is_some_and(|call| call.first() == Some(&0xe8));
