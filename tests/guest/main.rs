@@ -16,6 +16,7 @@ mod attached;
 mod call_trace;
 mod crashes;
 mod formats;
+mod generated;
 mod imported;
 mod judges;
 mod kernels;

@@ -169,7 +169,7 @@ const THUNK: [u8; 15] =
 fn a_thunk_without_an_entry_was_called_by_what_calls_it() {
     // In function 2, a call of the thunk, which is function 1.
     let called = code(2, 0x20);
-    let distance = (code(1, 0) as i64 - called as i64) as i32;
+    let distance = i32::try_from(code(1, 0).cast_signed() - called.cast_signed()).unwrap();
     let guest = TestGuest::default()
         .code(code(1, 0), &THUNK)
         .code(called - 5, &[0xe8])
