@@ -17,6 +17,7 @@ mod call_trace;
 mod crashes;
 mod formats;
 mod generated;
+mod held;
 mod imported;
 mod judges;
 mod kernels;
