@@ -41,7 +41,8 @@ pub(super) struct BtArgs {
     /// All tasks, threads and idle tasks included
     #[arg(long)]
     tasks: bool,
-    /// Show source lines and inlined functions, out of the kernel's vmlinux with debug symbols
+    /// Show source lines and inlined functions, out of the kernel's vmlinux with debug symbols,
+    /// and of modules out of the files that are found by their build ids
     #[arg(long, value_name = "FILE")]
     vmlinux: Option<PathBuf>,
     /// The same, out of the vmlinux that is found by the core's build id
@@ -55,20 +56,16 @@ pub(super) struct BtArgs {
 /// Prints stacks.
 pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let lines = lines(arguments, &core)?;
     let kernel = Kernel::find(&core)?;
+    let lines = lines(arguments, &kernel)?;
     let mut findings: Vec<String> = core.findings.iter().cloned().chain(kernel.origin()).collect();
     findings.extend_from_slice(kernel.types_findings());
     let mut stacks = chosen(arguments, &core, &kernel, &mut findings)?;
-    if let Some(lines) = &lines {
-        let source = SourceLines::open(lines, kernel.info.kernel_offset().unwrap_or_default())?;
+    if let Some(source) = &lines {
         for stack in &mut stacks {
-            let of = |frame: &crate::kernel::unwind::StackFrame| {
-                let module = frame.place.as_ref().is_none_or(|place| place.module.is_some());
-                if module { Vec::new() } else { source.of(frame.address) }
-            };
-            stack.lines = stack.backtrace.frames.iter().map(of).collect();
+            stack.lines = stack.backtrace.frames.iter().map(|frame| source.of(frame)).collect();
         }
+        findings.extend(source.findings());
     }
     if !arguments.json {
         findings.iter().for_each(|finding| say(&format!("finding: {}", shown(finding))));
@@ -82,12 +79,12 @@ pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// The vmlinux that lines are wanted of, if they are: never one of another build.
-fn lines(arguments: &BtArgs, core: &Vmcore) -> anyhow::Result<Option<PathBuf>> {
-    let kernel = KernelBuild::of(core);
+/// The source lines, if they are wanted: never those of another build.
+fn lines(arguments: &BtArgs, kernel: &Kernel) -> anyhow::Result<Option<SourceLines>> {
+    let build = KernelBuild::of(&kernel.info);
     let vmlinux = match (&arguments.vmlinux, arguments.lines) {
-        (Some(path), _) => kernel.check(path)?,
-        (None, true) => kernel.find(&symbol_places())?,
+        (Some(path), _) => build.check(path)?,
+        (None, true) => build.find(&symbol_places())?,
         (None, false) => return Ok(None),
     };
     if !vmlinux.verified {
@@ -96,7 +93,7 @@ fn lines(arguments: &BtArgs, core: &Vmcore) -> anyhow::Result<Option<PathBuf>> {
             vmlinux.path.display()
         ));
     }
-    Ok(Some(vmlinux.path))
+    Ok(Some(SourceLines::open(&vmlinux.path, kernel, symbol_places())?))
 }
 
 fn chosen<'k>(

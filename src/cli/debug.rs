@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
         Outcome::Found(told) => tell(&format!("note: {told}")),
         Outcome::None(why) => tell(&format!("warning: {why}")),
     }
-    let kernel = KernelBuild::of(&core);
+    let kernel = core.vmcoreinfo_note().map(|info| KernelBuild::of(&info)).unwrap_or_default();
     let vmlinux = vmlinux(arguments, &kernel, &tell)?;
     let (program, file) = program(arguments, vmlinux.as_ref().ok())?;
     let vmlinux = match vmlinux {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use vmcore_formats::elf::build_id::{BuildId, HEADER_LENGTH, MAX_NOTES, NotElf, NoteTables};
 use vmcore_formats::elf::core_head::FileRange;
+use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
-use crate::vmcore::Vmcore;
 use crate::vmcore::bytes::{Bytes, PlainFile, read_vec};
 use crate::vmcore::memory::DataError;
 
@@ -76,8 +76,7 @@ pub enum VmlinuxError {
 
 /// No file with the symbols of the core's kernel.
 #[derive(Debug, Error)]
-#[error("no vmlinux for {}: looked for {}{}", kernel.describe(), paths(looked_at),
-    unfit.iter().map(|error| format!("; {}", with_causes(error))).collect::<String>())]
+#[error("no vmlinux for {}: {}", kernel.describe(), self.searched())]
 pub struct NotFound {
     /// What was looked for.
     pub kernel: KernelBuild,
@@ -100,6 +99,13 @@ fn paths(paths: &[PathBuf]) -> String {
 }
 
 impl NotFound {
+    /// Where it was looked for, and what was there.
+    #[must_use]
+    pub fn searched(&self) -> String {
+        let unfit = self.unfit.iter().map(|error| format!("; {}", with_causes(error)));
+        format!("looked for {}{}", paths(&self.looked_at), unfit.collect::<String>())
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -119,10 +125,9 @@ impl NotFound {
 }
 
 impl KernelBuild {
-    /// The kernel of an open core, by its VMCOREINFO note.
+    /// The kernel that a VMCOREINFO describes.
     #[must_use]
-    pub fn of(core: &Vmcore) -> Self {
-        let Some(info) = core.vmcoreinfo_note() else { return Self::default() };
+    pub fn of(info: &VmcoreInfo) -> Self {
         Self {
             release: info.release().map(str::to_owned),
             build_id: info.value("BUILD-ID").and_then(|id| id.parse().ok()),

@@ -18,16 +18,28 @@ try:
 except drgn.MissingDebugInfoError:
     pass
 
+
+def line(frame):
+    """Function, file and line; none where the debug symbols have none, and no function in assembler."""
+    try:
+        return [[frame.function_name, *frame.source()[:2]]]
+    except LookupError:
+        return []
+
+
 stack = []
+lines = []
 for frame in program.crashed_thread().stack_trace():
     if frame.pc < 1 << 63:
         # User code; or a null pointer that was called, which has more of the kernel below it.
         if frame.pc < 1 << 12:
-            stack.append((frame.pc, ""))
+            stack.append((frame.pc, "", []))
             continue
         break
+    lines += line(frame)
     if not frame.is_inline:
-        stack.append((frame.pc, frame.name))
+        stack.append((frame.pc, frame.name, lines))
+        lines = []
 
 # The pids of blocked tasks, by their stacks.
 blocked = {}

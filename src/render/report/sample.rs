@@ -95,6 +95,7 @@ pub(super) fn report(hostile: &str) -> Report {
             size: 4096,
             taints: text("OE"),
             users: vec![text("bar")],
+            build_id: Some(text("c0ffee")),
         }],
         memory: Some(Memory {
             total_bytes: 1 << 30,

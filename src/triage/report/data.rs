@@ -340,6 +340,8 @@ pub struct Module {
     pub taints: String,
     /// The modules that use it.
     pub users: Vec<String>,
+    /// Its build id, by which its debug symbols are found.
+    pub build_id: Option<String>,
 }
 
 /// What the memory was used for.

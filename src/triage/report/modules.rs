@@ -27,6 +27,7 @@ pub(super) fn take(report: &mut Report, modules: &Modules) {
                 size: module.size,
                 taints: module.taints.clone(),
                 users: module.users.clone(),
+                build_id: module.build_id.clone(),
             }
         })
         .collect();
