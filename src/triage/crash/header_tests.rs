@@ -174,6 +174,7 @@ fn headers_are_known_by_their_words() {
 fn what_only_sounds_like_a_crash_is_none() {
     for text in [
         "DEBUG: all is well",
+        "AGESA TYPE 17 DMI INFO:",
         "MY_INFO: x",
         "INFO: lockdep is turned off.",
         "INFO: NMI handler (x) took too long to run: 1.3 msecs",

@@ -34,7 +34,10 @@ pub(super) fn read(at: &At<'_, '_>) -> Option<Header> {
     if mentions(text, &HARMLESS) || has(at.before(), "EXT4-fs") {
         return None;
     }
-    if !text.is_empty() && !at.is_report() {
+    // Of a line that was cut nothing follows, and of the kernel's nothing but a caller's tag goes before:
+    // firmware heads its tables so.
+    let headed = text.is_empty() && at.before().iter().any(u8::is_ascii_alphabetic);
+    if headed || !text.is_empty() && !at.is_report() {
         return None;
     }
     // Lines of SLUB's report, whose header is lost.
