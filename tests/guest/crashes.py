@@ -38,7 +38,9 @@ for frame in program.crashed_thread().stack_trace():
         break
     lines += line(frame)
     if not frame.is_inline:
-        stack.append((frame.pc, frame.name, lines))
+        # drgn does not look up what called a null pointer at minus one: the line may be the next one.
+        behind_null = stack and stack[-1][0] < 1 << 12
+        stack.append((frame.pc, frame.name, None if behind_null else lines))
         lines = []
 
 # The pids of blocked tasks, by their stacks.

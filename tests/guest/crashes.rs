@@ -410,7 +410,9 @@ fn source_lines(crash: &Crash<'_>, vmlinux: &Path, theirs: &Value, from_panic: u
     let ours = said["stacks"][0]["frames"].as_array().unwrap().iter().map(lines).rev();
     let theirs = theirs.as_array().unwrap().iter().rev();
     for (ours, theirs) in ours.zip(theirs).take(from_panic) {
-        assert_eq!(ours, theirs[2], "{said:#}");
+        if !theirs[2].is_null() {
+            assert_eq!(ours, theirs[2], "{said:#}");
+        }
     }
 }
 
