@@ -22,7 +22,8 @@ except drgn.MissingDebugInfoError:
 def line(frame):
     """Function, file and line; none where the debug symbols have none, and no function in assembler."""
     try:
-        return [[frame.function_name, *frame.source()[:2]]]
+        file, number = frame.source()[:2]
+        return [[frame.function_name, os.path.normpath(file), number]]
     except LookupError:
         return []
 
