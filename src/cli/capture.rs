@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
@@ -151,7 +151,7 @@ pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
 }
 
 impl CaptureArgs {
-    fn request(&self) -> anyhow::Result<Request> {
+    fn request(&self) -> Result<Request, UsageError> {
         let chosen = [
             (self.hold, Action::Hold),
             (self.resume, Action::Resume),
@@ -176,7 +176,7 @@ impl CaptureArgs {
                 Some(Some(limit)) => Wait::For(limit),
             },
             report_first: self.report_first,
-            families: self.families.table()?,
+            families: self.families.table_or_own(),
             timeout: self.timeout,
             level: self.level,
             threads: self.threads.map_or(available.min(16), usize::from),
@@ -184,7 +184,7 @@ impl CaptureArgs {
         };
         let kept = matches!(request.after_failure(), None | Some(Action::Hold));
         if request.max_hold.is_some() && kept {
-            bail!(UsageError {
+            return Err(UsageError {
                 message: "--max-hold needs to know how to let the guest go".to_owned(),
                 hint: Some("add --on-failure resume, reset or quit".to_owned()),
             });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::exit::UsageError;
+use super::ui;
 use crate::triage::crash::families::Families;
 
 /// The `--families` option of every command that names a crash.
@@ -32,5 +33,16 @@ impl FamiliesArgs {
             hint: None,
         })?;
         Ok(Arc::new(table))
+    }
+
+    /// The table; the program's own if the site's cannot be had, which is told: a guest that is
+    /// held is captured whatever its crash will be called.
+    pub(super) fn table_or_own(&self) -> Arc<Families> {
+        self.table().unwrap_or_else(|error| {
+            ui::say(&format!(
+                "warning: {error:#}: the crash is named by the program's own families"
+            ));
+            Arc::new(Families::built_in().clone())
+        })
     }
 }

@@ -61,7 +61,8 @@ impl From<Output> for Ran {
 /// The program with its arguments; nothing of the caller's environment decides what it does.
 pub(crate) fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmcorectl"));
-    command.args(arguments).env_remove("VMCORECTL_STORE").stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
+    command.env_remove("VMCORECTL_STORE").env_remove("VMCORECTL_FAMILIES");
     command
 }
 

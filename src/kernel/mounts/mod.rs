@@ -88,9 +88,10 @@ impl Mounts {
         let offset = types.offset("mount", member)?;
         let mut usages = HashMap::new();
         let mut count: u64 = 0;
+        let mut steps = path::MAX_STEPS;
         for node in nodes {
             let at = VirtAddr(node.0.wrapping_sub(offset));
-            match read::mount(kernel, at) {
+            match read::mount(kernel, at, &mut steps) {
                 Ok(None) => continue,
                 Ok(Some((mut mount, super_block))) => {
                     let usage = usages.entry(super_block).or_insert_with(|| {

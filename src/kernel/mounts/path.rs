@@ -10,14 +10,19 @@ use crate::kernel::types::Object;
 
 /// The longest name of a file. Linux has 255 bytes.
 const MAX_NAME: usize = 256;
-/// The most names, and the most mounts on the way. A path has 4096 bytes.
-const MAX_STEPS: usize = 2048;
+/// The longest path. Linux has `PATH_MAX`.
+const MAX_LENGTH: usize = 4096;
+/// The most steps on the ways of all mounts together: names, and mounts that others are on.
+pub(super) const MAX_STEPS: usize = 1 << 18;
 
-/// The path of a mount point. `None` if the way to the root cannot be read.
-pub(super) fn of(kernel: &Kernel, mount: &Object<'_>) -> Option<String> {
+/// The path of a mount point. `None` if the way to the root cannot be read, is longer than a
+/// path may be, or takes more steps than are left, from which those that it takes are taken.
+pub(super) fn of(kernel: &Kernel, mount: &Object<'_>, steps: &mut usize) -> Option<String> {
     let mut names = Vec::new();
+    let mut length: usize = 0;
     let mut mount = Object::at(kernel, "mount", mount.address()).ok()?;
-    for _ in 0..MAX_STEPS {
+    loop {
+        *steps = steps.checked_sub(1)?;
         let parent = mount.to("mnt_parent", "mount").ok()?;
         if parent.address() == mount.address() {
             names.reverse();
@@ -29,13 +34,19 @@ pub(super) fn of(kernel: &Kernel, mount: &Object<'_>) -> Option<String> {
             let above = dentry.to("d_parent", "dentry").ok()?;
             // A dentry that is its own parent is the root of its file system: the mount shows
             // another part of that.
-            if above.address() == dentry.address() || names.len() >= MAX_STEPS {
+            if above.address() == dentry.address() {
                 return None;
             }
-            names.push(kernel.string(dentry.pointer("d_name.name").ok()?, MAX_NAME));
+            let name = kernel.string(dentry.pointer("d_name.name").ok()?, MAX_NAME);
+            // Each name has a slash before it, an empty one of a damaged dentry, too: so a circle ends.
+            length = length.saturating_add(name.len()).saturating_add(1);
+            if length > MAX_LENGTH {
+                return None;
+            }
+            *steps = steps.checked_sub(1)?;
+            names.push(name);
             dentry = above;
         }
         mount = parent;
     }
-    None
 }

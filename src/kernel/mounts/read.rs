@@ -32,11 +32,13 @@ const OF_MOUNT: [(u64, &str); 7] = [
 
 /// Reads a mount, but for how much of it is used. Gives its super block, too.
 ///
+/// The way to where it is mounted takes so many steps at most: [`path::of`].
 /// Returns `Ok(None)` for the place where somebody was in reading `/proc/mounts`, which kernels
 /// from 5.8 to 6.7 keep in the list, too.
 pub(super) fn mount(
     kernel: &Kernel,
     at: VirtAddr,
+    steps: &mut usize,
 ) -> Result<Option<(Mount, VirtAddr)>, ObjectError> {
     let mount = Object::at(kernel, "mount", at)?;
     if mount.pointer("mnt.mnt_sb")?.0 == 0 {
@@ -62,7 +64,7 @@ pub(super) fn mount(
     let read = Mount {
         // What the kernel prints where there is no name.
         device: device.unwrap_or_else(|| "none".to_owned()),
-        mount_point: path::of(kernel, &mount),
+        mount_point: path::of(kernel, &mount, steps),
         kind: subtype.map_or(kind.clone(), |subtype| format!("{kind}.{subtype}")),
         options,
         usage: None,
