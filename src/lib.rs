@@ -1,15 +1,15 @@
 //! Captures the memory of panicked QEMU guests and lets the guests go.
 //!
 //! ```text
-//! cli ──► capture ──► qmp       a guest's monitor
-//!    │           ├──► store     entries on disk, their metadata
-//!    │           └──► formats   bytes to values (the crate vmcore-formats)
-//!    ├──► triage ──► kernel     what happened: the crash of a log, and the report of a core
-//!    ├──► kernel ──► vmcore     a guest's kernel, out of its memory
-//!    ├──► vmcore ──► formats    stored cores, opened in place
-//!    ├──► export ──► kernel     a stored core in another tool's format
-//!    ├──► mount ──► vmcore      a stored core as a plain file
-//!    └──► render                prints; decides nothing
+//! cli ──► everything
+//! capture ──► {monitor, held, corefile, metadata, store, triage}    a guest's panic, to an entry
+//! import ──► {vmcore, kernel, corefile, metadata, store, triage}     another tool's dump, to an entry
+//! export, mount, debugger ──► {kernel, vmcore, corefile}             a core for other programs
+//! held ──► {monitor, vmcore}                                         the memory of a held guest
+//! triage ──► kernel ──► vmcore ──► {corefile, metadata, formats}     what happened; the guest's kernel; its memory
+//! render ──► what it prints                                          decides nothing
+//! store ──► metadata                                                 entries on disk
+//! monitor, metadata, formats                                         QMP; values; bytes to values
 //! ```
 //!
 //! `cli` alone knows clap, anyhow, the environment and the standard streams.
@@ -21,13 +21,16 @@
 
 pub mod capture;
 pub mod cli;
+pub mod corefile;
 pub mod debugger;
 pub mod export;
+pub mod held;
 pub mod import;
 pub mod interrupt;
 pub mod kernel;
+pub mod metadata;
+pub mod monitor;
 pub mod mount;
-pub mod qmp;
 pub mod render;
 pub mod store;
 pub mod triage;

@@ -5,8 +5,8 @@ use vmcore_formats::elf::Class;
 
 use super::dump::Attempt;
 use super::session::Session;
-use super::stream::{CHUNK, Pipeline, Written};
-use crate::store::metadata::Core;
+use crate::corefile::write::{CHUNK, Pipeline, Written};
+use crate::metadata::Core;
 use crate::store::staging::Staging;
 use crate::vmcore::metadata::hash_of_chunks;
 

@@ -16,15 +16,15 @@ use super::disk::on_disk;
 use super::dump_settling::{Settling, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
-use super::stream::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
 use super::{facts, forecast};
-use crate::qmp::{Happening, QmpError, Version};
+use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
+use crate::monitor::qmp::{Happening, QmpError, Version};
 use crate::store::StoreError;
 use crate::store::staging::Staging;
 
 /// The name under which QEMU keeps the pipe. Always the same, so that what an
 /// earlier capture left behind is found and closed.
-pub(super) const DESCRIPTOR: &str = "vmcorectl-dump";
+pub(crate) const DESCRIPTOR: &str = "vmcorectl-dump";
 /// The pipe's size where the system allows it, in bytes.
 const PIPE_SIZE: usize = 1 << 20;
 /// `detach` came with this version.
@@ -33,7 +33,7 @@ const DETACH: Version = Version { major: 2, minor: 6, micro: 0 };
 const BUSY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What an attempt to dump left.
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     /// The entry, if it came so far.
     pub(super) staging: Option<Staging>,
     /// The pipeline, if it came so far.
@@ -49,7 +49,7 @@ pub(super) struct Attempt {
 }
 
 /// Dumps the guest into a new entry.
-pub(super) fn attempt(session: &mut Session<'_>) -> Attempt {
+pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
     let mut attempt = Attempt::new("prepare");
     let prepared = prepare(session, &mut attempt);
     session.clock.lap("prepare");
@@ -74,12 +74,12 @@ impl Attempt {
     }
 
     /// An attempt that was not made.
-    pub(super) fn given_up(stage: &'static str, error: CaptureError) -> Self {
+    pub(crate) fn given_up(stage: &'static str, error: CaptureError) -> Self {
         Self { outcome: Err(error), ..Self::new(stage) }
     }
 
     /// An attempt that failed before there was anything to dump.
-    pub(super) fn failed(session: &Session<'_>, stage: &'static str, error: QmpError) -> Self {
+    pub(crate) fn failed(session: &Session<'_>, stage: &'static str, error: QmpError) -> Self {
         Self { outcome: Err(in_time(session, error.into())), ..Self::new(stage) }
     }
 }
@@ -114,7 +114,7 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
 }
 
 /// QEMU makes one dump at a time, and cannot be asked to end it.
-pub(super) fn await_other_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
+pub(crate) fn await_other_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
     let patience = session.patience();
     let started = Instant::now();
     let deadline = patience.deadline();
@@ -223,7 +223,7 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
     }
 }
 
-pub(super) fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
     // An ordinary user may have less; then the pipe is as large as it is.
     let mut size = PIPE_SIZE;

@@ -12,8 +12,8 @@ use super::outcome::CaptureError;
 use super::peer::is_running_qemu;
 use super::request::Action;
 use super::session::Session;
-use super::stream::{OutputError, Pipeline, StreamEnd, StreamError, Written};
-use crate::qmp::{Client, CommandId, Event, Happening, Patience, QmpError, Refusal};
+use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamError, Written};
+use crate::monitor::qmp::{Client, CommandId, Event, Happening, Patience, QmpError, Refusal};
 
 /// How often progress is shown and QEMU's silence measured.
 const TICK: Duration = Duration::from_millis(100);

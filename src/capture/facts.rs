@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use super::panic::ask_cpus;
 use super::session::Session;
-use crate::qmp::{Client, Patience, QmpError};
-use crate::store::metadata::Metadata;
+use crate::metadata::Metadata;
+use crate::monitor::qmp::{Client, Patience, QmpError};
 
 /// Asks what the store and the forecast need before the dump.
-pub(super) fn ask_before(session: &mut Session<'_>) -> Result<(), QmpError> {
+pub(crate) fn ask_before(session: &mut Session<'_>) -> Result<(), QmpError> {
     let patience = session.patience();
     ask_first(&mut session.client, &mut session.metadata, &patience)
 }
 
 /// Asks the rest.
-pub(super) fn ask_during(session: &mut Session<'_>) -> Result<(), QmpError> {
+pub(crate) fn ask_during(session: &mut Session<'_>) -> Result<(), QmpError> {
     let patience = session.patience();
     ask_rest(&mut session.client, &mut session.metadata, &patience)?;
     if session.metadata.guest.memory_encrypted == Some(true) {
@@ -29,7 +29,7 @@ pub(super) fn ask_during(session: &mut Session<'_>) -> Result<(), QmpError> {
 }
 
 /// Asks everything of a guest that is not captured.
-pub(super) fn ask_of(
+pub(crate) fn ask_of(
     client: &mut Client,
     metadata: &mut Metadata,
     patience: &Patience<'_>,

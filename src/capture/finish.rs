@@ -1,7 +1,7 @@
 //! Brings an entry to its end, after the guest was let go.
 //!
 //! Needs: what the dump left. Gives: a published entry, or an incomplete one
-//! with the same parts ([`super::tail`]), or nothing. What is on disk in the end
+//! with the same parts ([`crate::corefile::write::tail`]), or nothing. What is on disk in the end
 //! says what it is, as far as the disk allows.
 
 use std::io;
@@ -13,10 +13,10 @@ use super::disk::in_time;
 use super::dump::Attempt;
 use super::outcome::{CaptureError, Problem};
 use super::session::Session;
-use super::stream::Written;
-use super::tail;
+use crate::corefile::write::Written;
+use crate::corefile::write::tail;
+use crate::metadata::CaptureResult;
 use crate::store::StoreError;
-use crate::store::metadata::CaptureResult;
 use crate::store::staging::Staging;
 
 /// What is on disk in the end.

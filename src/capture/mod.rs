@@ -13,23 +13,20 @@
 
 mod core_story;
 mod disk;
-mod dump;
+pub(crate) mod dump;
 mod dump_settling;
-mod facts;
+pub(crate) mod facts;
 mod finish;
 mod forecast;
-pub mod held;
 mod nothing_to_do;
 mod outcome;
-mod panic;
+pub(crate) mod panic;
 mod panic_events;
 mod peer;
 mod release;
 mod report;
 mod request;
-mod session;
-pub mod stream;
-pub(crate) mod tail;
+pub(crate) mod session;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
 pub use request::{Action, Request, Wait};
@@ -37,10 +34,10 @@ pub use request::{Action, Request, Wait};
 use dump::Attempt;
 use panic::Learnt;
 use session::Session;
-use stream::Progress;
 
+use crate::corefile::write::Progress;
 use crate::interrupt::Interrupt;
-use crate::store::metadata::{CaptureResult, Release};
+use crate::metadata::{CaptureResult, Release};
 
 /// Whom a capture tells how it goes.
 pub trait Observer {

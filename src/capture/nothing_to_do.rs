@@ -2,7 +2,7 @@
 
 use super::outcome::Problem;
 use super::panic_events::Seen;
-use crate::qmp::RunState;
+use crate::monitor::qmp::RunState;
 
 /// The guest is there, and not held by a panic.
 pub(super) fn not_panicked(state: &RunState, seen: &Seen) -> Problem {

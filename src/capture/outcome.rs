@@ -7,10 +7,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::forecast::size;
-use super::stream::StreamError;
-use crate::qmp::QmpError;
+use crate::corefile::write::StreamError;
+use crate::metadata::{Failure, Metadata, QemuError};
+use crate::monitor::qmp::QmpError;
 use crate::store::StoreError;
-use crate::store::metadata::{Failure, Metadata, QemuError};
 
 /// The one word for how it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

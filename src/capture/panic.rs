@@ -15,8 +15,9 @@ use super::outcome::Problem;
 use super::panic_events::Seen;
 use super::request::{Action, Policy, Request, Wait};
 use super::session::Session;
-use crate::qmp::{Client, CrashInformation, Happening, Patience, QmpError, RunState};
-use crate::store::metadata::{self, Metadata, Panic};
+use crate::metadata;
+use crate::metadata::{Metadata, Panic};
+use crate::monitor::qmp::{Client, CrashInformation, Happening, Patience, QmpError, RunState};
 
 /// How often QEMU is asked while an event is awaited, in case it was missed.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -26,7 +27,7 @@ const STOP_TIMEOUTS: u32 = 4;
 
 /// What was learnt.
 #[derive(Debug)]
-pub(super) enum Learnt {
+pub(crate) enum Learnt {
     /// The guest is stopped and waits to be dumped.
     Held(Policy),
     /// There is nothing to capture, for this reason.
@@ -34,7 +35,7 @@ pub(super) enum Learnt {
 }
 
 /// Finds the guest panicked, or waits until it is, or stops it where asked.
-pub(super) fn learn(session: &mut Session<'_>) -> Result<Learnt, QmpError> {
+pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, QmpError> {
     if session.request.wait != Wait::No {
         pause_on_panic(session)?;
     }
@@ -164,7 +165,7 @@ fn held_by_panic(session: &mut Session<'_>, seen: &Seen) -> Learnt {
 }
 
 /// What is to be done with a guest that panicked.
-pub(super) fn policy_of_panic(request: &Request) -> Policy {
+pub(crate) fn policy_of_panic(request: &Request) -> Policy {
     Policy {
         then: request.then.unwrap_or(Action::Hold),
         on_failure: request.after_failure().unwrap_or(Action::Hold),
@@ -173,7 +174,7 @@ pub(super) fn policy_of_panic(request: &Request) -> Policy {
 }
 
 /// A panic that was found, of which nobody heard.
-pub(super) fn found() -> Panic {
+pub(crate) fn found() -> Panic {
     describe(&Seen::default())
 }
 
@@ -229,7 +230,7 @@ fn stop(session: &mut Session<'_>, found: &RunState, mut seen: Seen) -> Result<L
 
 /// What is to be done with a guest that did not panic: as it was found, unless
 /// the request says otherwise. Whoever paused it decides when it runs on.
-pub(super) fn policy_without_panic(session: &Session<'_>) -> Policy {
+pub(crate) fn policy_without_panic(session: &Session<'_>) -> Policy {
     let as_found = if session.stopped_by_us { Action::Resume } else { Action::Hold };
     Policy {
         then: session.request.then.unwrap_or(as_found),
@@ -239,7 +240,7 @@ pub(super) fn policy_without_panic(session: &Session<'_>) -> Policy {
 }
 
 /// Asks each vCPU what it knows of the crash. Only QEMU's event tells more.
-pub(super) fn ask_cpus(
+pub(crate) fn ask_cpus(
     client: &mut Client,
     metadata: &mut Metadata,
     patience: &Patience<'_>,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::session::Session;
-use crate::qmp::Event;
+use crate::monitor::qmp::Event;
 
 /// The events about a panic that came so far.
 #[derive(Debug, Default)]

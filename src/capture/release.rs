@@ -12,8 +12,8 @@ use super::outcome::{Problem, qemu_error, with_causes};
 use super::request::Action;
 use super::session::Session;
 use super::untried;
-use crate::qmp::{Client, Happening, Patience, QmpError, RunState, Version};
-use crate::store::metadata::Release;
+use crate::metadata::Release;
+use crate::monitor::qmp::{Client, Happening, Patience, QmpError, RunState, Version};
 
 /// How often the state is asked for while it should change.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::finish::Finished;
-use super::held::{self, HeldError, PartialDumpError};
 use super::outcome::{CaptureError, with_causes};
 use super::session::Session;
 use super::{dump, facts};
-use crate::qmp::Patience;
+use crate::held;
+use crate::held::{HeldError, PartialDumpError};
+use crate::monitor::qmp::Patience;
 use crate::store::{CORE_FILE, report_file};
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;

@@ -85,7 +85,7 @@ impl Request {
 
 /// What is to be done with the guest that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Policy {
+pub(crate) struct Policy {
     /// After a good dump.
     pub(super) then: Action,
     /// After a failed one.

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use super::Observer;
 use super::request::{Policy, Request, Wait};
 use crate::interrupt::Interrupt;
-use crate::qmp::{Client, Patience, QmpError};
-use crate::store::metadata::{
+use crate::metadata::{
     CaptureResult, Guest, Host, Metadata, Phase, Request as RequestMetadata, SCHEMA, Tool,
 };
+use crate::monitor::qmp::{Client, Patience, QmpError};
 use crate::triage::report::Report;
 
 /// Everything that the steps of a capture share.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     pub(super) request: &'a Request,
     pub(super) interrupt: &'a Interrupt,
     pub(super) observer: &'a dyn Observer,
@@ -34,7 +34,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Connects to the guest's monitor.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         request: &'a Request,
         interrupt: &'a Interrupt,
         observer: &'a dyn Observer,
@@ -63,18 +63,18 @@ impl<'a> Session<'a> {
     }
 
     /// The patience for everything before the release.
-    pub(super) fn patience(&self) -> Patience<'a> {
+    pub(crate) fn patience(&self) -> Patience<'a> {
         let interrupt = Some(self.interrupt);
         Patience { timeout: self.request.timeout, until: self.clock.limit, interrupt }
     }
 
     /// The patience for the release, which no signal and no limit stops.
-    pub(super) fn release_patience(&self) -> Patience<'static> {
+    pub(crate) fn release_patience(&self) -> Patience<'static> {
         Patience { timeout: self.request.timeout, until: None, interrupt: None }
     }
 
     /// Starts the held time, and with it the limit. The first call counts.
-    pub(super) fn guest_is_held(&mut self) {
+    pub(crate) fn guest_is_held(&mut self) {
         if self.clock.held_since.is_none() {
             let now = Instant::now();
             self.clock.held_since = Some(now);
@@ -83,13 +83,13 @@ impl<'a> Session<'a> {
     }
 
     /// Puts into the metadata what is to be done with the guest.
-    pub(super) fn note(&mut self, policy: Policy) {
+    pub(crate) fn note(&mut self, policy: Policy) {
         self.metadata.request.then = policy.then.to_string();
         self.metadata.request.on_failure = policy.on_failure.to_string();
     }
 
     /// Tells the user, and whoever reads the metadata.
-    pub(super) fn warn(&mut self, text: String) {
+    pub(crate) fn warn(&mut self, text: String) {
         self.observer.warning(&text);
         self.metadata.warnings.push(text);
     }
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
 
 /// Where the time goes.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     last: Instant,
     phases: Vec<Phase>,
     held_since: Option<Instant>,
@@ -117,7 +117,7 @@ impl Clock {
     }
 
     /// Ends a step.
-    pub(super) fn lap(&mut self, name: &str) {
+    pub(crate) fn lap(&mut self, name: &str) {
         let now = Instant::now();
         let seconds = now.duration_since(self.last).as_secs_f64();
         self.last = now;
@@ -125,27 +125,27 @@ impl Clock {
     }
 
     /// The steps so far.
-    pub(super) fn phases(&self) -> Vec<Phase> {
+    pub(crate) fn phases(&self) -> Vec<Phase> {
         self.phases.clone()
     }
 
     /// The guest was let go. The last call counts.
-    pub(super) fn guest_is_released(&mut self) {
+    pub(crate) fn guest_is_released(&mut self) {
         self.held_until = Some(Instant::now());
     }
 
     /// Whether the guest was found held, or stopped.
-    pub(super) fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.held_since.is_some()
     }
 
     /// How long the guest was held, if it was let go.
-    pub(super) fn held(&self) -> Option<Duration> {
+    pub(crate) fn held(&self) -> Option<Duration> {
         Some(self.held_until?.duration_since(self.held_since?))
     }
 
     /// Whether the hold is up.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.limit.is_some_and(|limit| Instant::now() >= limit)
     }
 }
@@ -168,7 +168,7 @@ fn empty_metadata(request: &Request, started: Timestamp) -> Metadata {
 }
 
 /// The story of a guest of which nothing is known, nor asked.
-pub(super) fn metadata_of_guest(monitor: &Path, started: Timestamp) -> Metadata {
+pub(crate) fn metadata_of_guest(monitor: &Path, started: Timestamp) -> Metadata {
     let system = rustix::system::uname();
     let text = |name: &std::ffi::CStr| name.to_str().ok().map(str::to_owned);
     Metadata {

@@ -13,7 +13,8 @@ use super::stored_core::CoreArgs;
 use super::symbol_places::symbol_places;
 use super::ui::say;
 use crate::debugger::{self, KernelBuild, NotFound, Program, Signals, Vmlinux, shell_quoted};
-use crate::kernel::missing_note::{self, Outcome};
+use crate::kernel::find::missing_note;
+use crate::kernel::find::missing_note::Outcome;
 use crate::mount::{Detached, VMCORE_FILE};
 
 /// Start crash, drgn or gdb on a stored core, without unpacking it

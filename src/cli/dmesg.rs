@@ -12,10 +12,10 @@ use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::Kernel;
 use crate::kernel::log::Log;
+use crate::metadata::{Learnt, Metadata};
 use crate::render;
 use crate::render::dmesg::Style;
 use crate::render::shown::shown;
-use crate::store::metadata::{Learnt, Metadata};
 
 /// Show the guest kernel's log
 ///

@@ -14,7 +14,7 @@ use super::guest;
 use super::quantity::positive_duration;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
-use crate::capture::held;
+use crate::held;
 use crate::interrupt::Interrupt;
 use crate::render::report::{html, paint::Paint, text};
 use crate::store::entry::Entry;

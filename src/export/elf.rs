@@ -13,7 +13,7 @@ use std::sync::Arc;
 use vmcore_formats::addr::PhysAddr;
 
 use super::{ExportError, Exported};
-use crate::vmcore::bytes::Bytes;
+use crate::corefile::read::bytes::Bytes;
 use crate::vmcore::memory::{MemoryError, MemoryRange, PhysMemory};
 use crate::vmcore::scan::{Content, MAX_PIECE, scan};
 

@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::vmcore::elf_image::ElfImage;
-use crate::vmcore::kdump_sample::{BLOCK, Page, Sample, address, bytes_of, open};
+use crate::vmcore::reader::kdump_sample::{BLOCK, Page, Sample, address, bytes_of, open};
 
 fn both(core: &crate::vmcore::Vmcore) -> (Vec<u8>, tempfile::NamedTempFile) {
     let image = Arc::new(ElfImage::new(core).unwrap());

@@ -20,7 +20,7 @@ use super::kdump_head::KdumpHead;
 use super::{ExportError, Exported};
 use crate::vmcore::Vmcore;
 use crate::vmcore::memory::{MemoryError, MemoryRange, PhysMemory};
-use crate::vmcore::page_codec::PagePacker;
+use crate::vmcore::reader::page_codec::PagePacker;
 use crate::vmcore::scan::{Content, scan};
 
 /// Where the file goes.

@@ -5,7 +5,7 @@ use vmcore_formats::kdump::sub_header::SubHeader;
 
 use super::*;
 use crate::vmcore::Format;
-use crate::vmcore::kdump_sample::{BLOCK, INFO, Page, Sample, address, bytes_of, open};
+use crate::vmcore::reader::kdump_sample::{BLOCK, INFO, Page, Sample, address, bytes_of, open};
 
 const CODECS: [Codec; 4] = [Codec::Zlib, Codec::Lzo, Codec::Snappy, Codec::Zstd];
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::capture::stream::{OutputError, PackError};
+use crate::corefile::write::{OutputError, PackError};
 use crate::store::StoreError;
 use crate::vmcore::OpenError;
 use crate::vmcore::elf_image::ElfImageError;

@@ -23,18 +23,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::capture::Observer;
-use crate::capture::stream::{StreamOptions, pack};
-use crate::capture::tail;
+use crate::corefile::read::bytes::Bytes;
+use crate::corefile::write::tail;
+use crate::corefile::write::{StreamOptions, pack};
 use crate::interrupt::Interrupt;
-use crate::kernel::missing_note;
-use crate::store::metadata::Metadata;
+use crate::kernel::find::missing_note;
+use crate::metadata::Metadata;
 use crate::store::space::Space;
 use crate::store::staging::{Place, Staging};
 use crate::store::{StoreError, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
-use crate::vmcore::bytes::Bytes;
 use crate::vmcore::elf_image::ElfImage;
 use story::Missing;
 
@@ -130,7 +130,7 @@ fn write(
     staging: &Staging,
     file: File,
     metadata: &mut Metadata,
-    watch: &dyn Fn(crate::capture::stream::Progress) -> bool,
+    watch: &dyn Fn(crate::corefile::write::Progress) -> bool,
 ) -> Result<(), ImportError> {
     // Helps whoever finds what a killed import left.
     staging.write_metadata(&metadata.to_json(), false)?;

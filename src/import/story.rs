@@ -6,15 +6,15 @@ use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::Class;
 
 use super::Request;
-use crate::capture::stream::{CHUNK, Packed};
-use crate::kernel::missing_note::Outcome;
-use crate::store::metadata::{
+use crate::corefile::read::bytes::Bytes;
+use crate::corefile::write::{CHUNK, Packed};
+use crate::kernel::find::missing_note::Outcome;
+use crate::metadata::{
     CaptureResult, Core, Failure, Guest, Host, Imported, Metadata, Request as RequestMetadata,
     SCHEMA, Tool,
 };
 use crate::store::staging::Staging;
 use crate::vmcore::Vmcore;
-use crate::vmcore::bytes::Bytes;
 use crate::vmcore::elf_image::ElfImage;
 use crate::vmcore::memory::{MemoryError, PhysMemory, held_ranges};
 use crate::vmcore::metadata::hash_of_chunks;

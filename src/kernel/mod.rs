@@ -10,14 +10,12 @@
 //! Needs: an open core. Memory is read only through `PhysMemory`. Everything
 //! that is read from it may be wrong: lengths, counts and pointers are bounded.
 
-pub mod address_space;
 pub mod backtrace;
 pub mod cpus;
+pub mod find;
 pub mod identity;
-mod image;
 pub mod log;
 pub mod memory_usage;
-pub mod missing_note;
 pub mod modules;
 pub mod mounts;
 pub mod page_tables;
@@ -30,10 +28,8 @@ mod synthetic;
 pub mod taint;
 pub mod tasks;
 pub mod types;
-mod unaided;
 pub mod unwind;
 pub mod view;
-pub mod vmcoreinfo;
 
 pub use modules::{ModuleTypesError, Modules};
 pub use page_tables::AddressSpace;
@@ -50,6 +46,7 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use crate::vmcore::Vmcore;
+use find::{address_space, vmcoreinfo, without_note};
 use symbols::Areas;
 
 /// A guest's kernel: what it says of itself, and its addresses.
@@ -93,7 +90,7 @@ impl Kernel {
     /// Fails if there is no VMCOREINFO, or its page tables do not map the kernel.
     pub fn find(core: &Vmcore) -> Result<Self, KernelError> {
         let noted = core.vmcoreinfo_note().is_some_and(|info| info.release().is_some());
-        if !noted && let Some(kernel) = unaided::find(core) {
+        if !noted && let Some(kernel) = without_note::find(core) {
             return Ok(kernel);
         }
         let vmcoreinfo::Found { info, source } = vmcoreinfo::find(core)?;

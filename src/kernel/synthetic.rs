@@ -10,7 +10,8 @@ use vmcore_formats::paging::{Paging, X86_64};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::types::Types;
-use super::{AddressSpace, Kernel, vmcoreinfo};
+use super::{AddressSpace, Kernel};
+use crate::kernel::find::vmcoreinfo;
 use crate::vmcore::memory::{MemoryRange, range_of};
 use crate::vmcore::{MemoryError, PhysMemory};
 

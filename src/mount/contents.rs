@@ -9,8 +9,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::corefile::read::bytes::Bytes;
 use crate::vmcore::Vmcore;
-use crate::vmcore::bytes::Bytes;
 use crate::vmcore::elf_image::{ElfImage, ElfImageError};
 use crate::vmcore::memory::DataError;
 

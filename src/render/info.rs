@@ -13,9 +13,7 @@ use std::path::Path;
 
 use super::shown::shown;
 use super::units::{bytes, percent, seconds};
-use crate::store::metadata::{
-    CaptureResult, Core, Guest, Imported, Learnt, Metadata, Panic, Release,
-};
+use crate::metadata::{CaptureResult, Core, Guest, Imported, Learnt, Metadata, Panic, Release};
 use crate::vmcore::summary::Summary;
 
 /// Prints metadata as a short text, with what is wrong with the file.

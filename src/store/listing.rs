@@ -15,8 +15,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::metadata::{CaptureResult, Metadata, SCHEMA};
 use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE, StoreError};
+use crate::metadata::{CaptureResult, Metadata, SCHEMA};
 
 /// The longest file beside a core that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;

@@ -17,7 +17,6 @@ pub mod filter;
 pub mod groups;
 pub mod guest_folder;
 pub mod listing;
-pub mod metadata;
 mod publish;
 pub mod removal;
 pub mod report_file;

@@ -8,7 +8,7 @@ use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
 use crate::kernel::cpus::Cpus;
 use crate::kernel::unwind::Trust;
-use crate::store::metadata::Metadata;
+use crate::metadata::Metadata;
 use crate::vmcore::Vmcore;
 
 /// How many vCPUs' stacks are looked at.

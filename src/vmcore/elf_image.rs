@@ -12,9 +12,9 @@ use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::stored_core::{StoredCore, StoredCoreError};
 
-use super::bytes::Bytes;
 use super::memory::{DataError, MemoryRange, PhysMemory, held_ranges};
 use super::open::Vmcore;
+use crate::corefile::read::bytes::Bytes;
 
 /// The most runs of memory that an ELF core is made of: as many as are read of one.
 pub const MAX_RUNS: usize = 500_000;

@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use vmcore_formats::seekable::{METADATA_MAGIC, SeekTable, skippable_content};
 
-use super::bytes::read_vec;
-use super::chunked::ChunkedFile;
-use crate::store::metadata::{Metadata, SCHEMA};
+use crate::corefile::read::bytes::read_vec;
+use crate::corefile::read::chunked::ChunkedFile;
+use crate::metadata::{Metadata, SCHEMA};
 use crate::store::{CORE_FILE, METADATA_FILE};
 
 /// The longest metadata that is read, in bytes.

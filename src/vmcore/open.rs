@@ -15,14 +15,17 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use vmcore_formats::windows_dump::{MAGIC_32, MAGIC_64};
 use vmcore_formats::zstd_frame;
 
-use super::bytes::{Bytes, PlainFile, read_vec};
-use super::chunked::ChunkedFile;
-use super::elf_memory::ElfMemory;
-use super::flattened::{FlattenedFile, FlattenedFileError};
 use super::memory::{DataError, PhysMemory};
-use super::open_kdump::{self, KdumpFileError, KdumpFormat};
-use super::{frame_table, metadata, open_windows};
-use crate::store::metadata::Metadata;
+use super::metadata;
+use crate::corefile::read::bytes::{Bytes, PlainFile, read_vec};
+use crate::corefile::read::chunked::ChunkedFile;
+use crate::corefile::read::frame_table;
+use crate::metadata::Metadata;
+use crate::vmcore::reader::elf_memory::ElfMemory;
+use crate::vmcore::reader::flattened::{FlattenedFile, FlattenedFileError};
+use crate::vmcore::reader::open_kdump;
+use crate::vmcore::reader::open_kdump::{KdumpFileError, KdumpFormat};
+use crate::vmcore::reader::open_windows;
 
 /// The most bytes of notes that are read.
 pub(super) const MAX_NOTES: u64 = 32 << 20;

@@ -14,7 +14,7 @@ use super::memory::MemoryRange;
 use super::open::Vmcore;
 use super::scan::{Content, scan};
 use super::{verify_chunks, verify_metadata};
-use crate::store::metadata::{CaptureResult, Metadata};
+use crate::metadata::{CaptureResult, Metadata};
 
 /// How many ranges of memory are told of one damage: segments may overlap, and a
 /// file may have hundreds of thousands of them.

@@ -9,8 +9,8 @@ use vmcore_formats::zstd_frame::{CHECKSUM, FrameHeader};
 use xxhash_rust::xxh64::xxh64;
 use zstd::bulk::Decompressor;
 
-use super::bytes::Bytes;
-use super::chunked::{Chunk, ChunkedFile};
+use crate::corefile::read::bytes::Bytes;
+use crate::corefile::read::chunked::{Chunk, ChunkedFile};
 
 /// The longest compressed chunk that is remembered, in bytes. A guest has
 /// thousands that are the same, all of them short: each is unpacked once.

@@ -6,12 +6,12 @@ use std::io::ErrorKind;
 
 use vmcore_formats::seekable::SeekTable;
 
-use super::chunked::ChunkedFile;
 use super::metadata;
 use super::open::Vmcore;
 use super::summary::Summary;
+use crate::corefile::read::chunked::ChunkedFile;
+use crate::metadata::Core;
 use crate::store::CORE_FILE;
-use crate::store::metadata::Core;
 
 /// What contradicts the metadata, as sentences. Nothing if there is none.
 pub(super) fn contradictions(core: &Vmcore) -> Vec<String> {

@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::same_memory::assert_same;
 use crate::tool::{finish, metadata_of, run, start};
-use vmcorectl::store::metadata::Learnt;
+use vmcorectl::metadata::Learnt;
 
 #[test]
 fn a_guest_that_would_shut_down_is_held_for_whom_waits() {

@@ -10,7 +10,7 @@ use crate::judges;
 use crate::machine::Machine;
 use crate::same_memory::{Core, assert_same, unpack};
 use crate::tool::{self, Ran, listing, metadata_file, metadata_of, run};
-use vmcorectl::store::metadata::CaptureResult;
+use vmcorectl::metadata::CaptureResult;
 
 #[test]
 fn a_dump_of_qemu_is_imported_with_all_its_memory() {
@@ -55,7 +55,7 @@ fn what_a_capture_told_stays(machine: &Machine, store: &str) {
     assert_eq!(metadata.guest, captured.guest);
     assert_eq!((&metadata.panic, &metadata.phases), (&captured.panic, &captured.phases));
     assert_ne!(metadata.id, captured.id);
-    let chunks = |core: Option<vmcorectl::store::metadata::Core>| core.unwrap().chunks_sha256;
+    let chunks = |core: Option<vmcorectl::metadata::Core>| core.unwrap().chunks_sha256;
     assert_eq!(chunks(metadata.core), chunks(captured.core), "the same bytes in the same chunks");
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
-use vmcorectl::qmp::{Client, Patience};
+use vmcorectl::monitor::qmp::{Client, Patience};
 
 /// How long a guest in software emulation may take for anything, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use vmcorectl::kernel::Kernel;
+use vmcorectl::kernel::find::vmcoreinfo::Source;
 use vmcorectl::kernel::log::Log;
-use vmcorectl::kernel::vmcoreinfo::Source;
 use vmcorectl::vmcore::Vmcore;
 
 use crate::machine::Machine;

@@ -1,7 +1,7 @@
 //! Guests that did not panic.
 
 use serde_json::json;
-use vmcorectl::store::metadata::{Learnt, Metadata};
+use vmcorectl::metadata::{Learnt, Metadata};
 
 use crate::scripted_qemu::{DumpPlan, Script};
 use crate::setting::{Setting, finish};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vmcorectl::store::metadata::Metadata;
+use vmcorectl::metadata::Metadata;
 
 use crate::core_stream::{CoreStream, MIB};
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use vmcorectl::store::metadata::CaptureResult;
+use vmcorectl::metadata::CaptureResult;
 
 use crate::frozen_disk::FreezableDisk;
 use crate::scripted_qemu::{PANICKED, Script};

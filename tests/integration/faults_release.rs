@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vmcorectl::store::metadata::{Metadata, Release};
+use vmcorectl::metadata::{Metadata, Release};
 
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{ContPlan, DumpPlan, ENDED, PANICKED, Script};

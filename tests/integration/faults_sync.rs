@@ -1,6 +1,6 @@
 //! Disks that take a core and do not keep it, and systems that refuse what is not needed.
 
-use vmcorectl::store::metadata::CaptureResult;
+use vmcorectl::metadata::CaptureResult;
 
 use crate::refusing_system::capture;
 use crate::scripted_qemu::Script;

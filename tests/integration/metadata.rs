@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
-use vmcorectl::store::metadata::{CaptureResult, Metadata};
+use vmcorectl::metadata::{CaptureResult, Metadata};
 use vmcorectl::vmcore::Vmcore;
 
 use crate::core_stream::MIB;

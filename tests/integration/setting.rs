@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use vmcorectl::store::metadata::{CaptureResult, Metadata};
+use vmcorectl::metadata::{CaptureResult, Metadata};
 use vmcorectl::vmcore::{Vmcore, metadata};
 
 use crate::core_stream::CoreStream;

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::json;
-use vmcorectl::store::metadata::CaptureResult;
+use vmcorectl::metadata::CaptureResult;
 
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script, ScriptedQemu};

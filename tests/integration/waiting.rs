@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use vmcorectl::store::metadata::{Learnt, Panic};
+use vmcorectl::metadata::{Learnt, Panic};
 
 use crate::scripted_qemu::{ENDED, PANICKED, Script};
 use crate::setting::{Setting, finish};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
-use vmcorectl::store::metadata::Metadata;
+use vmcorectl::metadata::Metadata;
 
 /// A run of the program that came to its end.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use std::io::{self, Write};
 use voice::Voice;
 
 use super::exit::UsageError;
-use crate::capture::held::HeldError;
-use crate::capture::stream::Progress;
 use crate::capture::{Observer, Outcome};
+use crate::corefile::write::Progress;
 use crate::debugger::NotFound;
+use crate::held::HeldError;
 use crate::import::ImportError;
 use crate::mount::MountError;
 use crate::render::shown::shown;

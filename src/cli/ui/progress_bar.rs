@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::capture::stream::Progress;
+use crate::corefile::write::Progress;
 use crate::render::units::percent;
 
 /// A bar that is there as long as there is progress to show.

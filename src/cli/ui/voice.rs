@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::progress_bar::Bar;
-use crate::capture::stream::Progress;
+use crate::corefile::write::Progress;
 
 /// How many messages may wait. A capture tells a few dozen.
 const QUEUE: usize = 256;

@@ -5,8 +5,9 @@
 
 use vmcore_formats::addr::VirtAddr;
 
+use crate::kernel::Kernel;
+use crate::kernel::find::image;
 use crate::kernel::types::{Object, Types};
-use crate::kernel::{Kernel, image};
 
 /// Where `init_task` is.
 pub(super) fn find(kernel: &Kernel, types: &Types) -> Option<VirtAddr> {

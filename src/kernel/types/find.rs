@@ -15,7 +15,8 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::btf::{Header, MAGIC};
 use vmcore_formats::cursor::Endian;
 
-use crate::kernel::{AddressSpace, Kernel, image};
+use crate::kernel::find::image;
+use crate::kernel::{AddressSpace, Kernel};
 
 /// A kernel's types take more than this; a module's take less.
 const MIN_TYPES: u32 = 200_000;

@@ -3,7 +3,7 @@
 use vmcore_formats::elf::note::NT_PRSTATUS;
 
 use super::data::Machine;
-use crate::store::metadata::Metadata;
+use crate::metadata::Metadata;
 use crate::vmcore::Vmcore;
 
 /// What is known of the machine without its kernel.

@@ -25,7 +25,7 @@ mod tasks;
 pub use data::Report;
 pub use tasks::blocked;
 
-use crate::store::metadata::Metadata;
+use crate::metadata::Metadata;
 use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
 use data::{Finding, SCHEMA, Trust};

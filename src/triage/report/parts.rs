@@ -15,7 +15,7 @@ use crate::kernel::identity::Identity;
 use crate::kernel::log::Log;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
-use crate::store::metadata::Metadata;
+use crate::metadata::Metadata;
 use crate::triage::KnownStacks;
 use crate::triage::crash::families::Families;
 use crate::triage::known_stacks::MAX_CPUS;

@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
 use crate::kernel::cpus::{Cpus, Mode};
 use crate::kernel::tasks::{Task, TaskState, Tasks};
-use crate::store::metadata::Metadata;
+use crate::metadata::Metadata;
 use crate::triage::known_stacks::panicked_vcpu;
 
 /// How many blocked tasks' stacks are looked at.

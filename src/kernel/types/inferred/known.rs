@@ -15,8 +15,9 @@ use vmcore_formats::addr::VirtAddr;
 use super::layouts::Doubt;
 use super::samples::{Sample, offsets, only};
 use super::symbol_size;
+use crate::kernel::Kernel;
+use crate::kernel::find::image;
 use crate::kernel::types::List;
-use crate::kernel::{Kernel, image};
 
 /// The length of `comm`.
 const COMM: usize = 16;

@@ -1,0 +1,214 @@
+//! A compressed core: independent zstd frames, unpacked where they are read.
+//!
+//! Needs: a file in the seekable format. One that was cut off, as an interrupted
+//! capture leaves it, has no seek table; its frames are then found one after
+//! the other, up to the last whole one.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vmcore_formats::seekable::FrameEntry;
+use zstd::bulk::Decompressor;
+
+use super::bytes::{Bytes, PlainFile};
+use super::chunk_cache::ChunkCache;
+use super::frame_table::{self, FrameTable};
+use crate::vmcore::memory::DataError;
+
+/// The longest chunk that is unpacked, in bytes. Bounds the memory of every reader.
+pub const MAX_CHUNK: u32 = 64 << 20;
+/// The longest compressed chunk that is looked at for zeros without being unpacked.
+const SMALL: u32 = 256;
+
+/// One chunk: where it is in the file, and what it unpacks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its number, from 0.
+    pub index: usize,
+    /// Where its frame begins in the file.
+    pub file_offset: u64,
+    /// Where its bytes begin in the unpacked core.
+    pub offset: u64,
+    /// Its sizes and checksum.
+    pub entry: FrameEntry,
+}
+
+/// An open compressed file.
+#[derive(Debug)]
+pub struct ChunkedFile {
+    file: PlainFile,
+    table: FrameTable,
+    cache: ChunkCache,
+    /// zstd's contexts that no thread uses just now.
+    idle: Mutex<Vec<Unpacker>>,
+    /// Compressed chunks seen, and whether they are zeros from end to end.
+    small_chunks: Mutex<Vec<(Vec<u8>, bool)>>,
+}
+
+impl ChunkedFile {
+    /// Opens a file by its seek table, or by its frames if it has none.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or does not begin with a frame.
+    pub fn open(file: File) -> Result<Self, frame_table::Error> {
+        let file = PlainFile::new(file).map_err(|source| DataError::Io { offset: 0, source })?;
+        let table = FrameTable::read(&file)?;
+        Ok(Self {
+            file,
+            table,
+            cache: ChunkCache::default(),
+            idle: Mutex::default(),
+            small_chunks: Mutex::default(),
+        })
+    }
+
+    /// The compressed file.
+    #[must_use]
+    pub fn file(&self) -> &PlainFile {
+        &self.file
+    }
+
+    /// Its frames, and what is wrong with their table.
+    #[must_use]
+    pub fn table(&self) -> &FrameTable {
+        &self.table
+    }
+
+    /// Unpacks a chunk into `buffer`, which must have its size.
+    ///
+    /// # Errors
+    /// Fails if it does not unpack to just that, or its checksum is wrong.
+    pub fn unpack(&self, chunk: &Chunk, buffer: &mut [u8]) -> Result<(), DataError> {
+        let mut unpacker = self.unpacker()?;
+        let result = unpacker.unpack(&self.file, chunk, buffer);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(unpacker);
+        result
+    }
+
+    fn unpacker(&self) -> Result<Unpacker, DataError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(Unpacker::new, Ok)
+    }
+
+    fn cached(&self, chunk: &Chunk) -> Result<Arc<Vec<u8>>, DataError> {
+        if let Some(bytes) = self.cache.find(chunk.index) {
+            return Ok(bytes);
+        }
+        let mut bytes = vec![0; chunk.entry.decompressed as usize];
+        self.unpack(chunk, &mut bytes)?;
+        let bytes = Arc::new(bytes);
+        self.cache.keep(chunk.index, Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    /// Whether a chunk is all zeros, if that can be told cheaply: chunks of zeros
+    /// are short and all the same, so one is unpacked and the others compared.
+    fn is_zeros(&self, chunk: &Chunk) -> bool {
+        const KNOWN: usize = 64;
+        if chunk.entry.compressed > SMALL {
+            return false;
+        }
+        let mut packed = vec![0; chunk.entry.compressed as usize];
+        if self.file.read(chunk.file_offset, &mut packed).is_err() {
+            return false;
+        }
+        let known = |chunks: &[(Vec<u8>, bool)]| {
+            chunks.iter().find(|(bytes, _)| *bytes == packed).map(|(_, zeros)| *zeros)
+        };
+        let lock = || self.small_chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(zeros) = known(&lock()) {
+            return zeros;
+        }
+        let mut bytes = vec![1; chunk.entry.decompressed as usize];
+        let zeros = self.unpack(chunk, &mut bytes).is_ok() && bytes.iter().all(|byte| *byte == 0);
+        let mut chunks = lock();
+        if chunks.len() < KNOWN {
+            chunks.push((packed, zeros));
+        }
+        zeros
+    }
+}
+
+impl Bytes for ChunkedFile {
+    fn length(&self) -> u64 {
+        self.table.unpacked_length()
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        let (mut offset, mut rest) = (offset, buffer);
+        while !rest.is_empty() {
+            let chunk = self
+                .table
+                .chunk_at(offset)
+                .ok_or(DataError::PastEnd { offset, length: self.length() })?;
+            let skip = usize::try_from(offset.saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
+            let size = chunk.entry.decompressed as usize;
+            let take = size.saturating_sub(skip).min(rest.len());
+            let (now, later) = rest.split_at_mut(take);
+            if take == size {
+                self.unpack(&chunk, now)?;
+            } else {
+                let bytes = self.cached(&chunk)?;
+                if let Some(part) = bytes.get(skip..skip.saturating_add(take)) {
+                    now.copy_from_slice(part);
+                }
+            }
+            offset = offset.saturating_add(take as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn unit_end(&self, offset: u64) -> u64 {
+        let chunk = self.table.chunk_at(offset);
+        chunk.map_or(u64::MAX, |chunk| {
+            chunk.offset.saturating_add(u64::from(chunk.entry.decompressed))
+        })
+    }
+
+    fn zeros(&self, offset: u64) -> u64 {
+        let Some(chunk) = self.table.chunk_at(offset) else { return 0 };
+        let end = chunk.offset.saturating_add(u64::from(chunk.entry.decompressed));
+        if self.is_zeros(&chunk) { end.saturating_sub(offset) } else { 0 }
+    }
+}
+
+/// zstd's state, and room for a compressed chunk.
+struct Unpacker {
+    zstd: Decompressor<'static>,
+    packed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unpacker").finish_non_exhaustive()
+    }
+}
+
+impl Unpacker {
+    fn new() -> Result<Self, DataError> {
+        let zstd = Decompressor::new().map_err(|source| DataError::Io { offset: 0, source })?;
+        Ok(Self { zstd, packed: Vec::new() })
+    }
+
+    fn unpack(
+        &mut self,
+        file: &PlainFile,
+        chunk: &Chunk,
+        buffer: &mut [u8],
+    ) -> Result<(), DataError> {
+        let damaged =
+            |problem| DataError::Damaged { unit: "chunk", offset: chunk.file_offset, problem };
+        self.packed.resize(chunk.entry.compressed as usize, 0);
+        file.read(chunk.file_offset, &mut self.packed)?;
+        let written = self.zstd.decompress_to_buffer(&self.packed, buffer);
+        match written {
+            Ok(written) if written == buffer.len() => Ok(()),
+            Ok(written) => Err(damaged(format!(
+                "it unpacks to {written} bytes, and the seek table says {}",
+                buffer.len()
+            ))),
+            Err(error) => Err(damaged(error.to_string())),
+        }
+    }
+}

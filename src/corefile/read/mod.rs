@@ -1,0 +1,6 @@
+//! Reads bytes of a core by their offset, unpacking only the chunks that hold them.
+
+pub mod bytes;
+mod chunk_cache;
+pub mod chunked;
+pub mod frame_table;

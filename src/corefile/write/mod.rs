@@ -1,0 +1,261 @@
+//! From QEMU's pipe to the file: read, cut, compress, write in order.
+//!
+//! ```text
+//!            ┌─────────────── free buffers ◄──────────────────┐
+//!            ▼                                                │
+//! pipe ──► reader ──► jobs ──► worker × N ──► frames ──► writer ──► file
+//!            └───────────── zero chunks ────────►┘
+//! ```
+//!
+//! The reader never waits for a worker while there is a free buffer, and the
+//! number of buffers bounds the memory. The threads are not joined: a file
+//! system that hangs holds the writer, and nobody else.
+
+mod buffers;
+mod compress;
+mod end;
+mod input;
+mod pack;
+mod reader;
+pub mod tail;
+mod writer;
+
+pub use end::{CoreSummary, OutputError, StreamEnd, StreamError};
+pub use pack::{PackError, Packed, pack};
+pub use writer::Written;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use rustix::event::{EventfdFlags, eventfd};
+use vmcore_formats::seekable::FrameEntry;
+
+use buffers::Buffers;
+use compress::{Compressor, compress_jobs};
+use reader::Reader;
+use writer::Writer;
+
+/// How many bytes of the core a chunk has.
+///
+/// Chosen by measurement (`tests/bench/held-time --sweep`): smaller chunks
+/// compress worse and cost more calls, larger ones make a single page dearer to
+/// read and the memory in flight larger.
+pub const CHUNK: usize = 1 << 20;
+/// How much memory may wait for workers and for the disk, in bytes, and how much
+/// at least: the seek table of a large guest takes of it what it will need.
+const IN_FLIGHT: usize = 96 << 20;
+const LEAST_IN_FLIGHT: usize = 32 << 20;
+/// How much memory the workers' zstd contexts may take, in bytes. One of them
+/// has about 1 MiB at level 1, and 20 MiB at level 19.
+const CONTEXTS: usize = 96 << 20;
+
+/// What a pipeline needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamOptions {
+    /// The zstd level.
+    pub level: i32,
+    /// How many threads compress.
+    pub threads: usize,
+    /// How much space the file system must keep, in bytes.
+    pub reserve: u64,
+    /// How much memory the guest has, in bytes, as far as it is known.
+    pub memory: u64,
+}
+
+/// How far a pipeline is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that came from QEMU.
+    pub bytes_read: u64,
+    /// Bytes that will come; 0 as long as it is not known.
+    pub bytes_expected: u64,
+    /// Bytes in the file.
+    pub bytes_written: u64,
+    /// Whether the reader waits for the disk or the workers, and not for QEMU.
+    pub waits_for_output: bool,
+}
+
+/// What the threads share.
+#[derive(Debug)]
+struct Shared {
+    bytes_read: AtomicU64,
+    bytes_expected: AtomicU64,
+    bytes_written: AtomicU64,
+    zero_bytes: AtomicU64,
+    waits_for_output: AtomicBool,
+    aborted: AtomicBool,
+    /// Readable once the reader should stop.
+    abort: OwnedFd,
+    /// Readable once the reader or the writer has come to its end.
+    ended: OwnedFd,
+    buffers: Buffers,
+}
+
+impl Shared {
+    /// Makes the reader stop, which closes the pipe: QEMU's next write fails.
+    fn abort(&self) {
+        self.aborted.store(true, Ordering::Relaxed);
+        raise(&self.abort);
+        self.buffers.close();
+    }
+
+    fn progress(&self) -> Progress {
+        let number = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        Progress {
+            bytes_read: number(&self.bytes_read),
+            bytes_expected: number(&self.bytes_expected),
+            bytes_written: number(&self.bytes_written),
+            waits_for_output: self.waits_for_output.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A dump on its way into a file.
+#[derive(Debug)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    stream: Receiver<StreamEnd>,
+    output: Receiver<Result<Written, OutputError>>,
+    threads: usize,
+}
+
+impl Pipeline {
+    /// Starts to move what comes out of `pipe` into `file`.
+    ///
+    /// # Errors
+    /// Fails if a thread, a descriptor or a zstd context cannot be had.
+    pub fn start(pipe: OwnedFd, file: File, options: StreamOptions) -> io::Result<Self> {
+        let buffer_size = zstd::zstd_safe::compress_bound(CHUNK);
+        let event = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let shared = Arc::new(Shared {
+            bytes_read: AtomicU64::new(0),
+            bytes_expected: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            zero_bytes: AtomicU64::new(0),
+            waits_for_output: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
+            abort: event()?,
+            ended: event()?,
+            buffers: Buffers::new(buffer_count(options.memory), buffer_size),
+        });
+        // The buffers bound what is in these queues. A bound of their own could
+        // hold the reader, and with it QEMU, when the disk hangs.
+        let (job_sender, jobs) = unbounded();
+        let (frame_sender, frames) = unbounded();
+        let (stream_sender, stream) = bounded(1);
+        let (output_sender, output) = bounded(1);
+
+        let mut first = Compressor::new(options.level)?;
+        let zero_chunk = first.frame_of_zeros()?;
+        let affordable = CONTEXTS.checked_div(first.memory()).unwrap_or(options.threads);
+        let threads = options.threads.min(affordable).max(1);
+        drop(first);
+        let writer = Writer::new(file, Arc::clone(&shared), zero_chunk, options.reserve);
+        spawn("writer", &shared, move |shared| {
+            let written = writer.run(&frames);
+            let failed = written.is_err();
+            // The cause is known before QEMU can report the consequence.
+            let _ = output_sender.send(written);
+            if failed {
+                shared.abort();
+            }
+        })?;
+        for number in 0..threads {
+            let (jobs, frames) = (jobs.clone(), frame_sender.clone());
+            let compressor = Compressor::new(options.level)?;
+            spawn(&format!("zstd-{number}"), &shared, move |shared| {
+                compress_jobs(&jobs, &frames, compressor, &shared.buffers);
+            })?;
+        }
+        spawn("reader", &shared, move |shared| {
+            let (end, input) = Reader::new(pipe, shared, job_sender, frame_sender).run();
+            // The cause is known before QEMU can report the consequence.
+            let _ = stream_sender.send(end);
+            drop(input);
+        })?;
+        Ok(Self { shared, stream, output, threads })
+    }
+
+    /// The descriptor that is readable when [`Pipeline::take_stream_end`] or
+    /// [`Pipeline::take_output`] has something new.
+    #[must_use]
+    pub fn waker(&self) -> BorrowedFd<'_> {
+        self.shared.ended.as_fd()
+    }
+
+    /// How the stream ended, once.
+    #[must_use]
+    pub fn take_stream_end(&self) -> Option<StreamEnd> {
+        self.clear_waker();
+        self.stream.try_recv().ok()
+    }
+
+    /// What became of the file, once.
+    #[must_use]
+    pub fn take_output(&self) -> Option<Result<Written, OutputError>> {
+        self.clear_waker();
+        self.output.try_recv().ok()
+    }
+
+    /// Ends the stream: QEMU's next write fails, and the file gets what was read.
+    pub fn abort(&self) {
+        self.shared.abort();
+    }
+
+    /// How many threads compress: fewer than asked for at a level at which each
+    /// takes much memory.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.shared.progress()
+    }
+
+    /// How many bytes were in chunks of zeros.
+    #[must_use]
+    pub fn zero_bytes(&self) -> u64 {
+        self.shared.zero_bytes.load(Ordering::Relaxed)
+    }
+
+    fn clear_waker(&self) {
+        let _ = rustix::io::read(&self.shared.ended, &mut [0; 8]);
+    }
+}
+
+/// How many buffers there may be for a guest with so much memory: fewer for a
+/// large one, whose seek table grows to what they leave.
+fn buffer_count(memory: u64) -> usize {
+    let chunks = usize::try_from(memory).unwrap_or(usize::MAX) / CHUNK;
+    let table = chunks.saturating_mul(size_of::<FrameEntry>());
+    IN_FLIGHT.saturating_sub(table).max(LEAST_IN_FLIGHT) / CHUNK
+}
+
+fn spawn(
+    name: &str,
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        work(&shared);
+        raise(&shared.ended);
+    })?;
+    Ok(())
+}
+
+fn raise(event: &OwnedFd) {
+    let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

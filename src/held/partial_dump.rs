@@ -1,0 +1,238 @@
+//! A part of a dump: its head alone, or one range of memory.
+//!
+//! `dump-guest-memory` without `begin` and `length` tells all of the guest's ranges in its
+//! program headers, before any memory: the pipe is closed after the head, and QEMU ends
+//! the dump with an error that is expected. With them, only the segments in the range
+//! follow; all notes come each time. Both are done without `detach`: the reply comes when
+//! QEMU has closed its end, so that the next one can follow at once. QEMU's main loop
+//! waits meanwhile for some milliseconds, or for as long as nobody reads; closing the
+//! pipe, or the end of this process, frees it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::fs::{OFlags, fcntl_setfl};
+use serde_json::{Value, json};
+use thiserror::Error;
+use vmcore_formats::elf::dump_head::{DumpHead, DumpHeadError, Progress};
+
+use crate::capture::dump::{DESCRIPTOR, large_pipe};
+use crate::monitor::qmp::{Client, CommandId, Happening, Patience, QmpError};
+use crate::vmcore::MemoryRange;
+
+const COMMAND: &str = "dump-guest-memory";
+/// How much is read from the pipe at once, in bytes.
+const READ: usize = 256 << 10;
+/// Room for a head: more only with many vCPUs.
+const USUAL_HEAD: u64 = 64 << 10;
+
+/// Why a held guest gives no memory.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PartialDumpError {
+    /// The monitor gives no answer, or no.
+    #[error(transparent)]
+    Monitor(#[from] QmpError),
+    /// No pipe.
+    #[error("cannot set up a pipe for the guest's memory")]
+    Pipe(#[source] io::Error),
+    /// What comes is no dump.
+    #[error(transparent)]
+    Head(#[from] DumpHeadError),
+    /// The dump is shorter than it says.
+    #[error("QEMU's partial dump ended after {found} bytes")]
+    Short {
+        /// How many came.
+        found: u64,
+    },
+    /// Somebody let the guest go.
+    #[error("another client let the guest go while it was read ({event})")]
+    Disturbed {
+        /// What QEMU told.
+        event: String,
+    },
+}
+
+/// The beginning of a dump, or all of a partial one.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) head: DumpHead,
+    bytes: Vec<u8>,
+}
+
+impl Part {
+    /// The notes of all vCPUs, and the kernel's.
+    pub(super) fn notes(&self) -> Vec<u8> {
+        let ranges = self.head.notes.iter().cloned();
+        ranges.filter_map(|range| self.bytes.get(range)).flatten().copied().collect()
+    }
+
+    /// Copies what it has of `range` into `buffer`. Fails if it does not have all of it.
+    pub(super) fn copy_to(&self, range: MemoryRange, buffer: &mut [u8]) -> Option<()> {
+        let mut filled = 0_u64;
+        for segment in &self.head.segments {
+            let start = segment.physical.max(range.start);
+            let end = segment.physical.0.saturating_add(segment.file_size).min(range.end().0);
+            let Some(length) = end.checked_sub(start.0).filter(|length| *length > 0) else {
+                continue;
+            };
+            let skip = start.0.saturating_sub(segment.physical.0);
+            let from = usize::try_from(segment.offset.checked_add(skip)?).ok()?;
+            let to = usize::try_from(start.0.checked_sub(range.start.0)?).ok()?;
+            let length_here = usize::try_from(length).ok()?;
+            let bytes = self.bytes.get(from..from.checked_add(length_here)?)?;
+            buffer.get_mut(to..to.checked_add(length_here)?)?.copy_from_slice(bytes);
+            filled = filled.checked_add(length)?;
+        }
+        (filled == range.length).then_some(())
+    }
+}
+
+/// The head of a whole dump: notes, and where the guest has memory.
+pub(super) fn head(client: &mut Client, patience: &Patience<'_>) -> Result<Part, PartialDumpError> {
+    let mut dump = PartialDump::begin(client, patience, json!({}))?;
+    let head = dump.read_head()?;
+    let bytes = std::mem::take(&mut dump.bytes);
+    dump.end()?;
+    Ok(Part { head, bytes })
+}
+
+/// The memory of a range, which lies in one of the guest's.
+pub(super) fn memory(
+    client: &mut Client,
+    range: MemoryRange,
+    patience: &Patience<'_>,
+) -> Result<Part, PartialDumpError> {
+    let arguments = json!({ "begin": range.start.0, "length": range.length });
+    let mut dump = PartialDump::begin(client, patience, arguments)?;
+    let room = range.length.saturating_add(USUAL_HEAD);
+    dump.bytes.reserve(usize::try_from(room).unwrap_or_default());
+    let head = dump.read_head()?;
+    // The notes of a guest with many vCPUs are long, but bounded; so is what was asked for.
+    let most = range.length.saturating_add(head.head_length).saturating_add(USUAL_HEAD);
+    dump.read_until(head.stream_length.min(most))?;
+    let bytes = std::mem::take(&mut dump.bytes);
+    dump.end()?;
+    Ok(Part { head, bytes })
+}
+
+/// A dump under way.
+struct PartialDump<'a, 'p> {
+    client: &'a mut Client,
+    patience: &'a Patience<'p>,
+    pipe: File,
+    command: CommandId,
+    /// Whether QEMU has ended it.
+    replied: bool,
+    bytes: Vec<u8>,
+}
+
+impl<'a, 'p> PartialDump<'a, 'p> {
+    /// Hands QEMU a pipe, and has it write into that.
+    fn begin(
+        client: &'a mut Client,
+        patience: &'a Patience<'p>,
+        mut arguments: Value,
+    ) -> Result<Self, PartialDumpError> {
+        let (read_end, write_end) = large_pipe().map_err(PartialDumpError::Pipe)?;
+        let name = json!({ "fdname": DESCRIPTOR });
+        client.execute_with_descriptor("getfd", name, write_end.as_fd(), patience)?;
+        drop(write_end);
+        // Only this end: the flag of the other is QEMU's.
+        fcntl_setfl(&read_end, OFlags::NONBLOCK)
+            .map_err(|error| PartialDumpError::Pipe(error.into()))?;
+        if let Some(arguments) = arguments.as_object_mut() {
+            arguments.insert("paging".to_owned(), false.into());
+            arguments.insert("protocol".to_owned(), format!("fd:{DESCRIPTOR}").into());
+            arguments.insert("format".to_owned(), "elf".into());
+        }
+        let command = client.begin(COMMAND, &arguments, patience)?;
+        let pipe = File::from(read_end);
+        Ok(Self { client, patience, pipe, command, replied: false, bytes: Vec::new() })
+    }
+
+    fn read_head(&mut self) -> Result<DumpHead, PartialDumpError> {
+        loop {
+            match DumpHead::decode(&self.bytes)? {
+                Progress::Complete(head) => return Ok(head),
+                Progress::Wanting { bytes } => self.read_until(bytes)?,
+            }
+        }
+    }
+
+    /// Reads until there are `length` bytes.
+    fn read_until(&mut self, length: u64) -> Result<(), PartialDumpError> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut deadline = self.patience.deadline();
+        while self.bytes.len() < length {
+            let had = self.bytes.len();
+            self.bytes.resize(had.saturating_add(READ.min(length.saturating_sub(had))), 0);
+            let read = self.pipe.read(self.bytes.get_mut(had..).unwrap_or_default());
+            self.bytes.truncate(had.saturating_add(*read.as_ref().unwrap_or(&0)));
+            match read {
+                Ok(0) => {
+                    // Why it ended is in the reply, if it is in one.
+                    self.await_reply(false)?;
+                    return Err(PartialDumpError::Short { found: had as u64 });
+                }
+                Ok(_) => deadline = self.patience.deadline(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(deadline, true, false)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(PartialDumpError::Pipe(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the pipe, and waits for the reply, after which QEMU has closed its end.
+    fn end(mut self) -> Result<(), PartialDumpError> {
+        let (closed, _) = io::pipe().map_err(PartialDumpError::Pipe)?;
+        self.pipe = File::from(OwnedFd::from(closed));
+        self.await_reply(true)
+    }
+
+    fn await_reply(&mut self, broken_off: bool) -> Result<(), PartialDumpError> {
+        let deadline = self.patience.deadline();
+        while !self.replied {
+            self.wait(deadline, false, broken_off)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the reply, and if wanted for more in the pipe.
+    fn wait(
+        &mut self,
+        deadline: Instant,
+        for_more: bool,
+        broken_off: bool,
+    ) -> Result<(), PartialDumpError> {
+        let pipe = [self.pipe.as_fd()];
+        let wakers = if for_more { pipe.as_slice() } else { &[] };
+        match self.client.wait(COMMAND, self.patience, wakers)? {
+            Happening::Reply(id, result) if id == self.command => {
+                self.replied = true;
+                match result {
+                    // What it says of a pipe that we closed is no news.
+                    Err(refusal) if !broken_off => {
+                        let command = COMMAND.to_owned();
+                        return Err(QmpError::Refused { command, refusal }.into());
+                    }
+                    _ => {}
+                }
+            }
+            Happening::Event(event) if matches!(event.name.as_str(), "RESET" | "RESUME") => {
+                return Err(PartialDumpError::Disturbed { event: event.name });
+            }
+            _ if Instant::now() >= deadline => {
+                let (command, waited) = (COMMAND.to_owned(), self.patience.timeout);
+                return Err(QmpError::TimedOut { command, waited }.into());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Looks for bytes in the kernel's image, where no symbol tells.
+
+use memchr::memmem::Finder;
+use vmcore_formats::addr::VirtAddr;
+
+use crate::kernel::AddressSpace;
+
+/// How long an image may be.
+pub(crate) const MAX_IMAGE: u64 = 192 << 20;
+/// How much is read at once.
+const PIECE: u64 = 1 << 20;
+const PAGE: u64 = 4096;
+
+/// Looks for `pattern` in `length` bytes from `from` on, until `accept` gives something.
+///
+/// What is not mapped is passed over.
+pub(crate) fn search<T>(
+    space: &AddressSpace,
+    from: VirtAddr,
+    length: u64,
+    pattern: &[u8],
+    mut accept: impl FnMut(VirtAddr) -> Option<T>,
+) -> Option<T> {
+    let finder = Finder::new(pattern);
+    // A pattern may stand across the end of a piece.
+    let edge = (pattern.len() as u64).saturating_sub(1);
+    let end = from.0.saturating_add(length);
+    let mut at = from.0;
+    while at < end {
+        let run = run(space, VirtAddr(at));
+        let Ok(bytes) = space.read_vec(VirtAddr(at), usize::try_from(run).ok()?) else {
+            at = at.saturating_add(PAGE.saturating_sub(at % PAGE));
+            continue;
+        };
+        let mut found = finder.find_iter(&bytes);
+        if let Some(found) = found.find_map(|skip| accept(VirtAddr(at.saturating_add(skip as u64))))
+        {
+            return Some(found);
+        }
+        at = at.saturating_add(if run > edge { run.saturating_sub(edge) } else { run });
+        if run < PIECE {
+            // The run ended at something that is not mapped, or there is less than an edge left.
+            at = at.saturating_add(edge).max(at.saturating_add(1));
+        }
+    }
+    None
+}
+
+/// How many bytes from `at` on are mapped, up to a piece; the rest of the page if none are.
+fn run(space: &AddressSpace, at: VirtAddr) -> u64 {
+    let Ok(first) = space.mapping(at) else { return PAGE.saturating_sub(at.0 % PAGE) };
+    let mut length = first.left(at);
+    while length < PIECE {
+        let next = VirtAddr(at.0.wrapping_add(length));
+        let Ok(found) = space.mapping(next) else { break };
+        length = length.saturating_add(found.left(next));
+    }
+    length.min(PIECE)
+}

@@ -1,0 +1,255 @@
+//! VMCOREINFO of a core: its note, else what the kernel keeps in memory.
+//!
+//! A guest without QEMU's `vmcoreinfo` device, or without the driver for it (Ubuntu
+//! has it in an extra package), has no note. The kernel keeps the text all the same, on a
+//! page of its own, and once more as an ELF note for kdump:
+//!
+//! ```text
+//! vmcoreinfo_data   page offset 0    OSRELEASE=...
+//! vmcoreinfo_note   page offset 24   after the note's header and its name, VMCOREINFO
+//! ```
+//!
+//! Memory may have several: of a kernel before a reboot, of a capture kernel. Each
+//! is tried: the one counts whose page tables map `init_uts_ns` to text with the same
+//! release; of several, one whose tables a vCPU uses.
+//! Source: Linux `kernel/vmcore_info.c`, before 6.9 `kernel/crash_core.c`.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread;
+
+use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
+use thiserror::Error;
+use vmcore_formats::addr::{PhysAddr, VirtAddr};
+use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::paging::root_of_cr3;
+use vmcore_formats::vmcoreinfo::{BEGINNING, VmcoreInfo};
+
+use super::address_space::{self, USER_CR3};
+use crate::kernel::page_tables::AddressSpace;
+use crate::vmcore::memory::MemoryRange;
+use crate::vmcore::scan::{Content, scan};
+use crate::vmcore::{PhysMemory, Vmcore};
+
+/// The text is at most a page long; with pages of 64 KiB the kernel uses as much as one.
+const MAX_TEXT: usize = 64 << 10;
+/// Where texts begin in a page.
+const OFFSETS: [usize; 2] = [0, 24];
+/// How many texts are looked at in memory.
+const MAX_CANDIDATES: usize = 256;
+/// How much of `init_uts_ns` is searched for the release.
+const UTS_LENGTH: usize = 512;
+
+/// Where VMCOREINFO was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the core's notes.
+    Note,
+    /// In the guest's memory.
+    Memory {
+        /// Where the text begins.
+        at: PhysAddr,
+        /// How many different texts were looked at.
+        candidates: usize,
+        /// Whether a vCPU uses page tables that it describes. `None` where vCPUs do not tell.
+        in_use: Option<bool>,
+    },
+    /// Nowhere: it was made up of what the kernel's symbols and types say.
+    MadeUp {
+        /// Where the image is that a vCPU runs.
+        image: VirtAddr,
+        /// How many symbols it has.
+        symbols: u32,
+        /// Whether it has types, too.
+        with_types: bool,
+    },
+}
+
+/// A kernel's VMCOREINFO, and where it was.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What it says.
+    pub info: VmcoreInfo,
+    /// Where it was.
+    pub source: Source,
+}
+
+/// Why there is none.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// Nothing that looks like it.
+    #[error(
+        "the core has no VMCOREINFO note, and its memory no VMCOREINFO: no Linux kernel, or its memory is encrypted or was left out"
+    )]
+    None,
+    /// Nothing that fits the memory.
+    #[error(
+        "the core has no VMCOREINFO note, and none of the {candidates} in its memory fits it; the last one (at {at}): {problem}"
+    )]
+    NoneFits {
+        /// How many there were.
+        candidates: usize,
+        /// Where the last one begins.
+        at: PhysAddr,
+        /// Why that one does not.
+        problem: String,
+    },
+}
+
+/// VMCOREINFO of a core.
+///
+/// # Errors
+/// Fails if there is no note, and nothing in memory that fits it.
+pub fn find(core: &Vmcore) -> Result<Found, FindError> {
+    match core.vmcoreinfo_note() {
+        Some(info) if info.release().is_some() => Ok(Found { info, source: Source::Note }),
+        _ => find_in_memory(core),
+    }
+}
+
+/// VMCOREINFO out of a core's memory, whatever its notes say.
+///
+/// The search ends at the first text that fits and whose page tables a vCPU uses.
+///
+/// # Errors
+/// Fails if there is nothing in memory that fits it.
+pub fn find_in_memory(core: &Vmcore) -> Result<Found, FindError> {
+    let guest = Guest {
+        memory: Arc::clone(&core.memory),
+        machine: core.identity.machine,
+        endian: core.identity.endian,
+        cpus: QemuCpu::all(core.notes()),
+    };
+    guest.search()
+}
+
+/// What is known of a guest without VMCOREINFO.
+struct Guest {
+    memory: Arc<dyn PhysMemory>,
+    machine: u16,
+    endian: Endian,
+    cpus: Vec<QemuCpu>,
+}
+
+/// What a search has come to.
+#[derive(Default)]
+struct Candidates {
+    seen: HashSet<String>,
+    fitting: Option<(PhysAddr, VmcoreInfo, Option<bool>)>,
+    /// Where the last one is that does not fit, and why not.
+    problem: Option<(PhysAddr, String)>,
+}
+
+impl Guest {
+    fn search(&self) -> Result<Found, FindError> {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let memory = &*self.memory;
+        let mut candidates = Candidates::default();
+        let work = |piece: MemoryRange, content: Content<'_>| match content {
+            Content::Bytes(bytes) => beginnings(piece.start, bytes),
+            Content::Zeros | Content::Missing(_) => Vec::new(),
+        };
+        let mut looked_at = 0_usize;
+        scan(memory, memory.ranges(), threads, work, |places: Vec<PhysAddr>| {
+            for at in places {
+                looked_at = looked_at.saturating_add(1);
+                if looked_at > MAX_CANDIDATES || self.consider(at, &mut candidates).is_break() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let count = candidates.seen.len();
+        match (candidates.fitting, candidates.problem) {
+            (Some((at, info, in_use)), _) => {
+                Ok(Found { info, source: Source::Memory { at, candidates: count, in_use } })
+            }
+            (None, Some((at, problem))) => {
+                Err(FindError::NoneFits { candidates: count, at, problem })
+            }
+            (None, None) => Err(FindError::None),
+        }
+    }
+
+    /// Looks at a text. Breaks if nothing can fit better.
+    fn consider(&self, at: PhysAddr, candidates: &mut Candidates) -> ControlFlow<()> {
+        let Some(info) = read_text(&*self.memory, at) else { return ControlFlow::Continue(()) };
+        if !candidates.seen.insert(info.text().to_owned()) {
+            return ControlFlow::Continue(());
+        }
+        match self.fits(&info) {
+            Ok(Some(true)) => {
+                candidates.fitting = Some((at, info, Some(true)));
+                return ControlFlow::Break(());
+            }
+            Ok(in_use) => {
+                candidates.fitting.get_or_insert((at, info, in_use));
+            }
+            Err(problem) => candidates.problem = Some((at, problem)),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether a text describes the kernel in memory, and if so, whether a vCPU uses its tables.
+    fn fits(&self, info: &VmcoreInfo) -> Result<Option<bool>, String> {
+        let space = match self.machine {
+            EM_X86_64 | EM_386 => address_space::x86_64(&self.memory, info, &self.cpus),
+            EM_AARCH64 => address_space::arm64(&self.memory, info, self.endian),
+            // Another machine's tables are not walked: nothing speaks against it.
+            _ => return Ok(None),
+        };
+        let space = space.map_err(|error| error.to_string())?;
+        let release = info.release().unwrap_or_default().as_bytes();
+        let uts = info.symbol("init_uts_ns").ok_or("it does not say where init_uts_ns is")?;
+        let uts = space.read_vec(uts, UTS_LENGTH).map_err(|error| error.to_string())?;
+        if release.is_empty() || !uts.windows(release.len()).any(|part| part == release) {
+            return Err("init_uts_ns has another release".to_owned());
+        }
+        Ok((!self.cpus.is_empty()).then(|| self.in_use(&space, info)))
+    }
+
+    /// Whether a vCPU's tables map the kernel's root to where this kernel's is.
+    fn in_use(&self, space: &AddressSpace, info: &VmcoreInfo) -> bool {
+        let Some(symbol) = info.symbol("swapper_pg_dir") else { return false };
+        // With page-table isolation, this bit is set in the root for user code, which maps little.
+        let roots = self.cpus.iter().flat_map(|cpu| [cpu.cr3(), cpu.cr3() & !USER_CR3]);
+        roots.map(root_of_cr3).any(|root| {
+            space.of_process(root).translate(symbol).is_ok_and(|found| found == space.root())
+        })
+    }
+}
+
+fn beginnings(start: PhysAddr, bytes: &[u8]) -> Vec<PhysAddr> {
+    const PAGE: usize = 4096;
+    // A piece may begin within a page: the first page of it that begins here is further on.
+    let first = usize::try_from(start.0.wrapping_neg() % PAGE as u64).unwrap_or(0);
+    let pages = (first..bytes.len()).step_by(PAGE);
+    pages
+        .flat_map(|page| OFFSETS.map(|offset| page.saturating_add(offset)))
+        .filter(|at| bytes.get(*at..).is_some_and(|rest| rest.starts_with(BEGINNING)))
+        .map(|at| PhysAddr(start.0.saturating_add(at as u64)))
+        .collect()
+}
+
+/// The text at an address: up to a NUL, the end of memory, or the longest that it can be.
+pub(crate) fn read_text(memory: &dyn PhysMemory, at: PhysAddr) -> Option<VmcoreInfo> {
+    const STEP: usize = 1024;
+    let mut text = Vec::new();
+    while text.len() < MAX_TEXT && !text.contains(&0) {
+        let next = PhysAddr(at.0.checked_add(text.len() as u64)?);
+        let mut part = vec![0; STEP];
+        if memory.read(next, &mut part).is_err() {
+            break;
+        }
+        text.append(&mut part);
+    }
+    let info = VmcoreInfo::parse(&text);
+    (info.page_size().is_some() && info.symbol("init_uts_ns").is_some()).then_some(info)
+}
+
+#[cfg(test)]
+#[path = "vmcoreinfo_tests.rs"]
+mod tests;

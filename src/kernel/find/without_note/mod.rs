@@ -1,0 +1,79 @@
+//! The kernel of a core that has no VMCOREINFO note.
+//!
+//! ```text
+//! a vCPU's CR3 ──► the image ──► kallsyms by its structure ──► vmcoreinfo_data ──► VMCOREINFO
+//!                                            │                    (none there)
+//!                                            └──► symbols, types ──────────────► one made up
+//! ```
+//!
+//! Needs: notes of vCPUs that tell their page tables, which x86-64's do. Gives: a kernel as
+//! the note gives it. Where the kernel keeps VMCOREINFO, its symbols tell, so that memory need
+//! not be searched. Where it keeps none, as much is made up as its own readers here need, so
+//! that they need not know where it comes from.
+
+mod image;
+mod made_up;
+
+use std::sync::OnceLock;
+
+use goblin::elf::header::{EM_386, EM_X86_64};
+use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::vmcoreinfo::VmcoreInfo;
+
+use self::image::Image;
+use super::vmcoreinfo::{Source, read_text};
+use crate::kernel::{AddressSpace, Kernel, Symbols};
+use crate::vmcore::Vmcore;
+
+/// Where the text begins in what each symbol points to.
+const TEXTS: [(&str, u64); 2] = [("vmcoreinfo_data", 0), ("vmcoreinfo_note", 24)];
+
+/// The kernel that a vCPU runs.
+///
+/// Returns `None` if vCPUs do not tell, or what they tell of is no kernel with symbols.
+pub(crate) fn find(core: &Vmcore) -> Option<Kernel> {
+    if !matches!(core.identity.machine, EM_X86_64 | EM_386) {
+        return None;
+    }
+    let cpus = QemuCpu::all(core.notes());
+    let (image, symbols) = image::all(&core.memory, &cpus).find_map(|image| {
+        let symbols = Symbols::of_image(&image.space, image.start).ok()?;
+        Some((image, symbols))
+    })?;
+    let Some(mut kernel) = kept(core, &image, &symbols) else {
+        return Some(made_up(image, symbols));
+    };
+    kernel.symbols = OnceLock::from(Ok(symbols));
+    Some(kernel)
+}
+
+/// A kernel by the VMCOREINFO that it keeps.
+fn kept(core: &Vmcore, image: &Image, symbols: &Symbols) -> Option<Kernel> {
+    let text = |(name, offset)| {
+        let pointer = image.space.read_u64(symbols.address_of(name)?).ok()?;
+        let at = image.space.translate(VirtAddr(pointer.checked_add(offset)?)).ok()?;
+        Some((read_text(&*core.memory, at)?, at))
+    };
+    let (info, at) = TEXTS.into_iter().find_map(text)?;
+    // A text of another kernel would not know where this one is.
+    let same = info.symbol("_stext").is_none_or(|at| symbols.address_of("_stext") == Some(at));
+    let space = AddressSpace::find(core, &info).ok().filter(|_| same)?;
+    Some(Kernel::new(info, Source::Memory { at, candidates: 1, in_use: Some(true) }, space))
+}
+
+/// A kernel by what is made up of its symbols and types.
+fn made_up(image: Image, symbols: Symbols) -> Kernel {
+    let text = made_up::of_symbols(&image, &symbols);
+    let source = Source::MadeUp { image: image.start, symbols: symbols.count(), with_types: false };
+    let info = VmcoreInfo::parse(text.as_bytes());
+    let mut kernel = Kernel::new(info, source, image.space);
+    kernel.symbols = OnceLock::from(Ok(symbols));
+    let with_types = kernel.types().is_ok();
+    let text = text + &made_up::of_types(&kernel);
+    kernel.info = VmcoreInfo::parse(text.as_bytes());
+    if let Source::MadeUp { with_types: known, .. } = &mut kernel.source {
+        *known = with_types;
+    }
+    kernel
+}

@@ -1,0 +1,254 @@
+//! Opens a kdump-compressed file: its headers, notes and bitmaps.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::elf::Identity;
+use vmcore_formats::elf::note::{Note, Notes};
+use vmcore_formats::kdump::header::{HEADER_LENGTH, Header};
+use vmcore_formats::kdump::sub_header::{Extent, SUB_HEADER_LENGTH, SubHeader};
+use vmcore_formats::kdump::{Codec, KdumpError};
+
+use super::kdump_memory::KdumpMemory;
+use super::kdump_pages::KdumpLayout;
+use super::page_bitmap::PageBitmap;
+use crate::corefile::read::bytes::{Bytes, read_vec};
+use crate::corefile::read::chunked::ChunkedFile;
+use crate::vmcore::memory::{DataError, MemoryRange, PhysMemory};
+use crate::vmcore::open::{Format, MAX_NOTES, OpenError, Vmcore};
+
+/// The longest bitmap that is read, in bytes: of 8 TiB of memory in pages of 4 KiB.
+const MAX_BITMAP: u64 = 256 << 20;
+/// The most runs of memory that a guest may have.
+const MAX_RANGES: usize = 1 << 20;
+
+/// Why a kdump-compressed file cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KdumpFileError {
+    /// Its head is wrong.
+    #[error(transparent)]
+    Head(#[from] KdumpError),
+    /// It cannot be read, or was cut off before its bitmaps end.
+    #[error("its bitmaps cannot be read: {0}")]
+    Bitmaps(DataError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// It is of more memory than can be held in mind.
+    #[error("its bitmaps have {bytes:#x} bytes, and {MAX_BITMAP:#x} are read at most for each")]
+    TooLarge {
+        /// Length of both.
+        bytes: u64,
+    },
+    /// Its memory is in more pieces than any machine's.
+    #[error("its first bitmap has more than {MAX_RANGES} runs of memory")]
+    Scattered,
+    /// It has no memory at all.
+    #[error("its bitmaps name no page")]
+    Empty,
+}
+
+/// What a kdump-compressed file is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KdumpFormat {
+    /// Version of the header.
+    pub version: u32,
+    /// How its pages are compressed, as the header says.
+    pub codec: Option<Codec>,
+    /// Whether it was written through a pipe and never rearranged.
+    pub flattened: bool,
+}
+
+impl std::fmt::Display for KdumpFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let codec = self.codec.map_or("no codec", Codec::name);
+        let flattened = if self.flattened { ", flattened" } else { "" };
+        write!(f, "kdump-compressed version {}, {codec}{flattened}", self.version)
+    }
+}
+
+/// Opens a file that begins with `KDUMP`.
+pub(crate) fn open(
+    path: &Path,
+    bytes: Arc<dyn Bytes>,
+    chunked: Option<Arc<ChunkedFile>>,
+    flattened: bool,
+) -> Result<Vmcore, OpenError> {
+    let kdump = |source| OpenError::Kdump { path: path.to_owned(), source };
+    let parts = read(&bytes).map_err(kdump)?;
+    let Parts { header, memory, notes, mut findings } = parts;
+    let machine = Identity::machine_of_name(&header.uts.machine);
+    if machine.is_none() {
+        let name = String::from_utf8_lossy(&header.uts.machine).into_owned();
+        findings.push(format!("the file does not tell the machine: it says {name:?}"));
+    }
+    let format =
+        KdumpFormat { version: header.version, codec: Codec::of_flags(header.status), flattened };
+    Ok(Vmcore {
+        path: path.to_owned(),
+        file_bytes: chunked.as_ref().map_or(bytes.length(), |chunked| chunked.file().length()),
+        format: Format::Kdump(format),
+        identity: Identity {
+            class: header.class,
+            endian: header.endian,
+            machine: machine.unwrap_or_default(),
+            flags: 0,
+            os_abi: 0,
+        },
+        notes,
+        memory: Arc::new(memory),
+        segments: Vec::new(),
+        chunked,
+        elf: None,
+        findings,
+    })
+}
+
+struct Parts {
+    header: Header,
+    memory: KdumpMemory,
+    notes: Vec<u8>,
+    findings: Vec<String>,
+}
+
+fn read(bytes: &Arc<dyn Bytes>) -> Result<Parts, KdumpFileError> {
+    let start = |offset: u64, length: usize| {
+        let there = bytes.length().saturating_sub(offset);
+        read_vec(&**bytes, offset, there.min(length as u64))
+    };
+    let header = Header::decode(&start(0, HEADER_LENGTH)?)?;
+    let block = u64::from(header.block_size);
+    let sub_header = SubHeader::decode(
+        &start(block, SUB_HEADER_LENGTH)?,
+        header.class,
+        header.endian,
+        header.version,
+        block,
+        header.bitmap_offset(),
+    )?;
+    let mut findings = Vec::new();
+    if header.is_incomplete() {
+        findings.push(
+            "whoever wrote the file says that it is not whole: there was no space left".to_owned(),
+        );
+    }
+    if header.is_without_vmemmap() {
+        findings
+            .push("descriptions of pages (vmemmap) were left out along with the pages".to_owned());
+    }
+    if sub_header.eraseinfo.length > 0 {
+        findings.push(
+            "parts of the memory were erased on purpose (makedumpfile --config or --eppic)"
+                .to_owned(),
+        );
+    }
+    let notes = read_notes(&**bytes, &header, &sub_header, &mut findings);
+    let memory = read_memory(bytes, &header, &sub_header, &mut findings)?;
+    Ok(Parts { header, memory, notes, findings })
+}
+
+fn read_memory(
+    bytes: &Arc<dyn Bytes>,
+    header: &Header,
+    sub_header: &SubHeader,
+    findings: &mut Vec<String>,
+) -> Result<KdumpMemory, KdumpFileError> {
+    let (offset, length) = (header.bitmap_offset(), header.bitmap_length());
+    let pages = match sub_header.max_mapnr {
+        0 => u64::from(header.max_mapnr),
+        pages => pages,
+    };
+    // One bitmap instead of two is what the first versions wrote.
+    let half = length / 2;
+    let two = pages <= half.saturating_mul(8);
+    let each = if two { half } else { length };
+    if each > MAX_BITMAP {
+        return Err(KdumpFileError::TooLarge { bytes: length });
+    }
+    let bitmap = |offset: u64| {
+        let bits = read_vec(&**bytes, offset, each).map_err(KdumpFileError::Bitmaps)?;
+        Ok::<_, KdumpFileError>(PageBitmap::new(&bits, pages))
+    };
+    let dumped = bitmap(if two { offset.saturating_add(half) } else { offset })?;
+    let all = if two { bitmap(offset)?.union(&dumped) } else { bitmap(offset)? };
+    if pages > all.pages() {
+        findings.push(format!("the bitmaps speak of {} pages only, of {pages}", all.pages()));
+    }
+    let block = u64::from(header.block_size);
+    let ranges = ranges_of(&all, block)?;
+    drop(all);
+    let held = match sub_header.part {
+        None => dumped,
+        Some((start, end)) => {
+            findings.push(format!(
+                "this is one part of a dump that was split: it has the memory from {} to {}",
+                PhysAddr(start.saturating_mul(block)),
+                PhysAddr(end.saturating_mul(block)),
+            ));
+            dumped.without(|page| page < start || page >= end)
+        }
+    };
+    let layout = KdumpLayout {
+        endian: header.endian,
+        page_size: block,
+        descriptors: header.descriptor_offset(),
+    };
+    let memory = KdumpMemory::new(Arc::clone(bytes), layout, held, ranges)?;
+    if memory.ranges().is_empty() {
+        return Err(KdumpFileError::Empty);
+    }
+    let (truncated, excluded) = (memory.truncated(), memory.excluded());
+    if truncated > 0 {
+        findings.push(format!("the file was cut off: {truncated} bytes of memory are missing"));
+    }
+    if excluded > 0 {
+        findings
+            .push(format!("{excluded} bytes of memory were left out when the core was written"));
+    }
+    Ok(memory)
+}
+
+fn ranges_of(pages: &PageBitmap, block: u64) -> Result<Vec<MemoryRange>, KdumpFileError> {
+    let mut ranges = Vec::new();
+    let mut next = 0;
+    while let Some((start, end)) = pages.next_run(next) {
+        if ranges.len() >= MAX_RANGES {
+            return Err(KdumpFileError::Scattered);
+        }
+        let length = end.saturating_sub(start).saturating_mul(block);
+        ranges.push(MemoryRange { start: PhysAddr(start.saturating_mul(block)), length });
+        next = end;
+    }
+    Ok(ranges)
+}
+
+/// The notes, with one of VMCOREINFO's text if the file has it elsewhere alone.
+fn read_notes(
+    bytes: &dyn Bytes,
+    header: &Header,
+    sub_header: &SubHeader,
+    findings: &mut Vec<String>,
+) -> Vec<u8> {
+    let mut part = |what: &str, extent: Extent| {
+        if extent.length > MAX_NOTES {
+            findings.push(format!("{what} of {:#x} bytes were not read: too long", extent.length));
+            return Vec::new();
+        }
+        read_vec(bytes, extent.offset, extent.length).unwrap_or_else(|error| {
+            findings.push(format!("{what} cannot be read: {error}"));
+            Vec::new()
+        })
+    };
+    let mut notes = part("notes", sub_header.notes);
+    let mut found = Notes::new(&notes, header.endian).filter_map(Result::ok);
+    if !found.any(|note| note.name == b"VMCOREINFO") && sub_header.vmcoreinfo.length > 0 {
+        let text = part("VMCOREINFO", sub_header.vmcoreinfo);
+        let note = Note { name: b"VMCOREINFO", kind: 0, descriptor: &text };
+        notes.resize(notes.len().next_multiple_of(4), 0);
+        notes.extend(note.encode(header.endian).unwrap_or_default());
+    }
+    notes
+}
