@@ -1,15 +1,19 @@
 //! Captures the memory of panicked QEMU guests and lets the guests go.
 //!
 //! ```text
-//! cli ──► everything
-//! capture ──► {monitor, held, corefile, metadata, store, triage}    a guest's panic, to an entry
-//! import ──► {vmcore, kernel, corefile, metadata, store, triage}     another tool's dump, to an entry
-//! export, mount, debugger ──► {kernel, vmcore, corefile}             a core for other programs
-//! held ──► {monitor, vmcore}                                         the memory of a held guest
-//! triage ──► kernel ──► vmcore ──► {corefile, metadata, formats}     what happened; the guest's kernel; its memory
-//! render ──► what it prints                                          decides nothing
-//! store ──► metadata                                                 entries on disk
-//! monitor, metadata, formats                                         QMP; values; bytes to values
+//! cli ─► all                                                              what was typed, and what is answered
+//! all ─► formats, interrupt                                               bytes to values; signals
+//! capture ─► corefile, held, metadata, monitor, store, triage, vmcore     a guest's panic, to an entry
+//! import ─► corefile, kernel, metadata, store, triage, vmcore             another tool's dump, to an entry
+//! held ─► metadata, monitor, vmcore                                       the memory of a held guest
+//! export ─► corefile, kernel, vmcore                                      a core as another tool's file
+//! mount ─► corefile, vmcore                                               a core as a plain file
+//! debugger ─► corefile, kernel, vmcore                                    a debugger's start; source lines
+//! render ─► debugger, kernel, metadata, store, triage, vmcore             prints; decides nothing
+//! triage ─► kernel, metadata, vmcore                                      what happened: crash, signature, report
+//! kernel ─► vmcore                                                        the guest's kernel, out of its memory
+//! vmcore ─► corefile, metadata                                            the guest's memory, by physical address
+//! store ─► metadata                                                       entries on disk
 //! ```
 //!
 //! `cli` alone knows clap, anyhow, the environment and the standard streams.
