@@ -1,18 +1,22 @@
-//! The one way to read untrusted bytes.
+//! Fields of untrusted bytes, one after the other.
 //!
-//! A [`Cursor`] has no method that can panic. A failed read says what was
-//! wanted and where, and leaves the cursor as it was.
+//! A [`Cursor`] has no method that can panic. A failed read reports what was
+//! wanted and where, and does not move the cursor.
+//!
+//! ```
+//! use vmcore_formats::cursor::{Cursor, Endian};
+//!
+//! let mut cursor = Cursor::new(&[3, 0, 0, 0, b'G', b'N', b'U'], Endian::Little);
+//! let length = cursor.u32("name length")?;
+//! assert_eq!(cursor.take(length.into(), "name")?, b"GNU");
+//! let error = cursor.u64("descriptor").unwrap_err();
+//! assert_eq!(error.to_string(), "descriptor at 0x7 needs 8 bytes, 0 left");
+//! # Ok::<_, vmcore_formats::cursor::ParseError>(())
+//! ```
 
 use thiserror::Error;
 
-/// Byte order of multi-byte values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endian {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
-}
+pub use crate::endian::Endian;
 
 /// A read past the end of the bytes at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -20,7 +24,7 @@ pub enum Endian {
 pub struct ParseError {
     /// What was being read.
     pub what: &'static str,
-    /// Where it should begin, in bytes from the start of the input.
+    /// Its offset from the start of the input.
     pub at: u64,
     /// How many bytes it takes.
     pub needed: u64,
@@ -28,7 +32,7 @@ pub struct ParseError {
     pub left: u64,
 }
 
-/// A position in bytes that nobody vouches for.
+/// A position in untrusted bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
@@ -38,19 +42,16 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// A cursor at the start of `bytes`.
-    #[must_use]
     pub fn new(bytes: &'a [u8], endian: Endian) -> Self {
         Self { rest: bytes, at: 0, endian }
     }
 
     /// How many bytes are left.
-    #[must_use]
     pub fn left(&self) -> usize {
         self.rest.len()
     }
 
     /// How far the cursor is from the start.
-    #[must_use]
     pub fn at(&self) -> u64 {
         self.at
     }
@@ -58,7 +59,7 @@ impl<'a> Cursor<'a> {
     /// The next `len` bytes.
     ///
     /// # Errors
-    /// Fails if fewer are left; the cursor then stays where it is.
+    /// Fails if fewer are left; the cursor then does not move.
     pub fn take(&mut self, len: u64, what: &'static str) -> Result<&'a [u8], ParseError> {
         let short = ParseError { what, at: self.at, needed: len, left: self.rest.len() as u64 };
         let split = usize::try_from(len).map_err(|_| short)?;
@@ -68,16 +69,29 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
+    /// The next `N` bytes.
+    ///
+    /// # Errors
+    /// Fails if fewer are left; the cursor then does not move.
+    pub fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], ParseError> {
+        let short = ParseError { what, at: self.at, needed: N as u64, left: self.left() as u64 };
+        self.take(N as u64, what)?.try_into().map_err(|_| short)
+    }
+
+    /// The next byte.
+    ///
+    /// # Errors
+    /// Fails if none is left.
+    pub fn u8(&mut self, what: &'static str) -> Result<u8, ParseError> {
+        self.array(what).map(|[byte]| byte)
+    }
+
     /// The next two bytes as a number.
     ///
     /// # Errors
     /// Fails if fewer than two bytes are left.
     pub fn u16(&mut self, what: &'static str) -> Result<u16, ParseError> {
-        let bytes = self.array(what)?;
-        Ok(match self.endian {
-            Endian::Little => u16::from_le_bytes(bytes),
-            Endian::Big => u16::from_be_bytes(bytes),
-        })
+        self.array(what).map(|bytes| self.endian.u16(bytes))
     }
 
     /// The next four bytes as a number.
@@ -85,11 +99,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// Fails if fewer than four bytes are left.
     pub fn u32(&mut self, what: &'static str) -> Result<u32, ParseError> {
-        let bytes = self.array(what)?;
-        Ok(match self.endian {
-            Endian::Little => u32::from_le_bytes(bytes),
-            Endian::Big => u32::from_be_bytes(bytes),
-        })
+        self.array(what).map(|bytes| self.endian.u32(bytes))
     }
 
     /// The next eight bytes as a number.
@@ -97,16 +107,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// Fails if fewer than eight bytes are left.
     pub fn u64(&mut self, what: &'static str) -> Result<u64, ParseError> {
-        let bytes = self.array(what)?;
-        Ok(match self.endian {
-            Endian::Little => u64::from_le_bytes(bytes),
-            Endian::Big => u64::from_be_bytes(bytes),
-        })
-    }
-
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], ParseError> {
-        let short = ParseError { what, at: self.at, needed: N as u64, left: self.left() as u64 };
-        self.take(N as u64, what)?.try_into().map_err(|_| short)
+        self.array(what).map(|bytes| self.endian.u64(bytes))
     }
 }
 
@@ -115,12 +116,14 @@ mod tests {
     use super::{Cursor, Endian};
 
     #[test]
-    fn a_failed_read_says_what_was_wanted_and_moves_nothing() {
+    fn a_failed_read_reports_what_was_wanted_and_moves_nothing() {
         let mut cursor = Cursor::new(&[1, 2, 3], Endian::Little);
         let error = cursor.u32("note name size").unwrap_err();
         assert_eq!(error.to_string(), "note name size at 0x0 needs 4 bytes, 3 left");
         assert_eq!(cursor.u16("word").unwrap(), 0x0201);
         assert_eq!((cursor.at(), cursor.left()), (2, 1));
+        assert_eq!(cursor.u8("byte").unwrap(), 3);
+        assert!(cursor.u8("byte").is_err());
     }
 
     #[test]

@@ -1,24 +1,25 @@
 //! The file formats of guest cores, as values.
 //!
 //! Bytes in, values out, and back. Nothing here opens a file, reads a clock,
-//! starts a thread or panics: whoever made the guest panic may have written
-//! every byte that these decoders see.
+//! starts a thread or panics: these decoders see bytes that a hostile guest may
+//! have written.
 //!
 //! | module | what it describes |
 //! |---|---|
-//! | [`cursor`] | the one way to read untrusted bytes |
-//! | [`addr`] | guest addresses |
+//! | [`endian`] | byte order: bytes to numbers and back |
+//! | [`cursor`] | fields of untrusted bytes, one after the other |
+//! | [`addr`] | guest addresses and page numbers |
 //! | [`btf`] | a kernel's types, as it carries them |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
-//! | [`orc`] | how to get from a stack frame to the caller's, on x86-64 |
+//! | [`orc`] | the kernel's unwind tables on x86-64 |
 //! | [`kallsyms`] | the kernel's symbol table in its memory: tokens, names, addresses |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
 //! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
-//! | [`zstd_frame`] | the outside of a Zstandard frame |
-//! | [`vmcoreinfo`] | what a kernel says of itself for readers of its memory |
+//! | [`zstd_frame`] | headers of a Zstandard frame and of its blocks |
+//! | [`vmcoreinfo`] | VMCOREINFO: symbols, offsets and sizes that a kernel exports for dump readers |
 //! | [`windows_dump`] | the header of a Windows crash dump |
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects)]
@@ -35,6 +36,7 @@ pub mod addr;
 pub mod btf;
 pub mod cursor;
 pub mod elf;
+pub mod endian;
 pub mod kallsyms;
 pub mod kdump;
 pub mod orc;

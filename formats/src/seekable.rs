@@ -76,7 +76,8 @@ impl FrameEntry {
     pub fn encode(&self) -> [u8; ENTRY_LENGTH] {
         let mut bytes = [0; ENTRY_LENGTH];
         let numbers = [self.compressed, self.decompressed, self.checksum.unwrap_or_default()];
-        for (to, from) in bytes.iter_mut().zip(numbers.into_iter().flat_map(u32::to_le_bytes)) {
+        let numbers = numbers.map(|number| Endian::Little.u32_bytes(number));
+        for (to, from) in bytes.iter_mut().zip(numbers.into_iter().flatten()) {
             *to = from;
         }
         bytes
@@ -107,17 +108,17 @@ impl Footer {
     pub fn encode_header(&self) -> [u8; SKIPPABLE_HEADER_LENGTH] {
         let size = self.table_length().saturating_sub(SKIPPABLE_HEADER_LENGTH as u64);
         // The most frames that there may be take less than 4 GiB.
-        let [m0, m1, m2, m3] = SEEK_TABLE_MAGIC.to_le_bytes();
-        let [s0, s1, s2, s3] = u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
+        let [m0, m1, m2, m3] = Endian::Little.u32_bytes(SEEK_TABLE_MAGIC);
+        let [s0, s1, s2, s3] = Endian::Little.u32_bytes(u32::try_from(size).unwrap_or(u32::MAX));
         [m0, m1, m2, m3, s0, s1, s2, s3]
     }
 
     /// Encodes the footer itself, which stands behind the entries.
     #[must_use]
     pub fn encode(&self) -> [u8; FOOTER_LENGTH] {
-        let [c0, c1, c2, c3] = self.frame_count.to_le_bytes();
+        let [c0, c1, c2, c3] = Endian::Little.u32_bytes(self.frame_count);
         let flags = if self.has_checksums { CHECKSUM_FLAG } else { 0 };
-        let [m0, m1, m2, m3] = FOOTER_MAGIC.to_le_bytes();
+        let [m0, m1, m2, m3] = Endian::Little.u32_bytes(FOOTER_MAGIC);
         [c0, c1, c2, c3, flags, m0, m1, m2, m3]
     }
 
@@ -127,10 +128,10 @@ impl Footer {
     /// Fails if they are no footer, or promise more frames than the format allows.
     pub fn decode(bytes: &[u8; FOOTER_LENGTH]) -> Result<Self, SeekTableError> {
         let [c0, c1, c2, c3, flags, magic @ ..] = *bytes;
-        if u32::from_le_bytes(magic) != FOOTER_MAGIC || flags & RESERVED_FLAGS != 0 {
+        if Endian::Little.u32(magic) != FOOTER_MAGIC || flags & RESERVED_FLAGS != 0 {
             return Err(SeekTableError::NoFooter);
         }
-        let frame_count = u32::from_le_bytes([c0, c1, c2, c3]);
+        let frame_count = Endian::Little.u32([c0, c1, c2, c3]);
         if frame_count > MAX_FRAMES {
             return Err(SeekTableError::Contradiction {
                 field: "frame count",
@@ -228,8 +229,8 @@ impl SeekTable {
 pub fn skippable_frame(magic: u32, content: &[u8]) -> Option<Vec<u8>> {
     let size = u32::try_from(content.len()).ok()?;
     let mut bytes = Vec::with_capacity(content.len().saturating_add(SKIPPABLE_HEADER_LENGTH));
-    bytes.extend(magic.to_le_bytes());
-    bytes.extend(size.to_le_bytes());
+    bytes.extend(Endian::Little.u32_bytes(magic));
+    bytes.extend(Endian::Little.u32_bytes(size));
     bytes.extend(content);
     Some(bytes)
 }

@@ -49,7 +49,7 @@ impl FrameHeader {
         if cursor.u32("zstd magic")? != MAGIC {
             return Ok(None);
         }
-        let descriptor = first(&mut cursor, "zstd frame descriptor")?;
+        let descriptor = cursor.u8("zstd frame descriptor")?;
         let single = descriptor & 0x20 != 0;
         cursor.take(u64::from(!single), "zstd window")?;
         let dictionary = match descriptor & 3 {
@@ -59,7 +59,7 @@ impl FrameHeader {
         cursor.take(dictionary, "zstd dictionary id")?;
         let content_size = match (descriptor >> 6, single) {
             (0, false) => None,
-            (0, true) => Some(u64::from(first(&mut cursor, "zstd content size")?)),
+            (0, true) => Some(u64::from(cursor.u8("zstd content size")?)),
             // The two-byte form begins where the one-byte form ends.
             (1, _) => Some(u64::from(cursor.u16("zstd content size")?).saturating_add(256)),
             (2, _) => Some(u64::from(cursor.u32("zstd content size")?)),
@@ -68,10 +68,6 @@ impl FrameHeader {
         let has_checksum = descriptor & 4 != 0;
         Ok(Some(Self { length: cursor.at(), content_size, has_checksum }))
     }
-}
-
-fn first(cursor: &mut Cursor<'_>, what: &'static str) -> Result<u8, ParseError> {
-    Ok(cursor.take(1, what)?.first().copied().unwrap_or_default())
 }
 
 /// The header of a block.
@@ -88,7 +84,7 @@ impl BlockHeader {
     #[must_use]
     pub fn decode(bytes: [u8; BLOCK_HEADER]) -> Option<Self> {
         let [b0, b1, b2] = bytes;
-        let number = u32::from_le_bytes([b0, b1, b2, 0]);
+        let number = Endian::Little.u32([b0, b1, b2, 0]);
         let size = u64::from(number >> 3);
         let length = match (number >> 1) & 3 {
             0 | 2 => size,

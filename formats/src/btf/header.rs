@@ -49,11 +49,8 @@ impl Header {
     /// Fails if they are too few, begin otherwise, or tell of more than a kernel has.
     pub fn decode(bytes: &[u8], endian: Endian) -> Result<Self, BtfError> {
         let mut rest = Cursor::new(bytes, endian);
-        let (magic, version) = (rest.u16("BTF magic")?, rest.u16("BTF version and flags")?);
-        let version = match endian {
-            Endian::Little => version & 0xff,
-            Endian::Big => version >> 8,
-        };
+        let (magic, version) = (rest.u16("BTF magic")?, rest.u8("BTF version")?);
+        rest.u8("BTF flags")?;
         if (magic, version) != (MAGIC, 1) {
             let found = u32::from(magic) | u32::from(version).wrapping_shl(16);
             return Err(BtfError::Magic { found });

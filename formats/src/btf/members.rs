@@ -192,7 +192,7 @@ impl Btf {
             if *steps > MAX_STEPS {
                 return None;
             }
-            let word = |at| super::word(entry, at, self.endian);
+            let word = |at| self.endian.u32_at(entry, at);
             let (known, id, offset) = (word(0)?, word(4)?, word(8)?);
             let (bit, bits) =
                 if parent.flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
@@ -231,7 +231,7 @@ fn is_enumeration(found: &Type<'_>) -> bool {
 fn values<'b>(found: Type<'b>) -> impl Iterator<Item = (&'b [u8], i64)> {
     let size = if found.kind == Kind::Enum64 { 12 } else { 8 };
     found.tail.chunks_exact(size).filter_map(move |entry| {
-        let word = |at| super::word(entry, at, found.owner.endian);
+        let word = |at| found.owner.endian.u32_at(entry, at);
         let (name, low) = (word(0)?, word(4)?);
         let value = match word(8) {
             Some(high) => (u64::from(high) << 32 | u64::from(low)).cast_signed(),

@@ -177,7 +177,7 @@ impl Btf {
         let mut starts = Vec::with_capacity(types.len() / 32);
         let mut at = 0_usize;
         while at < types.len() {
-            let end = word(types, at.saturating_add(4), self.endian).and_then(|info| {
+            let end = self.endian.u32_at(types, at.saturating_add(4)).and_then(|info| {
                 let tail = Kind::of(info).tail(info & 0xff_ffff, layout)?;
                 let tail = usize::try_from(tail).ok()?;
                 at.checked_add(TYPE_LENGTH)?.checked_add(tail).filter(|end| *end <= types.len())
@@ -207,7 +207,7 @@ impl Btf {
         let index = usize::try_from(id.checked_sub(self.first_id())?).ok()?;
         let start = usize::try_from(*self.starts.get(index)?).ok()?;
         let types = self.header.types.of(&self.bytes);
-        let word = |skip| word(types, start.saturating_add(skip), self.endian);
+        let word = |skip| self.endian.u32_at(types, start.saturating_add(skip));
         let info = word(4)?;
         let vlen = info & 0xff_ffff;
         let kind = Kind::of(info);
@@ -248,11 +248,11 @@ impl Btf {
         let mut index = Vec::with_capacity(self.starts.len() / 4);
         for (id, start) in (self.first_id()..).zip(&self.starts) {
             let start = usize::try_from(*start).unwrap_or(usize::MAX);
-            let info = word(types, start.saturating_add(4), self.endian).unwrap_or_default();
+            let info = self.endian.u32_at(types, start.saturating_add(4)).unwrap_or_default();
             if !Kind::of(info).is_indexed() {
                 continue;
             }
-            match word(types, start, self.endian) {
+            match self.endian.u32_at(types, start) {
                 None | Some(0) => {}
                 Some(name) => index.push((hash(self.string(name)), id)),
             }
@@ -286,17 +286,8 @@ impl<'b> Type<'b> {
     }
 
     fn word(&self, at: usize) -> Option<u32> {
-        word(self.tail, at, self.owner.endian)
+        self.owner.endian.u32_at(self.tail, at)
     }
-}
-
-/// Four bytes at an offset.
-fn word(bytes: &[u8], at: usize, endian: Endian) -> Option<u32> {
-    let bytes = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-    Some(match endian {
-        Endian::Little => u32::from_le_bytes(bytes),
-        Endian::Big => u32::from_be_bytes(bytes),
-    })
 }
 
 /// FNV-1a.

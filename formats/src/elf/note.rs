@@ -37,10 +37,7 @@ impl Note<'_> {
         let mut bytes = Vec::new();
         let name_size = u32::try_from(self.name.len()).ok()?.checked_add(1)?;
         for number in [name_size, u32::try_from(self.descriptor.len()).ok()?, self.kind] {
-            bytes.extend(match endian {
-                Endian::Little => number.to_le_bytes(),
-                Endian::Big => number.to_be_bytes(),
-            });
+            bytes.extend(endian.u32_bytes(number));
         }
         bytes.extend(self.name);
         bytes.push(0);

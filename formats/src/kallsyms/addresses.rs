@@ -106,32 +106,20 @@ impl Addresses {
             return None;
         }
         let at = u64::from(index).wrapping_mul(self.mode.entry_size());
-        let word = |length: u64| {
-            let start = usize::try_from(at).ok()?;
-            let end = usize::try_from(at.checked_add(length)?).ok()?;
-            self.table.get(start..end)
-        };
+        let start = usize::try_from(at).ok()?;
         if self.mode == Mode::Absolute {
-            let bytes = word(8)?.try_into().ok()?;
-            return Some(VirtAddr(match self.endian {
-                Endian::Little => u64::from_le_bytes(bytes),
-                Endian::Big => u64::from_be_bytes(bytes),
-            }));
+            return self.endian.u64_at(&self.table, start).map(VirtAddr);
         }
-        let bytes = word(4)?.try_into().ok()?;
-        let offset = match self.endian {
-            Endian::Little => i32::from_le_bytes(bytes),
-            Endian::Big => i32::from_be_bytes(bytes),
-        };
-        let signed = i64::from(offset).cast_unsigned();
-        Some(VirtAddr(match self.mode {
-            Mode::BaseRelative { base } => base.0.wrapping_add(u64::from(offset.cast_unsigned())),
+        let unsigned = self.endian.u32_at(&self.table, start)?;
+        let offset = i64::from(unsigned.cast_signed());
+        Some(match self.mode {
+            Mode::BaseRelative { base } => base.wrapping_add(unsigned.into()),
             Mode::AbsolutePerCpu { base } if offset < 0 => {
-                base.0.wrapping_sub(1).wrapping_sub(signed)
+                base.wrapping_sub(1).wrapping_add(offset.unsigned_abs())
             }
-            Mode::PlaceRelative { table } => table.0.wrapping_add(at).wrapping_add(signed),
-            Mode::AbsolutePerCpu { .. } | Mode::Absolute => signed,
-        }))
+            Mode::PlaceRelative { table } => table.wrapping_add(at).wrapping_add_signed(offset),
+            Mode::AbsolutePerCpu { .. } | Mode::Absolute => VirtAddr(offset.cast_unsigned()),
+        })
     }
 
     /// The symbols at the highest address that is not above `at`, in the table's order:

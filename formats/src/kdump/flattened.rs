@@ -93,8 +93,8 @@ pub fn check_start(bytes: &[u8]) -> Result<(), FlattenedError> {
 #[must_use]
 pub fn encode_start() -> Vec<u8> {
     let mut bytes = SIGNATURE.to_vec();
-    bytes.extend(1_u64.to_be_bytes());
-    bytes.extend(1_u64.to_be_bytes());
+    bytes.extend(Endian::Big.u64_bytes(1));
+    bytes.extend(Endian::Big.u64_bytes(1));
     bytes.resize(START_LENGTH, 0);
     bytes
 }
@@ -125,8 +125,8 @@ impl SegmentHeader {
             Self::End => (END, END),
         };
         let mut bytes = [0; SEGMENT_HEADER_LENGTH];
-        let numbers = offset.to_be_bytes().into_iter().chain(size.to_be_bytes());
-        for (to, from) in bytes.iter_mut().zip(numbers) {
+        let numbers = [offset, size].map(|number| Endian::Big.u64_bytes(number));
+        for (to, from) in bytes.iter_mut().zip(numbers.into_iter().flatten()) {
             *to = from;
         }
         bytes

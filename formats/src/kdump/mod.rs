@@ -119,17 +119,11 @@ impl Encoder {
     }
 
     fn u32(&mut self, value: u32) {
-        match self.endian {
-            Endian::Little => self.bytes.extend(value.to_le_bytes()),
-            Endian::Big => self.bytes.extend(value.to_be_bytes()),
-        }
+        self.bytes.extend(self.endian.u32_bytes(value));
     }
 
     fn u64(&mut self, value: u64) {
-        match self.endian {
-            Endian::Little => self.bytes.extend(value.to_le_bytes()),
-            Endian::Big => self.bytes.extend(value.to_be_bytes()),
-        }
+        self.bytes.extend(self.endian.u64_bytes(value));
     }
 
     /// A text in a field of fixed length, which ends with a NUL in any case.

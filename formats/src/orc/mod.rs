@@ -33,6 +33,7 @@ mod version;
 pub use version::{OrcShape, OrcVersion};
 
 use crate::addr::VirtAddr;
+use crate::endian::Endian;
 
 /// How long an entry is.
 pub const ENTRY_SIZE: usize = 6;
@@ -103,7 +104,7 @@ impl OrcEntry {
     #[must_use]
     pub fn decode(bytes: [u8; ENTRY_SIZE], version: OrcVersion) -> Option<Self> {
         let [s0, s1, b0, b1, f0, f1] = bytes;
-        let flags = u16::from_le_bytes([f0, f1]);
+        let flags = Endian::Little.u16([f0, f1]);
         let bits = |shift: u32, width: u32| {
             (flags.checked_shr(shift).unwrap_or(0)) & !u16::MAX.checked_shl(width).unwrap_or(0)
         };
@@ -127,8 +128,8 @@ impl OrcEntry {
                 (kind, bits(11, 1) == 1)
             }
         };
-        let sp_offset = i16::from_le_bytes([s0, s1]);
-        let bp_offset = i16::from_le_bytes([b0, b1]);
+        let sp_offset = Endian::Little.u16([s0, s1]).cast_signed();
+        let bp_offset = Endian::Little.u16([b0, b1]).cast_signed();
         Some(Self { sp, sp_offset, bp, bp_offset, kind, signal })
     }
 }
@@ -172,9 +173,8 @@ impl<'a> IpTable<'a> {
     #[must_use]
     pub fn address(&self, index: usize) -> Option<VirtAddr> {
         let offset = index.checked_mul(IP_SIZE)?;
-        let bytes: [u8; IP_SIZE] = self.bytes.get(offset..)?.first_chunk().copied()?;
-        let place = self.start.0.wrapping_add(u64::try_from(offset).ok()?);
-        Some(VirtAddr(place.wrapping_add_signed(i64::from(i32::from_le_bytes(bytes)))))
+        let distance = Endian::Little.u32_at(self.bytes, offset)?.cast_signed();
+        Some(self.start.wrapping_add(offset as u64).wrapping_add_signed(distance.into()))
     }
 
     /// The last entry whose code begins at `ip` or before. Of entries for the same

@@ -121,11 +121,7 @@ fn facility_level_flags(
     cursor: &mut Cursor<'_>,
     endian: Endian,
 ) -> Result<(u8, u8, u8), ParseError> {
-    let bytes = cursor.take(2, "facility, level and flags")?;
-    let (facility, packed) = match bytes {
-        [facility, packed] => (*facility, *packed),
-        _ => (0, 0),
-    };
+    let [facility, packed] = cursor.array("facility, level and flags")?;
     Ok(match endian {
         Endian::Little => (facility, packed >> 5, packed & 0x1f),
         Endian::Big => (facility, packed & 7, packed >> 3),

@@ -1,6 +1,5 @@
 //! Tables of addresses, before the names or behind the tokens.
 
-use super::u64_at;
 use crate::addr::VirtAddr;
 use crate::cursor::Endian;
 
@@ -74,7 +73,7 @@ fn is_there(bytes: &[u8], at: usize, length: Option<usize>) -> bool {
 fn based_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Option<Candidate> {
     // The number may be the second half of eight bytes.
     let base_at = count_at.checked_sub(8)? & !7;
-    let base = kernel_address(u64_at(bytes, base_at, endian)?)?;
+    let base = kernel_address(endian.u64_at(bytes, base_at)?)?;
     let at = base_at.checked_sub(length(count, 4)?.checked_next_multiple_of(8)?)?;
     Some(Candidate::Based { at, base })
 }
@@ -82,19 +81,19 @@ fn based_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Op
 fn absolute_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Option<Candidate> {
     let at = count_at.checked_sub(length(count, 8)?)?;
     // The last symbol is at the end of the kernel.
-    let last = u64_at(bytes, count_at.checked_sub(8)?, endian)?;
+    let last = endian.u64_at(bytes, count_at.checked_sub(8)?)?;
     kernel_address(last).map(|_| Candidate::Absolute { at })
 }
 
 fn based_at(bytes: &[u8], at: usize, count: u32, endian: Endian) -> Option<Candidate> {
     let base_at = at.checked_add(length(count, 4)?)?.checked_next_multiple_of(8)?;
-    let base = kernel_address(u64_at(bytes, base_at, endian)?)?;
+    let base = kernel_address(endian.u64_at(bytes, base_at)?)?;
     Some(Candidate::Based { at, base })
 }
 
 fn absolute_at(bytes: &[u8], at: usize, count: u32, endian: Endian) -> Option<Candidate> {
     let last = at.checked_add(length(count.checked_sub(1)?, 8)?)?;
-    kernel_address(u64_at(bytes, last, endian)?).map(|_| Candidate::Absolute { at })
+    kernel_address(endian.u64_at(bytes, last)?).map(|_| Candidate::Absolute { at })
 }
 
 /// An address that the kernel's image can be at.

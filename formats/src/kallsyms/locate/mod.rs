@@ -92,34 +92,10 @@ fn tokens(bytes: &[u8], digits: usize, endian: Endian) -> Option<(usize, usize)>
     (first..first.checked_add(MAX_PADDING)?).step_by(4).find_map(|index| {
         let table = bytes.get(index..index.checked_add(TOKEN_INDEX_LENGTH)?)?;
         // What the index says of the first digit is where the table begins.
-        let before = u16_at(table, ZERO.checked_mul(2)?, endian)?;
+        let before = endian.u16_at(table, ZERO.checked_mul(2)?)?;
         let start = digits.checked_sub(usize::from(before))?;
         let tokens = Tokens::decode(bytes.get(start..index)?, table, endian).ok()?;
         (start.checked_add(tokens.table_length())? == end).then_some((start, index))
-    })
-}
-
-fn u16_at(bytes: &[u8], at: usize, endian: Endian) -> Option<u16> {
-    let word = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-    Some(match endian {
-        Endian::Little => u16::from_le_bytes(word),
-        Endian::Big => u16::from_be_bytes(word),
-    })
-}
-
-fn u32_at(bytes: &[u8], at: usize, endian: Endian) -> Option<u32> {
-    let word = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-    Some(match endian {
-        Endian::Little => u32::from_le_bytes(word),
-        Endian::Big => u32::from_be_bytes(word),
-    })
-}
-
-fn u64_at(bytes: &[u8], at: usize, endian: Endian) -> Option<u64> {
-    let word = bytes.get(at..at.checked_add(8)?)?.try_into().ok()?;
-    Some(match endian {
-        Endian::Little => u64::from_le_bytes(word),
-        Endian::Big => u64::from_be_bytes(word),
     })
 }
 

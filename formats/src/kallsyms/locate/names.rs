@@ -1,6 +1,5 @@
 //! Names and their markers, before the tokens.
 
-use super::{u32_at, u64_at};
 use crate::cursor::Endian;
 use crate::kallsyms::MAX_SYMBOLS;
 use crate::kallsyms::names::entry;
@@ -59,7 +58,7 @@ fn begins(bytes: &[u8], at: usize, size: usize, endian: Endian) -> bool {
 }
 
 fn value(bytes: &[u8], at: usize, size: usize, endian: Endian) -> Option<u64> {
-    if size == 4 { u32_at(bytes, at, endian).map(u64::from) } else { u64_at(bytes, at, endian) }
+    if size == 4 { endian.u32_at(bytes, at).map(u64::from) } else { endian.u64_at(bytes, at) }
 }
 
 /// The values from `at` on that ascend as markers do.
@@ -91,7 +90,7 @@ fn names_of(bytes: &[u8], markers: &Markers, endian: Endian) -> Option<Found> {
         .flat_map(|names| [(names, 4), (names, 8)])
         .filter_map(|(names, before)| Some((names, names.checked_sub(before)?)))
         .filter_map(|(names, count_at)| {
-            let symbol_count = u32_at(bytes, count_at, endian)?;
+            let symbol_count = endian.u32_at(bytes, count_at)?;
             fits(symbol_count, markers).then_some(Found { names, symbol_count, count_at })
         })
         .take(MAX_WALKS)
