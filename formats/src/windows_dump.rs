@@ -14,34 +14,51 @@
 //! 2000 1000       the memory
 //! ```
 //!
-//! Source: QEMU `include/qemu/win_dump_defs.h`. Only what tells the bugcheck, and where the
-//! memory of a full dump is, is decoded.
+//! Source: QEMU `include/qemu/win_dump_defs.h`. Only the bugcheck, and the location of the
+//! memory in a full dump, are decoded.
+//!
+//! ```
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::windows_dump::{MAGIC_64, WindowsDump};
+//!
+//! let mut header = [0; 0x2000];
+//! header[..8].copy_from_slice(MAGIC_64);
+//! header[0x38..0x3c].copy_from_slice(&Endian::Little.u32_bytes(0xd1));
+//! header[0x88..0x8c].copy_from_slice(&Endian::Little.u32_bytes(1)); // one run
+//! header[0x98..0xa0].copy_from_slice(&Endian::Little.u64_bytes(1)); // from page 1
+//! header[0xa0..0xa8].copy_from_slice(&Endian::Little.u64_bytes(0x9e)); // of 0x9e pages
+//! header[0xf98] = 1; // a full dump
+//! let dump = WindowsDump::decode(&header)?;
+//! assert_eq!((dump.code, dump.kind), (0xd1, Some(1)));
+//! assert_eq!((dump.runs[0].start.0, dump.runs[0].length), (0x1000, 0x9e000));
+//! # Ok::<_, vmcore_formats::windows_dump::WindowsDumpError>(())
+//! ```
 
-use crate::addr::PhysAddr;
+use crate::addr::{Pfn, PhysAddr};
 use crate::cursor::{Cursor, Endian, ParseError};
 use thiserror::Error;
 
-/// How a dump of 64 bits begins.
+/// The first bytes of a 64-bit dump.
 pub const MAGIC_64: &[u8; 8] = b"PAGEDU64";
-/// How a dump of 32 bits begins.
+/// The first bytes of a 32-bit dump.
 pub const MAGIC_32: &[u8; 8] = b"PAGEDUMP";
 /// The longest header, in bytes.
 pub const MAX_HEADER: usize = 0x2000;
 /// A page of such a dump, in bytes.
 const PAGE: u64 = 4096;
-/// The kind of dump that holds all memory, run after run.
+/// The kind of dump with all memory, run after run.
 const FULL: u32 = 1;
-/// The most runs that fit between their count and what follows them.
+/// The most runs for which the header has room.
 const MAX_RUNS: u32 = 64;
 
-/// What a header says.
+/// The decoded header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowsDump {
-    /// Whether it is of 64 bits.
+    /// Whether it is a 64-bit dump.
     pub is_64: bool,
     /// `IMAGE_FILE_MACHINE_..`, for example 0x8664.
     pub machine: u32,
-    /// How many processors there were.
+    /// The number of processors.
     pub processors: u32,
     /// The build of Windows.
     pub build: u32,
@@ -49,28 +66,28 @@ pub struct WindowsDump {
     pub code: u32,
     /// Its parameters.
     pub parameters: [u64; 4],
-    /// What kind of dump it is: 1 has all memory.
-    pub kind: u32,
-    /// Where the memory is, and where in the file: empty if this kind lays it out otherwise.
+    /// The kind of dump: 1 has all memory. `None` if the header is cut off before it.
+    pub kind: Option<u32>,
+    /// The memory. Empty if dumps of this kind have another layout.
     pub runs: Vec<Run>,
 }
 
 /// A run of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Where it begins in memory.
+    /// Its physical address.
     pub start: PhysAddr,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub length: u64,
-    /// Where it begins in the file.
+    /// Its offset in the file.
     pub offset: u64,
 }
 
-/// A header that cannot be read.
+/// Why a header cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WindowsDumpError {
-    /// Another file.
+    /// Another magic.
     #[error("it does not begin like a Windows crash dump")]
     Magic,
     /// It ends too early.
@@ -78,7 +95,7 @@ pub enum WindowsDumpError {
     Short(#[from] ParseError),
 }
 
-/// Where things are in a header.
+/// The offsets of the fields of a header.
 struct Layout {
     header: u64,
     machine: u64,
@@ -93,11 +110,12 @@ const LAYOUT_32: Layout =
     Layout { header: 0x1000, machine: 0x20, parameters: 0x2c, runs: 0x64, kind: 0xf88 };
 
 impl WindowsDump {
-    /// Decodes a header. `bytes` should have [`MAX_HEADER`] of them, if the file does.
+    /// Decodes a header. `bytes` should be the first [`MAX_HEADER`] bytes of the file, or all
+    /// of a shorter one.
     ///
     /// # Errors
-    /// Fails if it is no such header, or cut off before the bugcheck's parameters. Of one that
-    /// is cut off later, there are no runs.
+    /// Fails if it has another magic, or is cut off before the end of the bugcheck's parameters.
+    /// A header that is cut off later has no runs.
     pub fn decode(bytes: &[u8]) -> Result<Self, WindowsDumpError> {
         let is_64 = bytes.starts_with(MAGIC_64);
         if !is_64 && !bytes.starts_with(MAGIC_32) {
@@ -114,18 +132,17 @@ impl WindowsDump {
         for parameter in &mut parameters {
             *parameter = pointer(&mut rest, is_64, "the bugcheck's parameters")?;
         }
-        let kind = at(bytes, layout.kind).and_then(|mut rest| rest.u32("the kind"));
-        let kind = kind.unwrap_or_default();
+        let kind = at(bytes, layout.kind).and_then(|mut rest| rest.u32("the kind")).ok();
         let mut dump =
             Self { is_64, machine, processors, build, code, parameters, kind, runs: Vec::new() };
-        if kind == FULL {
-            dump.runs = runs(bytes, &layout, is_64).unwrap_or_default();
+        if kind == Some(FULL) {
+            dump.runs = runs(bytes, &layout, is_64).unwrap_or_else(|_| Vec::new());
         }
         Ok(dump)
     }
 }
 
-/// The runs of memory: none if their count is none that a header has room for.
+/// The runs of memory. Empty if their count is larger than the header has room for.
 fn runs(bytes: &[u8], layout: &Layout, is_64: bool) -> Result<Vec<Run>, ParseError> {
     let mut rest = at(bytes, layout.runs)?;
     let count = rest.u32("the count of runs")?;
@@ -139,16 +156,16 @@ fn runs(bytes: &[u8], layout: &Layout, is_64: bool) -> Result<Vec<Run>, ParseErr
         return Ok(runs);
     }
     for _ in 0..count {
-        let first = pointer(&mut rest, is_64, "a run's first page")?;
+        let first = Pfn(pointer(&mut rest, is_64, "a run's first page")?);
         let pages = pointer(&mut rest, is_64, "a run's pages")?;
-        let (Some(start), Some(length)) = (first.checked_mul(PAGE), pages.checked_mul(PAGE)) else {
+        let (Some(start), Some(length)) = (first.address(PAGE), pages.checked_mul(PAGE)) else {
             return Ok(runs);
         };
         let Some(next) = offset.checked_add(length).filter(|end| i64::try_from(*end).is_ok())
         else {
             return Ok(runs);
         };
-        runs.push(Run { start: PhysAddr(start), length, offset });
+        runs.push(Run { start, length, offset });
         offset = next;
     }
     Ok(runs)
@@ -193,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn bugcheck_and_memory_are_told() {
+    fn bugcheck_and_memory_are_decoded() {
         let dump = WindowsDump::decode(&header()).unwrap();
         assert_eq!(
             (dump.machine, dump.processors, dump.build, dump.code),

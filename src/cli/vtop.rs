@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
 fn choose(
     arguments: &VtopArgs,
     kernel: AddressSpace,
-    cpus: &[QemuCpu],
+    cpus: &[Option<QemuCpu>],
     at: VirtAddr,
 ) -> anyhow::Result<AddressSpace> {
     if let Some(root) = arguments.cr3 {
@@ -77,6 +77,9 @@ fn choose(
             0 => "the core's notes do not tell the vCPUs' page tables; --pgd ADDR names their root"
                 .to_owned(),
             count => format!("there is no vCPU {number}; the core has {count}, counted from 0"),
+        })?;
+        let cpu = cpu.as_ref().with_context(|| {
+            format!("QEMU's note of vCPU {number} is cut off; --pgd ADDR names the root of its page tables")
         })?;
         anyhow::Ok(kernel.of_process(root_of_cr3(cpu.cr3())))
     };

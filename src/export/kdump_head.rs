@@ -93,7 +93,7 @@ impl KdumpHead {
             vmcoreinfo: vmcoreinfo_extent(core, note_offset),
             notes: Extent { offset: note_offset, length: notes },
             eraseinfo: Extent::default(),
-            max_mapnr,
+            max_mapnr: Some(max_mapnr),
         };
         Ok(Self { header, sub_header, bitmaps, ranges, page_size, pages })
     }

@@ -70,7 +70,7 @@ pub struct Cpus {
 }
 
 /// What the notes tell of a vCPU.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     /// Where its per-CPU variables are.
     per_cpu: Option<u64>,
@@ -208,7 +208,7 @@ fn panicked(kernel: &Kernel) -> Option<u32> {
 fn seen(core: &Vmcore) -> Vec<Seen> {
     let by_qemu = QemuCpu::all(core.notes());
     if !by_qemu.is_empty() {
-        return by_qemu.iter().map(x86_64).collect();
+        return by_qemu.iter().map(|cpu| cpu.as_ref().map_or_else(Seen::default, x86_64)).collect();
     }
     let registers = Registers::of(core.notes(), core.identity);
     let seen = |cpu: &crate::vmcore::registers::Vcpu| {

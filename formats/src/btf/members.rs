@@ -1,42 +1,42 @@
 //! Members by their names: `thread.sp`, `mem[1].base`.
 //!
-//! Members of a structure or union without a name are found as if they were its
-//! parent's own. Pointers are not followed: a path stays inside of one object.
+//! Members of an anonymous structure or union are found as members of its parent.
+//! Pointers are not followed: a path stays in one object.
 
 use thiserror::Error;
 
 use super::{Btf, Kind, Type};
 
-/// How deep types may be inside of each other, and how many may stand for one.
+/// The most nested types, and the longest chain of typedefs and qualifiers.
 const MAX_DEPTH: usize = 32;
-/// The most members that a look-up goes through.
+/// The most members that a look-up visits.
 const MAX_STEPS: usize = 1 << 16;
-/// Kernels whose memory is read have 64 bits.
+/// The size of a pointer: only 64-bit kernels are read.
 const POINTER: u64 = 8;
 
-/// A bit field's place in its bytes.
+/// The bits of a bit field in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bits {
-    /// Its lowest bit, counted from that of [`Field::offset`]'s byte.
+    /// Its lowest bit, from the lowest bit of the byte at [`Field::offset`].
     pub offset: u32,
-    /// How many bits it has.
+    /// Its width in bits.
     pub size: u32,
 }
 
-/// Where a member is.
+/// The location of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its first byte, from that of the structure.
+    /// Its offset from the start of the structure, in bytes.
     pub offset: u64,
-    /// How many bytes it has: of a bit field, those that it touches.
+    /// Its size in bytes. For a bit field, the bytes that it touches.
     pub size: u64,
     /// Its bits, if it is a bit field.
     pub bits: Option<Bits>,
-    /// How many elements it has, if it is an array.
+    /// The number of elements, if it is an array.
     pub elements: Option<u32>,
 }
 
-/// Why a type or a member is not found.
+/// A type or a member that is not found.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TypeError {
@@ -51,13 +51,13 @@ pub enum TypeError {
     NoMember {
         /// The type's name.
         name: String,
-        /// What is not in it.
+        /// The member or value that is not in it.
         member: String,
     },
 }
 
 impl Btf {
-    /// Where a member is in a structure.
+    /// The location of a member in a structure, by a path such as `thread.sp`.
     ///
     /// # Errors
     /// Fails if there is no such structure, or no such member in it.
@@ -71,7 +71,7 @@ impl Btf {
         found.ok_or_else(error)
     }
 
-    /// How many bytes a type has.
+    /// The size of a type in bytes.
     ///
     /// # Errors
     /// Fails if there is no such type.
@@ -83,7 +83,7 @@ impl Btf {
     /// The names and values of an enumeration.
     ///
     /// # Errors
-    /// Fails if there is none of this name.
+    /// Fails if there is no enumeration of this name.
     pub fn enumerators(&self, enumeration: &str) -> Result<Vec<(String, i64)>, TypeError> {
         let named = self.named(enumeration);
         let found = named.iter().filter_map(|found| self.strip(found.id)).find(is_enumeration);
@@ -101,13 +101,13 @@ impl Btf {
         let named = self.named(enumeration);
         let found = named.iter().filter_map(|found| self.strip(found.id)).find(is_enumeration);
         let found = found.ok_or_else(|| TypeError::NoType { name: enumeration.to_owned() })?;
-        let value = values(found).find(|(known, _)| *known == name.as_bytes());
+        let value = values(found).find(|(other, _)| *other == name.as_bytes());
         let error =
             || TypeError::NoMember { name: enumeration.to_owned(), member: name.to_owned() };
         value.map(|(_, value)| value).ok_or_else(error)
     }
 
-    /// The type that a type stands for. `None` for `void`.
+    /// A type without typedefs and qualifiers. `None` for `void`.
     fn strip(&self, id: u32) -> Option<Type<'_>> {
         let mut found = self.by_id(id)?;
         for _ in 0..MAX_DEPTH {
@@ -173,7 +173,8 @@ impl Btf {
         let target = self.strip(id);
         let array = target.filter(|found| found.kind == Kind::Array);
         let elements = array.and_then(|array| array.word(8));
-        let size = self.size_of(id).unwrap_or_default();
+        // A damaged type, or one of an unknown kind, has no size: no reader can use the member.
+        let size = self.size_of(id)?;
         Some(Field { offset: bit / 8, size, bits: None, elements })
     }
 
@@ -193,11 +194,11 @@ impl Btf {
                 return None;
             }
             let word = |at| self.endian.u32_at(entry, at);
-            let (known, id, offset) = (word(0)?, word(4)?, word(8)?);
+            let (string, id, offset) = (word(0)?, word(4)?, word(8)?);
             let (bit, bits) =
                 if parent.flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
-            let known = if known == 0 { &[][..] } else { parent.owner.string(known) };
-            if known.is_empty() {
+            let found_name = if string == 0 { &[][..] } else { parent.owner.string(string) };
+            if found_name.is_empty() {
                 let inner = self.strip(id).filter(|inner| inner.kind.is_aggregate());
                 let found = inner
                     .and_then(|inner| self.member(inner, name, depth.saturating_add(1), steps));
@@ -205,7 +206,7 @@ impl Btf {
                     let bit = found.bit.checked_add(bit.into())?;
                     return Some(Member { bit, ..found });
                 }
-            } else if known == name {
+            } else if found_name == name {
                 return Some(Member { bit: bit.into(), bits, id });
             }
         }
@@ -215,9 +216,9 @@ impl Btf {
 
 /// A member that was found.
 struct Member {
-    /// Where it begins, in bits.
+    /// Its offset in bits.
     bit: u64,
-    /// How many bits a bit field has, else 0.
+    /// The width of a bit field in bits, 0 for other members.
     bits: u32,
     /// Its type.
     id: u32,
@@ -227,7 +228,7 @@ fn is_enumeration(found: &Type<'_>) -> bool {
     matches!(found.kind, Kind::Enum | Kind::Enum64)
 }
 
-/// Names and values. `kind_flag` says that they have signs.
+/// Names and values. They are signed if `kind_flag` is set.
 fn values<'b>(found: Type<'b>) -> impl Iterator<Item = (&'b [u8], i64)> {
     let size = if found.kind == Kind::Enum64 { 12 } else { 8 };
     found.tail.chunks_exact(size).filter_map(move |entry| {

@@ -1,4 +1,4 @@
-//! QEMU's own note on an x86 vCPU: what `NT_PRSTATUS` has no room for.
+//! QEMU's own note of an x86 vCPU: registers that `NT_PRSTATUS` has no room for.
 //!
 //! ```text
 //! 0    version         u32   1
@@ -6,20 +6,32 @@
 //! 8    rax rbx rcx rdx rsi rdi rsp rbp r8..r15 rip rflags   18 x u64
 //! 152  cs ds es fs gs ss ldt tr gdt idt                     10 x segment
 //! 392  cr0..cr4        5 x u64
-//! 432  kernel_gs_base  u64   QEMU 4.2 and newer
+//! 432  kernel_gs_base  u64   if the size is 440
 //!
 //! segment: selector u32, limit u32, flags u32, padding u32, base u64
 //! ```
 //!
-//! The note's name is `QEMU`, its type 0; there is one for each vCPU, in their
-//! order. Source: QEMU `target/i386/arch_dump.c`, `QEMUCPUState`.
+//! The note's name is `QEMU`, its type 0. There is one for each vCPU, in order.
+//! Source: QEMU `target/i386/arch_dump.c`, `QEMUCPUState`.
+//!
+//! ```
+//! use vmcore_formats::elf::qemu_cpu::QemuCpu;
+//! use vmcore_formats::endian::Endian;
+//!
+//! let mut descriptor = [0; 440];
+//! descriptor[136..144].copy_from_slice(&Endian::Little.u64_bytes(0xffff_ffff_8100_0000));
+//! let cpu = QemuCpu::decode(&descriptor)?;
+//! assert_eq!((cpu.rip, cpu.kernel_gs_base), (0xffff_ffff_8100_0000, Some(0)));
+//! assert_eq!(QemuCpu::decode(&descriptor[..432])?.kernel_gs_base, None);
+//! # Ok::<_, vmcore_formats::cursor::ParseError>(())
+//! ```
 
 use super::note::Notes;
 use crate::cursor::{Cursor, Endian, ParseError};
 
 /// The name of the note.
 pub const NAME: &[u8] = b"QEMU";
-/// How many vCPUs are looked at at most.
+/// The most vCPUs that are decoded.
 pub const MAX_CPUS: usize = 4096;
 const LENGTH_WITH_GS: usize = 440;
 
@@ -32,11 +44,11 @@ pub struct SegmentRegister {
     pub limit: u32,
     /// The descriptor's second word, as the processor keeps it.
     pub flags: u32,
-    /// Where the segment begins.
+    /// The segment's first address.
     pub base: u64,
 }
 
-/// A vCPU as QEMU has it.
+/// The registers of a vCPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QemuCpu {
     /// rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8 to r15.
@@ -49,7 +61,7 @@ pub struct QemuCpu {
     pub segments: [SegmentRegister; 10],
     /// cr0 to cr4; cr1 is 0.
     pub control: [u64; 5],
-    /// What `swapgs` would put into gs; `None` from QEMU before 4.2.
+    /// The gs base after the next `swapgs`. `None` if the note is too short for it.
     pub kernel_gs_base: Option<u64>,
 }
 
@@ -83,29 +95,26 @@ impl QemuCpu {
         Ok(cpu)
     }
 
-    /// All vCPUs that a core's notes describe in this way, in order.
+    /// The vCPUs of a core, in order.
     ///
-    /// Empty for a core of another architecture, or of a dumper other than QEMU.
-    /// A note that is too short counts as a vCPU of zeros, so that numbers stay.
-    #[must_use]
-    pub fn all(notes: Notes<'_>) -> Vec<Self> {
+    /// Empty for a core of another architecture, or of a dumper other than QEMU. `None` for
+    /// a vCPU whose note is too short: it keeps its number.
+    pub fn all(notes: Notes<'_>) -> Vec<Option<Self>> {
         notes
             .filter_map(Result::ok)
             .filter(|note| note.name == NAME && note.kind == 0)
             .take(MAX_CPUS)
-            .map(|note| Self::decode(note.descriptor).unwrap_or_default())
+            .map(|note| Self::decode(note.descriptor).ok())
             .collect()
     }
 
     /// CR3: the root of the page tables in use.
-    #[must_use]
     pub fn cr3(&self) -> u64 {
         let [_, _, _, cr3, _] = self.control;
         cr3
     }
 
     /// CR4.
-    #[must_use]
     pub fn cr4(&self) -> u64 {
         let [_, _, _, _, cr4] = self.control;
         cr4
@@ -154,6 +163,7 @@ mod tests {
         }
         let cpus = QemuCpu::all(Notes::new(&notes, Endian::Little));
         assert_eq!(cpus.len(), 3);
-        assert_eq!((cpus[0].cr3(), cpus[1].cr3(), cpus[2].cr3()), (416, 0, 416));
+        let cr3 = |index: usize| cpus[index].as_ref().map(QemuCpu::cr3);
+        assert_eq!((cr3(0), cr3(1), cr3(2)), (Some(416), None, Some(416)));
     }
 }

@@ -19,11 +19,25 @@
 //!  104      80      96
 //! ```
 //!
-//! What a version does not have yet is whatever its writer left there. Where 64-bit
-//! values are aligned to 64 bits (32-bit ARM), the 32-bit one is padded; QEMU
-//! writes the unpadded one for every 32-bit machine.
+//! Fields that are newer than the version have undefined values. Where 64-bit values
+//! are aligned to 64 bits (32-bit ARM), the 32-bit layout is padded; QEMU writes the
+//! unpadded one for every 32-bit machine.
+//!
+//! ```
+//! use vmcore_formats::elf::Class;
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::kdump::sub_header::{Extent, SubHeader};
+//!
+//! let notes = Extent { offset: 0x1068, length: 0x200 };
+//! let header = SubHeader { notes, max_mapnr: Some(1 << 33), ..SubHeader::default() };
+//! let bytes = header.encode(Class::Elf64, Endian::Little);
+//! let found = SubHeader::decode(&bytes, Class::Elf64, Endian::Little, 6, 0x1000, 0x2000)?;
+//! assert_eq!(found, header);
+//! # Ok::<_, vmcore_formats::kdump::KdumpError>(())
+//! ```
 
 use super::{Encoder, KdumpError};
+use crate::addr::Pfn;
 use crate::cursor::{Cursor, Endian};
 use crate::elf::Class;
 
@@ -33,41 +47,40 @@ pub const SUB_HEADER_LENGTH: usize = 104;
 /// A range of bytes in the file. Empty if its length is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Where it begins.
+    /// Its first byte.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub length: u64,
 }
 
-/// The sub header. What a version does not have is zero.
+/// The sub header. Extents that its version does not have are empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubHeader {
-    /// Where the kernel was moved to in physical memory; negative numbers wrap.
+    /// The kernel's displacement in physical memory; negative numbers wrap.
     pub phys_base: u64,
-    /// What was filtered (`makedumpfile -d`).
+    /// The page classes that were excluded (`makedumpfile -d`).
     pub dump_level: u32,
-    /// The pages of this part, from the first up to the one after the last, if the
-    /// dump was split.
-    pub part: Option<(u64, u64)>,
+    /// The pages of this part of a split dump: the first one, and the one after the last.
+    pub part: Option<(Pfn, Pfn)>,
     /// The text of VMCOREINFO.
     pub vmcoreinfo: Extent,
     /// The ELF notes.
     pub notes: Extent,
-    /// What was erased on purpose.
+    /// A list of erased data (`makedumpfile --config`).
     pub eraseinfo: Extent,
-    /// One more than the last page's number. Zero before version 6.
-    pub max_mapnr: u64,
+    /// One more than the last page's number. `None` before version 6.
+    pub max_mapnr: Option<u64>,
 }
 
 impl SubHeader {
     /// Decodes the start of the second block.
     ///
-    /// `payload_end` is where the blocks of the sub header end in the file, and
-    /// `block_size` where they begin: which of the 32-bit layouts it has shows in
-    /// where VMCOREINFO and the notes would be.
+    /// The blocks of the sub header begin at `block_size` in the file and end at
+    /// `payload_end`. The right one of the 32-bit layouts has VMCOREINFO and the notes
+    /// between the two.
     ///
     /// # Errors
-    /// Fails if `bytes` are too short for its version.
+    /// Fails if `bytes` are too short for the version.
     pub fn decode(
         bytes: &[u8],
         class: Class,
@@ -105,40 +118,40 @@ impl SubHeader {
         }
         let split = at.u32("split")? != 0;
         let part = (long(&mut at, class, "start_pfn")?, long(&mut at, class, "end_pfn")?);
-        header.part = split.then_some(part);
+        header.part = split.then_some(part).map(pages);
         let extent = |at: &mut Cursor<'_>, what| {
             pad(at, padded)?;
             let offset = at.u64(what)?;
             Ok::<_, KdumpError>(Extent { offset, length: long(at, class, what)? })
         };
         if version >= 3 {
-            header.vmcoreinfo = extent(&mut at, "place of VMCOREINFO")?;
+            header.vmcoreinfo = extent(&mut at, "extent of VMCOREINFO")?;
         }
         if version >= 4 {
-            header.notes = extent(&mut at, "place of the notes")?;
+            header.notes = extent(&mut at, "extent of the notes")?;
         }
         if version >= 5 {
-            header.eraseinfo = extent(&mut at, "place of what was erased")?;
+            header.eraseinfo = extent(&mut at, "extent of eraseinfo")?;
         }
         if version >= 6 {
             pad(&mut at, padded)?;
             let part = (at.u64("start_pfn_64")?, at.u64("end_pfn_64")?);
-            header.part = split.then_some(part);
-            header.max_mapnr = at.u64("max_mapnr_64")?;
+            header.part = split.then_some(part).map(pages);
+            header.max_mapnr = Some(at.u64("max_mapnr_64")?);
         }
         Ok(header)
     }
 
-    /// Encodes it as version 6 has it, without padding.
-    #[must_use]
+    /// Encodes it in the unpadded layout of version 6. An unknown `max_mapnr` is written
+    /// as 0, with which readers use that of the header.
     pub fn encode(&self, class: Class, endian: Endian) -> Vec<u8> {
         let mut to = Encoder::new(endian);
         let long = |to: &mut Encoder, value: u64| match class {
             Class::Elf64 => to.u64(value),
-            // The upper half of a wrapped negative number is left out.
+            // Of a wrapped negative number, the lower half is enough.
             Class::Elf32 => to.u32(u32::try_from(value & 0xffff_ffff).unwrap_or_default()),
         };
-        let (start, end) = self.part.unwrap_or_default();
+        let (Pfn(start), Pfn(end)) = self.part.unwrap_or_default();
         long(&mut to, self.phys_base);
         to.u32(self.dump_level);
         to.u32(u32::from(self.part.is_some()));
@@ -150,9 +163,13 @@ impl SubHeader {
         }
         to.u64(start);
         to.u64(end);
-        to.u64(self.max_mapnr);
+        to.u64(self.max_mapnr.unwrap_or(0));
         to.bytes
     }
+}
+
+fn pages((start, end): (u64, u64)) -> (Pfn, Pfn) {
+    (Pfn(start), Pfn(end))
 }
 
 fn long(at: &mut Cursor<'_>, class: Class, what: &'static str) -> Result<u64, KdumpError> {

@@ -39,11 +39,11 @@ fn each_layout_is_read_in_both_byte_orders() {
             let bytes = build(class, endian, padded);
             let header = decode(&bytes, class, endian, 6).unwrap();
             assert_eq!((header.phys_base, header.dump_level), (0x100_0000, 31));
-            assert_eq!(header.part, Some((0x11, 0x22)), "the 64-bit numbers count");
+            assert_eq!(header.part, Some((Pfn(0x11), Pfn(0x22))), "the 64-bit numbers count");
             assert_eq!(header.vmcoreinfo, Extent { offset: 0x1100, length: 0x40 });
             assert_eq!(header.notes, Extent { offset: 0x1080, length: 0x100 });
             assert_eq!(header.eraseinfo, Extent { offset: 0x1180, length: 0x10 });
-            assert_eq!(header.max_mapnr, 0x33);
+            assert_eq!(header.max_mapnr, Some(0x33));
         }
     }
 }
@@ -53,12 +53,12 @@ fn what_a_version_does_not_have_is_not_read() {
     let bytes = build(Class::Elf64, Endian::Little, false);
     let version = |version| decode(&bytes, Class::Elf64, Endian::Little, version).unwrap();
     assert_eq!((version(1).dump_level, version(1).part), (31, None));
-    assert_eq!(version(2).part, Some((0x10, 0x20)));
+    assert_eq!(version(2).part, Some((Pfn(0x10), Pfn(0x20))));
     assert_eq!(version(2).vmcoreinfo, Extent::default());
     assert_eq!((version(3).vmcoreinfo.length, version(3).notes.length), (0x40, 0));
     assert_eq!((version(4).notes.length, version(4).eraseinfo.length), (0x100, 0));
-    assert_eq!((version(5).eraseinfo.length, version(5).max_mapnr), (0x10, 0));
-    assert_eq!(version(5).part, Some((0x10, 0x20)));
+    assert_eq!((version(5).eraseinfo.length, version(5).max_mapnr), (0x10, None));
+    assert_eq!(version(5).part, Some((Pfn(0x10), Pfn(0x20))));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_sub_header_comes_back_as_it_was() {
         vmcoreinfo: Extent { offset: 0x1080, length: 9 },
         notes: Extent { offset: 0x1068, length: 0x40 },
         eraseinfo: Extent::default(),
-        max_mapnr: 1 << 33,
+        max_mapnr: Some(1 << 33),
     };
     for endian in [Endian::Little, Endian::Big] {
         let bytes = header.encode(Class::Elf64, endian);

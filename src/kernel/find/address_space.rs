@@ -86,7 +86,7 @@ impl AddressSpace {
     /// # Errors
     /// Fails if VMCOREINFO says too little, or the tables do not map the kernel.
     pub fn find(core: &Vmcore, info: &VmcoreInfo) -> Result<Self, FindError> {
-        let cpus = QemuCpu::all(core.notes());
+        let cpus: Vec<_> = QemuCpu::all(core.notes()).into_iter().flatten().collect();
         let identity = core.identity;
         let memory = Arc::clone(&core.memory);
         match identity.machine {

@@ -121,7 +121,7 @@ pub fn find_in_memory(core: &Vmcore) -> Result<Found, FindError> {
         memory: Arc::clone(&core.memory),
         machine: core.identity.machine,
         endian: core.identity.endian,
-        cpus: QemuCpu::all(core.notes()),
+        cpus: QemuCpu::all(core.notes()).into_iter().flatten().collect(),
     };
     guest.search()
 }

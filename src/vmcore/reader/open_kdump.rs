@@ -158,8 +158,8 @@ fn read_memory(
 ) -> Result<KdumpMemory, KdumpFileError> {
     let (offset, length) = (header.bitmap_offset(), header.bitmap_length());
     let pages = match sub_header.max_mapnr {
-        0 => u64::from(header.max_mapnr),
-        pages => pages,
+        Some(pages @ 1..) => pages,
+        _ => u64::from(header.max_mapnr),
     };
     // One bitmap instead of two is what the first versions wrote.
     let half = length / 2;
@@ -185,10 +185,10 @@ fn read_memory(
         Some((start, end)) => {
             findings.push(format!(
                 "this is one part of a dump that was split: it has the memory from {} to {}",
-                PhysAddr(start.saturating_mul(block)),
-                PhysAddr(end.saturating_mul(block)),
+                start.saturating_address(block),
+                end.saturating_address(block),
             ));
-            dumped.without(|page| page < start || page >= end)
+            dumped.without(|page| page < start.0 || page >= end.0)
         }
     };
     let layout = KdumpLayout {

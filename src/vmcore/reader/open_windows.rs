@@ -60,7 +60,7 @@ pub(crate) fn open(
     if segments.is_empty() {
         findings.push(format!(
             "this kind of Windows crash dump ({}) does not hold all memory, and what it holds is not read",
-            header.kind
+            header.kind.map_or_else(|| "of an unknown kind".to_owned(), |kind| kind.to_string())
         ));
     }
     let truncated = memory.truncated();

@@ -36,7 +36,7 @@ pub(crate) fn find(core: &Vmcore) -> Option<Kernel> {
     if !matches!(core.identity.machine, EM_X86_64 | EM_386) {
         return None;
     }
-    let cpus = QemuCpu::all(core.notes());
+    let cpus: Vec<_> = QemuCpu::all(core.notes()).into_iter().flatten().collect();
     let (image, symbols) = image::all(&core.memory, &cpus).find_map(|image| {
         let symbols = Symbols::of_image(&image.space, image.start).ok()?;
         Some((image, symbols))
