@@ -72,7 +72,6 @@ pub struct FrameEntry {
 
 impl FrameEntry {
     /// Encodes the entry as it stands in a table with checksums.
-    #[must_use]
     pub fn encode(&self) -> [u8; ENTRY_LENGTH] {
         let mut bytes = [0; ENTRY_LENGTH];
         let numbers = [self.compressed, self.decompressed, self.checksum.unwrap_or_default()];
@@ -97,14 +96,12 @@ impl Footer {
     /// The footer of a table with checksums.
     ///
     /// Returns `None` if there are more frames than the format allows.
-    #[must_use]
     pub fn of_frames(count: usize) -> Option<Self> {
         let frame_count = u32::try_from(count).ok().filter(|count| *count <= MAX_FRAMES)?;
         Some(Self { frame_count, has_checksums: true })
     }
 
     /// Encodes what stands before the entries: the skippable frame's header.
-    #[must_use]
     pub fn encode_header(&self) -> [u8; SKIPPABLE_HEADER_LENGTH] {
         let size = self.table_length().saturating_sub(SKIPPABLE_HEADER_LENGTH as u64);
         // The most frames that there may be take less than 4 GiB.
@@ -114,7 +111,6 @@ impl Footer {
     }
 
     /// Encodes the footer itself, which stands behind the entries.
-    #[must_use]
     pub fn encode(&self) -> [u8; FOOTER_LENGTH] {
         let [c0, c1, c2, c3] = Endian::Little.u32_bytes(self.frame_count);
         let flags = if self.has_checksums { CHECKSUM_FLAG } else { 0 };
@@ -143,7 +139,6 @@ impl Footer {
     }
 
     /// Length of the whole seek table with its skippable header, in bytes.
-    #[must_use]
     pub fn table_length(&self) -> u64 {
         let entry = if self.has_checksums { ENTRY_LENGTH } else { ENTRY_LENGTH.saturating_sub(4) };
         let fixed = SKIPPABLE_HEADER_LENGTH.saturating_add(FOOTER_LENGTH) as u64;
@@ -199,7 +194,6 @@ impl SeekTable {
     ///
     /// Returns `None` if there are more frames than the format allows. A large
     /// table can be written in pieces instead, by [`Footer`] and [`FrameEntry`].
-    #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
         let footer = Footer::of_frames(self.frames.len())?;
         let mut bytes = Vec::with_capacity(usize::try_from(footer.table_length()).ok()?);
@@ -210,13 +204,11 @@ impl SeekTable {
     }
 
     /// How many bytes all frames take in the file.
-    #[must_use]
     pub fn compressed_length(&self) -> u64 {
         self.frames.iter().fold(0, |sum, frame| u64::from(frame.compressed).saturating_add(sum))
     }
 
     /// How many bytes all frames decompress to.
-    #[must_use]
     pub fn decompressed_length(&self) -> u64 {
         self.frames.iter().fold(0, |sum, frame| u64::from(frame.decompressed).saturating_add(sum))
     }
@@ -225,7 +217,6 @@ impl SeekTable {
 /// Wraps `content` into a skippable frame.
 ///
 /// Returns `None` if it is 4 GiB or longer.
-#[must_use]
 pub fn skippable_frame(magic: u32, content: &[u8]) -> Option<Vec<u8>> {
     let size = u32::try_from(content.len()).ok()?;
     let mut bytes = Vec::with_capacity(content.len().saturating_add(SKIPPABLE_HEADER_LENGTH));
@@ -238,7 +229,6 @@ pub fn skippable_frame(magic: u32, content: &[u8]) -> Option<Vec<u8>> {
 /// The content of a skippable frame with the given magic.
 ///
 /// Returns `None` if `bytes` are not such a frame, whole and alone.
-#[must_use]
 pub fn skippable_content(magic: u32, bytes: &[u8]) -> Option<&[u8]> {
     let mut cursor = Cursor::new(bytes, Endian::Little);
     let found = cursor.u32("skippable magic").ok()?;

@@ -1,4 +1,4 @@
-//! VMCOREINFO: what a kernel says of itself for whoever reads its memory.
+//! VMCOREINFO: symbols, offsets and sizes that a kernel exports for dump readers.
 //!
 //! ```text
 //! OSRELEASE=6.1.0-56-cloud-amd64
@@ -11,8 +11,21 @@
 //! KERNELOFFSET=1ae00000                   hexadecimal
 //! ```
 //!
-//! Source: Linux `kernel/vmcore_info.c` (before 6.9 `kernel/crash_core.c`).
-//! Numbers wrap into 64 bits, as the kernel's own arithmetic does.
+//! Source: Linux `kernel/vmcore_info.c` (`kernel/crash_core.c` before commit 443cbaf9e2fd
+//! "crash: split vmcoreinfo exporting code out from `crash_core.c`", in v6.9).
+//! Numbers wrap into 64 bits, like the kernel's own arithmetic.
+//!
+//! ```
+//! use vmcore_formats::addr::VirtAddr;
+//! use vmcore_formats::vmcoreinfo::VmcoreInfo;
+//!
+//! let text = b"OSRELEASE=6.1.0\nSYMBOL(prb)=ffffffff9ce1a180\nNUMBER(phys_base)=-4096\n";
+//! let info = VmcoreInfo::parse(text);
+//! assert_eq!(info.release(), Some("6.1.0"));
+//! assert_eq!(info.symbol("prb"), Some(VirtAddr(0xffff_ffff_9ce1_a180)));
+//! assert_eq!(info.number("phys_base"), Some(4096_u64.wrapping_neg()));
+//! assert_eq!(info.size("printk_info"), None);
+//! ```
 
 use std::collections::HashMap;
 
@@ -20,10 +33,10 @@ use crate::addr::VirtAddr;
 
 /// The longest text that is read, in bytes. The kernel's own is one page.
 pub const MAX_LENGTH: usize = 1 << 20;
-/// How the text begins.
+/// The first bytes of the text.
 pub const BEGINNING: &[u8] = b"OSRELEASE=";
 
-/// What VMCOREINFO says.
+/// A parsed VMCOREINFO text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmcoreInfo {
     text: String,
@@ -31,9 +44,8 @@ pub struct VmcoreInfo {
 }
 
 impl VmcoreInfo {
-    /// Reads the text, up to its first NUL. Lines that are none are left out;
-    /// of two lines with one key the first counts.
-    #[must_use]
+    /// Parses the text up to its first NUL. Lines without `=` are ignored; of two lines
+    /// with the same key, the first counts.
     pub fn parse(bytes: &[u8]) -> Self {
         let bytes = bytes.get(..MAX_LENGTH).unwrap_or(bytes);
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
@@ -45,58 +57,49 @@ impl VmcoreInfo {
         Self { text, values }
     }
 
-    /// The text as it stands.
-    #[must_use]
+    /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// A value by its whole key.
-    #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str)
     }
 
     /// The release, as `uname -r` has it.
-    #[must_use]
     pub fn release(&self) -> Option<&str> {
         self.value("OSRELEASE")
     }
 
-    /// `PAGESIZE`, if it is one that a processor has.
-    #[must_use]
+    /// `PAGESIZE`, if a supported processor has such pages.
     pub fn page_size(&self) -> Option<u64> {
         let size = self.value("PAGESIZE")?.parse().ok()?;
         [4 << 10, 16 << 10, 64 << 10].contains(&size).then_some(size)
     }
 
-    /// `SYMBOL(name)`: where it is.
-    #[must_use]
+    /// `SYMBOL(name)`: an address.
     pub fn symbol(&self, name: &str) -> Option<VirtAddr> {
         let value = self.value(&format!("SYMBOL({name})"))?;
         u64::from_str_radix(value.trim_start_matches("0x"), 16).ok().map(VirtAddr)
     }
 
     /// `OFFSET(name)`, for example of `printk_info.seq`, in bytes.
-    #[must_use]
     pub fn offset(&self, name: &str) -> Option<u64> {
         self.value(&format!("OFFSET({name})"))?.parse().ok()
     }
 
     /// `SIZE(name)`, in bytes.
-    #[must_use]
     pub fn size(&self, name: &str) -> Option<u64> {
         self.value(&format!("SIZE({name})"))?.parse().ok()
     }
 
     /// `LENGTH(name)`, in elements.
-    #[must_use]
     pub fn length(&self, name: &str) -> Option<u64> {
         self.value(&format!("LENGTH({name})"))?.parse().ok()
     }
 
     /// `NUMBER(name)`, as 64 bits: negative numbers wrap.
-    #[must_use]
     pub fn number(&self, name: &str) -> Option<u64> {
         let value = self.value(&format!("NUMBER({name})"))?;
         match value.strip_prefix("0x") {
@@ -105,8 +108,7 @@ impl VmcoreInfo {
         }
     }
 
-    /// `KERNELOFFSET`: how far KASLR moved the kernel.
-    #[must_use]
+    /// `KERNELOFFSET`: the displacement of the kernel by KASLR.
     pub fn kernel_offset(&self) -> Option<u64> {
         u64::from_str_radix(self.value("KERNELOFFSET")?, 16).ok()
     }
@@ -133,11 +135,11 @@ mod tests {
         assert_eq!(info.number("phys_base"), Some(4096_u64.wrapping_neg()));
         assert_eq!(info.number("VMALLOC_START"), Some(0xffff_b000_0000_0000));
         assert_eq!(info.kernel_offset(), Some(0x1ae0_0000));
-        assert_eq!(info.offset("behind"), None, "nothing counts behind a NUL");
+        assert_eq!(info.offset("behind"), None, "text after a NUL is ignored");
     }
 
     #[test]
-    fn every_truncation_gives_what_is_left() {
+    fn every_truncation_is_parsed() {
         for len in 0..TEXT.len() {
             let info = VmcoreInfo::parse(&TEXT[..len]);
             assert!(info.release().is_none_or(|release| "6.1.0".starts_with(release)));
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_size_that_no_processor_has_is_none() {
+    fn an_impossible_page_size_is_ignored() {
         assert_eq!(VmcoreInfo::parse(b"PAGESIZE=0\n").page_size(), None);
         assert_eq!(VmcoreInfo::parse(b"PAGESIZE=4097\n").page_size(), None);
     }

@@ -1,4 +1,5 @@
-//! The outside of a Zstandard frame: how long it is, without unpacking it.
+//! Headers of a Zstandard frame and of its blocks, which give its length without
+//! decompressing it.
 //!
 //! ```text
 //! 28 b5 2f fd    magic
@@ -7,13 +8,24 @@
 //! window         u8   not in a single segment
 //! dictionary id  0, 1, 2 or 4 bytes
 //! content size   0, 1, 2, 4 or 8 bytes
-//! blocks              until the last one
-//!   header       u24  bit 0: the last; 2-1: raw, RLE, compressed; 23-3: size
+//! blocks
+//!   header       u24  bit 0: the last block; 2-1: raw, RLE, compressed; 23-3: size
 //!   content           size bytes; one byte if RLE
-//! checksum       u32  if the descriptor says so
+//! checksum       u32  if bit 2 of the descriptor is set
 //! ```
 //!
 //! All numbers are little-endian. Source: RFC 8878, section 3.1.
+//!
+//! ```
+//! use vmcore_formats::zstd_frame::{BlockHeader, FrameHeader};
+//!
+//! let bytes = [0x28, 0xb5, 0x2f, 0xfd, 0xa4, 0, 0, 0x10, 0];
+//! let header = FrameHeader::decode(&bytes)?.unwrap();
+//! assert_eq!((header.length, header.content_size), (9, Some(1 << 20)));
+//! let block = BlockHeader::decode([0x55, 0, 0]).unwrap();
+//! assert_eq!((block.last, block.length), (true, 10));
+//! # Ok::<_, vmcore_formats::cursor::ParseError>(())
+//! ```
 
 use crate::cursor::{Cursor, Endian, ParseError};
 
@@ -29,9 +41,9 @@ pub const CHECKSUM: usize = 4;
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// How many bytes it takes.
+    /// Its length in bytes.
     pub length: u64,
-    /// What the frame unpacks to, in bytes, if it says.
+    /// The decompressed size of the frame in bytes, if the header has it.
     pub content_size: Option<u64>,
     /// Whether a checksum follows the blocks.
     pub has_checksum: bool,
@@ -40,10 +52,10 @@ pub struct FrameHeader {
 impl FrameHeader {
     /// Decodes the header from the first bytes of a frame.
     ///
-    /// Returns `Ok(None)` if they are not a frame's.
+    /// Returns `Ok(None)` if they have another magic.
     ///
     /// # Errors
-    /// Fails if there are too few of them.
+    /// Fails if there are too few.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, ParseError> {
         let mut cursor = Cursor::new(bytes, Endian::Little);
         if cursor.u32("zstd magic")? != MAGIC {
@@ -80,8 +92,7 @@ pub struct BlockHeader {
 }
 
 impl BlockHeader {
-    /// Decodes a block's header. Returns `None` if its type is not known.
-    #[must_use]
+    /// Decodes a block's header. Returns `None` for the reserved type.
     pub fn decode(bytes: [u8; BLOCK_HEADER]) -> Option<Self> {
         let [b0, b1, b2] = bytes;
         let number = Endian::Little.u32([b0, b1, b2, 0]);
@@ -111,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn other_magics_are_no_frame() {
+    fn other_magics_are_not_a_frame() {
         assert_eq!(FrameHeader::decode(&[0x5e, 0x2a, 0x4d, 0x18, 1]), Ok(None));
     }
 
     #[test]
-    fn blocks_tell_their_length() {
+    fn block_headers_give_the_length() {
         assert_eq!(BlockHeader::decode([0x55, 0, 0]), Some(BlockHeader { last: true, length: 10 }));
-        // RLE: the size is what the one byte unpacks to.
+        // RLE: the size is that of the decompressed block.
         assert_eq!(
             BlockHeader::decode([0x02, 0, 0x10]),
             Some(BlockHeader { last: false, length: 1 })

@@ -157,7 +157,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
         loop {
             match DumpHead::decode(&self.bytes)? {
                 Progress::Complete(head) => return Ok(head),
-                Progress::Wanting { bytes } => self.read_until(bytes)?,
+                Progress::Incomplete { needed } => self.read_until(needed)?,
             }
         }
     }

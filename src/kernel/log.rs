@@ -13,7 +13,7 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::cursor::Endian;
 use vmcore_formats::printk::record_buffer::{self, RecordBuffer, RecordError, RecordLayout};
 use vmcore_formats::printk::ring::{Gap, MissingRecord, RingError, RingLayout};
-use vmcore_formats::printk::{LayoutError, LogMemory, Part, Record};
+use vmcore_formats::printk::{LayoutError, LogMemory, LogPart, Record};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::page_tables::{AddressSpace, ReadError};
@@ -104,8 +104,8 @@ fn ring(space: &AddressSpace, info: &VmcoreInfo, prb: VirtAddr) -> Result<Log, L
     let table = |part, at: VirtAddr| Table::read(space, at, &layout.ranges(&ring, part));
     // They are in different chunks of a compressed core, as a rule.
     let memory = thread::scope(|scope| {
-        let descriptors = scope.spawn(|| table(Part::Descriptors, ring.descs));
-        let (infos, text) = (table(Part::Infos, ring.infos), table(Part::Text, ring.data));
+        let descriptors = scope.spawn(|| table(LogPart::Descriptors, ring.descs));
+        let (infos, text) = (table(LogPart::Infos, ring.infos), table(LogPart::Text, ring.data));
         let descriptors = descriptors.join().unwrap_or_default();
         Tables { descriptors, infos, text }
     });
@@ -172,9 +172,9 @@ fn sentence(missing: &MissingRecord<PartError>) -> String {
     match gap {
         Gap::Missing(part, error) => {
             let part = match part {
-                Part::Descriptors => "descriptor",
-                Part::Infos => "time and level",
-                Part::Text => "text",
+                LogPart::Descriptors => "descriptor",
+                LogPart::Infos => "time and level",
+                LogPart::Text => "text",
             };
             format!("{record} cannot be read: its {part}: {error}")
         }
@@ -218,11 +218,11 @@ struct Tables {
 impl LogMemory for Tables {
     type Error = PartError;
 
-    fn bytes(&self, part: Part, offset: u64, length: u64) -> Result<&[u8], PartError> {
+    fn bytes(&self, part: LogPart, offset: u64, length: u64) -> Result<&[u8], PartError> {
         match part {
-            Part::Descriptors => self.descriptors.bytes(offset, length),
-            Part::Infos => self.infos.bytes(offset, length),
-            Part::Text => self.text.bytes(offset, length),
+            LogPart::Descriptors => self.descriptors.bytes(offset, length),
+            LogPart::Infos => self.infos.bytes(offset, length),
+            LogPart::Text => self.text.bytes(offset, length),
         }
     }
 }

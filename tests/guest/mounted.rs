@@ -214,7 +214,7 @@ fn debugged(stored: &str, machine: &Machine, unpacked: &Path) {
 
     let ran = debug(&["--with", "gdb", "--vmlinux", "/bin/ls"]).expect(1);
     ran.says("/bin/ls has build id ").says("but the core's kernel has build id ");
-    debug(&["--with", "gdb", "--vmlinux", "/etc/passwd"]).expect(1).says("it is no ELF file");
+    debug(&["--with", "gdb", "--vmlinux", "/etc/passwd"]).expect(1).says("it is not an ELF file");
     nothing_is_left(&temporary);
 
     let script = machine.space("script.py");

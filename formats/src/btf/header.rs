@@ -1,4 +1,4 @@
-//! The header of BTF: where its sections are.
+//! The header of BTF, which locates its sections.
 
 use super::BtfError;
 use crate::cursor::{Cursor, Endian};
@@ -10,7 +10,7 @@ pub const HEADER_LENGTH: usize = 24;
 /// The longest BTF that is read, in bytes. A kernel's takes 3 to 10 MB.
 pub const MAX_LENGTH: u64 = 64 << 20;
 
-/// A part of BTF, counted from its first byte.
+/// A section, by its offset from the first byte of BTF.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Section {
     /// Where it begins.
@@ -24,21 +24,21 @@ impl Section {
         u64::from(self.start).saturating_add(self.length.into())
     }
 
-    /// Its bytes. Empty if they are not there.
+    /// Its bytes. Empty if they exceed `bytes`.
     pub(super) fn of(self, bytes: &[u8]) -> &[u8] {
         let range = usize::try_from(self.start).ok().zip(usize::try_from(self.end()).ok());
         range.and_then(|(start, end)| bytes.get(start..end)).unwrap_or_default()
     }
 }
 
-/// Where the sections are.
+/// The sections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
     /// The types.
     pub types: Section,
     /// The strings.
     pub strings: Section,
-    /// How long types of each kind are. Empty before Linux 7.0.
+    /// The length of types, by kind. Empty where the header has none.
     pub layout: Section,
 }
 
@@ -46,7 +46,8 @@ impl Header {
     /// Decodes the first bytes, [`HEADER_LENGTH`] or more.
     ///
     /// # Errors
-    /// Fails if they are too few, begin otherwise, or tell of more than a kernel has.
+    /// Fails if there are too few, if magic or version differ, or if the sections are longer
+    /// than [`MAX_LENGTH`].
     pub fn decode(bytes: &[u8], endian: Endian) -> Result<Self, BtfError> {
         let mut rest = Cursor::new(bytes, endian);
         let (magic, version) = (rest.u16("BTF magic")?, rest.u8("BTF version")?);
@@ -65,18 +66,17 @@ impl Header {
             Ok::<_, BtfError>(Section { start, length })
         };
         let (types, strings) = (section("BTF types")?, section("BTF strings")?);
-        // A header of 24 bytes may be followed by types at once.
+        // After a header of 24 bytes, types may follow immediately.
         let layout = if header_length >= 32 { section("BTF layout")? } else { Section::default() };
         Ok(Self { types, strings, layout })
     }
 
-    /// How long the whole is.
-    #[must_use]
+    /// The length of header and sections together.
     pub fn length(&self) -> u64 {
         self.types.end().max(self.strings.end()).max(self.layout.end())
     }
 
-    /// Checks that the sections are in so many bytes.
+    /// Checks that `length` bytes contain the sections.
     pub(super) fn fits(&self, length: u64) -> Result<(), BtfError> {
         use crate::cursor::ParseError;
         let needed = self.length();

@@ -1,14 +1,14 @@
-//! Kinds of types, and how long what follows each of them is.
+//! Kinds of types, and the length of the data of each.
 //!
 //! ```text
-//! what follows the 12 bytes of a type, one            each, vlen times
+//! after the 12 bytes of a type: once                  vlen times
 //! INT VAR DECL_TAG  4      ARRAY  12
 //!                                                     STRUCT UNION DATASEC ENUM64  12
 //!                                                     ENUM FUNC_PROTO  8
 //! ```
 //!
-//! A kind that is not known here is passed over by the layout section, where there is
-//! one: for each kind, from 0 on, `info_sz u8, elem_sz u8, flags u16`.
+//! An unknown kind is skipped with the help of the layout section, if there is one: for
+//! each kind, from 0 on, `info_sz u8, elem_sz u8, flags u16`.
 
 /// A kind of type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +34,12 @@ pub enum Kind {
     DeclTag,
     TypeTag,
     Enum64,
-    /// A kind that came later.
+    /// A kind that this decoder does not know.
     Unknown(u8),
 }
 
 impl Kind {
     /// The kind of a type's `info` word.
-    #[must_use]
     pub fn of(info: u32) -> Self {
         match (info >> 24) & 0x7f {
             1 => Self::Int,
@@ -66,8 +65,7 @@ impl Kind {
         }
     }
 
-    /// How many bytes follow a type of this kind. `None` if nothing tells.
-    #[must_use]
+    /// How many bytes of data a type of this kind has. `None` if that is unknown.
     pub fn tail(self, vlen: u32, layout: &[u8]) -> Option<u64> {
         let each = |size: u64| Some(size.saturating_mul(vlen.into()));
         match self {
@@ -94,8 +92,7 @@ impl Kind {
         }
     }
 
-    /// Whether it stands for another type, as far as layouts go.
-    #[must_use]
+    /// Whether its layout is that of the type that it refers to.
     pub fn is_alias(self) -> bool {
         matches!(
             self,
@@ -108,14 +105,12 @@ impl Kind {
         )
     }
 
-    /// Whether a type of this kind is looked up by name.
-    #[must_use]
+    /// Whether a type of this kind can be looked up by name.
     pub fn is_indexed(self) -> bool {
         self.is_aggregate() || matches!(self, Self::Enum | Self::Enum64 | Self::Typedef)
     }
 
     /// Whether it has members.
-    #[must_use]
     pub fn is_aggregate(self) -> bool {
         matches!(self, Self::Struct | Self::Union)
     }

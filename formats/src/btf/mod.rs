@@ -6,21 +6,44 @@
 //! 3   flags    u8
 //! 4   hdr_len  u32  24; 32 with a layout section
 //! 8   type_off, type_len, str_off, str_len        u32 each, counted from hdr_len
-//! 24  layout_off, layout_len                      u32 each, Linux 7.0 and newer
+//! 24  layout_off, layout_len                      u32 each, if hdr_len is 32
 //!
-//! type:   name_off u32, info u32, size or type u32, what follows (see `kind`)
-//! info:   vlen 0..24, kind 24..31, kind_flag 31   (before 7.0: vlen 0..16, kind 24..29)
+//! type:   name_off u32, info u32, size or type u32, then data by kind (see `kind`)
+//! info:   vlen 0..24, kind 24..31, kind_flag 31   (older kernels: vlen 0..16, kind 24..29)
 //! member: name_off u32, type u32, offset u32      offset in bits; with kind_flag
 //!                                                 bits 0..24, and 24..32 a bit field's size
 //! ```
 //!
-//! Types are numbered from 1; 0 is `void`. A module's BTF is split: its types and its
-//! strings go on where those of the kernel's end. Older kernels leave the bits that
-//! newer ones use for longer numbers zero, so that one way of reading fits all.
+//! Types are numbered from 1; 0 is `void`. A module's BTF is split: the numbers of its
+//! types and the offsets of its strings continue those of the kernel. The wider `vlen` and
+//! `kind` (Linux commit f7a6b9eaff3e "bpf: Extend BTF UAPI vlen, kinds to use unused bits")
+//! took bits that were zero before, so all versions are decoded alike. The layout section
+//! came with Linux commit 222edc843c15 "btf: Add BTF kind layout encoding to UAPI".
 //! Source: Linux `include/uapi/linux/btf.h`.
 //!
-//! Needs: the bytes. Gives: offsets and sizes of members by their names. A pass finds
-//! where each type begins; names are indexed when the first one is asked for.
+//! Needs: the bytes. Gives: offsets and sizes of members by their names. One pass finds the
+//! start of each type; names are indexed at the first look-up by name.
+//!
+//! ```
+//! use vmcore_formats::{btf::Btf, endian::Endian};
+//!
+//! let strings = b"\0long\0node\0data\0next\0";
+//! let types = [
+//!     1, 1 << 24, 8, 64, // 1: INT "long", 8 bytes, 64 bits
+//!     6, 4 << 24 | 2, 16, // 2: STRUCT "node", 2 members, 16 bytes
+//!     11, 1, 0, // "data", type 1, bit 0
+//!     16, 1, 64, // "next", type 1, bit 64
+//! ];
+//! let (length, text) = (size_of_val(&types) as u32, strings.len() as u32);
+//! let header = [0x0001_eb9f, 24, 0, length, length, text];
+//! let words = header.iter().chain(&types).flat_map(|word| Endian::Little.u32_bytes(*word));
+//! let btf = Btf::parse(words.chain(*strings).collect(), Endian::Little)?;
+//!
+//! assert_eq!(btf.field("node", "next")?.offset, 8);
+//! assert_eq!(btf.size("node")?, 16);
+//! assert!(btf.field("node", "prev").is_err());
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 mod header;
 mod kind;
@@ -47,28 +70,28 @@ pub const MAX_TYPES: usize = 1 << 20;
 const MAX_NAME: usize = 512;
 const TYPE_LENGTH: usize = 12;
 
-/// Why bytes are no BTF.
+/// Why BTF cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BtfError {
-    /// They end too early.
+    /// The bytes end too early.
     #[error(transparent)]
     Short(#[from] ParseError),
-    /// They begin otherwise.
-    #[error("BTF begins with {found:#x}, and not with 0xeb9f and version 1")]
+    /// Another magic or version.
+    #[error("BTF begins with {found:#x} instead of 0xeb9f and version 1")]
     Magic {
         /// The first four bytes.
         found: u32,
     },
-    /// Sections that no kernel has.
-    #[error("BTF of {length} bytes: no kernel has so much")]
+    /// Sections longer than any kernel's.
+    #[error("the BTF header describes {length} bytes, more than the {MAX_LENGTH} that are read")]
     TooLong {
-        /// How long it says that it is.
+        /// The length that the header describes.
         length: u64,
     },
 }
 
-/// A type, as it stands.
+/// A type, as it is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Type<'b> {
     /// Its number.
@@ -79,9 +102,9 @@ pub struct Type<'b> {
     pub flag: bool,
     /// How many members, values or parameters it has.
     pub vlen: u32,
-    /// Its size, or the type that it is made of.
+    /// Its size, or the type that it refers to, by its kind.
     pub size_or_type: u32,
-    /// What follows.
+    /// The data after the first 12 bytes.
     pub tail: &'b [u8],
     name: u32,
     owner: &'b Btf,
@@ -92,9 +115,9 @@ pub struct Btf {
     bytes: Vec<u8>,
     header: Header,
     endian: Endian,
-    /// Where each type begins, in the section of types.
+    /// The offset of each type in the section of types.
     starts: Vec<u32>,
-    /// Hash of the name, and number, of each type that is looked up by name. Sorted.
+    /// Hash of the name and number of each type that can be looked up by name. Sorted.
     index: OnceLock<Vec<(u32, u32)>>,
     base: Option<Arc<Self>>,
     unread: Option<String>,
@@ -109,16 +132,16 @@ impl fmt::Debug for Btf {
 impl Btf {
     /// Reads a kernel's BTF.
     ///
-    /// A type that cannot be read ends it: those before it are there, and
-    /// [`Self::unread`] says what is missing.
+    /// Stops at the first type that cannot be read: those before it can be used, and
+    /// [`Self::unread`] describes the problem.
     ///
     /// # Errors
-    /// Fails if the header is none, or the sections are not in the bytes.
+    /// Fails if the header is not one of BTF, or the sections exceed the bytes.
     pub fn parse(bytes: Vec<u8>, endian: Endian) -> Result<Self, BtfError> {
         Self::read(bytes, endian, None)
     }
 
-    /// Reads a module's BTF, which goes on where its kernel's ends.
+    /// Reads a module's BTF, which continues that of its kernel.
     ///
     /// # Errors
     /// Fails like [`Self::parse`].
@@ -143,21 +166,19 @@ impl Btf {
         Ok(btf)
     }
 
-    /// What could not be read, and why: a sentence.
-    #[must_use]
+    /// What could not be read, and why, as a sentence.
     pub fn unread(&self) -> Option<&str> {
         self.unread.as_deref()
     }
 
-    /// How many types there are, those of the base and `void` included: the number of
-    /// the next one.
-    #[must_use]
+    /// The number that the next type would have: the count of types, with `void` and
+    /// those of the base.
     pub fn next_id(&self) -> u32 {
         self.first_id().saturating_add(u32::try_from(self.starts.len()).unwrap_or(u32::MAX))
     }
 
-    /// How long the strings are, those of the base included: where those of a split one begin.
-    #[must_use]
+    /// The length of the strings, with those of the base: the offset at which the strings
+    /// of a split BTF begin.
     pub fn next_string(&self) -> u32 {
         self.first_string().saturating_add(self.header.strings.length)
     }
@@ -173,7 +194,7 @@ impl Btf {
     fn find_starts(&self) -> (Vec<u32>, Option<String>) {
         let types = self.header.types.of(&self.bytes);
         let layout = self.header.layout.of(&self.bytes);
-        // A type takes 12 bytes, and on average twice as many.
+        // A type takes 12 bytes at least, and 24 on average.
         let mut starts = Vec::with_capacity(types.len() / 32);
         let mut at = 0_usize;
         while at < types.len() {
@@ -185,7 +206,7 @@ impl Btf {
             let start = u32::try_from(at).ok().filter(|_| starts.len() < MAX_TYPES);
             let (Some(end), Some(start)) = (end, start) else {
                 let unread = format!(
-                    "BTF is damaged: its type {} does not end inside of it, or is of no known kind",
+                    "BTF is damaged: type {} is cut off or of an unknown kind",
                     starts.len().saturating_add(1)
                 );
                 return (starts, Some(unread));
@@ -196,8 +217,7 @@ impl Btf {
         (starts, None)
     }
 
-    /// A type by its number. `None` for `void`, and for a number of none.
-    #[must_use]
+    /// A type by its number. `None` for `void`, and for a number that no type has.
     pub fn by_id(&self, id: u32) -> Option<Type<'_>> {
         if let Some(base) = &self.base
             && id < base.next_id()
@@ -225,13 +245,12 @@ impl Btf {
         })
     }
 
-    /// The types with a name, those with members first.
-    #[must_use]
+    /// The types with this name, structures and unions first.
     pub fn named(&self, name: &str) -> Vec<Type<'_>> {
         let index = self.index.get_or_init(|| self.by_name());
         let hash = hash(name.as_bytes());
-        let from = index.partition_point(|(known, _)| *known < hash);
-        let same = index.iter().skip(from).take_while(|(known, _)| *known == hash);
+        let from = index.partition_point(|(other, _)| *other < hash);
+        let same = index.iter().skip(from).take_while(|(other, _)| *other == hash);
         let mut found: Vec<_> = same
             .filter_map(|(_, id)| self.by_id(*id))
             .filter(|found| found.name() == name.as_bytes())
@@ -261,7 +280,7 @@ impl Btf {
         index
     }
 
-    /// A string by its offset. Empty if it is none.
+    /// A string by its offset. Empty past the end.
     fn string(&self, offset: u32) -> &[u8] {
         if let Some(base) = &self.base
             && offset < base.next_string()
@@ -279,8 +298,7 @@ impl Btf {
 }
 
 impl<'b> Type<'b> {
-    /// Its name. Empty if it has none.
-    #[must_use]
+    /// Its name. Empty for an anonymous type.
     pub fn name(&self) -> &'b [u8] {
         self.owner.string(self.name)
     }

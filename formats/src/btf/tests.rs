@@ -93,7 +93,7 @@ fn kinds_that_came_later_are_passed_over_by_the_layout_section() {
     btf.aggregate(4, "behind", 8, &[]);
     let without = parse(btf.build()).unwrap();
     assert!(without.size("behind").is_err() && without.size("task").is_ok());
-    assert!(without.unread().unwrap().contains("its type 12 "));
+    assert!(without.unread().unwrap().contains("type 12 "));
     let mut layout = vec![(0, 0); 77];
     layout.push((12, 8));
     btf.layout(&layout);

@@ -1,14 +1,25 @@
-//! The build id of an ELF file: which build of a program it is.
+//! The build id of an ELF file, which identifies the build of a program.
 //!
 //! ```text
 //! ELF header ──► section headers ──► SHT_NOTE sections ──► note GNU, type 3
 //!            └─► program headers ──► PT_NOTE segments  ──►   desc: 8 to 64 bytes
 //! ```
 //!
-//! A file of debug symbols alone has sections whose bytes are elsewhere, and
-//! segments that mean nothing; its sections of notes are its own. So sections
-//! come first, and segments where a file has none. Source: binutils,
-//! `bfd/elf.c` (`elfobj_grok_gnu_build_id`).
+//! In a separate debug file, program headers are those of the program and do not match
+//! the file, but its note sections are in it. So callers look at sections first, and at
+//! segments if the file has no sections. Source: binutils, `bfd/elf.c`
+//! (`elfobj_grok_gnu_build_id`).
+//!
+//! ```
+//! use vmcore_formats::elf::{build_id::BuildId, note::Note};
+//! use vmcore_formats::endian::Endian;
+//!
+//! let note = Note { name: b"GNU", kind: 3, descriptor: &[0xde, 0xad, 0xbe, 0xef] };
+//! let notes = note.encode(Endian::Little).unwrap();
+//! let id = BuildId::among(&notes, Endian::Little).unwrap();
+//! assert_eq!(id.to_string(), "deadbeef");
+//! assert_eq!("DEADBEEF".parse(), Ok(id));
+//! ```
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,11 +36,11 @@ use crate::cursor::Endian;
 
 /// `n_type` of a build id under the name `GNU`.
 const NT_GNU_BUILD_ID: u32 = 3;
-/// The longest build id that is taken for one, in bytes.
+/// The longest build id that is accepted, in bytes.
 const MAX_LENGTH: usize = 64;
 /// How many bytes from the start of a file [`NoteTables::decode`] needs.
 pub const HEADER_LENGTH: usize = 64;
-/// The longest notes that are worth reading, in bytes. A kernel's take less than a page.
+/// The longest notes that are read, in bytes. A kernel's take less than a page.
 pub const MAX_NOTES: u64 = 1 << 20;
 
 /// A build id.
@@ -42,7 +53,7 @@ impl fmt::Display for BuildId {
     }
 }
 
-/// A text that is no build id.
+/// The text is not a build id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a build id has 2 to {} hexadecimal digits, two for each byte", MAX_LENGTH.saturating_mul(2))]
 pub struct NotABuildId;
@@ -64,14 +75,12 @@ impl FromStr for BuildId {
 }
 
 impl BuildId {
-    /// Of these bytes. `None` if they are none, or too many.
-    #[must_use]
+    /// A build id of these bytes. `None` if there are none, or more than 64.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (1..=MAX_LENGTH).contains(&bytes.len()).then(|| Self(bytes.to_vec()))
     }
 
     /// The build id among notes. Damaged notes end the search.
-    #[must_use]
     pub fn among(notes: &[u8], endian: Endian) -> Option<Self> {
         Notes::new(notes, endian)
             .map_while(Result::ok)
@@ -80,21 +89,21 @@ impl BuildId {
     }
 }
 
-/// The file is no ELF file.
+/// The file is not an ELF file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("it is no ELF file")]
+#[error("it is not an ELF file")]
 pub struct NotElf;
 
-/// Where an ELF file's tables are.
+/// The tables of an ELF file that locate its notes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoteTables {
     /// `e_machine`.
     pub machine: u16,
     /// Byte order of everything in the file.
     pub endian: Endian,
-    /// The section headers. May have no bytes.
+    /// The section headers. Empty if the file has none.
     pub sections: FileRange,
-    /// The program headers. May have no bytes.
+    /// The program headers. Empty if the file has none.
     pub segments: FileRange,
     context: Ctx,
 }
@@ -125,7 +134,7 @@ impl NoteTables {
         })
     }
 
-    /// Where the notes are, by the bytes of [`Self::sections`].
+    /// The ranges with notes. `table` are the bytes of [`Self::sections`].
     pub fn in_sections(&self, table: &[u8]) -> impl Iterator<Item = FileRange> {
         let size = SectionHeader::size(self.context).max(1);
         let context = self.context;
@@ -136,7 +145,7 @@ impl NoteTables {
         })
     }
 
-    /// Where the notes are, by the bytes of [`Self::segments`].
+    /// The ranges with notes. `table` are the bytes of [`Self::segments`].
     pub fn in_segments(&self, table: &[u8]) -> impl Iterator<Item = FileRange> {
         let size = ProgramHeader::size(self.context).max(1);
         let context = self.context;
@@ -166,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn other_notes_are_passed_over() {
+    fn other_notes_are_skipped() {
         let other = b"\x04\0\0\0\x01\0\0\0\x03\0\0\0Xen\0\x01\0\0\0".as_slice();
         let kind = b"\x04\0\0\0\x04\0\0\0\x01\0\0\0GNU\0\0\0\0\0".as_slice();
         let notes = [other, kind, NOTE].concat();

@@ -1,16 +1,37 @@
-//! The head of an ELF core in a file, whoever wrote it.
+//! The head of an ELF core file of any origin.
 //!
-//! A file can be read anywhere, so nothing is asked of the order in which its
-//! parts stand: QEMU of any version, libvirt, the kernel's `/proc/vmcore` and
-//! makedumpfile all write one header, one table and a few notes.
+//! A file can be read at any offset, so the order of its parts does not matter:
+//! QEMU of any version, libvirt, the kernel's `/proc/vmcore` and makedumpfile all
+//! write one header, one table of program headers and a few notes.
 //!
 //! ```text
-//! CoreHeader   from the first 64 bytes: where the table of program headers is
-//! CoreTable    from the table: where the notes and the memory are
+//! CoreHeader   the first 64 bytes   ──► the range of the program headers
+//! CoreTable    the program headers  ──► the ranges of notes and memory
 //! ```
 //!
-//! For the stream that QEMU sends, of which each byte is seen once, there is
+//! The stream that QEMU sends, of which each byte is seen once, is decoded by
 //! [`super::dump_head`].
+//!
+//! ```
+//! use vmcore_formats::elf::core_head::{CoreHeader, CoreTable};
+//! # use vmcore_formats::addr::PhysAddr;
+//! # use vmcore_formats::elf::{Class, Identity, stored_core::StoredCore};
+//! # use vmcore_formats::endian::Endian;
+//! # let (class, endian) = (Class::Elf64, Endian::Little);
+//! # let identity = Identity { class, endian, machine: 62, flags: 0, os_abi: 0 };
+//! # let core = StoredCore::of_memory(identity, 0, [(PhysAddr(0x10_0000), 0x2000)])?;
+//! # let file = core.encode_head_with(&[]);
+//!
+//! // `file` is an x86-64 core with 8 KiB of memory at 1 MiB.
+//! let header = CoreHeader::decode(&file)?;
+//! assert_eq!(header.extended_count(), None);
+//! let range = header.table(None)?;
+//! let (start, length) = (range.offset as usize, range.length as usize);
+//! let table = CoreTable::decode(&file[start..start + length], header.identity)?;
+//! let segment = table.segments[0];
+//! assert_eq!((segment.physical, segment.file_size), (PhysAddr(0x10_0000), 0x2000));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 use goblin::elf::program_header;
 use scroll::Pread;
@@ -26,16 +47,16 @@ pub const MAX_TABLE: u64 = 32 << 20;
 /// A range of bytes in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileRange {
-    /// Where it begins.
+    /// Its first byte.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub length: u64,
 }
 
-/// What an ELF core's header says.
+/// The ELF header of a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoreHeader {
-    /// What machine it is of.
+    /// The machine.
     pub identity: Identity,
     /// `e_phoff`.
     table_offset: u64,
@@ -64,8 +85,7 @@ impl CoreHeader {
         })
     }
 
-    /// Where section header 0 is, if the count of program headers is in it.
-    #[must_use]
+    /// The range of section header 0, if the count of program headers is in it.
     pub fn extended_count(&self) -> Option<FileRange> {
         (self.entry_count == PN_XNUM).then_some(FileRange {
             offset: self.sections_offset,
@@ -73,9 +93,9 @@ impl CoreHeader {
         })
     }
 
-    /// Where the table of program headers is.
+    /// The range of the program headers.
     ///
-    /// `section` are the bytes that [`Self::extended_count`] asks for, if it does.
+    /// `section` are the bytes of [`Self::extended_count`], if it gives a range.
     ///
     /// # Errors
     /// Fails if the table would be longer than [`MAX_TABLE`].
@@ -104,13 +124,13 @@ impl CoreHeader {
     }
 }
 
-/// What the program headers of a core say.
+/// The program headers of a core.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoreTable {
-    /// Where the notes are.
+    /// The ranges of notes.
     pub notes: Vec<FileRange>,
-    /// The memory, in the table's order. Segments may overlap: the kernel's own
-    /// core has the kernel's image twice.
+    /// The memory, in the table's order. Segments may overlap: `/proc/vmcore` has
+    /// the kernel's image twice.
     pub segments: Vec<Segment>,
 }
 
@@ -118,7 +138,7 @@ impl CoreTable {
     /// Decodes the table of program headers.
     ///
     /// # Errors
-    /// Fails if a header describes what no file can hold.
+    /// Fails if a header describes a range that no file can have.
     pub fn decode(bytes: &[u8], identity: Identity) -> Result<Self, DumpHeadError> {
         let size = identity.class.program_header_size();
         let mut table = Self::default();

@@ -11,13 +11,31 @@
 //!   .shstrtab
 //! ```
 //!
-//! Everything up to the memory is the head. It alone tells how long the whole
-//! stream must be. Source: QEMU `dump/dump.c`; its commits 9b72224f44 and
-//! cb415fd61e changed the order (in 7.2).
+//! Everything up to the memory is the head. It determines the length of the whole
+//! stream. Source: QEMU `dump/dump.c`; its commits 9b72224f44 and cb415fd61e changed
+//! the order (in 7.2).
 //!
-//! Two quirks are read for what they mean. `e_ehsize` is the size of a pointer
-//! in 7.2 and newer, so it is not looked at. The section header of `.shstrtab`
-//! is in the host's byte order even in a core of the other order; its type tells.
+//! Two quirks are tolerated. `e_ehsize` is the size of a pointer in 7.2 and newer, so
+//! it is ignored. The section header of `.shstrtab` is in the host's byte order even
+//! in a core of the other order, which its type reveals.
+//!
+//! ```
+//! use vmcore_formats::elf::dump_head::{DumpHead, Progress};
+//! # use vmcore_formats::addr::PhysAddr;
+//! # use vmcore_formats::elf::{Class, Identity, stored_core::StoredCore};
+//! # use vmcore_formats::endian::Endian;
+//! # let (class, endian) = (Class::Elf64, Endian::Little);
+//! # let identity = Identity { class, endian, machine: 62, flags: 0, os_abi: 0 };
+//! # let core = StoredCore::of_memory(identity, 0, [(PhysAddr(0x10_0000), 0x2000)])?;
+//! # let stream = core.encode_head_with(&[]);
+//!
+//! // `stream` begins like the dump of an x86-64 guest with 8 KiB of memory at 1 MiB.
+//! assert_eq!(DumpHead::decode(&stream[..16])?, Progress::Incomplete { needed: 64 });
+//! let Progress::Complete(head) = DumpHead::decode(&stream)? else { panic!() };
+//! assert_eq!(head.memory_bytes(), 0x2000);
+//! assert_eq!(head.stream_length, 0x3000);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 use super::dump_sections::sections;
 use super::note::{NT_PRSTATUS, Notes};
@@ -43,7 +61,7 @@ pub enum DumpHeadError {
     /// The first bytes are not those of an ELF file.
     #[error("the dump does not begin with an ELF header but with {found:02x?}")]
     NotElf {
-        /// The bytes that stand there.
+        /// The first bytes.
         found: [u8; 4],
     },
     /// An ELF file, but not a core, or with sizes that no core has.
@@ -51,37 +69,37 @@ pub enum DumpHeadError {
     Header {
         /// The header's field, by its C name.
         field: &'static str,
-        /// What stands there.
+        /// Its value.
         found: u64,
     },
-    /// The headers point outside of what a file can hold.
+    /// A range that no file can have.
     #[error("the dump's {what} at {offset:#x} with {size:#x} bytes is out of bounds")]
     OutOfBounds {
         /// Which part.
         what: &'static str,
-        /// Where it should be.
+        /// Its offset.
         offset: u64,
-        /// How long it should be.
+        /// Its length.
         size: u64,
     },
-    /// Two segments share bytes, or one lies in the head.
+    /// Two segments overlap, or one overlaps the head.
     #[error("the dump's memory at {at} begins at offset {offset:#x}, before {end:#x}")]
     Overlap {
         /// The segment's guest address.
         at: PhysAddr,
-        /// Where it begins in the stream.
+        /// Its offset in the stream.
         offset: u64,
-        /// Where what comes before it ends.
+        /// The end of the segment or head before it.
         end: u64,
     },
-    /// What belongs into the head, or behind the memory, lies amid the memory.
-    #[error("the dump's {what} at {offset:#x} lie amid its memory, which begins at {memory:#x}")]
+    /// A part that belongs before or after the memory is between its segments.
+    #[error("the dump's {what} at {offset:#x} overlap its memory, which begins at {memory:#x}")]
     AmidMemory {
         /// Which part.
         what: &'static str,
-        /// Where it is.
+        /// Its offset.
         offset: u64,
-        /// Where the memory begins.
+        /// The offset of the memory.
         memory: u64,
     },
     /// No memory in it.
@@ -89,13 +107,13 @@ pub enum DumpHeadError {
     NoMemory,
 }
 
-/// What the first bytes of a stream tell.
+/// The result of decoding the first bytes of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The head is longer than the bytes at hand.
-    Wanting {
-        /// How many bytes from the start are needed to go on.
-        bytes: u64,
+    Incomplete {
+        /// How many bytes from the start are needed to continue.
+        needed: u64,
     },
     /// The whole head.
     Complete(DumpHead),
@@ -104,13 +122,13 @@ pub enum Progress {
 /// The decoded head of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DumpHead {
-    /// What machine it is of.
+    /// The machine.
     pub identity: Identity,
-    /// Where the notes are in the stream, in their order.
+    /// The ranges of notes in the stream, in order.
     pub notes: Vec<Range<usize>>,
     /// The memory, in stream order.
     pub segments: Vec<Segment>,
-    /// Where the head ends and the memory may begin.
+    /// The length of the head. Memory begins there or later.
     pub head_length: u64,
     /// How many bytes the whole stream must have.
     pub stream_length: u64,
@@ -118,29 +136,29 @@ pub struct DumpHead {
     pub trailing_sections: u64,
 }
 
-/// What the notes of a core hold.
+/// The content of a core's notes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoteSummary {
     /// How many vCPUs have their registers in it.
     pub cpus: usize,
-    /// Whether the guest's VMCOREINFO is there.
+    /// Whether VMCOREINFO is among them.
     pub vmcoreinfo: bool,
     /// The kernel's release, from its VMCOREINFO.
     pub release: Option<String>,
     /// The kernel's build id, from its VMCOREINFO.
     pub build_id: Option<String>,
-    /// Whether the notes end just where their segment ends.
+    /// Whether the last note ends at the end of the segment.
     ///
-    /// If not, their sizes and the program headers contradict each other, and
-    /// memory may be shifted against its headers.
+    /// If not, the sizes of the notes contradict the program headers, and memory
+    /// may be shifted against its headers.
     pub consistent: bool,
 }
 
 impl DumpHead {
     /// Decodes the head from the first bytes of a stream.
     ///
-    /// Returns [`Progress::Wanting`] as long as the head is not whole; it
-    /// never asks for more than [`MAX_HEAD`] bytes, nor again for what it got.
+    /// Returns [`Progress::Incomplete`] as long as bytes of the head are missing. It
+    /// never asks for more than [`MAX_HEAD`] bytes, nor for fewer than it was given.
     ///
     /// # Errors
     /// Fails if the bytes are not the head of an ELF core, or if its headers
@@ -153,18 +171,17 @@ impl DumpHead {
             return Err(DumpHeadError::NotElf { found: *found });
         }
         if (prefix.len() as u64) < LARGEST_HEADER {
-            return Ok(Progress::Wanting { bytes: LARGEST_HEADER });
+            return Ok(Progress::Incomplete { needed: LARGEST_HEADER });
         }
         let (elf, identity) = decode_header(prefix)?;
         match decode_tables(prefix, &elf, identity) {
             Ok(head) => Ok(Progress::Complete(head)),
-            Err(Stop::Wanting { bytes }) => Ok(Progress::Wanting { bytes }),
+            Err(Stop::Incomplete { needed }) => Ok(Progress::Incomplete { needed }),
             Err(Stop::Invalid(error)) => Err(error),
         }
     }
 
-    /// What the notes hold. `prefix` are the bytes that the head came from.
-    #[must_use]
+    /// The content of the notes. `prefix` are the bytes that the head was decoded from.
     pub fn summarise_notes(&self, prefix: &[u8]) -> NoteSummary {
         let mut summary = NoteSummary { consistent: true, ..NoteSummary::default() };
         for range in &self.notes {
@@ -191,7 +208,6 @@ impl DumpHead {
     }
 
     /// How many bytes of memory the stream holds.
-    #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.segments.iter().fold(0, |sum, segment| segment.file_size.saturating_add(sum))
     }
@@ -199,7 +215,7 @@ impl DumpHead {
 
 /// Why decoding stops early.
 pub(super) enum Stop {
-    Wanting { bytes: u64 },
+    Incomplete { needed: u64 },
     Invalid(DumpHeadError),
 }
 
@@ -312,8 +328,8 @@ pub(super) fn segment(entry: &ProgramHeader) -> Result<Segment, DumpHeadError> {
     })
 }
 
-/// Checks that the memory lies behind the head, one block after the other.
-/// Gives where it is in the stream, from its first byte to its last.
+/// Checks that the memory follows the head, one segment after the other.
+/// Returns its range in the stream.
 fn check_order(segments: &[Segment], head_end: u64) -> Result<Range<u64>, DumpHeadError> {
     let first = segments.iter().find(|segment| segment.file_size > 0);
     let start = first.ok_or(DumpHeadError::NoMemory)?.offset;
@@ -331,7 +347,7 @@ fn check_order(segments: &[Segment], head_end: u64) -> Result<Range<u64>, DumpHe
     Ok(start..end)
 }
 
-/// The bytes of a part of the head, or how many bytes are needed to have it.
+/// The bytes of a part of the head, or how many bytes of the stream they need.
 pub(super) fn part<'a>(
     prefix: &'a [u8],
     what: &'static str,
@@ -342,11 +358,11 @@ pub(super) fn part<'a>(
     if end > MAX_HEAD {
         return Err(DumpHeadError::OutOfBounds { what, offset, size }.into());
     }
-    prefix.get(to_usize(offset)?..to_usize(end)?).ok_or(Stop::Wanting { bytes: end })
+    prefix.get(to_usize(offset)?..to_usize(end)?).ok_or(Stop::Incomplete { needed: end })
 }
 
 pub(super) fn end(what: &'static str, offset: u64, size: u64) -> Result<u64, DumpHeadError> {
-    // Files end below 2^63; what claims more can only be damage.
+    // Files end below 2^63: a larger offset is damage.
     offset
         .checked_add(size)
         .filter(|end| i64::try_from(*end).is_ok())

@@ -8,7 +8,7 @@ fn decode(stream: &[u8]) -> Result<DumpHead, DumpHeadError> {
     loop {
         match DumpHead::decode(&stream[..have])? {
             Progress::Complete(head) => return Ok(head),
-            Progress::Wanting { bytes } => {
+            Progress::Incomplete { needed: bytes } => {
                 let bytes = usize::try_from(bytes).unwrap();
                 assert!(bytes > have, "asks for {bytes} bytes and has {have}");
                 assert!(bytes <= stream.len(), "asks for more than there is");
@@ -69,7 +69,7 @@ fn every_truncation_of_the_head_wants_more_and_never_panics() {
     let head = decode(&bytes).unwrap();
     for len in 0..usize::try_from(head.head_length).unwrap() {
         assert!(
-            matches!(DumpHead::decode(&bytes[..len]), Ok(Progress::Wanting { bytes }) if bytes > len as u64),
+            matches!(DumpHead::decode(&bytes[..len]), Ok(Progress::Incomplete { needed: bytes }) if bytes > len as u64),
             "cut at {len}"
         );
     }
@@ -195,7 +195,7 @@ proptest! {
                 prop_assert!(head.stream_length >= head.memory_bytes());
                 prop_assert!(head.summarise_notes(&bytes).cpus < bytes.len());
             }
-            Ok(Progress::Wanting { bytes: wanted }) => {
+            Ok(Progress::Incomplete { needed: wanted }) => {
                 prop_assert!(wanted > bytes.len() as u64 && wanted <= MAX_HEAD);
             }
             Err(_) => {}

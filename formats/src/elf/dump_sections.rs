@@ -1,4 +1,4 @@
-//! The sections of a dump, of which only their end matters.
+//! The sections of a dump. Only their end is of interest.
 
 use super::dump_head::{DumpHeadError, Stop, end, part};
 use super::{Class, Header, Identity, SectionHeader};
@@ -6,18 +6,18 @@ use goblin::elf::section_header;
 use scroll::Pread;
 use std::ops::Range;
 
-/// Where the sections are.
+/// The extent of the sections.
 pub(super) struct Sections {
-    /// Where their headers end, if they are in the head.
+    /// The end of their headers, if these are in the head, else 0.
     pub(super) head_end: u64,
-    /// Where the last of them ends, or their headers.
+    /// The end of the last section, or of the headers.
     pub(super) end: u64,
-    /// How many bytes they have behind the memory, string table aside.
+    /// How many bytes of sections follow the memory, without the string table.
     pub(super) trailing: u64,
 }
 
-/// Finds where the sections end. Their headers are in the head if QEMU wrote
-/// them there; headers that come after the memory only count as bytes.
+/// Finds the end of the sections. Section headers in the head are decoded; of those
+/// after the memory, only the length counts.
 pub(super) fn sections(
     prefix: &[u8],
     elf: &Header,
@@ -41,7 +41,7 @@ pub(super) fn sections(
     if elf.e_shoff >= memory.end {
         return Ok(found);
     }
-    // A reader that looked there for sections would have read memory over.
+    // Section headers must not share bytes with memory.
     if found.end > memory.start {
         let (what, offset) = ("section headers", elf.e_shoff);
         return Err(DumpHeadError::AmidMemory { what, offset, memory: memory.start }.into());

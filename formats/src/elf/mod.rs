@@ -1,8 +1,22 @@
 //! ELF cores of whole guests.
 //!
-//! QEMU writes one as a strict sequence without seeks, in an order that its
-//! version decides ([`dump_head`]). What is stored has one order for all
-//! versions ([`stored_core`]). A file that anybody wrote is read by [`core_head`].
+//! QEMU writes one as a sequence without seeks, in an order that depends on its
+//! version ([`dump_head`]). The stored core has one order for all of them
+//! ([`stored_core`]). A core file of any origin is read by [`core_head`].
+//!
+//! Headers and tables are decoded and encoded by `goblin`, in both classes and byte
+//! orders. Notes are decoded by [`note`], because their names are not always text.
+//!
+//! ```
+//! use vmcore_formats::elf::{Class, Identity};
+//! use vmcore_formats::endian::Endian;
+//!
+//! let machine = Identity::machine_of_name(b"x86_64").unwrap();
+//! let (class, endian) = (Class::Elf64, Endian::Little);
+//! let identity = Identity { class, endian, machine, flags: 0, os_abi: 0 };
+//! assert_eq!((machine, identity.machine_name()), (62, Some("x86_64")));
+//! assert_eq!(class.program_header_size(), 56);
+//! ```
 
 pub mod build_id;
 pub mod core_head;
@@ -29,7 +43,6 @@ pub enum Class {
 
 impl Class {
     /// Size of the ELF header, in bytes.
-    #[must_use]
     pub fn header_size(self) -> u16 {
         match self {
             Self::Elf32 => 52,
@@ -38,7 +51,6 @@ impl Class {
     }
 
     /// Size of one program header, in bytes.
-    #[must_use]
     pub fn program_header_size(self) -> u16 {
         match self {
             Self::Elf32 => 32,
@@ -47,7 +59,6 @@ impl Class {
     }
 
     /// Size of one section header, in bytes.
-    #[must_use]
     pub fn section_header_size(self) -> u16 {
         match self {
             Self::Elf32 => 40,
@@ -56,7 +67,7 @@ impl Class {
     }
 }
 
-/// What kind of machine a core is of.
+/// The machine that a core is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Width of addresses and offsets.
@@ -74,8 +85,7 @@ pub struct Identity {
 impl Identity {
     /// The machine's name as `uname -m` has it.
     ///
-    /// Returns `None` if it is none of those that QEMU can dump.
-    #[must_use]
+    /// Returns `None` for a machine that QEMU cannot dump.
     pub fn machine_name(&self) -> Option<&'static str> {
         Some(match (self.machine, self.class, self.endian) {
             (header::EM_X86_64, ..) => "x86_64",
@@ -91,10 +101,9 @@ impl Identity {
         })
     }
 
-    /// `e_machine` of a machine, by the name that `uname -m` gives.
+    /// `e_machine`, by the machine's name as `uname -m` has it.
     ///
     /// Returns `None` for one that QEMU cannot dump.
-    #[must_use]
     pub fn machine_of_name(name: &[u8]) -> Option<u16> {
         Some(match name {
             b"x86_64" => header::EM_X86_64,
@@ -125,21 +134,21 @@ impl Identity {
 /// A range of guest memory in a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it is in guest memory.
+    /// Its physical address.
     pub physical: PhysAddr,
     /// `p_vaddr`. QEMU 4.0 and newer repeat the physical address here.
     pub virtual_address: u64,
     /// `p_flags`. QEMU leaves them 0.
     pub flags: u32,
-    /// Where its bytes begin in the file.
+    /// Its offset in the file.
     pub offset: u64,
-    /// How many bytes of it the file holds.
+    /// How many bytes of it are in the file.
     pub file_size: u64,
-    /// How many bytes it covers in memory.
+    /// How many bytes of memory it covers.
     pub memory_size: u64,
 }
 
-/// The `e_phnum` that says "the count is in section 0's `sh_info`".
+/// The `e_phnum` for "the count is in `sh_info` of section 0".
 const PN_XNUM: u16 = 0xffff;
 
 type Header = header::Header;
@@ -151,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_s_name_gives_its_number_and_back() {
+    fn a_machine_has_a_name_and_a_number() {
         let names = ["x86_64", "i386", "aarch64", "arm", "s390x", "riscv64", "loongarch64"];
         for name in names {
             let machine = Identity::machine_of_name(name.as_bytes()).unwrap();

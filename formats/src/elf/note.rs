@@ -8,9 +8,19 @@
 //!     desc          padded to 4 bytes
 //! ```
 //!
-//! QEMU writes, for each vCPU, the notes of its architecture; then on x86 one
-//! note named `QEMU` for each vCPU; then the guest's own note as it is
-//! (`VMCOREINFO`). Source: QEMU `dump/dump.c`.
+//! QEMU writes the notes of the architecture for each vCPU; then, on x86, a note
+//! named `QEMU` for each vCPU; then the guest's own note unchanged (`VMCOREINFO`).
+//! Source: QEMU `dump/dump.c`.
+//!
+//! ```
+//! use vmcore_formats::elf::note::{Note, Notes};
+//! use vmcore_formats::endian::Endian;
+//!
+//! let note = Note { name: b"VMCOREINFO", kind: 0, descriptor: b"OSRELEASE=6.1\n" };
+//! let bytes = note.encode(Endian::Little).unwrap();
+//! assert_eq!(bytes[..4], [11, 0, 0, 0]);
+//! assert_eq!(Notes::new(&bytes, Endian::Little).next(), Some(Ok(note)));
+//! ```
 
 use crate::cursor::{Cursor, Endian, ParseError};
 
@@ -22,17 +32,16 @@ pub const NT_PRSTATUS: u32 = 1;
 pub struct Note<'a> {
     /// The name, without the NUL that ends it. Not always text.
     pub name: &'a [u8],
-    /// What the descriptor is, under that name.
+    /// `n_type`, whose meaning depends on the name.
     pub kind: u32,
     /// The descriptor.
     pub descriptor: &'a [u8],
 }
 
 impl Note<'_> {
-    /// The note as it stands in a segment, with its padding.
+    /// Encodes the note with its padding.
     ///
     /// Returns `None` if its name or descriptor is 4 GiB or longer.
-    #[must_use]
     pub fn encode(&self, endian: Endian) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         let name_size = u32::try_from(self.name.len()).ok()?.checked_add(1)?;
@@ -48,9 +57,9 @@ impl Note<'_> {
     }
 }
 
-/// The notes of a segment, one after the other.
+/// The notes of a segment, in order.
 ///
-/// After an error there is nothing more.
+/// Ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Notes<'a> {
     rest: Cursor<'a>,
@@ -58,7 +67,6 @@ pub struct Notes<'a> {
 
 impl<'a> Notes<'a> {
     /// The notes in `bytes`.
-    #[must_use]
     pub fn new(bytes: &'a [u8], endian: Endian) -> Self {
         Self { rest: Cursor::new(bytes, endian) }
     }
@@ -135,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_error_there_is_nothing_more() {
+    fn the_notes_end_after_an_error() {
         let mut notes = Notes::new(&[0xff; 64], Endian::Little);
         assert!(notes.next().is_some_and(|note| note.is_err()));
         assert!(notes.next().is_none());

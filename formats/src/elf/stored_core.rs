@@ -1,4 +1,4 @@
-//! The normalised core: one layout, whatever QEMU wrote.
+//! The normalised core: one layout for dumps of all QEMU versions.
 //!
 //! ```text
 //! 0     ELF header, with a true e_ehsize
@@ -10,10 +10,31 @@
 //!       zeros up to the page, memory of the second segment, ...
 //! ```
 //!
-//! The program headers stand straight after the ELF header because makedumpfile
-//! looks nowhere else. A segment's file offset is congruent to its guest address
-//! modulo the page, so that no page lies across two chunks. The memory keeps
-//! the order of the stream: a core is written while it is read.
+//! The program headers follow the ELF header immediately, because makedumpfile
+//! expects them there. A segment's file offset is congruent to its guest address
+//! modulo the page, so that each page is in one chunk. The memory keeps the order
+//! of the stream: the core is written while the dump is received.
+//!
+//! ```
+//! use vmcore_formats::addr::PhysAddr;
+//! use vmcore_formats::elf::stored_core::StoredCore;
+//! use vmcore_formats::elf::{Class, Identity, note::Note};
+//! use vmcore_formats::endian::Endian;
+//!
+//! let (class, endian) = (Class::Elf64, Endian::Little);
+//! let identity = Identity { class, endian, machine: 62, flags: 0, os_abi: 0 };
+//! let note = Note { name: b"VMCOREINFO", kind: 0, descriptor: b"OSRELEASE=6.1\n" };
+//! let notes = note.encode(endian).unwrap();
+//!
+//! let memory = [(PhysAddr(0), 0x3000), (PhysAddr(0x10_0000), 0x1000)];
+//! let core = StoredCore::of_memory(identity, notes.len() as u64, memory)?;
+//! assert_eq!(core.segments().iter().map(|it| it.offset).collect::<Vec<_>>(), [0x1000, 0x4000]);
+//! assert_eq!(core.length(), 0x5000);
+//!
+//! let head = core.encode_head_with(&notes);
+//! assert!(head.starts_with(b"\x7fELF") && head.ends_with(&notes));
+//! # Ok::<_, vmcore_formats::elf::stored_core::StoredCoreError>(())
+//! ```
 
 use super::dump_head::DumpHead;
 use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
@@ -23,17 +44,17 @@ use goblin::elf::{header, program_header};
 use scroll::Pwrite;
 use thiserror::Error;
 
-/// What file offsets are aligned to, in bytes.
+/// The alignment of file offsets, in bytes.
 ///
-/// The smallest page of all architectures: each block of guest memory begins on
-/// a page, so alignment to this one keeps every page whole in its chunk.
+/// The smallest page of all architectures: each block of guest memory begins at a
+/// page, so with this alignment no page is divided between chunks.
 pub const PAGE: u64 = 4096;
 
-/// `p_align` of a memory segment: none is promised, although there is one.
+/// `p_align` of a memory segment. It is 0 although segments are aligned.
 ///
-/// crash takes an ELF core whose first segment is aligned and says so for one
-/// of netdump's, in which it looks for no VMCOREINFO, and then cannot find a
-/// kernel that KASLR has moved. The kernel's and QEMU's own cores have 0, too.
+/// An ELF core whose first segment is aligned and has `p_align` set is taken for a
+/// netdump core by crash, which then ignores VMCOREINFO and cannot find a kernel that
+/// KASLR has moved. The cores of the kernel and of QEMU have 0, too.
 const NO_ALIGNMENT: u64 = 0;
 
 /// Why a core cannot be laid out.
@@ -48,18 +69,18 @@ pub enum StoredCoreError {
     },
 }
 
-/// A run of memory on its way from the stream into the core.
+/// A run of memory that is copied from the stream into the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where it begins in the stream.
+    /// Its offset in the stream.
     pub stream_offset: u64,
-    /// Where it goes in the core.
+    /// Its offset in the core.
     pub core_offset: u64,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub length: u64,
 }
 
-/// The plan of a normalised core.
+/// The layout of a normalised core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCore {
     identity: Identity,
@@ -70,23 +91,23 @@ pub struct StoredCore {
 }
 
 impl StoredCore {
-    /// Lays out the core of a dump.
+    /// The core of a dump.
     ///
     /// # Errors
-    /// Fails if it would not fit into an ELF file of its class.
+    /// Fails if it is too large for an ELF file of its class.
     pub fn plan(head: &DumpHead) -> Result<Self, StoredCoreError> {
         let note_size =
             head.notes.iter().fold(0_u64, |sum, note| sum.saturating_add(note.len() as u64));
         Self::lay_out(head.identity, note_size, head.segments.clone())
     }
 
-    /// Lays out the core of memory that is no dump of QEMU's.
+    /// The core of memory that is not a dump of QEMU's.
     ///
-    /// `memory` are the ranges, by address and apart: where each begins, and how
-    /// many bytes it has. As in QEMU's own cores, `p_vaddr` repeats `p_paddr`.
+    /// `memory` are ranges that do not overlap, by ascending address: the start and the
+    /// length of each. As in QEMU's own cores, `p_vaddr` repeats `p_paddr`.
     ///
     /// # Errors
-    /// Fails if it would not fit into an ELF file of its class.
+    /// Fails if it is too large for an ELF file of its class.
     pub fn of_memory(
         identity: Identity,
         note_size: u64,
@@ -112,7 +133,7 @@ impl StoredCore {
         let note_offset = align(tables_end(class, segments.len()), 4);
         let mut end = note_offset.saturating_add(note_size);
         for segment in &mut segments {
-            // One without bytes has nothing to align, and takes no room.
+            // An empty segment is not aligned and takes no bytes.
             if segment.file_size == 0 {
                 segment.offset = end;
                 continue;
@@ -130,25 +151,22 @@ impl StoredCore {
         Ok(Self { identity, segments, note_offset, note_size, length: end })
     }
 
-    /// What machine it is of.
-    #[must_use]
+    /// The machine.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// How many bytes the whole core has.
-    #[must_use]
+    /// The length of the whole core, in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
     /// The memory segments, in file order, with their offsets in this core.
-    #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// How each segment gets from the stream into the core, in the order of both.
+    /// The runs to copy from the stream into the core, in the order of both.
     pub fn pieces<'a>(&'a self, head: &'a DumpHead) -> impl Iterator<Item = Piece> + 'a {
         let pairs = head.segments.iter().zip(&self.segments);
         pairs.filter(|(from, _)| from.file_size > 0).map(|(from, to)| Piece {
@@ -161,16 +179,14 @@ impl StoredCore {
     /// Everything before the memory: headers, tables and notes.
     ///
     /// `prefix` are the bytes that `head` was decoded from.
-    #[must_use]
     pub fn encode_head(&self, head: &DumpHead, prefix: &[u8]) -> Vec<u8> {
         let notes =
             head.notes.iter().flat_map(|range| prefix.get(range.clone()).unwrap_or_default());
         self.encode_head_with(notes)
     }
 
-    /// Everything before the memory, with these notes. As many bytes of them
-    /// count as were planned.
-    #[must_use]
+    /// Everything before the memory, with these notes. Bytes past the planned length
+    /// of the notes are ignored.
     pub fn encode_head_with<'a>(&self, notes: impl IntoIterator<Item = &'a u8>) -> Vec<u8> {
         let context = self.identity.context();
         let segment_count = self.segments.len().saturating_add(1);
@@ -178,8 +194,8 @@ impl StoredCore {
         let size = self.note_offset.saturating_add(self.note_size);
         let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
 
-        // `gwrite_with` moves `at`. The buffer was sized by the same plan, so a
-        // write that does not fit cannot happen; it would leave zeros.
+        // `gwrite_with` advances `at`. The buffer has the planned size, so that every
+        // write fits.
         let at = &mut 0;
         let _ = bytes.gwrite_with(self.header(segment_count, extended), at, context.le);
         let _ = bytes.gwrite_with(self.note_header(), at, context);
@@ -289,7 +305,7 @@ fn align(offset: u64, to: u64) -> u64 {
     offset.checked_next_multiple_of(to).unwrap_or(u64::MAX)
 }
 
-/// The first offset from `end` on that has the place in its page that `address` has.
+/// The first offset from `end` on that is congruent to `address` modulo the page.
 fn align_like(end: u64, address: u64) -> u64 {
     let missing = address.wrapping_sub(end) % PAGE;
     end.saturating_add(missing)

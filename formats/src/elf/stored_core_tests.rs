@@ -7,7 +7,7 @@ use proptest::prelude::*;
 fn head_of(stream: &[u8]) -> DumpHead {
     match DumpHead::decode(stream).unwrap() {
         Progress::Complete(head) => head,
-        Progress::Wanting { bytes } => panic!("wants {bytes} bytes"),
+        Progress::Incomplete { needed: bytes } => panic!("wants {bytes} bytes"),
     }
 }
 

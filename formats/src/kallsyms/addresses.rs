@@ -8,8 +8,10 @@
 //! place-relative      address of the entry itself + offset
 //! ```
 //!
-//! Place-relative since 7.0; absolute per-CPU on x86 up to 6.14, base-relative elsewhere.
-//! All are in ascending order.
+//! x86 kernels were absolute per-CPU before Linux commit 01157ddc58dc "kallsyms: Remove
+//! `KALLSYMS_ABSOLUTE_PERCPU`" (in v6.15), others base-relative. All are place-relative since
+//! Linux commit a081b5789255 "kallsyms: Get rid of kallsyms relative base" (in v7.0).
+//! Addresses are in ascending order.
 
 use crate::addr::VirtAddr;
 use crate::cursor::Endian;
@@ -17,28 +19,27 @@ use crate::cursor::Endian;
 /// How an address is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As it is, in eight bytes.
+    /// The address itself, in eight bytes.
     Absolute,
-    /// Above a base.
+    /// An unsigned offset from a base.
     BaseRelative {
-        /// `kallsyms_relative_base`, as KASLR has moved it.
+        /// `kallsyms_relative_base`, with the offset of KASLR.
         base: VirtAddr,
     },
-    /// Above a base if negative, else absolute.
+    /// An offset from a base if negative, else absolute.
     AbsolutePerCpu {
-        /// `kallsyms_relative_base`, as KASLR has moved it.
+        /// `kallsyms_relative_base`, with the offset of KASLR.
         base: VirtAddr,
     },
-    /// From where the entry is.
+    /// An offset from the address of the entry.
     PlaceRelative {
-        /// Where `kallsyms_offsets` is.
+        /// Address of `kallsyms_offsets`.
         table: VirtAddr,
     },
 }
 
 impl Mode {
-    /// How many bytes an entry has.
-    #[must_use]
+    /// The length of an entry, in bytes.
     pub fn entry_size(&self) -> u64 {
         match self {
             Self::Absolute => 8,
@@ -54,15 +55,14 @@ pub struct Addresses {
     table: Vec<u8>,
     endian: Endian,
     count: u32,
-    /// Symbols by ascending address, where the table is not so by itself.
+    /// Symbols by ascending address, if the table is not sorted.
     order: Option<Vec<u32>>,
-    /// How many entries are less than the one before.
+    /// How many entries are lower than the one before.
     disorder: u32,
 }
 
 impl Addresses {
-    /// Takes a table of `count` entries, or as many as there are.
-    #[must_use]
+    /// A table of `count` entries, or of as many as `table` has.
     pub fn new(mode: Mode, table: Vec<u8>, count: u32, endian: Endian) -> Self {
         let there = (table.len() as u64).checked_div(mode.entry_size()).unwrap_or_default();
         let count = count.min(u32::try_from(there).unwrap_or(u32::MAX));
@@ -81,26 +81,22 @@ impl Addresses {
         addresses
     }
 
-    /// How they are stored.
-    #[must_use]
+    /// How addresses are stored.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// How many there are.
-    #[must_use]
+    /// The number of symbols.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// How many entries are less than the one before them. None in a table that is whole.
-    #[must_use]
+    /// How many entries are lower than the one before. 0 in an undamaged table.
     pub fn disorder(&self) -> u32 {
         self.disorder
     }
 
     /// The address of a symbol.
-    #[must_use]
     pub fn address(&self, index: u32) -> Option<VirtAddr> {
         if index >= self.count {
             return None;
@@ -122,17 +118,15 @@ impl Addresses {
         })
     }
 
-    /// The symbols at the highest address that is not above `at`, in the table's order:
-    /// the positions of the first and of the one behind the last, by [`Self::in_order`].
-    #[must_use]
+    /// The symbols at the highest address that is not above `at`, as a range of positions
+    /// for [`Self::in_order`].
     pub fn at_or_below(&self, at: VirtAddr) -> Option<std::ops::Range<u32>> {
         let end = self.partition(|address| address <= at);
         let found = self.address(self.in_order(end.checked_sub(1)?)?)?;
         Some(self.partition(|address| address < found)..end)
     }
 
-    /// The symbol at a position of ascending order.
-    #[must_use]
+    /// The symbol at a position in ascending order of addresses.
     pub fn in_order(&self, position: u32) -> Option<u32> {
         match &self.order {
             None => (position < self.count).then_some(position),
@@ -140,7 +134,7 @@ impl Addresses {
         }
     }
 
-    /// How many symbols, in ascending order, `before` holds for.
+    /// The number of symbols, in ascending order, whose address satisfies `before`.
     fn partition(&self, before: impl Fn(VirtAddr) -> bool) -> u32 {
         let (mut low, mut high) = (0, self.count);
         while low < high {

@@ -1,29 +1,45 @@
-//! The symbols of a module, as the kernel keeps them: those of its ELF file.
+//! The symbols of a module, which the kernel keeps as they are in its ELF file.
 //!
 //! ```text
-//! 0   st_name   u32   where its name begins in the module's texts
-//! 4   st_info   u8    6 st_shndx  u16, 0 if it is of another module
+//! 0   st_name   u32   offset of its name in the module's string table
+//! 4   st_info   u8
+//! 6   st_shndx  u16   0 for a symbol of another module
 //! 8   st_value  u64   its address
-//! 16  st_size   u64   not relied on: code that was written in assembler has none
+//! 16  st_size   u64   ignored: symbols of assembler code have none
 //! ```
 //!
 //! Source: ELF-64 object file format; Linux `kernel/module/kallsyms.c`.
+//!
+//! ```
+//! use vmcore_formats::addr::VirtAddr;
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::kallsyms::module::ModuleTable;
+//!
+//! let mut entry = [0; 24];
+//! (entry[0], entry[6]) = (1, 1);
+//! entry[8..16].copy_from_slice(&Endian::Little.u64_bytes(0xffff_ffff_c000_1000));
+//! let symbols = ModuleTable::decode(&entry, Endian::Little).with_texts(b"\0init\0".to_vec());
+//!
+//! let at = VirtAddr(0xffff_ffff_c000_1000);
+//! let symbol = symbols.at_or_below(at.wrapping_add(8)).unwrap();
+//! assert_eq!((symbol.name.as_str(), symbol.at), ("init", at));
+//! ```
 
 use crate::addr::VirtAddr;
 use crate::cursor::{Cursor, Endian};
 
-/// How many bytes a symbol takes.
+/// Length of a symbol, in bytes.
 pub const SYMBOL_LENGTH: u64 = 24;
 /// The most symbols that are read of a module. The largest ones have some 50,000.
 pub const MAX_MODULE_SYMBOLS: u64 = 1 << 20;
-/// The longest texts that are read of a module, in bytes.
+/// The longest string table that is read of a module, in bytes.
 pub const MAX_TEXTS: u64 = 32 << 20;
 /// The longest name that is read. `KSYM_NAME_LEN` is 512.
 const MAX_NAME: usize = 512;
 
-/// A symbol of a module, by its number in the file.
+/// An entry of the symbol table, with its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Symbol {
+struct Entry {
     at: VirtAddr,
     number: u32,
     name: u32,
@@ -32,28 +48,27 @@ struct Symbol {
 /// A module's symbols.
 #[derive(Clone, Debug, Default)]
 pub struct ModuleTable {
-    /// By ascending address; those of one address in the file's order.
-    symbols: Vec<Symbol>,
+    /// By ascending address; symbols of one address in the file's order.
+    symbols: Vec<Entry>,
     texts: Vec<u8>,
 }
 
-/// A symbol that was found.
+/// A symbol of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its name. Bytes that are no UTF-8 are replaced.
+pub struct ModuleSymbol {
+    /// Its name. Bytes that are not UTF-8 are replaced.
     pub name: String,
-    /// Where it begins.
+    /// Its address.
     pub at: VirtAddr,
-    /// Where the next one begins, if there is one.
+    /// The address of the next symbol, if there is one.
     pub next: Option<VirtAddr>,
 }
 
 impl ModuleTable {
-    /// Decodes symbols; those of other modules and those without a name do not count.
+    /// Decodes a symbol table. Undefined symbols and those without a name are ignored.
     ///
-    /// [`Self::texts_length`] tells how many bytes of texts there have to be: they are
-    /// added later ([`Self::with_texts`]).
-    #[must_use]
+    /// The string table is added later by [`Self::with_texts`]; [`Self::texts_length`] gives
+    /// the length that it needs.
     pub fn decode(table: &[u8], endian: Endian) -> Self {
         let mut rest = Cursor::new(table, endian);
         let mut symbols = Vec::with_capacity(table.len() / 24);
@@ -66,62 +81,57 @@ impl ModuleTable {
         Self { symbols, texts: Vec::new() }
     }
 
-    /// How many bytes of texts the names are in. At most [`MAX_TEXTS`].
-    #[must_use]
+    /// The length of string table that the names need, at most [`MAX_TEXTS`].
     pub fn texts_length(&self) -> u64 {
         let last = self.symbols.iter().map(|symbol| symbol.name).max().unwrap_or_default();
         u64::from(last).saturating_add(MAX_NAME as u64).min(MAX_TEXTS)
     }
 
-    /// The same with the texts that the names are in, or as much as there is of them.
+    /// The symbols with their string table, or as much of it as can be read.
     ///
-    /// What has no name then, or the name of none but a mark in the code (`$x` on arm64),
-    /// no longer counts.
-    #[must_use]
+    /// Drops symbols whose name is missing, and mapping symbols (`$x` on arm64).
     pub fn with_texts(mut self, texts: Vec<u8>) -> Self {
         self.texts = texts;
         let symbols = std::mem::take(&mut self.symbols);
         let is_named =
-            |symbol: &Symbol| !matches!(self.name(*symbol), [] | [b'$', ..] | [b'.', b'L', ..]);
+            |symbol: &Entry| !matches!(self.name(*symbol), [] | [b'$', ..] | [b'.', b'L', ..]);
         let symbols = symbols.into_iter().filter(is_named).collect();
         Self { symbols, texts: self.texts }
     }
 
-    /// How many symbols there are.
-    #[must_use]
+    /// The number of symbols.
     pub fn count(&self) -> usize {
         self.symbols.len()
     }
 
-    /// The symbol at the highest address that is not above `at`; of several, the first in
-    /// the file, as the kernel has it.
-    #[must_use]
-    pub fn at_or_below(&self, at: VirtAddr) -> Option<Found> {
+    /// The symbol at the highest address that is not above `at`. Of several at that address,
+    /// the first in the file, like the kernel.
+    pub fn at_or_below(&self, at: VirtAddr) -> Option<ModuleSymbol> {
         let end = self.symbols.partition_point(|symbol| symbol.at <= at);
         let found = self.symbols.get(end.checked_sub(1)?)?.at;
         let first = self.symbols.partition_point(|symbol| symbol.at < found);
         let name = self.name(*self.symbols.get(first)?);
         let next = self.symbols.get(end).map(|symbol| symbol.at);
-        Some(Found { name: String::from_utf8_lossy(name).into_owned(), at: found, next })
+        Some(ModuleSymbol { name: String::from_utf8_lossy(name).into_owned(), at: found, next })
     }
 
-    fn name(&self, symbol: Symbol) -> &[u8] {
+    fn name(&self, symbol: Entry) -> &[u8] {
         let start = usize::try_from(symbol.name).unwrap_or(usize::MAX);
         let rest = self.texts.get(start..).unwrap_or_default();
         let rest = rest.get(..MAX_NAME).unwrap_or(rest);
         let end = rest.iter().position(|byte| *byte == 0);
-        // A name without an end was cut off: it is not that name.
+        // A name without its NUL is cut off, and so is a different name.
         end.and_then(|end| rest.get(..end)).unwrap_or_default()
     }
 }
 
-fn symbol(entry: &[u8], number: u32, endian: Endian) -> Option<Symbol> {
+fn symbol(entry: &[u8], number: u32, endian: Endian) -> Option<Entry> {
     let mut rest = Cursor::new(entry, endian);
     let name = rest.u32("st_name").ok()?;
     rest.take(2, "st_info and st_other").ok()?;
     let section = rest.u16("st_shndx").ok()?;
     let at = VirtAddr(rest.u64("st_value").ok()?);
-    (section != 0 && name != 0 && at.0 != 0).then_some(Symbol { at, number, name })
+    (section != 0 && name != 0 && at.0 != 0).then_some(Entry { at, number, name })
 }
 
 #[cfg(test)]
@@ -153,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_those_of_named_symbols_of_the_module_itself() {
+    fn only_named_symbols_of_the_module_itself_are_found() {
         let symbols = ModuleTable::decode(&table(), Endian::Little);
         assert_eq!(symbols.texts_length(), 25 + 512);
         let symbols = symbols.with_texts(TEXTS.to_vec());

@@ -1,17 +1,17 @@
-//! Finds symbols by name.
+//! Look-up of symbols by name.
 //!
 //! ```text
 //! heads[hash of the name] ──► symbol ──next──► symbol ──next──► none
 //! ```
 //!
-//! One pass over the packed names makes it: the hash of a name is put together of its
-//! tokens' hashes, so that nothing is expanded. Names are compared when one is looked up.
+//! It is made in one pass over the packed names: the hash of a name is computed from the
+//! hashes of its tokens, without expanding it. Names are compared at look-up.
 
 use super::names::Names;
 use super::tokens::hash_of;
 
-/// How many symbols of one chain are looked at. A kernel's own chains are short; a hostile
-/// one can have all its names in one.
+/// The most symbols of a chain that are compared. Chains are short, but a hostile guest can
+/// put all names into one.
 const MAX_CHAIN: usize = 4096;
 const NONE: u32 = u32::MAX;
 const HEADS_BITS: u32 = 16;
@@ -24,8 +24,7 @@ pub struct NameIndex {
 }
 
 impl NameIndex {
-    /// Reads all names once.
-    #[must_use]
+    /// The index of all names.
     pub fn new(names: &Names) -> Self {
         let mut heads = vec![NONE; 1 << HEADS_BITS];
         let mut next = Vec::with_capacity(usize::try_from(names.count()).unwrap_or_default());
@@ -38,8 +37,7 @@ impl NameIndex {
         Self { heads, next }
     }
 
-    /// All symbols with this name, in ascending order. A few thousand at most.
-    #[must_use]
+    /// All symbols with this name, in ascending order. At most a few thousand.
     pub fn all(&self, names: &Names, name: &str) -> Vec<u32> {
         let mut found = Vec::new();
         let mut at = self.heads.get(slot(hash_of(name.as_bytes()))).copied().unwrap_or(NONE);
@@ -59,7 +57,7 @@ impl NameIndex {
 }
 
 fn slot(hash: u64) -> usize {
-    // The low bits of the sum are weak: the last letters decide them.
+    // The low bits of the hash depend on the last letters only.
     let mixed = (hash ^ hash >> 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
     usize::try_from(mixed.checked_shr(64 - HEADS_BITS).unwrap_or_default()).unwrap_or_default()
 }

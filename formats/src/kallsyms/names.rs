@@ -2,7 +2,7 @@
 
 use super::tokens::Tokens;
 
-/// Where each so manieth name begins is kept.
+/// The offset of every 64th name is kept.
 const STRIDE: u32 = 64;
 
 /// A symbol's name.
@@ -14,22 +14,21 @@ pub struct Name {
     pub text: String,
 }
 
-/// The names of all symbols, packed as they are in memory.
+/// The names of all symbols, packed as in memory.
 #[derive(Clone, Debug)]
 pub struct Names {
     stream: Vec<u8>,
     tokens: Tokens,
-    /// Where names 0, 64, 128... begin in the stream.
+    /// The offsets of names 0, 64, 128... in the stream.
     marks: Vec<u32>,
     count: u32,
 }
 
 impl Names {
-    /// Walks a stream of `count` names. It may be longer than they are.
+    /// Walks a stream of `count` names. It may be longer than the names.
     ///
-    /// Where the stream ends too early, or a name has no length, the walk ends: there are
-    /// fewer names than `count` then ([`Self::count`]).
-    #[must_use]
+    /// The walk ends early at the end of the stream and at a name of length 0. Then
+    /// [`Self::count`] is less than `count`.
     pub fn walk(mut stream: Vec<u8>, count: u32, tokens: Tokens) -> Self {
         let mut marks = Vec::new();
         let mut at = 0_usize;
@@ -54,32 +53,27 @@ impl Names {
         Self { stream, tokens, marks, count: found }
     }
 
-    /// How many names there are.
-    #[must_use]
+    /// The number of names.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// How many bytes of the stream they take.
-    #[must_use]
+    /// The length of the stream that they take, in bytes.
     pub fn length(&self) -> usize {
         self.stream.len()
     }
 
-    /// The name of a symbol. Bytes that are no UTF-8 are replaced.
-    #[must_use]
+    /// The name of a symbol. Bytes that are not UTF-8 are replaced.
     pub fn name(&self, index: u32) -> Option<Name> {
         self.packed(index).map(|packed| self.expand(packed))
     }
 
     /// The type of a symbol: the first letter of its name.
-    #[must_use]
     pub fn letter(&self, index: u32) -> Option<u8> {
         self.expanded(self.packed(index)?).next()
     }
 
     /// Whether a symbol has this name.
-    #[must_use]
     pub fn is(&self, index: u32, name: &str) -> bool {
         self.packed(index).is_some_and(|packed| self.expanded(packed).skip(1).eq(name.bytes()))
     }
@@ -93,7 +87,7 @@ impl Names {
         &self.tokens
     }
 
-    /// All names as they are packed, in order.
+    /// All names as tokens, in order.
     pub(super) fn all_packed(&self) -> impl Iterator<Item = &[u8]> + '_ {
         Packed { stream: &self.stream, at: 0 }
     }
@@ -121,7 +115,7 @@ impl Names {
     }
 }
 
-/// Names one after the other.
+/// Iterates over packed names.
 struct Packed<'a> {
     stream: &'a [u8],
     at: usize,
@@ -139,7 +133,7 @@ impl<'a> Iterator for Packed<'a> {
     }
 }
 
-/// Where the tokens of the name at `at` begin, and how many there are.
+/// The offset of the tokens of the name at `at`, and their number.
 pub(super) fn entry(stream: &[u8], at: usize) -> Option<(usize, usize)> {
     let first = *stream.get(at)?;
     let next = at.checked_add(1)?;

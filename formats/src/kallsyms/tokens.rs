@@ -1,40 +1,40 @@
-//! The texts that names are put together of.
+//! Tokens: the texts of which names consist.
 
 use thiserror::Error;
 
 use super::MAX_TOKEN_TABLE;
 use crate::cursor::{Cursor, Endian};
 
-/// How many tokens there are: one for each byte.
+/// The number of tokens: one for each value of a byte.
 const COUNT: usize = 256;
 /// Length of `kallsyms_token_index`, in bytes.
 pub const TOKEN_INDEX_LENGTH: usize = COUNT * 2;
-/// The factor of the hash, of each letter. Odd, so that no letter is lost.
+/// The factor of the hash. It is odd, so that each letter affects the hash.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Why tables are none of tokens.
+/// Why tables are not those of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// Too few texts.
     #[error("the table of tokens ends in token {token}")]
     Short {
-        /// The token that is not whole.
+        /// The token that is cut off.
         token: usize,
     },
-    /// The index does not say where the texts are.
-    #[error("token {token} begins at {found:#x}, and kallsyms_token_index says {said:#x}")]
+    /// The index contradicts the texts.
+    #[error("token {token} begins at {found:#x}, but at {indexed:#x} by kallsyms_token_index")]
     Index {
         /// The token.
         token: usize,
-        /// Where it begins.
+        /// The offset of its text.
         found: usize,
-        /// Where it should.
-        said: usize,
+        /// Its offset in the index.
+        indexed: usize,
     },
 }
 
-/// A token: its text, and what it adds to a hash.
+/// A token: its text, and its contribution to a hash.
 #[derive(Clone, Copy, Debug, Default)]
 struct Token {
     start: u16,
@@ -54,10 +54,10 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Decodes both tables. What follows the last text in `table` is not looked at.
+    /// Decodes both tables. Bytes of `table` after the last text are ignored.
     ///
     /// # Errors
-    /// Fails if there are not 256 texts, or the index does not fit them.
+    /// Fails if there are fewer than 256 texts, or if the index contradicts them.
     pub fn decode(table: &[u8], index: &[u8], endian: Endian) -> Result<Self, TokenError> {
         let table = table.get(..MAX_TOKEN_TABLE).unwrap_or(table);
         let mut index = Cursor::new(index, endian);
@@ -67,9 +67,9 @@ impl Tokens {
             let short = TokenError::Short { token };
             let rest = table.get(at..).unwrap_or_default();
             let length = rest.iter().position(|byte| *byte == 0).ok_or(short.clone())?;
-            let said = usize::from(index.u16("token index").map_err(|_| short.clone())?);
-            if said != at {
-                return Err(TokenError::Index { token, found: at, said });
+            let indexed = usize::from(index.u16("token index").map_err(|_| short.clone())?);
+            if indexed != at {
+                return Err(TokenError::Index { token, found: at, indexed });
             }
             let text = rest.get(..length).unwrap_or_default();
             let (sum, scale) = hash_and_scale(text);
@@ -83,7 +83,6 @@ impl Tokens {
     }
 
     /// Length of the table, in bytes.
-    #[must_use]
     pub fn table_length(&self) -> usize {
         self.texts.len()
     }
@@ -96,9 +95,9 @@ impl Tokens {
         self.texts.get(start..end).unwrap_or_default()
     }
 
-    /// The hash of the name that these tokens make, without its first letter.
+    /// The hash of the name that consists of these tokens, without its first letter.
     pub(super) fn hash(&self, tokens: &[u8]) -> u64 {
-        // A name may begin with tokens without a text: the first letter is in a later one then.
+        // The first letter is that of the first token that is not empty.
         let empty = tokens.iter().take_while(|token| self.token(**token).length == 0).count();
         let Some((first, rest)) = tokens.get(empty..).and_then(<[u8]>::split_first) else {
             return 0;
@@ -114,12 +113,12 @@ impl Tokens {
     }
 }
 
-/// The hash of a text: that of [`Tokens::hash`] for a name which is any letter and the text.
+/// The hash of a text, equal to [`Tokens::hash`] of a name that is some letter and the text.
 pub(super) fn hash_of(text: &[u8]) -> u64 {
     hash_and_scale(text).0
 }
 
-/// The hash of a text, and what the hash of whatever is before it is multiplied by.
+/// The hash of a text, and the factor for the hash of any text before it.
 fn hash_and_scale(text: &[u8]) -> (u64, u64) {
     text.iter().fold((0, 1), |(sum, scale): (u64, u64), byte| {
         let letter = u64::from(*byte).wrapping_add(1);

@@ -1,45 +1,54 @@
-//! The flattened form: a file on its way through a pipe.
+//! The flattened form: a file written to a pipe, as segments with their offsets.
 //!
 //! ```text
 //! 0      signature   16 bytes, "makedumpfile" and zeros
 //! 16     type        u64, 1
 //! 24     version     u64, 1
 //! 32     zeros       up to 4096
-//! 4096   offset      u64, where the bytes go; all ones at the end
-//!        size        u64, how many follow; all ones at the end
+//! 4096   offset      u64, in the file; all ones at the end
+//!        size        u64, of the bytes that follow; all ones at the end
 //!        bytes
 //!        offset, size, bytes ...
 //! ```
 //!
-//! Numbers are big-endian on every machine. Of bytes that are written twice the
-//! later ones count, as `makedumpfile -R` would write them.
+//! Numbers are big-endian on every machine. Where segments overlap, the later one
+//! counts, as with `makedumpfile -R`.
 //!
 //! Source: makedumpfile `write_start_flat_header` and `rearrange_dumpdata`, QEMU
-//! `dump/dump.c`. makedumpfile writes `-F` of ELF dumps, too.
+//! `dump/dump.c`. `makedumpfile -F` writes ELF dumps in this form, too.
+//!
+//! ```
+//! use vmcore_formats::kdump::flattened::{SegmentHeader, check_start, encode_start};
+//!
+//! assert_eq!(check_start(&encode_start()), Ok(()));
+//! let segment = SegmentHeader::Bytes { offset: 0x1000, size: 512 };
+//! assert_eq!(SegmentHeader::decode(&segment.encode()), Ok(segment));
+//! assert_eq!(SegmentHeader::decode(&[0xff; 16]), Ok(SegmentHeader::End));
+//! ```
 
 use thiserror::Error;
 
 use crate::cursor::{Cursor, Endian, ParseError};
 
-/// How the flattened form begins.
+/// The first bytes of the flattened form.
 pub const SIGNATURE: [u8; 16] = *b"makedumpfile\0\0\0\0";
-/// Length of what is before the first segment.
+/// Offset of the first segment's header.
 pub const START_LENGTH: usize = 4096;
-/// How many bytes of it [`check_start`] needs.
+/// How many bytes [`check_start`] needs.
 pub const CHECKED_LENGTH: usize = 32;
-/// Length of what is before each segment's bytes.
+/// Length of a segment's header.
 pub const SEGMENT_HEADER_LENGTH: usize = 16;
-/// What both numbers of the last header are.
+/// Both numbers of the last header.
 const END: u64 = u64::MAX;
 
-/// Why bytes are not of the flattened form.
+/// Why the flattened form cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FlattenedError {
-    /// It begins with something else.
+    /// Another signature.
     #[error("it does not begin with \"makedumpfile\"")]
     Signature,
-    /// Another form of it, which nobody ever wrote.
+    /// An unknown type or version.
     #[error("its type is {kind} and its version {version}; both should be 1")]
     Version {
         /// The type.
@@ -47,37 +56,37 @@ pub enum FlattenedError {
         /// The version.
         version: u64,
     },
-    /// A segment that no file can hold.
+    /// A segment that no file can have.
     #[error("a segment of {size:#x} bytes for offset {offset:#x}")]
     Segment {
-        /// Where it should go.
+        /// Its offset in the file.
         offset: u64,
-        /// How long it should be.
+        /// Its length.
         size: u64,
     },
-    /// It ends too early.
+    /// The bytes end too early.
     #[error(transparent)]
     Short(#[from] ParseError),
 }
 
-/// What stands before a segment's bytes.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentHeader {
-    /// So many bytes follow, which go there.
+    /// Bytes follow.
     Bytes {
-        /// Where they go.
+        /// Their offset in the file.
         offset: u64,
         /// How many there are.
         size: u64,
     },
-    /// Nothing follows: the file is whole.
+    /// The file is complete.
     End,
 }
 
 /// Checks the start of a file of the flattened form.
 ///
 /// # Errors
-/// Fails if it is none.
+/// Fails if it has another signature, type or version.
 pub fn check_start(bytes: &[u8]) -> Result<(), FlattenedError> {
     let mut at = Cursor::new(bytes, Endian::Big);
     if at.take(SIGNATURE.len() as u64, "signature")? != SIGNATURE {
@@ -90,7 +99,6 @@ pub fn check_start(bytes: &[u8]) -> Result<(), FlattenedError> {
 }
 
 /// The start of a file of the flattened form.
-#[must_use]
 pub fn encode_start() -> Vec<u8> {
     let mut bytes = SIGNATURE.to_vec();
     bytes.extend(Endian::Big.u64_bytes(1));
@@ -103,7 +111,7 @@ impl SegmentHeader {
     /// Decodes [`SEGMENT_HEADER_LENGTH`] bytes.
     ///
     /// # Errors
-    /// Fails if they are fewer, or name what no file can hold.
+    /// Fails if there are fewer, or if no file can have such a segment.
     pub fn decode(bytes: &[u8]) -> Result<Self, FlattenedError> {
         let mut at = Cursor::new(bytes, Endian::Big);
         let (offset, size) = (at.u64("a segment's offset")?, at.u64("a segment's size")?);
@@ -118,7 +126,6 @@ impl SegmentHeader {
     }
 
     /// Encodes it.
-    #[must_use]
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_LENGTH] {
         let (offset, size) = match *self {
             Self::Bytes { offset, size } => (offset, size),
@@ -138,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_is_known_and_every_truncation_of_it_is_not() {
+    fn the_start_is_accepted_and_every_truncation_of_it_refused() {
         let start = encode_start();
         assert_eq!(start.len(), START_LENGTH);
         assert_eq!(start[..17], *b"makedumpfile\0\0\0\0\0");
@@ -165,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_no_file_can_hold_is_refused() {
+    fn a_segment_that_no_file_can_have_is_refused() {
         for (offset, size) in [(0, 0), (u64::MAX, 1), (1, u64::MAX), (i64::MAX as u64, 1)] {
             let bytes = SegmentHeader::Bytes { offset, size }.encode();
             let error = SegmentHeader::decode(&bytes).unwrap_err();

@@ -6,8 +6,8 @@
 //!    8       8    header_version       u32, 1 to 6
 //!   12      12    utsname              6 texts of 65 bytes: sysname, nodename,
 //!                                      release, version, machine, domainname
-//!  408     404    timestamp            two longs; nobody fills it
-//!  424     412    status               u32, the codec's flag, and whether it is whole
+//!  408     404    timestamp            two longs, always 0
+//!  424     412    status               u32, the codec's flag, and whether it is complete
 //!  428     416    block_size           u32, a page
 //!  432     420    sub_hdr_size         u32, in blocks
 //!  436     424    bitmap_blocks        u32, of both bitmaps
@@ -19,8 +19,31 @@
 //!  460     448    nr_cpus              u32
 //! ```
 //!
-//! Nothing in it says which of the two layouts it has, or which byte order: the
-//! version tells the order, and the machine's name or else the sizes the layout.
+//! No field gives the layout or the byte order. The version reveals the byte order;
+//! the machine's name, or else plausible sizes, the layout.
+//!
+//! ```
+//! use vmcore_formats::elf::Class;
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::kdump::header::{Header, UtsName};
+//!
+//! let header = Header {
+//!     class: Class::Elf64,
+//!     endian: Endian::Big,
+//!     version: 6,
+//!     uts: UtsName { machine: b"s390x".to_vec(), ..UtsName::default() },
+//!     status: 0x20,
+//!     block_size: 4096,
+//!     sub_header_blocks: 1,
+//!     bitmap_blocks: 2,
+//!     max_mapnr: 32768,
+//!     current_cpu: 0,
+//!     cpu_count: 1,
+//! };
+//! assert_eq!(Header::decode(&header.encode())?, header);
+//! assert_eq!(header.descriptor_offset(), 4 * 4096);
+//! # Ok::<_, vmcore_formats::kdump::KdumpError>(())
+//! ```
 
 use super::{Encoder, KdumpError, MAX_BLOCK, MIN_BLOCK, SIGNATURE};
 use crate::cursor::{Cursor, Endian};
@@ -32,15 +55,15 @@ pub const HEADER_LENGTH: usize = 464;
 const TEXT: usize = 65;
 /// Length of utsname, in bytes.
 pub const UTS_LENGTH: usize = 6 * TEXT;
-/// `DUMP_DH_COMPRESSED_INCOMPLETE`: whoever wrote it ran out of space.
+/// `DUMP_DH_COMPRESSED_INCOMPLETE`: the writer ran out of space.
 const INCOMPLETE: u32 = 0x8;
-/// `DUMP_DH_EXCLUDED_VMEMMAP`: descriptions of left-out pages were left out, too.
+/// `DUMP_DH_EXCLUDED_VMEMMAP`: `struct page`s of excluded pages were excluded, too.
 const WITHOUT_VMEMMAP: u32 = 0x10;
 
-/// What the kernel calls itself and its machine (`struct new_utsname`).
+/// The names of a kernel and its machine (`struct new_utsname`). Unknown ones are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UtsName {
-    /// `Linux`, if it is known.
+    /// `Linux`.
     pub sysname: Vec<u8>,
     /// The host's name.
     pub nodename: Vec<u8>,
@@ -58,7 +81,7 @@ impl UtsName {
     /// Decodes [`UTS_LENGTH`] bytes, as the kernel has them in memory.
     ///
     /// # Errors
-    /// Fails if they are fewer.
+    /// Fails if there are fewer.
     pub fn decode(bytes: &[u8]) -> Result<Self, KdumpError> {
         Self::decode_at(&mut Cursor::new(bytes, Endian::Little))
     }
@@ -89,19 +112,19 @@ pub struct Header {
     pub endian: Endian,
     /// 1 to 6.
     pub version: u32,
-    /// Whose memory it is.
+    /// The kernel whose memory it is.
     pub uts: UtsName,
     /// The codec's flag, and others.
     pub status: u32,
-    /// Length of a block, and of a page, in bytes.
+    /// Length of a block and of a page, in bytes.
     pub block_size: u32,
     /// How many blocks the sub header and the notes have.
     pub sub_header_blocks: u32,
     /// How many blocks both bitmaps have.
     pub bitmap_blocks: u32,
-    /// One more than the last page's number, as far as 32 bits go.
+    /// One more than the last page's number, if that fits into 32 bits.
     pub max_mapnr: u32,
-    /// The CPU that panicked, if anybody knew.
+    /// The CPU that panicked, or 0.
     pub current_cpu: u32,
     /// How many CPUs have their registers in the notes.
     pub cpu_count: u32,
@@ -111,29 +134,30 @@ impl Header {
     /// Decodes the first [`HEADER_LENGTH`] bytes of a file.
     ///
     /// # Errors
-    /// Fails if they are no such header, or one whose sizes cannot be.
+    /// Fails if they are not such a header, or if its sizes are impossible.
     pub fn decode(bytes: &[u8]) -> Result<Self, KdumpError> {
         let signature = bytes.get(..SIGNATURE.len()).unwrap_or(bytes);
         if signature != SIGNATURE {
             return Err(KdumpError::Signature { found: signature.to_vec() });
         }
         let endian = byte_order(bytes)?;
-        let known = Self::decode_as(bytes, Class::Elf64, endian)?;
-        let classes: &[Class] = match class_of(&known.uts.machine) {
+        // utsname precedes the fields whose offsets differ.
+        let either = Self::decode_as(bytes, Class::Elf64, endian)?;
+        let classes: &[Class] = match class_of(&either.uts.machine) {
             Some(Class::Elf64) => &[Class::Elf64],
             Some(Class::Elf32) => &[Class::Elf32],
             None => &[Class::Elf64, Class::Elf32],
         };
-        let mut sane = Vec::new();
+        let mut plausible = Vec::new();
         for class in classes {
             let header = Self::decode_as(bytes, *class, endian)?;
-            if header.is_sane() {
-                sane.push(header);
+            if header.is_plausible() {
+                plausible.push(header);
             }
         }
-        // Without a machine's name both may look sane. The right one has CPUs.
-        let with_cpus = sane.iter().position(|header| header.cpu_count > 0);
-        sane.into_iter().nth(with_cpus.unwrap_or(0)).ok_or(KdumpError::Sizes)
+        // Without a machine's name both layouts may be plausible. The right one has CPUs.
+        let with_cpus = plausible.iter().position(|header| header.cpu_count > 0);
+        plausible.into_iter().nth(with_cpus.unwrap_or(0)).ok_or(KdumpError::Sizes)
     }
 
     fn decode_as(bytes: &[u8], class: Class, endian: Endian) -> Result<Self, KdumpError> {
@@ -165,7 +189,7 @@ impl Header {
         })
     }
 
-    fn is_sane(&self) -> bool {
+    fn is_plausible(&self) -> bool {
         let bits = self.bitmap_length().saturating_mul(8);
         (MIN_BLOCK..=MAX_BLOCK).contains(&self.block_size)
             && self.block_size.is_power_of_two()
@@ -173,32 +197,27 @@ impl Header {
             && bits >= u64::from(self.max_mapnr)
     }
 
-    /// Whether whoever wrote the file said that it is not whole.
-    #[must_use]
+    /// Whether its writer marked the file as incomplete.
     pub fn is_incomplete(&self) -> bool {
         self.status & INCOMPLETE != 0
     }
 
-    /// Whether the `struct page`s of pages that were left out were left out, too.
-    #[must_use]
+    /// Whether the `struct page`s of excluded pages were excluded, too.
     pub fn is_without_vmemmap(&self) -> bool {
         self.status & WITHOUT_VMEMMAP != 0
     }
 
-    /// Where the bitmaps begin in the file.
-    #[must_use]
+    /// Offset of the bitmaps in the file.
     pub fn bitmap_offset(&self) -> u64 {
         u64::from(self.sub_header_blocks).saturating_add(1).saturating_mul(self.block())
     }
 
     /// Length of both bitmaps together, in bytes.
-    #[must_use]
     pub fn bitmap_length(&self) -> u64 {
         u64::from(self.bitmap_blocks).saturating_mul(self.block())
     }
 
-    /// Where the descriptors begin in the file.
-    #[must_use]
+    /// Offset of the page descriptors in the file.
     pub fn descriptor_offset(&self) -> u64 {
         self.bitmap_offset().saturating_add(self.bitmap_length())
     }
@@ -207,8 +226,7 @@ impl Header {
         u64::from(self.block_size)
     }
 
-    /// Encodes it; the rest of its block is zeros.
-    #[must_use]
+    /// Encodes it. The rest of its block is zeros.
     pub fn encode(&self) -> Vec<u8> {
         let mut to = Encoder::new(self.endian);
         to.bytes.extend(SIGNATURE);
@@ -239,7 +257,7 @@ impl Header {
     }
 }
 
-/// The timestamp and what aligns it.
+/// Length of the timestamp with the padding before it.
 fn timestamp_length(class: Class) -> u64 {
     match class {
         Class::Elf64 => 6 + 16,
@@ -247,7 +265,7 @@ fn timestamp_length(class: Class) -> u64 {
     }
 }
 
-/// A version is a small number in one of the two orders alone.
+/// The byte order in which the version is a small number.
 fn byte_order(bytes: &[u8]) -> Result<Endian, KdumpError> {
     for endian in [Endian::Little, Endian::Big] {
         let mut at = Cursor::new(bytes, endian);

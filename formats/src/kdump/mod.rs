@@ -9,14 +9,24 @@
 //! then                       the pages' bytes, compressed one by one
 //! ```
 //!
-//! A block is as long as a page. Bit `n % 8` of byte `n / 8` of a bitmap stands for
-//! the page at `n * block`, in either byte order. All pages of zeros may have one
-//! and the same place: the first after the descriptors.
+//! A block is as long as a page. Bit `n % 8` of byte `n / 8` of a bitmap is that of
+//! the page at `n * block`, in either byte order. All pages of zeros may share the
+//! bytes of one, which then come first after the descriptors.
 //!
-//! Of a dump that was split (`makedumpfile --split`), each part has both bitmaps of
-//! the whole, but descriptors of its own pages alone.
+//! In a split dump (`makedumpfile --split`), each part has both bitmaps of the whole,
+//! but only the descriptors of its own pages.
 //!
-//! A file that was written into a pipe is wrapped once more: [`flattened`].
+//! A file that was written to a pipe is in the [`flattened`] form.
+//!
+//! ```
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::kdump::{Codec, page::PageDescriptor};
+//!
+//! let page = PageDescriptor { offset: 0x5000, size: 137, flags: Codec::Zstd.flag() };
+//! let bytes = page.encode(Endian::Little);
+//! assert_eq!(PageDescriptor::decode(&bytes, Endian::Little)?.codec(), Some(Codec::Zstd));
+//! # Ok::<_, vmcore_formats::kdump::KdumpError>(())
+//! ```
 //!
 //! Source: makedumpfile `diskdump_mod.h` and `makedumpfile.c`, QEMU `dump/dump.c`.
 
@@ -33,7 +43,7 @@ use crate::cursor::{Endian, ParseError};
 pub const SIGNATURE: [u8; 8] = *b"KDUMP   ";
 /// The smallest page that a processor has, in bytes.
 pub const MIN_BLOCK: u32 = 4 << 10;
-/// The largest page that a kernel was ever built with, in bytes.
+/// The largest page that a kernel can be built with, in bytes.
 pub const MAX_BLOCK: u32 = 256 << 10;
 
 /// How a page is compressed.
@@ -51,7 +61,6 @@ pub enum Codec {
 
 impl Codec {
     /// Its flag, in a page's descriptor and in the header.
-    #[must_use]
     pub fn flag(self) -> u32 {
         match self {
             Self::Zlib => 0x1,
@@ -61,17 +70,15 @@ impl Codec {
         }
     }
 
-    /// The codec that `flags` name; what else they say is not looked at.
+    /// The codec that `flags` name. Other flags are ignored.
     ///
-    /// Returns `None` if they name none: then the page is not compressed.
-    #[must_use]
+    /// Returns `None` if they name none: the page is not compressed.
     pub fn of_flags(flags: u32) -> Option<Self> {
         let all = [Self::Zlib, Self::Lzo, Self::Snappy, Self::Zstd];
         all.into_iter().find(|codec| flags & codec.flag() != 0)
     }
 
     /// Its name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Zlib => "zlib",
@@ -82,31 +89,31 @@ impl Codec {
     }
 }
 
-/// Why bytes are no head of a kdump-compressed file.
+/// Why the head of a kdump-compressed file cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KdumpError {
-    /// It begins with something else.
+    /// Another signature.
     #[error("it begins with {found:02x?}, not with \"KDUMP\"")]
     Signature {
         /// The first bytes.
         found: Vec<u8>,
     },
-    /// A layout that nobody knows.
-    #[error("its header has version {found}, and 1 to 6 are known")]
+    /// An unknown version.
+    #[error("its header has version {found}; versions 1 to 6 are supported")]
     Version {
         /// The version, as a little-endian number.
         found: u32,
     },
-    /// No layout of the header gives sizes that a dump can have.
+    /// Neither layout of the header gives sizes that a dump can have.
     #[error("its header's sizes fit neither a 64-bit nor a 32-bit machine")]
     Sizes,
-    /// It ends too early.
+    /// The bytes end too early.
     #[error(transparent)]
     Short(#[from] ParseError),
 }
 
-/// Bytes on their way into a file.
+/// Encodes fields, one after the other.
 #[derive(Debug)]
 struct Encoder {
     bytes: Vec<u8>,
@@ -126,7 +133,7 @@ impl Encoder {
         self.bytes.extend(self.endian.u64_bytes(value));
     }
 
-    /// A text in a field of fixed length, which ends with a NUL in any case.
+    /// A text in a field of fixed length, always with a NUL at its end.
     fn text(&mut self, text: &[u8], length: usize) {
         let end = self.bytes.len().saturating_add(length);
         self.bytes.extend(text.iter().take(length.saturating_sub(1)));

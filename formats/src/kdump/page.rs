@@ -1,10 +1,19 @@
-//! Where each page is in a kdump-compressed file (`struct page_desc`).
+//! The location of each page in a kdump-compressed file (`struct page_desc`).
 //!
 //! ```text
-//!  0   offset      u64   where its bytes begin in the file
-//!  8   size        u32   how many they are
+//!  0   offset      u64   of its bytes in the file
+//!  8   size        u32   of its bytes
 //! 12   flags       u32   the codec's flag; none if they are not compressed
 //! 16   page_flags  u64   always zero
+//! ```
+//!
+//! ```
+//! use vmcore_formats::{endian::Endian, kdump::page::PageDescriptor};
+//!
+//! let page = PageDescriptor { offset: 0x5000, size: 137, flags: 0x20 };
+//! let bytes = page.encode(Endian::Big);
+//! assert_eq!(PageDescriptor::decode(&bytes, Endian::Big), Ok(page));
+//! assert_eq!(page.end(), 0x5089);
 //! ```
 
 use super::{Codec, Encoder, KdumpError};
@@ -16,9 +25,9 @@ pub const DESCRIPTOR_LENGTH: usize = 24;
 /// A page's descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageDescriptor {
-    /// Where its bytes begin in the file.
+    /// Offset of its bytes in the file.
     pub offset: u64,
-    /// How many they are.
+    /// How many bytes it has there.
     pub size: u32,
     /// The codec's flag.
     pub flags: u32,
@@ -28,7 +37,7 @@ impl PageDescriptor {
     /// Decodes [`DESCRIPTOR_LENGTH`] bytes.
     ///
     /// # Errors
-    /// Fails if they are fewer.
+    /// Fails if there are fewer.
     pub fn decode(bytes: &[u8], endian: Endian) -> Result<Self, KdumpError> {
         let mut at = Cursor::new(bytes, endian);
         let descriptor = Self {
@@ -40,20 +49,17 @@ impl PageDescriptor {
         Ok(descriptor)
     }
 
-    /// How its bytes are compressed.
-    #[must_use]
+    /// The codec of its bytes. `None` if they are not compressed.
     pub fn codec(&self) -> Option<Codec> {
         Codec::of_flags(self.flags)
     }
 
-    /// Where its bytes end in the file.
-    #[must_use]
+    /// The end of its bytes in the file.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(u64::from(self.size))
     }
 
     /// Encodes it.
-    #[must_use]
     pub fn encode(&self, endian: Endian) -> Vec<u8> {
         let mut to = Encoder::new(endian);
         to.u64(self.offset);
@@ -69,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_is_what_its_bytes_say() {
+    fn a_descriptor_is_decoded_and_encoded() {
         let bytes = [
             0x34, 0x12, 0, 0, 1, 0, 0, 0, // offset
             0x89, 0, 0, 0, // size
@@ -87,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_are_no_codec_leave_a_page_as_it_is() {
+    fn flags_other_than_codecs_are_ignored() {
         for (flags, codec) in [
             (0, None),
             (0x8, None),

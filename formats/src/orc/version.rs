@@ -1,19 +1,23 @@
-//! Which version of ORC entries a kernel has.
+//! The versions of ORC entries, and how to recognise a kernel's.
+//!
+//! The numbers are those of drgn; the kernel has none.
 
 use super::{Base, ENTRY_SIZE};
 
-/// How entries are to be read.
+/// A version of the format of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrcVersion {
-    /// Since Linux 4.14: two bits of kind, and an end bit.
+    /// Two bits of kind, and an end bit: Linux commit ee9f8fce9964 "x86/unwind: Add the ORC
+    /// unwinder" (in v4.14).
     V1,
-    /// 6.3: and a signal bit before it (Linux commit ffb1b4a41016 "x86/unwind/orc: Add
-    /// 'signal' field to ORC metadata").
+    /// A signal bit before the end bit: Linux commit ffb1b4a41016 "x86/unwind/orc: Add
+    /// 'signal' field to ORC metadata" (in v6.3).
     V2,
-    /// 6.4: three bits of kind, and a signal bit (Linux commit fb799447ae29 "x86,objtool:
-    /// Split `UNWIND_HINT_EMPTY` in two").
+    /// Three bits of kind, and a signal bit: Linux commit fb799447ae29 "x86,objtool:
+    /// Split `UNWIND_HINT_EMPTY` in two" (in v6.4).
     V3,
-    /// 7.1: bases are numbered otherwise, and may be ax.
+    /// Other numbers of the bases, among them ax: Linux commit 1735858caa4b "objtool/x86:
+    /// Reorder ORC register numbering" (in v7.1).
     V4,
 }
 
@@ -26,7 +30,7 @@ pub struct OrcShape {
     pub end: bool,
 }
 
-/// Hashes of `orc_types.h` that kernels since 6.4 keep at `__start_orc_header`.
+/// Hashes of `orc_types.h`, as kernels with `__start_orc_header` store them there.
 const HASHES: [([u8; 20], OrcVersion); 3] = [
     (
         [
@@ -52,17 +56,16 @@ const HASHES: [([u8; 20], OrcVersion); 3] = [
 ];
 
 impl OrcVersion {
-    /// The version that the hash at `__start_orc_header` stands for, if it is known here.
-    #[must_use]
+    /// The version by the hash at `__start_orc_header`. `None` for an unknown hash.
     pub fn of_hash(hash: &[u8]) -> Option<Self> {
-        let (_, version) = HASHES.iter().find(|(known, _)| hash.starts_with(known))?;
+        let (_, version) = HASHES.iter().find(|(prefix, _)| hash.starts_with(prefix))?;
         Some(*version)
     }
 
-    /// The version by the type of an entry, and where that is the same, by entries.
+    /// The version by the bit fields of an entry, and by the entries where two versions have
+    /// the same bit fields.
     ///
-    /// Returns `None` if there is no version like this.
-    #[must_use]
+    /// Returns `None` for bit fields that no version has.
     pub fn of_shape(shape: OrcShape, entries: &[u8]) -> Option<Self> {
         match (shape.signal, shape.end) {
             (false, true) => Some(Self::V1),
@@ -75,15 +78,14 @@ impl OrcVersion {
         }
     }
 
-    /// The version by what most entries of a table are.
+    /// The version by the most frequent values in a table.
     ///
-    /// Nearly all code counts its caller's stack from its own: that base's number tells
-    /// version 4 from the others. Nearly all code is called: the kind of that tells
-    /// version 3. And registers of what was interrupted go with a signal bit in version 2,
-    /// where version 1 has an end bit, which no registers have.
+    /// Most entries have the stack pointer as their base: its number identifies version 4.
+    /// Most entries are of kind "call": its number identifies version 3. Entries with the
+    /// registers of interrupted code have bit 10 set in version 2, where it is the signal
+    /// bit, and clear in version 1, where it is the end bit.
     ///
-    /// Returns `None` if the entries are none of these: damaged, or no entries.
-    #[must_use]
+    /// Returns `None` if the entries fit no version.
     pub fn of_entries(entries: &[u8]) -> Option<Self> {
         let mut by_base = [0_usize; 16];
         let mut by_kind = [0_usize; 8];

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! 63..59        for software, or a table's limits   54 UXN  53 PXN  52 contiguous  51 DBM
-//! 49..shift     address, LPA2 (4 and 16 KiB with 52 bits); bits 51..50 stand in 9..8
-//! 47..shift     address otherwise; with 64 KiB, bits 51..48 stand in 15..12
+//! 49..shift     address, LPA2 (4 and 16 KiB with 52 bits); bits 51..50 are in 9..8
+//! 47..shift     address otherwise; with 64 KiB, bits 51..48 are in 15..12
 //! 11 nG  10 AF  9..8 SH (LPA2: address)  7 AP[2] read-only  6 AP[1] user  4..2 memory type
-//! 1..0          00, 10 nothing; 11 table, or page in the last level; 01 block
+//! 1..0          00, 10 not present; 11 table, or page in the last level; 01 block
 //! ```
 //!
 //! Source: Arm ARM (DDI 0487), D8.3; Linux `arch/arm64/include/asm/pgtable-hwdef.h`.
@@ -30,7 +30,6 @@ pub enum Granule {
 
 impl Granule {
     /// The granule of a page size in bytes.
-    #[must_use]
     pub fn of_page_size(bytes: u64) -> Option<Self> {
         match bytes {
             0x1000 => Some(Self::K4),
@@ -55,8 +54,8 @@ const fn level(name: &'static str, shift: u32, bits: u32) -> Level {
     Level { name, shift, bits }
 }
 
-/// The levels for a granule and a number of address bits: as many as it takes, the
-/// topmost with the bits that are left.
+/// The levels for a granule and a number of address bits. The topmost has the bits that
+/// the others leave.
 const fn levels(granule: Granule, va_bits: u32) -> Option<&'static [Level]> {
     Some(match (granule, va_bits) {
         (Granule::K4, 39) => {
@@ -116,19 +115,18 @@ const fn levels(granule: Granule, va_bits: u32) -> Option<&'static [Level]> {
 impl Arm64 {
     /// The format of the kernel's half.
     ///
-    /// Returns `None` for a number of address bits that Linux has not with this granule.
-    #[must_use]
+    /// Returns `None` for a number of address bits that Linux does not support with this
+    /// granule.
     pub fn kernel(granule: Granule, va_bits: u32) -> Option<Self> {
         Some(Self { granule, va_bits, levels: levels(granule, va_bits)?, upper: true })
     }
 
     /// The same format for the addresses of processes.
-    #[must_use]
     pub fn user(self) -> Self {
         Self { upper: false, ..self }
     }
 
-    /// Whether addresses of memory have 52 bits spread as LPA2 does.
+    /// Whether physical addresses have the 52 bits of LPA2.
     fn large_addresses(self) -> bool {
         self.va_bits == 52 && self.granule != Granule::K64
     }
@@ -204,7 +202,7 @@ impl Arm64 {
     }
 
     pub(super) fn check(self, at: VirtAddr) -> Result<(), OutOfRange> {
-        // The top byte may be a tag; bit 55 says which half it is.
+        // The top byte may be a tag; bit 55 selects the half.
         let address = (at.0 << 8).cast_signed() >> 8;
         let above = address.checked_shr(self.va_bits).unwrap_or_default();
         let (expected, tables) = if self.upper {
@@ -233,8 +231,8 @@ mod tests {
         (Granule::K64, 52),
     ];
 
-    /// The rule of the architecture: the last level's index begins at the page's bits, each
-    /// level has as many bits as a table has entries, and the root has what is left.
+    /// The rule of the architecture: the index of the last level begins above the page's
+    /// bits, a full table is one granule, and the root has the bits that are left.
     #[test]
     fn each_geometry_is_that_of_the_architecture() {
         for (granule, va_bits) in ALL {
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_taken_where_the_architecture_has_them() {
+    fn blocks_are_accepted_where_the_architecture_has_them() {
         let block = 0x0060_0012_4000_0701_u64;
         let kinds = |granule, va_bits| -> Vec<_> {
             let format = Arm64::kernel(granule, va_bits).unwrap();

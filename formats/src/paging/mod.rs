@@ -1,8 +1,8 @@
-//! Page tables: how a processor cuts a virtual address, and what an entry says.
+//! Page tables: how a virtual address is divided, and the meaning of an entry.
 //!
-//! Geometry and entries alone. Whoever walks ([`Paging::levels`] from the root
-//! down) reads entry `index` of a level's table, [`Paging::decode`]s it, and goes
-//! on at the table that it names.
+//! Geometry and entries only. A walk goes through [`Paging::levels`] from the root down:
+//! it reads entry `index` of the level's table, decodes it by [`Paging::decode`], and
+//! continues with the table that the entry refers to.
 //!
 //! ```text
 //! x86-64, 4 levels         63..48  47..39  38..30  29..21  20..12  11..0
@@ -12,7 +12,22 @@
 //!                          half    PGD             PMD     PTE     in the page
 //! ```
 //!
-//! The levels have the names that Linux gives them.
+//! The levels have Linux's names.
+//!
+//! ```
+//! use vmcore_formats::addr::{PhysAddr, VirtAddr};
+//! use vmcore_formats::paging::{Entry, Paging, X86_64};
+//!
+//! let paging = Paging::X86_64(X86_64::default());
+//! let at = VirtAddr(0xffff_ffff_8100_0000);
+//! let indices: Vec<_> = paging.levels().iter().map(|level| level.index(at)).collect();
+//! assert_eq!(indices, [511, 510, 8, 0]);
+//!
+//! let pmd = &paging.levels()[2];
+//! // Present, writable, accessed, dirty, large, global, no-execute.
+//! let entry = 0x8000_0000_0120_01e3;
+//! assert_eq!(paging.decode(pmd, entry), Entry::Page(PhysAddr(0x120_0000)));
+//! ```
 
 mod arm64;
 mod x86_64;
@@ -24,7 +39,7 @@ use thiserror::Error;
 
 use crate::addr::{PhysAddr, VirtAddr};
 
-/// Size of an entry in every format, in bytes.
+/// Size of an entry in all formats, in bytes.
 pub const ENTRY_SIZE: u64 = 8;
 
 /// A format of page tables.
@@ -32,7 +47,7 @@ pub const ENTRY_SIZE: u64 = 8;
 pub enum Paging {
     /// Of an x86-64 processor in long mode.
     X86_64(X86_64),
-    /// Of an arm64 processor, one half of its addresses.
+    /// Of one half of an arm64 processor's addresses.
     Arm64(Arm64),
 }
 
@@ -41,53 +56,50 @@ pub enum Paging {
 pub struct Level {
     /// Its name: `PGD`, `P4D`, `PUD`, `PMD` or `PTE`.
     pub name: &'static str,
-    /// How many bits of an address are below its index. An entry covers 2^`shift` bytes.
+    /// The lowest bit of the index in an address. An entry covers 2^`shift` bytes.
     pub shift: u32,
-    /// How many bits of an address are its index.
+    /// The width of the index in bits.
     pub bits: u32,
 }
 
 impl Level {
     /// The number of the entry for an address.
-    #[must_use]
     pub fn index(&self, at: VirtAddr) -> u64 {
         let mask = 1_u64.checked_shl(self.bits).unwrap_or_default().wrapping_sub(1);
         at.0.checked_shr(self.shift).unwrap_or_default() & mask
     }
 
-    /// How many bytes of addresses an entry covers.
-    #[must_use]
+    /// How many bytes an entry covers.
     pub fn span(&self) -> u64 {
         1_u64.checked_shl(self.shift).unwrap_or_default()
     }
 }
 
-/// What an entry says.
+/// A decoded entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Goes on at this table.
+    /// Refers to a table of the next level.
     Table(PhysAddr),
-    /// Maps memory that begins here, as much as the level's entries cover.
+    /// Maps a page or block that begins here, of the size that the level's entries cover.
     Page(PhysAddr),
     /// Maps nothing.
     NotPresent,
-    /// No processor takes it at this level.
+    /// Not valid at this level.
     Invalid,
 }
 
-/// An address that no table is asked for.
+/// An address that the tables cannot map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{at} is no address of {tables}")]
+#[error("{at} is not an address of {tables}")]
 pub struct OutOfRange {
     /// The address.
     pub at: VirtAddr,
-    /// Whose addresses were wanted.
+    /// The owner of the tables.
     pub tables: &'static str,
 }
 
 impl Paging {
     /// The levels, from the root down. Two to five.
-    #[must_use]
     pub fn levels(&self) -> &'static [Level] {
         match self {
             Self::X86_64(format) => format.levels(),
@@ -96,7 +108,6 @@ impl Paging {
     }
 
     /// Decodes an entry of a level.
-    #[must_use]
     pub fn decode(&self, level: &Level, value: u64) -> Entry {
         match self {
             Self::X86_64(format) => format.decode(level, value),
@@ -105,7 +116,6 @@ impl Paging {
     }
 
     /// What an entry's bits say, in words: access, caching, and what was done with it.
-    #[must_use]
     pub fn flags(&self, level: &Level, value: u64) -> Vec<&'static str> {
         match self {
             Self::X86_64(format) => format.flags(level, value),
@@ -114,7 +124,6 @@ impl Paging {
     }
 
     /// Whether the kernel may run what an entry maps.
-    #[must_use]
     pub fn is_executable(&self, value: u64) -> bool {
         match self {
             Self::X86_64(_) => value & x86_64::NO_EXECUTE == 0,

@@ -46,7 +46,6 @@ pub struct X86_64 {
 ///
 /// Linux with page-table isolation runs user code on a second table, one page
 /// behind the kernel's; this is the one that the CR3 says.
-#[must_use]
 pub fn root_of_cr3(cr3: u64) -> PhysAddr {
     PhysAddr(cr3 & ADDRESS)
 }

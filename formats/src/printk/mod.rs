@@ -1,9 +1,17 @@
-//! The kernel's log as it is in memory.
+//! The kernel's log in its memory.
 //!
-//! [`ring`] is the lockless ring of Linux 5.10 and newer, [`record_buffer`] what was
-//! there before. Both take their layouts from VMCOREINFO's `OFFSET` and `SIZE`.
-//! Whoever reads the memory does so by [`Part`], and may find some of it missing:
-//! what can be read is.
+//! [`ring`] is the lockless ring, [`record_buffer`] its predecessor (replaced by Linux
+//! commit 896fbe20b4e2 "printk: use the lockless ringbuffer", in v5.10). The layouts of
+//! both come from `OFFSET` and `SIZE` in VMCOREINFO. Memory is read by [`LogPart`]; where
+//! it is missing, the other records are read nevertheless.
+//!
+//! ```
+//! use vmcore_formats::printk::{Caller, LEVELS};
+//!
+//! assert_eq!(Caller::of(1234), Caller::Thread(1234));
+//! assert_eq!(Caller::of(0x8000_0003), Caller::Cpu(3));
+//! assert_eq!(LEVELS[3], "err");
+//! ```
 
 pub mod record_buffer;
 pub mod ring;
@@ -15,29 +23,28 @@ use thiserror::Error;
 use crate::cursor::{Cursor, Endian, ParseError};
 use crate::vmcoreinfo::VmcoreInfo;
 
-/// The longest element of a table, in bytes, that a layout may have. Linux's have 16 to 112.
+/// The longest element of a table that a layout may have, in bytes. Linux's have 16 to 112.
 const MAX_ELEMENT: u64 = 4096;
 
-/// VMCOREINFO lacks a value of the log's layout, or has one that cannot be.
+/// VMCOREINFO lacks a value of the log's layout, or has an impossible one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("VMCOREINFO says nothing usable of {key}, which is needed to read the kernel's log")]
+#[error("VMCOREINFO has no usable {key}, which is needed to read the kernel's log")]
 pub struct LayoutError {
     /// The key.
     pub key: String,
 }
 
-/// Who printed a record.
+/// The context that printed a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The thread with this id.
     Thread(u32),
-    /// This processor, in no thread's context.
+    /// This processor, outside of any thread.
     Cpu(u32),
 }
 
 impl Caller {
-    /// `printk_info.caller_id`: the highest bit says that it is a processor.
-    #[must_use]
+    /// Decodes `printk_info.caller_id`: the highest bit is set for a processor.
     pub fn of(id: u32) -> Self {
         const CPU: u32 = 1 << 31;
         if id & CPU == 0 { Self::Thread(id) } else { Self::Cpu(id & !CPU) }
@@ -47,27 +54,27 @@ impl Caller {
 /// A record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its number, from 0 at boot. `None` in a buffer that does not tell.
+    /// Its sequence number, from 0 at boot. `None` in a record buffer, which has none.
     pub seq: Option<u64>,
-    /// When, in nanoseconds of the kernel's log clock: since boot.
+    /// Its time in nanoseconds since boot.
     pub time_ns: u64,
-    /// 0 for the kernel, others for what was written to `/dev/kmsg`.
+    /// 0 for the kernel, others for text written to `/dev/kmsg`.
     pub facility: u8,
     /// 0 (emergency) to 7 (debug).
     pub level: u8,
     /// `LOG_NEWLINE` (2), `LOG_CONT` (8) and others.
     pub flags: u8,
-    /// Who printed it, where the kernel keeps it.
+    /// The context that printed it, where the kernel records that.
     pub caller: Option<Caller>,
     /// The text, without a newline at its end. Not always text.
     pub text: Vec<u8>,
-    /// What else it says, for example `SUBSYSTEM` and `DEVICE`.
+    /// Further properties, for example `SUBSYSTEM` and `DEVICE`.
     pub dictionary: Vec<(String, String)>,
 }
 
-/// What a part of the log in memory is.
+/// A part of the log in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum LogPart {
     /// `prb_desc[]`.
     Descriptors,
     /// `printk_info[]`.
@@ -76,22 +83,22 @@ pub enum Part {
     Text,
 }
 
-/// Memory that a log is in.
+/// The memory of a log.
 pub trait LogMemory {
-    /// Why something is missing.
+    /// Why bytes are missing.
     type Error;
 
     /// Bytes of a part.
     ///
     /// # Errors
     /// Fails if one of them is missing.
-    fn bytes(&self, part: Part, offset: u64, length: u64) -> Result<&[u8], Self::Error>;
+    fn bytes(&self, part: LogPart, offset: u64, length: u64) -> Result<&[u8], Self::Error>;
 }
 
-/// The names of levels, as `dmesg --level` has them.
+/// The names of levels, as in `dmesg --level`.
 pub const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
 
-/// Sizes and offsets out of VMCOREINFO.
+/// Sizes and offsets in VMCOREINFO.
 struct Keys<'a>(&'a VmcoreInfo);
 
 impl Keys<'_> {
@@ -116,7 +123,8 @@ fn at(bytes: &[u8], offset: u64, endian: Endian) -> Result<Cursor<'_>, ParseErro
     Ok(cursor)
 }
 
-/// `u8 facility; u8 flags:5; u8 level:3;`: bit fields begin where the byte order does.
+/// `u8 facility; u8 flags:5; u8 level:3;`: big-endian compilers begin bit fields at the
+/// highest bit.
 fn facility_level_flags(
     cursor: &mut Cursor<'_>,
     endian: Endian,

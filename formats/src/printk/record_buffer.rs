@@ -1,34 +1,63 @@
-//! The record buffer of printk before Linux 5.10.
+//! The record buffer of printk, before the lockless ring.
 //!
 //! ```text
 //! struct printk_log, at log_buf + index
 //!   ts_nsec    u64
-//!   len        u16   of the whole record; 0: the next one is at the buffer's start
+//!   len        u16   of the whole record; 0: continue at the start of the buffer
 //!   text_len   u16
 //!   dict_len   u16
 //!   facility   u8
 //!   flags:5 level:3
-//!   caller_id  u32   in kernels with CONFIG_PRINTK_CALLER, whose header has 20 bytes
-//! text, dictionary ("KEY=value", NUL between), padding to 4 bytes
+//!   caller_id  u32   with CONFIG_PRINTK_CALLER, if the header has 20 bytes
+//! text, dictionary ("KEY=value", separated by NUL), padding to 4 bytes
 //! ```
 //!
 //! Records are at indices from `log_first_idx` to before `log_next_idx`.
 //! Source: Linux 5.4 `kernel/printk/printk.c`.
+//!
+//! ```
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::printk::record_buffer::{RecordBuffer, RecordLayout};
+//! use vmcore_formats::printk::{LogMemory, LogPart};
+//! use vmcore_formats::vmcoreinfo::VmcoreInfo;
+//!
+//! struct Buffer(Vec<u8>);
+//! impl LogMemory for Buffer {
+//!     type Error = ();
+//!     fn bytes(&self, _: LogPart, offset: u64, length: u64) -> Result<&[u8], ()> {
+//!         self.0.get(offset as usize..(offset + length) as usize).ok_or(())
+//!     }
+//! }
+//!
+//! let info = VmcoreInfo::parse(
+//!     b"SIZE(printk_log)=16\nOFFSET(printk_log.ts_nsec)=0\nOFFSET(printk_log.len)=8\n\
+//!       OFFSET(printk_log.text_len)=10\nOFFSET(printk_log.dict_len)=12\n",
+//! );
+//! let layout = RecordLayout::of(&info, Endian::Little)?;
+//! // 1 s; 24 bytes, 5 of text; facility 0; level 6 above flags 2.
+//! let mut bytes = [0x00, 0xca, 0x9a, 0x3b, 0, 0, 0, 0, 24, 0, 5, 0, 0, 0, 0, 0xc2].to_vec();
+//! bytes.extend(b"hello\0\0\0");
+//! let buffer = RecordBuffer { length: 4096, first: 0, next: 24 };
+//! let mut texts = Vec::new();
+//! layout.records(&buffer, &Buffer(bytes), |record| texts.push((record.level, record.text))).unwrap();
+//! assert_eq!(texts, [(6, b"hello".to_vec())]);
+//! # Ok::<_, vmcore_formats::printk::LayoutError>(())
+//! ```
 
 use thiserror::Error;
 
-use super::{Caller, Keys, LayoutError, LogMemory, Part, Record, at, facility_level_flags};
+use super::{Caller, Keys, LayoutError, LogMemory, LogPart, Record, at, facility_level_flags};
 use crate::cursor::{Cursor, Endian, ParseError};
 use crate::vmcoreinfo::VmcoreInfo;
 
-/// The longest buffer that is read, in bytes: twice what Kconfig can ask for.
+/// The longest buffer that is read, in bytes: twice the limit of Kconfig.
 pub const MAX_LENGTH: u64 = 64 << 20;
-/// Length of the header with a caller.
+/// Length of a header with a caller.
 const WITH_CALLER: u64 = 20;
-/// Where the caller is in such a header.
+/// Offset of the caller in such a header.
 const CALLER: u64 = 16;
 
-/// Where each field of a header is.
+/// The offset of each field of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordLayout {
     header_size: u64,
@@ -39,33 +68,33 @@ pub struct RecordLayout {
     endian: Endian,
 }
 
-/// Where the log is in its buffer.
+/// The extent of the log in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordBuffer {
-    /// How long the buffer is, in bytes.
+    /// Length of the buffer, in bytes.
     pub length: u64,
     /// Index of the oldest record.
     pub first: u64,
-    /// Index behind the newest record.
+    /// Index after the newest record.
     pub next: u64,
 }
 
-/// Why a log cannot be read further.
+/// Why the rest of a log cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecordError<E> {
     /// Memory is missing.
     #[error("the log at byte {index} of its buffer is missing")]
     Missing {
-        /// Where in the buffer.
+        /// Its index in the buffer.
         index: u64,
         /// Why.
         error: E,
     },
-    /// A record that cannot be.
-    #[error("the log's record at byte {index} of its buffer cannot be: {problem}")]
+    /// A damaged record.
+    #[error("the log's record at byte {index} of its buffer is damaged: {problem}")]
     Damaged {
-        /// Where in the buffer.
+        /// Its index in the buffer.
         index: u64,
         /// What is wrong with it.
         problem: &'static str,
@@ -83,7 +112,7 @@ impl RecordLayout {
     /// The layout that a kernel's VMCOREINFO describes.
     ///
     /// # Errors
-    /// Fails if a key is missing, or its value cannot be.
+    /// Fails if a key is missing, or its value is impossible.
     pub fn of(info: &VmcoreInfo, endian: Endian) -> Result<Self, LayoutError> {
         let keys = Keys(info);
         Ok(Self {
@@ -96,11 +125,11 @@ impl RecordLayout {
         })
     }
 
-    /// Reads the records, oldest first, until the newest or the first that cannot be read:
-    /// where the next one begins is then unknown.
+    /// Reads the records, oldest first, and gives each to `take`.
     ///
     /// # Errors
-    /// Fails if a record is missing or damaged. Those before it were given to `take`.
+    /// Fails at the first record that is missing or damaged, because the start of the next
+    /// one is then unknown.
     pub fn records<M: LogMemory>(
         &self,
         buffer: &RecordBuffer,
@@ -109,15 +138,15 @@ impl RecordLayout {
     ) -> Result<(), RecordError<M::Error>> {
         let mut index = buffer.first;
         let mut wrapped = false;
-        // Each step is a header further, or the one time that the buffer wraps.
+        // Each step advances by a header at least, except for the one that wraps.
         while index != buffer.next {
             let damaged = |problem| RecordError::Damaged { index, problem };
             let missing = |error| RecordError::Missing { index, error };
-            let header = memory.bytes(Part::Text, index, self.header_size).map_err(missing)?;
+            let header = memory.bytes(LogPart::Text, index, self.header_size).map_err(missing)?;
             let header = self.header(header).map_err(|_| damaged("its header is too short"))?;
             if header.len == 0 {
                 if wrapped || index < buffer.next {
-                    return Err(damaged("it has no length"));
+                    return Err(damaged("its length is 0"));
                 }
                 wrapped = true;
                 index = 0;
@@ -127,12 +156,12 @@ impl RecordLayout {
             let parts =
                 self.header_size.saturating_add(header.text_len).saturating_add(header.dict_len);
             if parts > header.len || end > buffer.length {
-                return Err(damaged("it is longer than its room"));
+                return Err(damaged("it is longer than its length field or the buffer allows"));
             }
             if index < buffer.next && end > buffer.next {
                 return Err(damaged("it reaches beyond the newest record"));
             }
-            let bytes = memory.bytes(Part::Text, index, parts).map_err(missing)?;
+            let bytes = memory.bytes(LogPart::Text, index, parts).map_err(missing)?;
             let mut cursor = Cursor::new(bytes, self.endian);
             let parts = cursor.take(self.header_size, "header").and_then(|_| {
                 Ok((
@@ -151,7 +180,7 @@ impl RecordLayout {
         let field = |offset| at(bytes, offset, self.endian);
         let mut dict_len = field(self.dict_len)?;
         let dict = dict_len.u16("printk_log.dict_len")?;
-        // VMCOREINFO does not name these; they follow in all versions.
+        // VMCOREINFO has no offsets of these; they follow `dict_len` in all versions.
         let (facility, level, flags) = facility_level_flags(&mut dict_len, self.endian)?;
         let caller = if self.header_size >= WITH_CALLER {
             Some(Caller::of(field(CALLER)?.u32("printk_log.caller_id")?))
@@ -178,11 +207,10 @@ impl RecordLayout {
 }
 
 impl RecordBuffer {
-    /// The ranges of the buffer that have records, as offset and length.
-    #[must_use]
+    /// The ranges of the buffer that contain records, as offset and length.
     pub fn ranges(&self) -> Vec<(u64, u64)> {
         let mut ranges = if self.first > self.next {
-            // How far the records go before the buffer's end is not known.
+            // The end of the last record before the wrap is unknown.
             vec![(self.first, self.length.saturating_sub(self.first)), (0, self.next)]
         } else {
             vec![(self.first, self.next.saturating_sub(self.first))]

@@ -78,8 +78,8 @@ struct Slice<'a>(&'a [u8]);
 impl LogMemory for Slice<'_> {
     type Error = ();
 
-    fn bytes(&self, part: Part, offset: u64, length: u64) -> Result<&[u8], ()> {
-        assert_eq!(part, Part::Text);
+    fn bytes(&self, part: LogPart, offset: u64, length: u64) -> Result<&[u8], ()> {
+        assert_eq!(part, LogPart::Text);
         let start = usize::try_from(offset).map_err(|_| ())?;
         self.0.get(start..start.checked_add(length as usize).ok_or(())?).ok_or(())
     }

@@ -1,4 +1,4 @@
-//! A log as the kernel writes it, for tests: it knows nothing of the decoders.
+//! A log as the kernel writes it, for tests. It shares no code with the decoders.
 
 /// A ring, written record by record as `prb_reserve` and `prb_final_commit` do.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct SyntheticRing {
     size_bits: u32,
     /// Unused bytes before each field, so that no offset is the usual one.
     skew: usize,
-    /// Whether a block may end where the ring does, as since 6.18.
+    /// Whether a block may end at the end of the ring.
     exact_fit: bool,
     seq: u64,
     big_endian: bool,
@@ -67,7 +67,7 @@ impl SyntheticRing {
         if text.is_empty() {
             self.set_block(id, 3, 3);
         } else {
-            self.place(id, text);
+            self.write_block(id, text);
         }
         self.fill_info(id, text.len() as u16);
         self.set_state(id, 2);
@@ -85,7 +85,7 @@ impl SyntheticRing {
     }
 
     /// Makes room in the text ring, and writes the block.
-    fn place(&mut self, id: u64, text: &[u8]) {
+    fn write_block(&mut self, id: u64, text: &[u8]) {
         let (ring, size) = (1_u64 << self.size_bits, (8 + text.len() as u64).next_multiple_of(8));
         assert!(size <= ring / 2, "too long for the ring");
         let begin = self.head_lpos;

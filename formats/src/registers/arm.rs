@@ -1,4 +1,4 @@
-//! arm (32-bit): `NT_PRSTATUS`, and what CPSR says.
+//! arm (32-bit): `NT_PRSTATUS`, and the bits of CPSR.
 //!
 //! ```text
 //! 148 bytes
@@ -9,6 +9,10 @@
 //! ```
 //!
 //! Source: QEMU `target/arm/arch_dump.c`.
+//!
+//! ```
+//! assert_eq!(vmcore_formats::registers::arm::cpsr(0x6000_0093), ["svc", "Z", "C", "I"]);
+//! ```
 
 use super::bits::{field, named};
 use super::{Field, Layout};
@@ -23,8 +27,7 @@ pub(super) static LAYOUT: Layout = Layout {
     flags: |name, value| if name == "cpsr" { cpsr(value) } else { Vec::new() },
 };
 
-/// CPSR: the mode, the conditions, and what is masked.
-#[must_use]
+/// CPSR: the mode, the condition flags, and the masked exceptions.
 pub fn cpsr(value: u64) -> Vec<String> {
     let mut flags = vec![mode(value)];
     flags.extend(conditions(value));
@@ -60,7 +63,7 @@ mod tests {
     use super::cpsr;
 
     #[test]
-    fn the_mode_and_what_is_masked_are_told() {
+    fn cpsr_has_a_mode_and_flags() {
         assert_eq!(cpsr(0x6000_0093), ["svc", "Z", "C", "I"]);
         assert_eq!(cpsr(0x0000_0020), ["mode=0x0", "T"]);
     }

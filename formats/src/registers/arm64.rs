@@ -1,4 +1,4 @@
-//! arm64: `NT_PRSTATUS`, and what PSTATE says.
+//! arm64: `NT_PRSTATUS`, and the bits of PSTATE.
 //!
 //! ```text
 //! 392 bytes, in the byte order of EL1's data
@@ -11,7 +11,13 @@
 //!         3..2 EL | 0 SP of that level
 //! ```
 //!
-//! Source: QEMU `target/arm/arch_dump.c`; the layout of `SPSR_EL1` in Arm's architecture manual.
+//! Source: QEMU `target/arm/arch_dump.c`; `SPSR_EL1` in the Arm ARM (DDI 0487).
+//!
+//! ```
+//! use vmcore_formats::registers::arm64::pstate;
+//!
+//! assert_eq!(pstate(0x6040_03c5), ["EL1h", "Z", "C", "D", "A", "I", "F", "PAN"]);
+//! ```
 
 use super::bits::{field, named};
 use super::{Field, Layout};
@@ -27,8 +33,7 @@ pub(super) static LAYOUT: Layout = Layout {
     flags: |name, value| if name == "pstate" { pstate(value) } else { Vec::new() },
 };
 
-/// PSTATE: the exception level, what is masked, and the conditions.
-#[must_use]
+/// PSTATE: the exception level, the condition flags, and the masked exceptions.
 pub fn pstate(value: u64) -> Vec<String> {
     const AARCH32: u32 = 4;
     if field(value, AARCH32, 1) == 1 {
@@ -71,7 +76,7 @@ mod tests {
     use super::pstate;
 
     #[test]
-    fn the_level_and_what_is_masked_are_told() {
+    fn pstate_has_a_level_and_flags() {
         assert_eq!(pstate(0x6040_03c5), ["EL1h", "Z", "C", "D", "A", "I", "F", "PAN"]);
         assert_eq!(pstate(0x8000_0000), ["EL0t", "N"]);
         assert_eq!(pstate(0x0000_0809), ["EL2h", "BTYPE=2"]);

@@ -1,4 +1,4 @@
-//! Bits with names.
+//! Named bits and bit fields.
 
 /// The names of the bits that are set, from the lowest on.
 pub(super) fn named(value: u64, names: &[(u32, &str)]) -> Vec<String> {

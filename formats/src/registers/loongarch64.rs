@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Source: QEMU `target/loongarch/arch_dump.c`. The program counter is not in the
-//! note: `era` is where the last exception came from.
+//! note: `era` is the address at which the last exception was taken.
 
 use super::{Field, Layout, no_flags};
 

@@ -1,25 +1,40 @@
-//! The registers of a vCPU, as the notes of a core have them.
+//! The registers of a vCPU, from the notes of a core.
 //!
-//! Each architecture has a module with its `NT_PRSTATUS`, drawn above a table of
-//! its registers, and what the bits of its status register mean. All of them
-//! have one shape:
+//! The module of each architecture has the layout of its `NT_PRSTATUS`, and the names of
+//! the bits of its status register. All layouts have this form:
 //!
 //! ```text
 //! 64-bit          32-bit
-//! 0               0        what a process would have: signal, times; QEMU leaves it 0
-//! 32              24       pr_pid, u32: the vCPU's number and 1 from QEMU, a task's from a kernel
-//! 112             72       pr_reg: the registers, in an order of the architecture's
+//! 0               0        signal and times of a process; QEMU leaves it 0
+//! 32              24       pr_pid, u32: from QEMU the vCPU's number plus 1, from a kernel a task's pid
+//! 112             72       pr_reg: the registers, in the order of the architecture
 //! ```
 //!
 //! Source: Linux `include/uapi/linux/elfcore.h`; QEMU `target/*/arch_dump.c`.
+//!
+//! ```
+//! use vmcore_formats::elf::{Class, Identity};
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::registers::PrStatus;
+//!
+//! let (class, endian) = (Class::Elf64, Endian::Little);
+//! let riscv = Identity { class, endian, machine: 243, flags: 0, os_abi: 0 };
+//! let mut descriptor = [0; 376];
+//! descriptor[32] = 1;
+//! descriptor[112..120].copy_from_slice(&Endian::Little.u64_bytes(0xffff_ffff_8000_2000));
+//! let status = PrStatus::decode(&descriptor, riscv)?;
+//! assert_eq!(status.pid, Some(1));
+//! assert_eq!((status.registers[0].name, status.registers[0].value), ("pc", 0xffff_ffff_8000_2000));
+//! # Ok::<_, vmcore_formats::registers::RegistersError>(())
+//! ```
 
 pub mod arm;
 pub mod arm64;
 mod bits;
-pub mod loongarch64;
+mod loongarch64;
 pub mod other;
 pub mod ppc64;
-pub mod riscv64;
+mod riscv64;
 pub mod s390x;
 pub mod x86;
 pub mod x86_flags;
@@ -29,49 +44,48 @@ use goblin::elf::header;
 use crate::cursor::{Cursor, Endian, ParseError};
 use crate::elf::{Class, Identity};
 
-/// A register and what is in it.
+/// A register and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
-    /// The architecture's name for it, in small letters.
+    /// The architecture's name for it, in lower case.
     pub name: &'static str,
-    /// What is in it.
+    /// Its value.
     pub value: u64,
-    /// How many bytes it has.
+    /// Its width in bytes.
     pub bytes: u8,
-    /// What its bits say, if it is one whose bits say something: `ZF`, `IOPL=3`.
+    /// The names of its bits, for a status or control register: `ZF`, `IOPL=3`.
     pub flags: Vec<String>,
 }
 
 impl Register {
     /// A register of eight bytes.
-    #[must_use]
     pub fn new(name: &'static str, value: u64, flags: Vec<String>) -> Self {
         Self { name, value, bytes: 8, flags }
     }
 }
 
-/// What an `NT_PRSTATUS` note says of a vCPU.
+/// A decoded `NT_PRSTATUS` note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrStatus {
-    /// `pr_pid`. `None` where QEMU writes none.
+    /// `pr_pid`. `None` for architectures whose `pr_pid` QEMU does not fill.
     pub pid: Option<u32>,
     /// The registers, in the note's order.
     pub registers: Vec<Register>,
 }
 
-/// Why a note gives no registers.
+/// Why a note cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistersError {
-    /// Its layout is not known.
-    #[error("the registers of ELF machine {machine} ({class:?}) are not known here")]
+    /// Its layout is unknown.
+    #[error("the layout of registers is unknown for ELF machine {machine} ({class:?})")]
     Machine {
         /// `e_machine`.
         machine: u16,
         /// The ELF class.
         class: Class,
     },
-    /// It is too short.
+    /// It ends too early.
     #[error(transparent)]
     Short(#[from] ParseError),
 }
@@ -80,7 +94,7 @@ impl PrStatus {
     /// Decodes the descriptor of an `NT_PRSTATUS` note of a core of this machine.
     ///
     /// # Errors
-    /// Fails if the machine is not known, or the descriptor ends before its last register.
+    /// Fails if the machine is unknown, or if the descriptor ends before the last register.
     pub fn decode(descriptor: &[u8], identity: Identity) -> Result<Self, RegistersError> {
         let Identity { machine, class, .. } = identity;
         let layout = match (machine, class) {
@@ -98,14 +112,14 @@ impl PrStatus {
     }
 }
 
-/// Where the registers are in an architecture's `NT_PRSTATUS`.
+/// The layout of an architecture's `NT_PRSTATUS`.
 struct Layout {
-    /// Where `pr_pid` is.
+    /// Offset of `pr_pid`.
     pid: Option<u64>,
-    /// Where `pr_reg` begins.
+    /// Offset of `pr_reg`.
     at: u64,
     fields: &'static [Field],
-    /// What the bits of a register say.
+    /// The names of the bits of a register.
     flags: fn(&str, u64) -> Vec<String>,
 }
 
@@ -117,7 +131,7 @@ enum Field {
     Word(&'static [&'static str]),
     /// Of two bytes each, and two of padding.
     Short(&'static [&'static str]),
-    /// Bytes that are of no use.
+    /// Bytes that are not decoded.
     Skip(u64),
 }
 
@@ -153,7 +167,7 @@ impl Layout {
                     }
                 }
                 Field::Skip(bytes) => {
-                    rest.take(*bytes, "registers of no use")?;
+                    rest.take(*bytes, "registers that are not decoded")?;
                 }
             }
         }

@@ -1,9 +1,15 @@
-//! The notes of a vCPU that are named here, and not decoded.
+//! The names of vCPU notes that are not decoded.
+//!
+//! ```
+//! use vmcore_formats::registers::other::note_name;
+//!
+//! assert_eq!(note_name(b"LINUX", 0x202), Some("X86_XSTATE"));
+//! assert_eq!(note_name(b"LINUX", 0x999), None);
+//! ```
 
-/// What a note of a vCPU has in it, by its name and type, for example `FPREGSET`.
+/// The content of a vCPU's note, by its name and type, for example `FPREGSET`.
 ///
-/// Returns `None` for one that is not known.
-#[must_use]
+/// Returns `None` for an unknown note.
 pub fn note_name(name: &[u8], kind: u32) -> Option<&'static str> {
     Some(match (name, kind) {
         (b"CORE", 2) => "FPREGSET",

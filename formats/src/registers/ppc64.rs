@@ -1,7 +1,7 @@
-//! ppc64, in both byte orders: `NT_PRSTATUS`, and what MSR says.
+//! ppc64, in both byte orders: `NT_PRSTATUS`, and the bits of MSR.
 //!
 //! ```text
-//! 504 bytes, in the byte order that interrupts are taken in
+//! 504 bytes, in the byte order of interrupt handlers
 //! 112  gpr0 .. gpr31                        32 x u64
 //! 368  nip msr orig_gpr3 ctr lr xer ccr     7 x u64; QEMU leaves orig_gpr3 0
 //! 424  softe trap dar dsisr result          5 x u64; QEMU leaves them 0, and pr_pid
@@ -9,6 +9,11 @@
 //!
 //! Source: QEMU `target/ppc/arch_dump.c`; the bits of MSR in Linux
 //! `arch/powerpc/include/asm/reg.h`.
+//!
+//! ```
+//! let flags = vmcore_formats::registers::ppc64::msr(0x8000_0000_0000_9033);
+//! assert_eq!(flags, ["SF", "EE", "ME", "IR", "DR", "RI", "LE"]);
+//! ```
 
 use super::bits::named;
 use super::{Field, Layout};
@@ -25,8 +30,7 @@ pub(super) static LAYOUT: Layout = Layout {
     flags: |name, value| if name == "msr" { msr(value) } else { Vec::new() },
 };
 
-/// MSR.
-#[must_use]
+/// The bits of MSR.
 pub fn msr(value: u64) -> Vec<String> {
     named(
         value,

@@ -221,5 +221,5 @@ fn loongarch64() {
 #[test]
 fn another_machine_is_said_to_be_unknown() {
     let error = PrStatus::decode(&[0; 400], identity(8, Class::Elf32, Endian::Big)).unwrap_err();
-    assert_eq!(error.to_string(), "the registers of ELF machine 8 (Elf32) are not known here");
+    assert_eq!(error.to_string(), "the layout of registers is unknown for ELF machine 8 (Elf32)");
 }

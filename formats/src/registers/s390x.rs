@@ -1,4 +1,4 @@
-//! s390x: `NT_PRSTATUS`, what the PSW says, and the notes named `LINUX`.
+//! s390x: `NT_PRSTATUS`, the bits of the PSW, and the notes named `LINUX`.
 //!
 //! ```text
 //! 336 bytes, big-endian
@@ -15,12 +15,22 @@
 //! ```
 //!
 //! Source: QEMU `target/s390x/arch_dump.c` and `cpu.h`; Linux `include/uapi/linux/elf.h`.
+//!
+//! ```
+//! use vmcore_formats::registers::s390x::{linux_note, psw_mask};
+//!
+//! let flags = psw_mask(0x0002_0001_8000_0000);
+//! assert_eq!(flags, ["WAIT", "primary", "64-bit", "key=0", "CC=0", "disabled-wait"]);
+//! let prefix = linux_note(0x305, &[0, 2, 0x80, 0])?.unwrap();
+//! assert_eq!((prefix[0].name, prefix[0].value), ("prefix", 0x28000));
+//! # Ok::<_, vmcore_formats::cursor::ParseError>(())
+//! ```
 
 use super::bits::{field, named};
 use super::{Field, Layout, Register};
 use crate::cursor::{Cursor, Endian, ParseError};
 
-// pr_pid is of no use: its byte order is that of the machine that QEMU ran on.
+// pr_pid is not decoded: it has the byte order of QEMU's host.
 pub(super) static LAYOUT: Layout = Layout {
     pid: None,
     at: 112,
@@ -44,7 +54,7 @@ const CONTROL: [&str; 16] = [
 
 /// The registers of a note named `LINUX`.
 ///
-/// Returns `Ok(None)` for one that is not decoded.
+/// Returns `Ok(None)` for a note of another type.
 ///
 /// # Errors
 /// Fails if the descriptor is too short.
@@ -67,7 +77,6 @@ fn word(name: &'static str, descriptor: &[u8]) -> Result<Register, ParseError> {
 }
 
 /// The mask half of the PSW.
-#[must_use]
 pub fn psw_mask(value: u64) -> Vec<String> {
     const WAIT: u32 = 49;
     const ENABLED: [u32; 3] = [57, 56, 50];
@@ -98,7 +107,7 @@ pub fn psw_mask(value: u64) -> Vec<String> {
     flags.extend([space.to_owned(), mode.to_owned()]);
     flags.push(format!("key={}", field(value, 52, 4)));
     flags.push(format!("CC={}", field(value, 44, 2)));
-    // How Linux stops for good, and what QEMU takes for a crash.
+    // Linux stops for good in this state, and QEMU takes it for a crash.
     if field(value, WAIT, 1) == 1 && ENABLED.iter().all(|bit| field(value, *bit, 1) == 0) {
         flags.push("disabled-wait".to_owned());
     }

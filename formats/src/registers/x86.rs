@@ -1,4 +1,4 @@
-//! x86: `NT_PRSTATUS` of x86-64 and of i386, and what QEMU's own note adds.
+//! x86: `NT_PRSTATUS` of x86-64 and of i386, and the registers of QEMU's own note.
 //!
 //! ```text
 //! x86-64, 336 bytes                        i386, 144 bytes
@@ -11,9 +11,18 @@
 //!                                          136  ss                     u16, u16 padding
 //! ```
 //!
-//! A 64-bit guest has the notes of an i386 if its first vCPU was not in long mode
-//! when it was dumped: then QEMU's own note alone has whole registers.
+//! A 64-bit guest has the notes of an i386 if its first vCPU was not in long mode at the
+//! time of the dump. Then only QEMU's own note has whole registers.
 //! Source: QEMU `target/i386/arch_dump.c`.
+//!
+//! ```
+//! use vmcore_formats::elf::qemu_cpu::QemuCpu;
+//! use vmcore_formats::registers::x86::{general, privilege};
+//!
+//! let cpu = QemuCpu { rflags: 0x246, ..QemuCpu::default() };
+//! assert_eq!(general(&cpu)[1].flags, ["PF", "ZF", "IF"]);
+//! assert_eq!(privilege(&cpu), 0);
+//! ```
 
 use super::x86_flags::{cr0, cr3, cr4, rflags, segment};
 use super::{Field, Layout, Register};
@@ -52,19 +61,18 @@ const GENERAL: [&str; 16] = [
 /// The names of [`QemuCpu::segments`].
 const SEGMENTS: [&str; 10] = ["cs", "ds", "es", "fs", "gs", "ss", "ldt", "tr", "gdt", "idt"];
 
-/// A segment register, or a table's.
+/// A segment register or descriptor table register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Its name: `cs`, or `gdt`.
     pub name: &'static str,
-    /// What is in it.
+    /// Its value.
     pub register: SegmentRegister,
-    /// What its flags say: `code64`, `DPL=0`.
+    /// The names of its flags: `code64`, `DPL=0`.
     pub flags: Vec<String>,
 }
 
 /// The general registers of QEMU's note, `rip` and `rflags` first.
-#[must_use]
 pub fn general(cpu: &QemuCpu) -> Vec<Register> {
     let first = [
         Register::new("rip", cpu.rip, Vec::new()),
@@ -77,8 +85,7 @@ pub fn general(cpu: &QemuCpu) -> Vec<Register> {
         .collect()
 }
 
-/// The segment registers of QEMU's note, and the tables.
-#[must_use]
+/// The segment and descriptor table registers of QEMU's note.
 pub fn segments(cpu: &QemuCpu) -> Vec<Segment> {
     let segments = SEGMENTS.iter().zip(cpu.segments);
     segments
@@ -91,7 +98,6 @@ pub fn segments(cpu: &QemuCpu) -> Vec<Segment> {
 }
 
 /// The control registers of QEMU's note, and `kernel_gs_base` if it has it.
-#[must_use]
 pub fn control(cpu: &QemuCpu) -> Vec<Register> {
     let [c0, _, c2, c3, c4] = cpu.control;
     let mut registers = vec![
@@ -105,8 +111,7 @@ pub fn control(cpu: &QemuCpu) -> Vec<Register> {
     registers
 }
 
-/// The privilege level, from 0 for the kernel to 3: that of the code segment.
-#[must_use]
+/// The privilege level, from 0 for the kernel to 3, by the code segment.
 pub fn privilege(cpu: &QemuCpu) -> u8 {
     const PROTECTED: u64 = 1;
     const VIRTUAL_8086: u64 = 1 << 17;
@@ -140,7 +145,7 @@ mod tests {
     fn the_privilege_level_is_that_of_the_code_segment_if_there_is_one() {
         assert_eq!(privilege(&cpu(1, 2, 0x10)), 0);
         assert_eq!(privilege(&cpu(1, 2, 0x33)), 3);
-        // Real mode: the selector is a part of the address.
+        // In real mode the selector is part of the address.
         assert_eq!(privilege(&cpu(0, 2, 0xf003)), 0);
         assert_eq!(privilege(&cpu(1, 1 << 17, 0xf000)), 3);
     }

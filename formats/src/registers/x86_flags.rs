@@ -1,17 +1,23 @@
-//! What the bits of x86's registers say.
+//! The names of the bits of x86 registers.
 //!
 //! ```text
-//! segment flags, as the descriptor's second word has them:
+//! segment flags, as in the second word of the descriptor:
 //!   23 G | 22 D/B | 21 L | 20 AVL | 15 P | 14..13 DPL | 12 S | 11..8 type
 //! cr3: 62 LAM_U48 | 61 LAM_U57 | 51..12 page table | 11..0 PCID, or 4 PCD, 3 PWT
 //! ```
 //!
 //! Source: Intel's Software Developer's Manual, volume 3, chapters 2 and 3.
+//!
+//! ```
+//! use vmcore_formats::registers::x86_flags::{cr0, segment};
+//!
+//! assert_eq!(cr0(0x8005_0033), ["PE", "MP", "ET", "NE", "WP", "AM", "PG"]);
+//! assert_eq!(segment(0x00af_9b00), ["code64", "DPL=0"]);
+//! ```
 
 use super::bits::{field, named};
 
-/// RFLAGS. IOPL is named if it is not 0.
-#[must_use]
+/// RFLAGS, with IOPL if it is not 0.
 pub fn rflags(value: u64) -> Vec<String> {
     let mut flags = named(
         value,
@@ -42,7 +48,6 @@ pub fn rflags(value: u64) -> Vec<String> {
 }
 
 /// CR0.
-#[must_use]
 pub fn cr0(value: u64) -> Vec<String> {
     named(
         value,
@@ -62,8 +67,7 @@ pub fn cr0(value: u64) -> Vec<String> {
     )
 }
 
-/// CR3, whose low bits mean what CR4 says: where the page table is, and the rest.
-#[must_use]
+/// CR3: the address of the page table, and flags, some of which depend on CR4.
 pub fn cr3(value: u64, cr4: u64) -> Vec<String> {
     const PCIDE: u32 = 17;
     let mut flags = vec![format!("table={:#x}", value & 0x000f_ffff_ffff_f000)];
@@ -77,7 +81,6 @@ pub fn cr3(value: u64, cr4: u64) -> Vec<String> {
 }
 
 /// CR4.
-#[must_use]
 pub fn cr4(value: u64) -> Vec<String> {
     named(
         value,
@@ -113,8 +116,7 @@ pub fn cr4(value: u64) -> Vec<String> {
     )
 }
 
-/// The flags of a segment: what kind it is, and for whom.
-#[must_use]
+/// The flags of a segment: its kind and privilege level.
 pub fn segment(flags: u32) -> Vec<String> {
     let bits = |low, width| field(u64::from(flags), low, width);
     if bits(15, 1) == 0 {
@@ -151,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn the_low_bits_of_cr3_mean_what_cr4_says() {
+    fn the_low_bits_of_cr3_depend_on_cr4() {
         assert_eq!(cr3(0x2610_000a, 0x20), ["table=0x26100000", "PWT"]);
         assert_eq!(cr3(0x2610_000a, 1 << 17), ["table=0x26100000", "PCID=10"]);
     }
 
     #[test]
-    fn segments_are_told_apart() {
+    fn segments_have_kinds_and_levels() {
         for (flags, kind) in [
             (0x00af_9b00, &["code64", "DPL=0"][..]),
             (0x00cf_fb00, &["code32", "DPL=3"]),

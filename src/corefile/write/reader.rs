@@ -110,9 +110,9 @@ impl Reader {
         loop {
             match DumpHead::decode(&prefix)? {
                 dump_head::Progress::Complete(head) => return Ok((head, prefix)),
-                dump_head::Progress::Wanting { bytes } => {
+                dump_head::Progress::Incomplete { needed } => {
                     let from = prefix.len();
-                    prefix.resize(usize::try_from(bytes).unwrap_or(usize::MAX).max(from), 0);
+                    prefix.resize(usize::try_from(needed).unwrap_or(usize::MAX).max(from), 0);
                     let mut rest = prefix.get_mut(from..).unwrap_or_default();
                     while !rest.is_empty() {
                         let count = self.input.read(rest)?;

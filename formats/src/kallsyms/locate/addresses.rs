@@ -1,33 +1,32 @@
-//! Tables of addresses, before the names or behind the tokens.
+//! Candidates for the table of addresses, before the names or after the tokens.
 
 use crate::addr::VirtAddr;
 use crate::cursor::Endian;
 
-/// A table that may have the addresses.
+/// A possible table of addresses, by its offset in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Candidate {
     /// `kallsyms_addresses`.
     Absolute {
-        /// Where it is.
+        /// Its offset.
         at: usize,
     },
     /// `kallsyms_offsets` with a base: base-relative, or absolute per-CPU.
     Based {
-        /// Where it is.
+        /// Its offset.
         at: usize,
         /// `kallsyms_relative_base`.
         base: VirtAddr,
     },
-    /// `kallsyms_offsets` from each entry.
+    /// `kallsyms_offsets`, place-relative.
     PlaceRelative {
-        /// Where it is.
+        /// Its offset.
         at: usize,
     },
 }
 
 impl Candidate {
-    /// Where the table is in the bytes.
-    #[must_use]
+    /// The offset of the table in the bytes.
     pub fn at(&self) -> usize {
         match self {
             Self::Absolute { at } | Self::Based { at, .. } | Self::PlaceRelative { at } => *at,
@@ -35,12 +34,12 @@ impl Candidate {
     }
 }
 
-/// Tables of `count` addresses that may be before `count_at`, where the number of symbols is,
-/// and behind `behind`, where the tokens end.
+/// Possible tables of `count` addresses: before the number of symbols at `count_at`, and
+/// after `end`, the end of the tokens' index.
 pub(super) fn candidates(
     bytes: &[u8],
     count_at: usize,
-    behind: usize,
+    end: usize,
     count: u32,
     endian: Endian,
 ) -> Vec<Candidate> {
@@ -48,13 +47,13 @@ pub(super) fn candidates(
     found.extend(based_before(bytes, count_at, count, endian));
     found.extend(absolute_before(bytes, count_at, count, endian));
     for alignment in [8, 4] {
-        let Some(at) = behind.checked_next_multiple_of(alignment) else { continue };
+        let Some(at) = end.checked_next_multiple_of(alignment) else { continue };
         if found.iter().any(|candidate| candidate.at() == at) {
             continue;
         }
         found.extend(based_at(bytes, at, count, endian));
         found.extend(absolute_at(bytes, at, count, endian));
-        if is_there(bytes, at, length(count, 4)) {
+        if contains(bytes, at, length(count, 4)) {
             found.push(Candidate::PlaceRelative { at });
         }
     }
@@ -65,13 +64,13 @@ fn length(count: u32, entry: usize) -> Option<usize> {
     usize::try_from(count).ok()?.checked_mul(entry)
 }
 
-fn is_there(bytes: &[u8], at: usize, length: Option<usize>) -> bool {
+fn contains(bytes: &[u8], at: usize, length: Option<usize>) -> bool {
     let end = length.and_then(|length| at.checked_add(length));
     end.is_some_and(|end| end <= bytes.len())
 }
 
 fn based_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Option<Candidate> {
-    // The number may be the second half of eight bytes.
+    // With padding, the number of symbols is at the second half of eight bytes.
     let base_at = count_at.checked_sub(8)? & !7;
     let base = kernel_address(endian.u64_at(bytes, base_at)?)?;
     let at = base_at.checked_sub(length(count, 4)?.checked_next_multiple_of(8)?)?;
@@ -80,7 +79,7 @@ fn based_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Op
 
 fn absolute_before(bytes: &[u8], count_at: usize, count: u32, endian: Endian) -> Option<Candidate> {
     let at = count_at.checked_sub(length(count, 8)?)?;
-    // The last symbol is at the end of the kernel.
+    // The last entry is the address of the last symbol.
     let last = endian.u64_at(bytes, count_at.checked_sub(8)?)?;
     kernel_address(last).map(|_| Candidate::Absolute { at })
 }

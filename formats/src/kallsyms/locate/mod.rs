@@ -1,25 +1,44 @@
-//! Finds kallsyms by its structure, where nobody tells where it is.
+//! Finds kallsyms by its structure, where VMCOREINFO does not have its address.
 //!
 //! ```text
-//! up to 6.3       offsets, relative_base, num_syms, names, markers, token_table, token_index
-//!   or            addresses, num_syms, names, markers, token_table, token_index
-//! 6.2, 6.3        the same with kallsyms_seqs_of_names behind the markers
-//! 6.4 and newer   num_syms, names, markers, token_table, token_index, offsets, relative_base,
-//!                 seqs_of_names; since 7.0 without relative_base
+//! a   offsets, relative_base, num_syms, names, markers, token_table, token_index
+//! b   addresses, num_syms, names, markers, token_table, token_index
+//! c   as a or b, with kallsyms_seqs_of_names after the markers
+//! d   num_syms, names, markers, token_table, token_index, offsets, relative_base, seqs_of_names
+//! e   as d, without relative_base
 //! ```
 //!
-//! Distributions carry a later order into older kernels, so that each part is looked for
-//! in each of its places, and has to prove itself:
+//! | order | since Linux commit |
+//! |---|---|
+//! | c | 60443c88f3a8 "kallsyms: Improve the performance of `kallsyms_lookup_name()`" (in v6.2) |
+//! | d | 404bad70fcf7 "scripts/kallsyms: change the output order" (in v6.4) |
+//! | e | a081b5789255 "kallsyms: Get rid of kallsyms relative base" (in v7.0) |
 //!
-//! 1. The tokens of the digits are one after the other, 20 bytes in all ([`DIGITS`]). Fonts
-//!    and keymaps have them, too; but only behind tokens there is an index that says where
-//!    each of the 256 begins.
+//! Distributions backport these, so each table is searched at all of its possible positions,
+//! and has to be consistent:
+//!
+//! 1. The tokens of the digits follow each other, 20 bytes in all ([`DIGITS`]). Fonts and
+//!    keymaps have the same bytes, but only tokens are followed by an index with the offsets
+//!    of all 256.
 //! 2. Markers ascend from 0, by at least two bytes for each of 256 names.
-//! 3. Before the names is their number, and walking them meets every marker.
+//! 3. The number of names precedes the names, and a walk through them meets every marker.
 //!
-//! Which table has the addresses is left to whoever knows some: all that may are given.
+//! The table of addresses cannot be identified by its structure. All candidates are returned;
+//! the caller chooses by symbols whose addresses it has from elsewhere.
 //!
-//! Needs: bytes that begin at the beginning of a page, as tables are aligned by their addresses.
+//! Needs: bytes that begin at a page boundary, because tables are aligned by their addresses.
+//!
+//! ```
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::kallsyms::locate::{DIGITS, are_tokens, locate};
+//!
+//! // Tokens of one letter each, then their index; no names before them.
+//! let mut bytes: Vec<u8> = (0..=255_u8).flat_map(|token| [token.max(1), 0]).collect();
+//! bytes.extend((0..256_u16).flat_map(|token| Endian::Little.u16_bytes(token * 2)));
+//! let digits = bytes.windows(DIGITS.len()).position(|window| window == DIGITS).unwrap();
+//! assert!(are_tokens(&bytes, digits, Endian::Little));
+//! assert_eq!(locate(&bytes, digits, Endian::Little), None);
+//! ```
 
 mod addresses;
 mod names;
@@ -30,47 +49,45 @@ use self::addresses::candidates;
 use super::tokens::{TOKEN_INDEX_LENGTH, Tokens};
 use crate::cursor::Endian;
 
-/// What the tokens of the digits look like.
+/// The tokens of the digits.
 pub const DIGITS: &[u8] = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";
 /// The token of the first digit.
 const ZERO: usize = b'0' as usize;
-/// How far the index may be behind the tokens.
+/// The most padding between the tokens and their index.
 const MAX_PADDING: usize = 64;
 
-/// Where the tables are in the bytes that were searched.
+/// The offsets of the tables in the bytes that were searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
     /// `kallsyms_names`.
     pub names: usize,
-    /// `kallsyms_num_syms`.
+    /// The value of `kallsyms_num_syms`.
     pub symbol_count: u32,
     /// `kallsyms_token_table`.
     pub token_table: usize,
     /// `kallsyms_token_index`.
     pub token_index: usize,
-    /// Where the addresses may be, and how they would be stored.
+    /// Candidates for the table of addresses.
     pub addresses: Vec<Candidate>,
 }
 
-/// Whether [`DIGITS`] at `digits` in `bytes` are among tokens with an index. What is before
-/// and behind them has to be in `bytes` for as much as tokens take ([`MAX_TOKEN_TABLE`]).
+/// Whether [`DIGITS`] at `digits` in `bytes` are part of a table of tokens with an index.
+/// `bytes` should have [`MAX_TOKEN_TABLE`] bytes before and after them.
 ///
 /// [`MAX_TOKEN_TABLE`]: super::MAX_TOKEN_TABLE
-#[must_use]
 pub fn are_tokens(bytes: &[u8], digits: usize, endian: Endian) -> bool {
     tokens(bytes, digits, endian).is_some()
 }
 
-/// Looks whether [`DIGITS`] at `digits` in `bytes` are those of kallsyms, and for all other
-/// tables around.
+/// Finds the tables of kallsyms around [`DIGITS`] at `digits` in `bytes`.
 ///
-/// Returns `None` if they are not, or the other tables are not all in `bytes`.
-#[must_use]
+/// Returns `None` if the digits are not those of kallsyms, or if `bytes` do not contain all
+/// tables.
 pub fn locate(bytes: &[u8], digits: usize, endian: Endian) -> Option<Located> {
     let (token_table, token_index) = tokens(bytes, digits, endian)?;
     let found = names::before(bytes, token_table, endian)?;
-    let behind = token_index.checked_add(TOKEN_INDEX_LENGTH)?;
-    let addresses = candidates(bytes, found.count_at, behind, found.symbol_count, endian);
+    let end = token_index.checked_add(TOKEN_INDEX_LENGTH)?;
+    let addresses = candidates(bytes, found.count_at, end, found.symbol_count, endian);
     Some(Located {
         names: found.names,
         symbol_count: found.symbol_count,
@@ -80,7 +97,7 @@ pub fn locate(bytes: &[u8], digits: usize, endian: Endian) -> Option<Located> {
     })
 }
 
-/// Where the tables of tokens are around those of the digits.
+/// The offsets of the table of tokens around the digits, and of its index.
 fn tokens(bytes: &[u8], digits: usize, endian: Endian) -> Option<(usize, usize)> {
     let mut end = digits;
     for _ in ZERO..256 {
@@ -91,7 +108,7 @@ fn tokens(bytes: &[u8], digits: usize, endian: Endian) -> Option<(usize, usize)>
     let first = end.checked_next_multiple_of(4)?;
     (first..first.checked_add(MAX_PADDING)?).step_by(4).find_map(|index| {
         let table = bytes.get(index..index.checked_add(TOKEN_INDEX_LENGTH)?)?;
-        // What the index says of the first digit is where the table begins.
+        // The indexed offset of the first digit gives the start of the table.
         let before = endian.u16_at(table, ZERO.checked_mul(2)?)?;
         let start = digits.checked_sub(usize::from(before))?;
         let tokens = Tokens::decode(bytes.get(start..index)?, table, endian).ok()?;

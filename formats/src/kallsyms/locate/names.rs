@@ -4,28 +4,28 @@ use crate::cursor::Endian;
 use crate::kallsyms::MAX_SYMBOLS;
 use crate::kallsyms::names::entry;
 
-/// How many names there are from marker to marker.
+/// The number of names per marker.
 const STRIDE: u32 = 256;
-/// How many bytes the names from marker to marker take: one token each at least, and
-/// lengths that real kernels stay far below.
+/// The bytes that the names of one marker can take: at least one token each, at most lengths
+/// that kernels stay far below.
 const STEPS: std::ops::RangeInclusive<u64> = 512..=STRIDE as u64 * 260;
-/// How many bytes may be between markers and tokens: three for each symbol, of the most
-/// that kernels have.
+/// The most bytes between markers and tokens: three for each symbol
+/// (`kallsyms_seqs_of_names`), for more symbols than kernels have.
 const MAX_GAP: usize = 4 << 20;
-/// Fewer markers are none: every kernel has thousands of symbols.
+/// The fewest markers: every kernel has thousands of symbols.
 const MIN_MARKERS: usize = 8;
-/// How many bytes may be between the names and the markers, so that these are aligned.
+/// The most padding between the names and the markers.
 const MAX_PADDING: usize = 16;
-/// How many runs of markers are tried. Memory that is not made up has one.
+/// The most runs of markers that are tried. A kernel has one; hostile memory may have more.
 const MAX_RUNS: usize = 64;
-/// How many times names are walked for a run.
+/// The most times that names are walked for a run.
 const MAX_WALKS: usize = 16;
 
-/// Names that were found.
-pub(super) struct Found {
+/// The names of all symbols.
+pub(super) struct LocatedNames {
     pub(super) names: usize,
     pub(super) symbol_count: u32,
-    /// Where their number is.
+    /// The offset of their number.
     pub(super) count_at: usize,
 }
 
@@ -36,10 +36,10 @@ struct Markers {
 }
 
 /// The names before a table of tokens.
-pub(super) fn before(bytes: &[u8], token_table: usize, endian: Endian) -> Option<Found> {
+pub(super) fn before(bytes: &[u8], token_table: usize, endian: Endian) -> Option<LocatedNames> {
     let bytes = bytes.get(..token_table)?;
     let lowest = token_table.saturating_sub(MAX_GAP).next_multiple_of(4);
-    // Each marker is of four bytes, before 5.0 of eight.
+    // Markers have four bytes, in old kernels eight.
     [4, 8].into_iter().find_map(|size| {
         (lowest..token_table)
             .step_by(4)
@@ -51,7 +51,7 @@ pub(super) fn before(bytes: &[u8], token_table: usize, endian: Endian) -> Option
     })
 }
 
-/// Whether markers may begin at `at`: most places are told apart by two values.
+/// Whether markers may begin at `at`: the first two values exclude most offsets.
 fn begins(bytes: &[u8], at: usize, size: usize, endian: Endian) -> bool {
     let second = || value(bytes, at.checked_add(size)?, size, endian);
     value(bytes, at, size, endian) == Some(0) && second().is_some_and(|step| STEPS.contains(&step))
@@ -61,7 +61,7 @@ fn value(bytes: &[u8], at: usize, size: usize, endian: Endian) -> Option<u64> {
     if size == 4 { endian.u32_at(bytes, at).map(u64::from) } else { endian.u64_at(bytes, at) }
 }
 
-/// The values from `at` on that ascend as markers do.
+/// The values from `at` on that ascend like markers.
 fn run(bytes: &[u8], at: usize, size: usize, endian: Endian) -> Markers {
     let value =
         |index: usize| value(bytes, at.checked_add(index.checked_mul(size)?)?, size, endian);
@@ -79,25 +79,25 @@ fn run(bytes: &[u8], at: usize, size: usize, endian: Endian) -> Markers {
     Markers { start: at, values }
 }
 
-/// The names that markers are of.
-fn names_of(bytes: &[u8], markers: &Markers, endian: Endian) -> Option<Found> {
+/// The names that the markers belong to.
+fn names_of(bytes: &[u8], markers: &Markers, endian: Endian) -> Option<LocatedNames> {
     let last = usize::try_from(*markers.values.last()?).ok()?;
-    // The last marker's names take something, too: up to as much as others.
+    // The names of the last marker take bytes, too: at most as many as those of the others.
     let highest = markers.start.checked_sub(last)?;
     let lowest = highest.saturating_sub(usize::try_from(*STEPS.end()).ok()?);
-    let places = (lowest.next_multiple_of(4)..highest.saturating_add(1)).step_by(4).rev();
-    places
+    let offsets = (lowest.next_multiple_of(4)..highest.saturating_add(1)).step_by(4).rev();
+    offsets
         .flat_map(|names| [(names, 4), (names, 8)])
         .filter_map(|(names, before)| Some((names, names.checked_sub(before)?)))
         .filter_map(|(names, count_at)| {
             let symbol_count = endian.u32_at(bytes, count_at)?;
-            fits(symbol_count, markers).then_some(Found { names, symbol_count, count_at })
+            fits(symbol_count, markers).then_some(LocatedNames { names, symbol_count, count_at })
         })
         .take(MAX_WALKS)
         .find(|found| is_walked(bytes, found.names, found.symbol_count, markers))
 }
 
-/// Whether so many names have so many markers.
+/// Whether this number of names has this number of markers.
 fn fits(count: u32, markers: &Markers) -> bool {
     count <= MAX_SYMBOLS && count.div_ceil(STRIDE) as usize == markers.values.len()
 }

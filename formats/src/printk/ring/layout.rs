@@ -1,4 +1,4 @@
-//! Where the fields of printk's ring are, and what they say.
+//! The offsets of the fields of printk's ring, and how the fields are decoded.
 
 use super::{ID_MASK, MAX_COUNT_BITS, MAX_INFOS, MAX_SIZE_BITS, Ring, RingError};
 use crate::addr::VirtAddr;
@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Endian, ParseError};
 use crate::printk::{Caller, Keys, LayoutError, Record, at, facility_level_flags};
 use crate::vmcoreinfo::VmcoreInfo;
 
-/// Where each field is.
+/// The offset of each field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingLayout {
     /// `SIZE(printk_ringbuffer)`.
@@ -29,12 +29,12 @@ pub struct RingLayout {
     pub(super) ts_nsec: u64,
     pub(super) text_len: u64,
     pub(super) caller_id: u64,
-    /// Offset and length of the device's subsystem and name, where the kernel tells.
+    /// Offset and length of the device's subsystem and name, if VMCOREINFO has them.
     pub(super) device: Option<[(u64, u64); 2]>,
     pub(super) endian: Endian,
 }
 
-/// A descriptor, as it stands.
+/// A descriptor, as it is stored.
 pub(super) struct Descriptor {
     pub(super) state_var: u64,
     pub(super) begin: u64,
@@ -45,7 +45,7 @@ impl RingLayout {
     /// The layout that a kernel's VMCOREINFO describes.
     ///
     /// # Errors
-    /// Fails if a key is missing, or its value cannot be.
+    /// Fails if a key is missing, or its value is impossible.
     pub fn of(info: &VmcoreInfo, endian: Endian) -> Result<Self, LayoutError> {
         let keys = Keys(info);
         let desc_ring = keys.offset("printk_ringbuffer.desc_ring")?;
@@ -130,12 +130,12 @@ impl RingLayout {
         let field = |offset| at(bytes, offset, self.endian);
         let mut text_len = field(self.text_len)?;
         let length = text_len.u16("printk_info.text_len")?;
-        // VMCOREINFO does not name these; they follow the length since 5.10.
+        // VMCOREINFO has no offsets of these; they have always followed `text_len`.
         let (facility, level, flags) = facility_level_flags(&mut text_len, self.endian)?;
         let dictionary = self.device.map(|[subsystem, device]| {
             [("SUBSYSTEM", subsystem), ("DEVICE", device)]
                 .into_iter()
-                .filter_map(|(key, place)| Some((key.to_owned(), text(bytes, place)?)))
+                .filter_map(|(key, range)| Some((key.to_owned(), text(bytes, range)?)))
                 .collect()
         });
         let record = Record {
@@ -152,17 +152,17 @@ impl RingLayout {
     }
 }
 
-/// Where the names of the device are in an info, if VMCOREINFO says it all.
+/// Offset and length of the names of the device in an info, if VMCOREINFO has all of them.
 fn device(info: &VmcoreInfo, keys: &Keys<'_>) -> Option<[(u64, u64); 2]> {
     let base = keys.offset("printk_info.dev_info").ok()?;
-    let place = |field: &str, length: &str| {
+    let range = |field: &str, length: &str| {
         let offset = keys.offset(&format!("dev_printk_info.{field}")).ok()?;
         Some((base.saturating_add(offset), info.length(length)?))
     };
-    Some([place("subsystem", "printk_info_subsystem")?, place("device", "printk_info_device")?])
+    Some([range("subsystem", "printk_info_subsystem")?, range("device", "printk_info_device")?])
 }
 
-/// Text up to a NUL, unless there is none.
+/// Text up to a NUL. `None` if it is empty.
 fn text(bytes: &[u8], (offset, length): (u64, u64)) -> Option<String> {
     let mut cursor = Cursor::new(bytes, Endian::Little);
     cursor.take(offset, "device").ok()?;

@@ -1,4 +1,4 @@
-//! The lockless ring of printk (Linux 5.10 and newer).
+//! The lockless ring of printk.
 //!
 //! ```text
 //! printk_ringbuffer
@@ -13,10 +13,38 @@
 //!
 //! Descriptors from `tail_id` to `head_id` are in use; ids count modulo 2^62, logical
 //! positions modulo 2^64 (and begin shortly before they wrap).
-//! A block that does not fit before the ring's end is at its start, with its id.
-//! A block without data has odd positions: 3 is an empty line, 1 a text that was lost.
+//! A block that does not fit before the end of the ring is stored at its start, with its id.
+//! A block without data has odd positions: 3 for an empty line, 1 for a lost text.
 //!
 //! Source: Linux `kernel/printk/printk_ringbuffer.{h,c}`, `Documentation/admin-guide/kdump/vmcoreinfo.rst`.
+//!
+//! ```
+//! use vmcore_formats::endian::Endian;
+//! use vmcore_formats::printk::ring::RingLayout;
+//! use vmcore_formats::vmcoreinfo::VmcoreInfo;
+//!
+//! // From Linux 6.1 on x86-64.
+//! let info = "SIZE(printk_ringbuffer)=80 OFFSET(printk_ringbuffer.desc_ring)=0 \
+//!     OFFSET(printk_ringbuffer.text_data_ring)=40 OFFSET(atomic_long_t.counter)=0 \
+//!     OFFSET(prb_desc_ring.count_bits)=0 OFFSET(prb_desc_ring.descs)=8 \
+//!     OFFSET(prb_desc_ring.infos)=16 OFFSET(prb_desc_ring.head_id)=24 \
+//!     OFFSET(prb_desc_ring.tail_id)=32 OFFSET(prb_data_ring.size_bits)=0 \
+//!     OFFSET(prb_data_ring.data)=8 OFFSET(prb_data_ring.head_lpos)=16 \
+//!     OFFSET(prb_data_ring.tail_lpos)=24 SIZE(prb_desc)=24 OFFSET(prb_desc.state_var)=0 \
+//!     OFFSET(prb_desc.text_blk_lpos)=8 OFFSET(prb_data_blk_lpos.begin)=0 \
+//!     OFFSET(prb_data_blk_lpos.next)=8 SIZE(printk_info)=88 OFFSET(printk_info.seq)=0 \
+//!     OFFSET(printk_info.ts_nsec)=8 OFFSET(printk_info.text_len)=16 \
+//!     OFFSET(printk_info.caller_id)=20";
+//! let info = VmcoreInfo::parse(info.replace(' ', "\n").as_bytes());
+//! let layout = RingLayout::of(&info, Endian::Little)?;
+//!
+//! let mut bytes = [0; 80];
+//! (bytes[0], bytes[40]) = (13, 18); // count_bits, size_bits
+//! (bytes[24], bytes[32]) = (0x52, 0x10); // head_id, tail_id
+//! let ring = layout.ring(&bytes)?;
+//! assert_eq!((ring.count(), ring.text_size()), (8192, 256 << 10));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 mod layout;
 
@@ -25,15 +53,15 @@ pub use layout::RingLayout;
 use layout::Descriptor;
 use thiserror::Error;
 
-use super::{LogMemory, Part, Record};
+use super::{LogMemory, LogPart, Record};
 use crate::addr::VirtAddr;
-use crate::cursor::{Cursor, ParseError};
+use crate::cursor::ParseError;
 
 /// The most descriptors that a ring may have, as a power of two.
 pub const MAX_COUNT_BITS: u32 = 21;
-/// The longest text ring, as a power of two: twice what Kconfig can ask for.
+/// The longest text ring, as a power of two: twice the limit of Kconfig.
 pub const MAX_SIZE_BITS: u32 = 26;
-/// How many bytes of infos are read: those of a million records.
+/// The most bytes of infos that are read: those of a million records.
 pub const MAX_INFOS: u64 = 128 << 20;
 
 const ID_MASK: u64 = u64::MAX >> 2;
@@ -46,61 +74,61 @@ const EMPTY_LPOS: u64 = 3;
 /// A ring's own fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
-    /// How many descriptors and infos there are, as a power of two.
+    /// The number of descriptors and infos, as a power of two.
     pub count_bits: u32,
-    /// Where the descriptors are.
+    /// Address of the descriptors.
     pub descs: VirtAddr,
-    /// Where the infos are.
+    /// Address of the infos.
     pub infos: VirtAddr,
     /// The newest descriptor's id.
     pub head_id: u64,
     /// The oldest descriptor's id.
     pub tail_id: u64,
-    /// How long the text ring is, as a power of two.
+    /// Length of the text ring, as a power of two.
     pub size_bits: u32,
-    /// Where the text is.
+    /// Address of the text ring.
     pub data: VirtAddr,
-    /// Where the next text goes.
+    /// Logical position of the next text.
     pub head_lpos: u64,
-    /// Where the oldest text is.
+    /// Logical position of the oldest text.
     pub tail_lpos: u64,
 }
 
-/// Why a ring is none.
+/// Why a ring cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RingError {
-    /// Too short.
+    /// The bytes end too early.
     #[error(transparent)]
     Short(#[from] ParseError),
     /// A size that no kernel has.
     #[error(
-        "a log with 2^{count_bits} records and 2^{size_bits} bytes of text: no kernel's has more than 2^{MAX_COUNT_BITS} and 2^{MAX_SIZE_BITS}"
+        "a log with 2^{count_bits} records and 2^{size_bits} bytes of text: kernels have at most 2^{MAX_COUNT_BITS} and 2^{MAX_SIZE_BITS}"
     )]
     Size {
-        /// What the ring says.
+        /// Its number of records, as a power of two.
         count_bits: u32,
-        /// What the ring says.
+        /// Its length of text, as a power of two.
         size_bits: u32,
     },
-    /// More than is read.
-    #[error("a log of {count} records, {bytes} bytes without their text: more than is read")]
+    /// More infos than are read.
+    #[error(
+        "a log of {count} records, {bytes} bytes without their text: at most {MAX_INFOS} are read"
+    )]
     Long {
-        /// How many are in use.
+        /// How many records are in use.
         count: u64,
         /// How many bytes their infos take.
         bytes: u64,
     },
-    /// More records in use than there are.
-    #[error(
-        "the log says that records {tail_id:#x} to {head_id:#x} are in use, of {count} that there are"
-    )]
+    /// More records in use than the ring has.
+    #[error("the log has records {tail_id:#x} to {head_id:#x} in use, but room for {count} only")]
     InUse {
         /// The oldest one's id.
         tail_id: u64,
         /// The newest one's id.
         head_id: u64,
-        /// How many there are.
+        /// How many the ring has.
         count: u64,
     },
 }
@@ -109,68 +137,67 @@ pub enum RingError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gap<E> {
-    /// What describes it is missing.
-    Missing(Part, E),
+    /// Memory of its descriptor, info or text is missing.
+    Missing(LogPart, E),
     /// It was being written.
     Reserved,
-    /// Its descriptor is another one's.
+    /// Its descriptor belongs to another record.
     Stale {
-        /// The state and id that are there.
+        /// The state and id in the descriptor.
         state_var: u64,
     },
     /// The ring had no room for its text.
     Lost,
-    /// Its text is said to be where none can be.
+    /// The position of its text is impossible.
     Block {
-        /// The first logical position.
+        /// The logical position of its first byte.
         begin: u64,
-        /// The position behind.
+        /// The logical position after its last byte.
         next: u64,
     },
     /// The texts of all records together are longer than the ring: some overlap.
     Overlapping,
-    /// Where its text should be is another record's.
+    /// The text at its position belongs to another record.
     Foreign {
-        /// The id there.
+        /// The id of that record.
         id: u64,
     },
-    /// Its number is not the one after the record before.
+    /// Its number does not follow that of the record before.
     Sequence {
-        /// The number there.
+        /// The number that was found.
         seq: u64,
     },
 }
 
-/// A record that should be there, and is not.
+/// A record in use that cannot be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingRecord<E> {
     /// Its descriptor's id.
     pub id: u64,
-    /// Its number, if that can be read.
+    /// Its sequence number, if that can be read.
     pub seq: Option<u64>,
     /// Why.
     pub gap: Gap<E>,
 }
 
-/// Where the text of a block is in the ring.
+/// The location of a block in the text ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Block {
     Empty,
     Lost,
-    /// The id's place, and the length with the id.
+    /// Its offset, and its length with the id.
     At(u64, u64),
     Impossible,
 }
 
 impl RingLayout {
-    /// The ranges of a part that records in use may be in, as offset and length. One, or
-    /// two where it wraps.
-    #[must_use]
-    pub fn ranges(&self, ring: &Ring, part: Part) -> Vec<(u64, u64)> {
+    /// The ranges of a part that may contain records in use, as offset and length: one, or
+    /// two if they wrap.
+    pub fn ranges(&self, ring: &Ring, part: LogPart) -> Vec<(u64, u64)> {
         let (size, total, first, used) = match part {
-            Part::Descriptors => (self.desc_size, ring.count(), ring.tail_id, ring.in_use()),
-            Part::Infos => (self.info_size, ring.count(), ring.tail_id, ring.in_use()),
-            Part::Text => {
+            LogPart::Descriptors => (self.desc_size, ring.count(), ring.tail_id, ring.in_use()),
+            LogPart::Infos => (self.info_size, ring.count(), ring.tail_id, ring.in_use()),
+            LogPart::Text => {
                 let used = ring.head_lpos.wrapping_sub(ring.tail_lpos);
                 (1, ring.text_size(), ring.tail_lpos, used)
             }
@@ -180,7 +207,7 @@ impl RingLayout {
         let first = first & total.wrapping_sub(1);
         let until_end = total.saturating_sub(first);
         let mut ranges = vec![(first, used.min(until_end))];
-        // A block that wraps begins at the start of the ring. So may one that ends at its end.
+        // A block that wraps is at the start of the ring. So may be one that ends at its end.
         ranges.push((0, used.saturating_sub(until_end)));
         ranges.retain(|(_, length)| *length > 0);
         for (offset, length) in &mut ranges {
@@ -190,8 +217,8 @@ impl RingLayout {
         ranges
     }
 
-    /// Reads the records in use, oldest first. What should be there and is not comes as an error
-    /// in its place.
+    /// Reads the records in use, oldest first, and gives each to `take`: an error for one that
+    /// cannot be shown.
     pub fn records<M: LogMemory>(
         &self,
         ring: &Ring,
@@ -204,7 +231,7 @@ impl RingLayout {
             let id = ring.tail_id.wrapping_add(step) & ID_MASK;
             let record = match self.record(ring, memory, id) {
                 Ok(record) => record,
-                // The oldest one may be free already, and is at boot.
+                // The oldest one may have been freed already; at boot it always is.
                 Err(MissingRecord { gap: Gap::Stale { state_var }, .. })
                     if expected.is_none() && state_var >> 62 == 3 && state_var & ID_MASK == id =>
                 {
@@ -216,12 +243,13 @@ impl RingLayout {
                     continue;
                 }
             };
-            let seq = record.seq.unwrap_or_default();
-            if expected.is_some_and(|expected| expected != seq) {
+            if let (Some(wanted), Some(seq)) = (expected, record.seq)
+                && wanted != seq
+            {
                 take(Err(MissingRecord { id, seq: expected, gap: Gap::Sequence { seq } }));
             }
-            expected = Some(seq.wrapping_add(1));
-            // Blocks that overlap could be a thousand times what the ring holds.
+            expected = record.seq.map(|seq| seq.wrapping_add(1));
+            // The texts of overlapping blocks could be a thousand times as long as the ring.
             match room.checked_sub(record.text.len() as u64) {
                 Some(left) => {
                     room = left;
@@ -244,11 +272,11 @@ impl RingLayout {
                 .bytes(part, index.saturating_mul(size), size)
                 .map_err(|error| Gap::Missing(part, error))
         };
-        let info = element(Part::Infos, self.info_size);
+        let info = element(LogPart::Infos, self.info_size);
         let seq = info.as_ref().ok().and_then(|info| self.sequence(info).ok());
         let missing = |gap| MissingRecord { id, seq, gap };
 
-        let bytes = element(Part::Descriptors, self.desc_size).map_err(missing)?;
+        let bytes = element(LogPart::Descriptors, self.desc_size).map_err(missing)?;
         let descriptor = self.descriptor(bytes).unwrap_or(Descriptor {
             state_var: 0,
             begin: FAILED_LPOS,
@@ -258,7 +286,7 @@ impl RingLayout {
         match (descriptor.state_var & ID_MASK == id, descriptor.state_var >> 62) {
             (true, 1 | 2) => {}
             (true, 0) => return Err(missing(Gap::Reserved)),
-            // What the info says is another record's, too.
+            // The info belongs to another record, too.
             _ => return Err(MissingRecord { id, seq: None, gap: stale }),
         }
         let info = info.map_err(missing)?;
@@ -270,18 +298,19 @@ impl RingLayout {
             Block::Lost => return Err(missing(Gap::Lost)),
             Block::Impossible => return Err(missing(Gap::Block { begin, next })),
             Block::At(start, size) => {
-                // A text that was cut when it was written has a block that is shorter.
+                // A text that was truncated when it was written is shorter than `text_len`.
                 let wanted = size.min(length.saturating_add(ID_SIZE));
                 let bytes = memory
-                    .bytes(Part::Text, start, wanted)
-                    .map_err(|error| missing(Gap::Missing(Part::Text, error)))?;
-                let mut cursor = Cursor::new(bytes, self.endian);
-                let found = cursor.u64("id of the text").unwrap_or_default();
+                    .bytes(LogPart::Text, start, wanted)
+                    .map_err(|error| missing(Gap::Missing(LogPart::Text, error)))?;
+                let Some((found, text)) = bytes.split_first_chunk() else {
+                    return Err(missing(Gap::Block { begin, next }));
+                };
+                let found = self.endian.u64(*found);
                 if found != id {
                     return Err(missing(Gap::Foreign { id: found }));
                 }
-                let text = cursor.take(wanted.saturating_sub(ID_SIZE), "text");
-                record.text = text.unwrap_or_default().to_vec();
+                record.text = text.to_vec();
             }
         }
         Ok(record)
@@ -289,29 +318,28 @@ impl RingLayout {
 }
 
 impl Ring {
-    /// How many descriptors there are.
-    #[must_use]
+    /// The number of descriptors.
     pub fn count(&self) -> u64 {
         1_u64.checked_shl(self.count_bits).unwrap_or_default()
     }
 
-    /// How long the text ring is.
-    #[must_use]
+    /// The length of the text ring, in bytes.
     pub fn text_size(&self) -> u64 {
         1_u64.checked_shl(self.size_bits).unwrap_or_default()
     }
 
-    /// How many descriptors are in use.
+    /// The number of descriptors in use.
     fn in_use(&self) -> u64 {
         (self.head_id.wrapping_sub(self.tail_id) & ID_MASK).saturating_add(1)
     }
 }
 
-/// Where the block from `begin` to `next` is.
+/// The location of the block from `begin` to `next`.
 ///
-/// Positions wrap at 2^64, and do so soon after boot. Since 6.18 a block may end
-/// where the ring does, with `next` in the ring's next round: so the last byte decides,
-/// not the one behind. Tests: `positions_wrap_at_2_to_the_64`, `a_block_may_end_where_the_ring_does`.
+/// Positions wrap at 2^64, and do so soon after boot. Since Linux commit 67e1b0052f6b
+/// "`printk_ringbuffer`: don't needlessly wrap data blocks around" a block may end at the end
+/// of the ring, with `next` in the next lap: so the lap of the last byte decides, not that of
+/// `next`. Tests: `positions_wrap_at_2_to_the_64`, `a_block_may_end_where_the_ring_does`.
 fn block(ring: &Ring, begin: u64, next: u64) -> Block {
     if begin & 1 == 1 && next & 1 == 1 {
         return match (begin, next) {
@@ -321,11 +349,11 @@ fn block(ring: &Ring, begin: u64, next: u64) -> Block {
         };
     }
     let size = ring.text_size();
-    let (index, round) = (size.wrapping_sub(1), |at: u64| at.checked_shr(ring.size_bits));
+    let (index, lap) = (size.wrapping_sub(1), |at: u64| at.checked_shr(ring.size_bits));
     let last = next.wrapping_sub(1);
-    let (start, length) = if round(begin) == round(last) {
+    let (start, length) = if lap(begin) == lap(last) {
         (begin & index, next.wrapping_sub(begin))
-    } else if round(begin.wrapping_add(size)) == round(last) {
+    } else if lap(begin.wrapping_add(size)) == lap(last) {
         (0, (last & index).saturating_add(1))
     } else {
         return Block::Impossible;

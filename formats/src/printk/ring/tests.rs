@@ -7,20 +7,20 @@ use crate::printk::{Caller, LayoutError};
 use crate::vmcoreinfo::VmcoreInfo;
 
 impl LogMemory for SyntheticRing {
-    type Error = Part;
+    type Error = LogPart;
 
-    fn bytes(&self, part: Part, offset: u64, length: u64) -> Result<&[u8], Part> {
+    fn bytes(&self, part: LogPart, offset: u64, length: u64) -> Result<&[u8], LogPart> {
         let bytes = match part {
-            Part::Descriptors => &self.descs,
-            Part::Infos => &self.infos,
-            Part::Text => &self.text,
+            LogPart::Descriptors => &self.descs,
+            LogPart::Infos => &self.infos,
+            LogPart::Text => &self.text,
         };
         let start = offset as usize;
         bytes.get(start..start + length as usize).ok_or(part)
     }
 }
 
-type Outcome = Result<Record, MissingRecord<Part>>;
+type Outcome = Result<Record, MissingRecord<LogPart>>;
 
 fn layout(ring: &SyntheticRing, endian: Endian) -> RingLayout {
     RingLayout::of(&VmcoreInfo::parse(ring.vmcoreinfo().as_bytes()), endian).unwrap()
@@ -275,18 +275,18 @@ fn worn() -> SyntheticRing {
 fn every_truncation_of_a_part_gives_the_records_that_are_left() {
     let whole = read(&worn());
     assert!(whole.iter().all(Result::is_ok));
-    for part in [Part::Descriptors, Part::Infos, Part::Text] {
+    for part in [LogPart::Descriptors, LogPart::Infos, LogPart::Text] {
         let length = match part {
-            Part::Descriptors => worn().descs.len(),
-            Part::Infos => worn().infos.len(),
-            Part::Text => worn().text.len(),
+            LogPart::Descriptors => worn().descs.len(),
+            LogPart::Infos => worn().infos.len(),
+            LogPart::Text => worn().text.len(),
         };
         for len in 0..length {
             let mut ring = worn();
             match part {
-                Part::Descriptors => ring.descs.truncate(len),
-                Part::Infos => ring.infos.truncate(len),
-                Part::Text => ring.text.truncate(len),
+                LogPart::Descriptors => ring.descs.truncate(len),
+                LogPart::Infos => ring.infos.truncate(len),
+                LogPart::Text => ring.text.truncate(len),
             }
             let left = read(&ring);
             let kept: Vec<_> = left.iter().filter(|record| record.is_ok()).collect();
@@ -301,14 +301,14 @@ fn what_is_in_use_is_what_is_read() {
     let ring = worn();
     let layout = layout(&ring, Endian::Little);
     let header = layout.ring(&ring.header()).unwrap();
-    for part in [Part::Descriptors, Part::Infos, Part::Text] {
+    for part in [LogPart::Descriptors, LogPart::Infos, LogPart::Text] {
         let ranges = layout.ranges(&header, part);
         assert!(ranges.len() <= 2);
         let mut holes = worn();
         let bytes = match part {
-            Part::Descriptors => &mut holes.descs,
-            Part::Infos => &mut holes.infos,
-            Part::Text => &mut holes.text,
+            LogPart::Descriptors => &mut holes.descs,
+            LogPart::Infos => &mut holes.infos,
+            LogPart::Text => &mut holes.text,
         };
         for (index, byte) in bytes.iter_mut().enumerate() {
             let index = index as u64;
@@ -347,7 +347,7 @@ proptest! {
             let mut count = 0_u64;
             layout.records(&header, &ring, |_| count += 1);
             prop_assert!(count <= 2 * header.count());
-            for part in [Part::Descriptors, Part::Infos, Part::Text] {
+            for part in [LogPart::Descriptors, LogPart::Infos, LogPart::Text] {
                 for (offset, length) in layout.ranges(&header, part) {
                     prop_assert!(offset + length <= 88 << MAX_COUNT_BITS);
                 }
