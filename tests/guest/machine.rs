@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::{self, Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,11 +10,23 @@ use serde_json::json;
 use tempfile::TempDir;
 use vmcorectl::monitor::qmp::{Client, Patience};
 
+use crate::leave_out::leave_out;
+use crate::turn::Turn;
+
 /// How long a guest in software emulation may take for anything, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// One guest at a time: two of them on two processors would only slow each other.
-static TURN: Mutex<()> = Mutex::new(());
+/// Ends all tests with guests, unless they are asked for: they take minutes, and want guests
+/// and judges that `tests/run` gets.
+pub(crate) fn wanted() {
+    let left_out = leave_out(
+        "tests with guests are left out: tests/run gets what they need, and runs them; after it, \
+        one alone: VMCORECTL_TEST_ALL=1 cargo test --test guest NAME",
+    );
+    if left_out {
+        process::exit(0);
+    }
+}
 
 /// A running guest. Its QEMU ends with it.
 pub(crate) struct Machine {
@@ -24,13 +35,14 @@ pub(crate) struct Machine {
     /// For cores.
     space: TempDir,
     qemu: Child,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Machine {
     /// Boots a guest that panics by itself.
     pub(crate) fn boot(arguments: &[&str]) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted();
+        let turn = Turn::take();
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = TempDir::with_prefix("vmcorectl").expect("a directory");
         let space = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");

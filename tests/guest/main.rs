@@ -1,7 +1,8 @@
 //! Real guests: a Debian kernel under QEMU that panics, and is captured.
 //!
 //! Needs: `samples/guest/build` has run, and the judges are installed
-//! (`tests/run` does both). With `VMCORECTL_TEST_FULL` in the environment, `crash`
+//! (`tests/run` does both). Without `VMCORECTL_TEST_ALL` in the environment, the tests
+//! here are left out. With `VMCORECTL_TEST_FULL` in the environment, `crash`
 //! judges, too, which needs the kernel's debug symbols, and guests of other kernels.
 
 #![allow(
@@ -22,6 +23,8 @@ mod imported;
 mod judges;
 mod kernels;
 mod layouts;
+#[path = "../tool/leave_out.rs"]
+mod leave_out;
 mod machine;
 mod memory_use;
 mod mounted;
@@ -36,3 +39,4 @@ mod symbols;
 mod told;
 #[path = "../tool/mod.rs"]
 mod tool;
+mod turn;

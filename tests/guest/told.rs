@@ -11,7 +11,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::judges;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::tool::run;
 
 /// How many bytes the guest's memory may have changed from what it said to the panic.
@@ -44,6 +44,7 @@ pub(crate) struct Disks {
 
 impl Disks {
     pub(crate) fn new() -> Self {
+        machine::wanted();
         let folder = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let made = |command: &mut Command| {
             let output = command.output().expect("it starts");

@@ -23,7 +23,7 @@ fn is_as_it_was(qemu: &ScriptedQemu, actions: &[&str]) {
 
 #[test]
 fn a_disk_that_becomes_full_fails_the_capture_and_is_left_empty() {
-    let disk = Tmpfs::of_size(4 * MIB);
+    let Some(disk) = Tmpfs::of_size(4 * MIB) else { return };
     let setting = Setting::with_store(large(), disk.path());
     setting
         .capture(&["--resume"])
@@ -36,7 +36,7 @@ fn a_disk_that_becomes_full_fails_the_capture_and_is_left_empty() {
 
 #[test]
 fn a_disk_that_becomes_full_keeps_what_fits_if_the_guest_goes() {
-    let disk = Tmpfs::of_size(4 * MIB);
+    let Some(disk) = Tmpfs::of_size(4 * MIB) else { return };
     let script = large();
     let stream = script.stream.clone();
     let setting = Setting::with_store(script, disk.path());
@@ -58,7 +58,7 @@ fn a_disk_that_becomes_full_keeps_what_fits_if_the_guest_goes() {
 #[test]
 fn a_disk_with_exactly_no_room_for_the_end_is_not_found_out_after_the_release() {
     // The frames of the default guest take 2 MiB and a little.
-    let disk = Tmpfs::of_size(2 * MIB + (160 << 10));
+    let Some(disk) = Tmpfs::of_size(2 * MIB + (160 << 10)) else { return };
     let setting = Setting::with_store(Script::default(), disk.path());
     setting.capture(&["--resume"]).expect(1).says("cannot write the core");
     setting.nothing_is_stored();
@@ -67,7 +67,7 @@ fn a_disk_with_exactly_no_room_for_the_end_is_not_found_out_after_the_release() 
 
 #[test]
 fn a_core_that_will_not_fit_is_refused_before_the_dump() {
-    let disk = Tmpfs::of_size(8 * MIB);
+    let Some(disk) = Tmpfs::of_size(8 * MIB) else { return };
     let script = Script { memory_bytes: Some(64 << 30), ..Script::default() };
     let setting = Setting::with_store(script, disk.path());
     setting
@@ -82,7 +82,7 @@ fn a_core_that_will_not_fit_is_refused_before_the_dump() {
 
 #[test]
 fn space_that_is_to_stay_free_is_not_used() {
-    let disk = Tmpfs::of_size(8 * MIB);
+    let Some(disk) = Tmpfs::of_size(8 * MIB) else { return };
     let setting = Setting::with_store(Script::default(), disk.path());
     setting
         .capture(&["--resume", "--keep-free", "1T"])
@@ -94,7 +94,7 @@ fn space_that_is_to_stay_free_is_not_used() {
 
 #[test]
 fn what_was_to_stay_free_is_free_after_a_capture_that_needed_more() {
-    let disk = Tmpfs::of_size(9 * MIB);
+    let Some(disk) = Tmpfs::of_size(9 * MIB) else { return };
     let setting = Setting::with_store(large(), disk.path());
     setting
         .capture(&["--resume", "--keep-free", "4MiB"])
@@ -106,7 +106,7 @@ fn what_was_to_stay_free_is_free_after_a_capture_that_needed_more() {
 
 #[test]
 fn a_guest_that_may_not_fit_is_captured_with_a_warning() {
-    let disk = Tmpfs::of_size(8 * MIB);
+    let Some(disk) = Tmpfs::of_size(8 * MIB) else { return };
     let script = Script { memory_bytes: Some(16 * MIB as u64), ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::with_store(script, disk.path());
@@ -117,7 +117,7 @@ fn a_guest_that_may_not_fit_is_captured_with_a_warning() {
 
 #[test]
 fn a_store_that_cannot_be_written_is_told_before_the_dump() {
-    let disk = Tmpfs::of_size(8 * MIB);
+    let Some(disk) = Tmpfs::of_size(8 * MIB) else { return };
     disk.make_read_only();
     let setting = Setting::with_store(Script::default(), disk.path());
     setting.capture(&["--resume"]).expect(1).says("Read-only file system");
@@ -151,7 +151,7 @@ fn a_file_in_no_directory_is_told_before_the_dump() {
 
 #[test]
 fn a_disk_that_is_filled_during_the_release_takes_no_core() {
-    let disk = Tmpfs::of_size(8 * MIB);
+    let Some(disk) = Tmpfs::of_size(8 * MIB) else { return };
     let script = Script { delay: ["cont"].into(), ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::with_store(script, disk.path());

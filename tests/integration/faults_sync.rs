@@ -2,12 +2,15 @@
 
 use vmcorectl::metadata::CaptureResult;
 
-use crate::refusing_system::capture;
+use crate::refusing_system::{capture, no_strace};
 use crate::scripted_qemu::Script;
 use crate::setting::Setting;
 
 #[test]
 fn a_core_that_cannot_be_synced_is_incomplete_and_says_so_everywhere() {
+    if no_strace() {
+        return;
+    }
     // The core's data; all of the core; the metadata beside it.
     for (injection, stage) in [
         ("fdatasync:error=EIO", "complete"),
@@ -36,6 +39,9 @@ fn a_core_that_cannot_be_synced_is_incomplete_and_says_so_everywhere() {
 
 #[test]
 fn a_directory_that_cannot_be_synced_is_none_of_a_file_system_that_needs_it() {
+    if no_strace() {
+        return;
+    }
     let script = Script::default();
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -47,6 +53,9 @@ fn a_directory_that_cannot_be_synced_is_none_of_a_file_system_that_needs_it() {
 
 #[test]
 fn room_that_cannot_be_reserved_is_only_a_loss_if_there_is_none() {
+    if no_strace() {
+        return;
+    }
     for (error, code) in [("EIO", 0), ("EPERM", 0), ("EINVAL", 0), ("ENOSPC", 1), ("EDQUOT", 1)] {
         let setting = Setting::new(Script::default());
         let injection = format!("fallocate:error={error}");
@@ -57,6 +66,9 @@ fn room_that_cannot_be_reserved_is_only_a_loss_if_there_is_none() {
 
 #[test]
 fn free_space_that_cannot_be_found_out_stops_nothing() {
+    if no_strace() {
+        return;
+    }
     let script = Script::default();
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -68,6 +80,9 @@ fn free_space_that_cannot_be_found_out_stops_nothing() {
 
 #[test]
 fn space_that_is_to_stay_free_stays_so_although_it_was_not_found_out_at_first() {
+    if no_strace() {
+        return;
+    }
     let setting = Setting::new(Script::default());
     capture(&setting, &["--resume", "--keep-free", "900T"], &["statfs:error=EIO"])
         .expect(1)

@@ -8,11 +8,14 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../tool/leave_out.rs"]
+mod leave_out;
 #[path = "../tool/mod.rs"]
 mod tool;
 
 mod core_stream;
 mod frozen_disk;
+mod lacking;
 mod refusing_system;
 mod script;
 mod scripted_qemu;

@@ -3,8 +3,18 @@
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
+use crate::lacking::lacking;
 use crate::setting::Setting;
 use crate::tool::{self, Ran};
+
+/// Whether there is none, so that the caller's test has to be left out.
+pub(crate) fn no_strace() -> bool {
+    let missing = Command::new("strace").arg("--version").output().is_err();
+    if missing {
+        lacking("strace");
+    }
+    missing
+}
 
 /// Captures the guest while calls fail by strace's injections, for example
 /// `fsync:error=EIO:when=2`.
@@ -21,6 +31,6 @@ pub(crate) fn capture(setting: &Setting, more: &[&str], injections: &[&str]) -> 
     strace.arg(program.get_program());
     strace.args(program.get_args().map(OsString::from));
     strace.env_remove("VMCORECTL_STORE").stdin(Stdio::null());
-    let output = strace.output().expect("these tests need strace");
+    let output = strace.output().expect("strace starts");
     output.into()
 }
