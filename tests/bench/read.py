@@ -98,6 +98,13 @@ def store(path, told, count):
             pass
 
 
+def keep_store(bench):
+    """Makes that store, unless it is there."""
+    if not os.path.exists(bench.path("store")):
+        store(bench.path("store.part"), f"{bench.core}.json", ENTRIES)
+        os.rename(bench.path("store.part"), bench.path("store"))
+
+
 def commands(bench):
     """The rows: a name, a command, and what it must not find there."""
     tool, core, raw, out = bench.options.vmcorectl, bench.core, bench.raw, bench.path("out")
@@ -184,9 +191,7 @@ def main():
         repetitive(bench.path("repetitive.elf"))
         subprocess.run([options.vmcorectl, "import", bench.path("repetitive.elf"), "--output", same], check=True)
         os.unlink(bench.path("repetitive.elf"))
-    if not os.path.exists(bench.path("store")):
-        store(bench.path("store.part"), f"{bench.core}.json", ENTRIES)
-        os.rename(bench.path("store.part"), bench.path("store"))
+    keep_store(bench)
     medians, taken = measure(bench, options.rounds)
     text = f"{table(medians, taken)}\n\n{goals(medians)}\n"
     print(text)
