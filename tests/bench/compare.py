@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares two builds; the part of compare that watches the clock.
 
-Needs a panicked guest that samples/guest/boot started, and a stored core with its metadata. Standard library only.
+Needs a stored core with its metadata and, for what is measured of one, a panicked guest that samples/guest/boot started.
+Standard library only.
 
 How the verdict is reached:
 - In each round OLD, NEW and OLD again do the same thing, in an order that changes from round to round: a machine that
@@ -34,9 +35,11 @@ class Timer:
     """Runs what is measured, with one of the programs."""
 
     def __init__(self, options):
-        self.held = measure.Bench(types.SimpleNamespace(dir=options.dir, out=options.out, vmcorectl=None))
         self.offline = read.Bench(types.SimpleNamespace(folder=options.folder, vmcorectl=None))
-        self.socket = os.path.join(options.dir, "qmp.sock")
+        self.held = self.socket = None
+        if options.dir:
+            self.held = measure.Bench(types.SimpleNamespace(dir=options.dir, out=options.out, vmcorectl=None))
+            self.socket = os.path.join(options.dir, "qmp.sock")
 
     def capture(self, program):
         self.held.options.vmcorectl = program
@@ -48,9 +51,11 @@ class Timer:
     def rows(self):
         """Names, what gives the seconds, and how many rounds for each round of captures."""
         core = self.offline.core
-        return {
+        held = {
             "held time of a capture": (self.capture, 1),
             "report of a held guest": (self.command("report", self.socket), 2),
+        }
+        return (held if self.held else {}) | {
             "report": (self.command("report", core), 4),
             "dmesg": (self.command("dmesg", core), 8),
             "info": (self.command("info", core), 8),
@@ -118,8 +123,8 @@ def compare(timer, options):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--dir", required=True, help="folder of the guest, as samples/guest/boot made it")
-    parser.add_argument("--out", required=True, help="empty folder for the dumps")
+    parser.add_argument("--dir", help="folder of the guest, as samples/guest/boot made it")
+    parser.add_argument("--out", help="empty folder for the dumps")
     parser.add_argument("--folder", required=True, help="where core.elf.zst is, and the store for list")
     parser.add_argument("--old", required=True)
     parser.add_argument("--new", required=True)
