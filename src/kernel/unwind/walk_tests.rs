@@ -103,7 +103,7 @@ fn entry() -> impl Strategy<Value = vmcore_formats::orc::OrcEntry> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn random_stacks_and_tables_are_walked_in_bounds(
         words in vec(word(), 0x800),
