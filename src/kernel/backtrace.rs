@@ -9,7 +9,7 @@ use super::Kernel;
 use super::cpus::Cpus;
 use super::tasks::Task;
 use super::unwind::start::{self, StartError};
-use super::unwind::{StackEnd, StackFrame};
+use super::unwind::{StackEnd, StackFrame, Unwound};
 use crate::vmcore::Vmcore;
 use crate::vmcore::registers::Registers;
 
@@ -27,6 +27,12 @@ pub struct Backtrace {
     pub findings: Vec<String>,
 }
 
+impl From<Unwound> for Backtrace {
+    fn from(Unwound { frames, end, findings }: Unwound) -> Self {
+        Self { frames, end, findings }
+    }
+}
+
 impl Backtrace {
     /// The stack of a vCPU, by its place among the core's notes.
     #[must_use]
@@ -35,8 +41,8 @@ impl Backtrace {
         let all = Registers::of(core.notes(), core.identity).cpus;
         let cpu = all.iter().find(|cpu| cpu.number == vcpu);
         let start = cpu.ok_or(StartError::NoVcpu(vcpu));
-        match start.and_then(|cpu| start::of_vcpu(unwinder, cpu)) {
-            Ok(Some(start)) => unwinder.unwind(kernel, start),
+        match start.and_then(|cpu| start::of_vcpu(kernel, cpu)) {
+            Ok(Some(start)) => unwinder.unwind(kernel, start).into(),
             Ok(None) => Self { frames: Vec::new(), end: StackEnd::UserMode, findings: Vec::new() },
             Err(error) => Self::none(&error),
         }
@@ -49,7 +55,7 @@ impl Backtrace {
     pub fn of_sleeper(kernel: &Kernel, task: VirtAddr) -> Self {
         let unwinder = kernel.unwinder();
         match start::of_sleeper(kernel, unwinder, task) {
-            Ok(start) => unwinder.unwind(kernel, start),
+            Ok(start) => unwinder.unwind(kernel, start).into(),
             Err(error) => Self::none(&error),
         }
     }

@@ -9,12 +9,11 @@
 //! All CPUs that the kernel has are told: a panic takes all but its own offline.
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::elf::qemu_cpu::QemuCpu;
 
 use super::Kernel;
+use super::arch::VcpuState;
 use super::tasks::Task;
 use crate::vmcore::Vmcore;
-use crate::vmcore::registers::Registers;
 
 /// The longest kernel stack: of a kernel with KASAN and pages of 64 KiB.
 const MAX_STACK: u64 = 64 << 10;
@@ -69,23 +68,14 @@ pub struct Cpus {
     pub findings: Vec<String>,
 }
 
-/// What the notes tell of a vCPU.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    /// Where its per-CPU variables are.
-    per_cpu: Option<u64>,
-    sp: u64,
-    user: Option<bool>,
-}
-
 impl Cpus {
     /// Matches the vCPUs of a core with its kernel's CPUs.
     #[must_use]
     pub fn of(kernel: &Kernel, core: &Vmcore) -> Self {
-        Self::matched(kernel, &seen(core))
+        Self::matched(kernel, &kernel.arch.vcpus(core))
     }
 
-    fn matched(kernel: &Kernel, seen: &[Seen]) -> Self {
+    fn matched(kernel: &Kernel, seen: &[VcpuState]) -> Self {
         let mut all = Self { panicked: panicked(kernel), ..Self::default() };
         let mut numbers = kernel.possible_cpus().to_vec();
         if numbers.is_empty() {
@@ -132,7 +122,7 @@ impl Cpus {
         self.cpus.iter().find(|cpu| cpu.number == number)
     }
 
-    fn number_of(&self, kernel: &Kernel, seen: &Seen) -> Option<(u32, Matched)> {
+    fn number_of(&self, kernel: &Kernel, seen: &VcpuState) -> Option<(u32, Matched)> {
         if let Some(base) = seen.per_cpu {
             let found =
                 self.cpus.iter().find(|cpu| kernel.per_cpu_offset(cpu.number) == Some(base));
@@ -149,9 +139,9 @@ impl Cpus {
         number.map(|number| (number, Matched::Stack))
     }
 
-    /// The CPU whose interrupt stack this is. arm64 keeps where it is in `irq_stack_ptr`.
+    /// The CPU whose interrupt stack this is.
     fn by_interrupt_stack(&self, kernel: &Kernel, sp: u64) -> Option<u32> {
-        let symbol = kernel.symbol("irq_stack_ptr")?;
+        let symbol = kernel.symbol(kernel.arch.interrupt_stack()?)?;
         let inside = |cpu: &&Cpu| {
             let at = kernel.per_cpu(symbol, cpu.number);
             let stack = at.and_then(|at| kernel.space.read_u64(at).ok());
@@ -161,7 +151,7 @@ impl Cpus {
     }
 
     /// What is left: QEMU's first vCPU is the one that starts, and so on.
-    fn match_by_number(&mut self, seen: &[Seen]) {
+    fn match_by_number(&mut self, seen: &[VcpuState]) {
         for vcpu in 0..seen.len() {
             if self.of_vcpu(vcpu).is_some() {
                 continue;
@@ -203,38 +193,6 @@ fn panicked(kernel: &Kernel) -> Option<u32> {
         vmcore_formats::cursor::Endian::Big => i32::from_be_bytes(bytes),
     };
     u32::try_from(number).ok()
-}
-
-fn seen(core: &Vmcore) -> Vec<Seen> {
-    let by_qemu = QemuCpu::all(core.notes());
-    if !by_qemu.is_empty() {
-        return by_qemu.iter().map(|cpu| cpu.as_ref().map_or_else(Seen::default, x86_64)).collect();
-    }
-    let registers = Registers::of(core.notes(), core.identity);
-    let seen = |cpu: &crate::vmcore::registers::Vcpu| {
-        let value = |name| {
-            cpu.general.iter().find(|register| register.name == name).map(|register| register.value)
-        };
-        // Of a kdump by the kernel itself, there is no kernel_gs_base.
-        let user = match (value("cs"), value("pstate")) {
-            (Some(cs), _) => Some(cs & 3 == 3),
-            (None, Some(pstate)) => Some(pstate & 0xf == 0),
-            (None, None) => None,
-        };
-        let per_cpu = value("gs_base").filter(|base| base & KERNEL_HALF != 0);
-        Seen { per_cpu, sp: value("sp").or(value("rsp")).unwrap_or_default(), user }
-    };
-    registers.cpus.iter().map(seen).collect()
-}
-
-fn x86_64(cpu: &QemuCpu) -> Seen {
-    let [cs, _, _, _, gs, ..] = cpu.segments;
-    let [_, _, _, _, _, _, rsp, ..] = cpu.general;
-    let user = cs.selector & 3 == 3;
-    // Straight after an entry from user mode, before swapgs, the base is still the user's.
-    let swapped = user || gs.base & KERNEL_HALF == 0;
-    let per_cpu = if swapped { cpu.kernel_gs_base } else { Some(gs.base) };
-    Seen { per_cpu, sp: rsp, user: Some(user) }
 }
 
 #[cfg(test)]

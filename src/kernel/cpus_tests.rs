@@ -69,8 +69,8 @@ fn kernel() -> TestKernel {
     kernel.list(task(0) + 0x40, &[task(2) + 0x40, task(3) + 0x40])
 }
 
-fn seen(per_cpu: Option<u64>, sp: u64, user: Option<bool>) -> Seen {
-    Seen { per_cpu, sp, user }
+fn seen(per_cpu: Option<u64>, sp: u64, user: Option<bool>) -> VcpuState {
+    VcpuState { per_cpu, sp, user }
 }
 
 /// A CPU's number, its vCPU, and what it is doing.

@@ -10,10 +10,12 @@
 //! Needs: an open core. Memory is read only through `PhysMemory`. Everything
 //! that is read from it may be wrong: lengths, counts and pointers are bounded.
 
+mod arch;
 pub mod backtrace;
 pub mod cpus;
 pub mod find;
 pub mod identity;
+mod image;
 pub mod log;
 pub mod memory_usage;
 pub mod modules;
@@ -31,6 +33,7 @@ pub mod types;
 pub mod unwind;
 pub mod view;
 
+pub use arch::PageTablesError;
 pub use modules::{ModuleTypesError, Modules};
 pub use page_tables::AddressSpace;
 pub use place::{CodeAddress, Place};
@@ -46,7 +49,8 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use crate::vmcore::Vmcore;
-use find::{address_space, vmcoreinfo, without_note};
+use arch::Arch;
+use find::{vmcoreinfo, without_note};
 use symbols::Areas;
 
 /// A guest's kernel: what it says of itself, and its addresses.
@@ -58,6 +62,7 @@ pub struct Kernel {
     pub source: vmcoreinfo::Source,
     /// Its addresses.
     pub space: AddressSpace,
+    arch: &'static dyn Arch,
     symbols: OnceLock<Result<Symbols, SymbolsError>>,
     types: OnceLock<Result<Types, TypesError>>,
     modules: OnceLock<Modules>,
@@ -77,7 +82,7 @@ pub enum KernelError {
     Info(#[from] vmcoreinfo::FindError),
     /// Its page tables are not where it says.
     #[error(transparent)]
-    AddressSpace(#[from] address_space::FindError),
+    AddressSpace(#[from] PageTablesError),
 }
 
 impl Kernel {
@@ -100,6 +105,7 @@ impl Kernel {
 
     fn new(info: VmcoreInfo, source: vmcoreinfo::Source, space: AddressSpace) -> Self {
         Self {
+            arch: arch::of_paging(space.paging()),
             info,
             source,
             space,
@@ -143,7 +149,7 @@ impl Kernel {
     #[must_use]
     pub fn other_tables(&self) -> Option<String> {
         let root = self.space.root();
-        let said = address_space::said_root(&self.info).filter(|said| *said != root)?;
+        let said = self.arch.root(&self.info).filter(|said| *said != root)?;
         Some(format!(
             "the page tables at {said}, where VMCOREINFO says they are, do not map the kernel; those at {root}, which a vCPU uses, were taken"
         ))

@@ -1,7 +1,6 @@
 //! Finds the kernel of a core: by its VMCOREINFO note, in memory, or by its image.
 
-pub mod address_space;
-pub(super) mod image;
+mod address_space;
 pub mod missing_note;
 pub mod vmcoreinfo;
 pub(super) mod without_note;

@@ -16,19 +16,13 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::thread;
 
-use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
 use thiserror::Error;
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
-use vmcore_formats::cursor::Endian;
-use vmcore_formats::elf::qemu_cpu::QemuCpu;
-use vmcore_formats::paging::root_of_cr3;
 use vmcore_formats::vmcoreinfo::{BEGINNING, VmcoreInfo};
 
-use super::address_space::{self, USER_CR3};
-use crate::kernel::page_tables::AddressSpace;
+use crate::kernel::arch::{self, Arch, Machine};
 use crate::vmcore::memory::MemoryRange;
 use crate::vmcore::scan::{Content, scan};
 use crate::vmcore::{PhysMemory, Vmcore};
@@ -117,21 +111,13 @@ pub fn find(core: &Vmcore) -> Result<Found, FindError> {
 /// # Errors
 /// Fails if there is nothing in memory that fits it.
 pub fn find_in_memory(core: &Vmcore) -> Result<Found, FindError> {
-    let guest = Guest {
-        memory: Arc::clone(&core.memory),
-        machine: core.identity.machine,
-        endian: core.identity.endian,
-        cpus: QemuCpu::all(core.notes()).into_iter().flatten().collect(),
-    };
-    guest.search()
+    Guest { machine: Machine::of(core), arch: arch::of_machine(core.identity.machine) }.search()
 }
 
 /// What is known of a guest without VMCOREINFO.
 struct Guest {
-    memory: Arc<dyn PhysMemory>,
-    machine: u16,
-    endian: Endian,
-    cpus: Vec<QemuCpu>,
+    machine: Machine,
+    arch: Option<&'static dyn Arch>,
 }
 
 /// What a search has come to.
@@ -146,7 +132,7 @@ struct Candidates {
 impl Guest {
     fn search(&self) -> Result<Found, FindError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        let memory = &*self.memory;
+        let memory = &*self.machine.memory;
         let mut candidates = Candidates::default();
         let work = |piece: MemoryRange, content: Content<'_>| match content {
             Content::Bytes(bytes) => beginnings(piece.start, bytes),
@@ -176,7 +162,9 @@ impl Guest {
 
     /// Looks at a text. Breaks if nothing can fit better.
     fn consider(&self, at: PhysAddr, candidates: &mut Candidates) -> ControlFlow<()> {
-        let Some(info) = read_text(&*self.memory, at) else { return ControlFlow::Continue(()) };
+        let Some(info) = read_text(&*self.machine.memory, at) else {
+            return ControlFlow::Continue(());
+        };
         if !candidates.seen.insert(info.text().to_owned()) {
             return ControlFlow::Continue(());
         }
@@ -195,30 +183,18 @@ impl Guest {
 
     /// Whether a text describes the kernel in memory, and if so, whether a vCPU uses its tables.
     fn fits(&self, info: &VmcoreInfo) -> Result<Option<bool>, String> {
-        let space = match self.machine {
-            EM_X86_64 | EM_386 => address_space::x86_64(&self.memory, info, &self.cpus),
-            EM_AARCH64 => address_space::arm64(&self.memory, info, self.endian),
-            // Another machine's tables are not walked: nothing speaks against it.
-            _ => return Ok(None),
-        };
-        let space = space.map_err(|error| error.to_string())?;
+        // Another machine's tables are not walked: nothing speaks against it.
+        let Some(arch) = self.arch else { return Ok(None) };
+        let space = arch.page_tables(&self.machine, info).map_err(|error| error.to_string())?;
         let release = info.release().unwrap_or_default().as_bytes();
         let uts = info.symbol("init_uts_ns").ok_or("it does not say where init_uts_ns is")?;
         let uts = space.read_vec(uts, UTS_LENGTH).map_err(|error| error.to_string())?;
         if release.is_empty() || !uts.windows(release.len()).any(|part| part == release) {
             return Err("init_uts_ns has another release".to_owned());
         }
-        Ok((!self.cpus.is_empty()).then(|| self.in_use(&space, info)))
-    }
-
-    /// Whether a vCPU's tables map the kernel's root to where this kernel's is.
-    fn in_use(&self, space: &AddressSpace, info: &VmcoreInfo) -> bool {
-        let Some(symbol) = info.symbol("swapper_pg_dir") else { return false };
-        // With page-table isolation, this bit is set in the root for user code, which maps little.
-        let roots = self.cpus.iter().flat_map(|cpu| [cpu.cr3(), cpu.cr3() & !USER_CR3]);
-        roots.map(root_of_cr3).any(|root| {
-            space.of_process(root).translate(symbol).is_ok_and(|found| found == space.root())
-        })
+        let root =
+            info.symbol("swapper_pg_dir").ok_or("it does not say where swapper_pg_dir is")?;
+        Ok(arch.is_in_use(&self.machine, &space, root))
     }
 }
 

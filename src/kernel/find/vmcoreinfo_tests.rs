@@ -1,3 +1,9 @@
+use std::sync::Arc;
+
+use goblin::elf::header::EM_X86_64;
+use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::qemu_cpu::QemuCpu;
+
 use super::*;
 use crate::kernel::synthetic::TestMemory;
 
@@ -21,12 +27,12 @@ fn text(base: u64, release: &str) -> String {
 
 fn judge_of(memory: TestMemory, cr3: Option<u64>) -> Result<Found, FindError> {
     let cpu = |cr3| QemuCpu { control: [0, 0, 0, cr3, 0], ..QemuCpu::default() };
-    let guest = Guest {
+    let machine = Machine {
         memory: Arc::new(memory),
-        machine: EM_X86_64,
         endian: Endian::Little,
         cpus: cr3.map(cpu).into_iter().collect(),
     };
+    let guest = Guest { machine, arch: arch::of_machine(EM_X86_64) };
     guest.search()
 }
 

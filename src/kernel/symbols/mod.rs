@@ -28,6 +28,7 @@ use vmcore_formats::elf::build_id::BuildId;
 use vmcore_formats::kallsyms::{Addresses, Mode, NameIndex, Names, TokenError};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
+use super::image;
 use super::page_tables::{AddressSpace, ReadError};
 use super::place::Place;
 use evidence::Evidence;
@@ -37,8 +38,6 @@ use tables::{Contents, Tables};
 const LAST_SIZE: u64 = 4096;
 /// The longest notes of an image that are read.
 const MAX_NOTES: u64 = 64 << 10;
-/// Where images begin: `_stext` is less than this behind.
-const IMAGE_ALIGNMENT: u64 = 2 << 20;
 
 /// Why a kernel's symbols cannot be had.
 #[derive(Clone, Debug, Error)]
@@ -262,9 +261,8 @@ fn found(
     info: &VmcoreInfo,
     evidence: &Evidence,
 ) -> Result<Contents, SymbolsError> {
-    let text = info.symbol("_stext").ok_or(SymbolsError::NotFound)?;
-    let image = VirtAddr(text.0 & !(IMAGE_ALIGNMENT - 1));
-    search::search(space, image).ok_or(SymbolsError::NotFound)?.read(space, evidence)
+    let start = image::start(info).ok_or(SymbolsError::NotFound)?;
+    search::search(space, start).ok_or(SymbolsError::NotFound)?.read(space, evidence)
 }
 
 #[cfg(test)]

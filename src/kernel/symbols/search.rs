@@ -13,10 +13,9 @@ use vmcore_formats::kallsyms::{MAX_TOKEN_TABLE, Mode};
 
 use super::reading::read_tables;
 use super::tables::Tables;
+use crate::kernel::image;
 use crate::kernel::page_tables::AddressSpace;
 
-/// How much of an image is looked through. Kernels have 20 to 100 MiB.
-const MAX_IMAGE: u64 = 256 << 20;
 /// How much is read at once.
 const PIECE: u64 = 4 << 20;
 /// What has no page is passed over in steps of the largest page that an image is mapped with
@@ -48,7 +47,7 @@ struct Run {
 fn runs(space: &AddressSpace, start: VirtAddr) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut at = start;
-    let end = VirtAddr(start.0.saturating_add(MAX_IMAGE));
+    let end = VirtAddr(start.0.saturating_add(image::MAX_LENGTH));
     while at < end {
         let walk = space.walk(at);
         let (Ok(mapping), Some(last)) = (&walk.outcome, walk.steps.last()) else {

@@ -5,18 +5,16 @@
 
 use vmcore_formats::addr::VirtAddr;
 
-use crate::kernel::Kernel;
-use crate::kernel::find::image;
 use crate::kernel::types::{Object, Types};
+use crate::kernel::{Kernel, image};
 
 /// Where `init_task` is.
 pub(super) fn find(kernel: &Kernel, types: &Types) -> Option<VirtAddr> {
     let told = kernel.symbol("init_task").filter(|at| is_init(kernel, *at));
     told.or_else(|| {
         let comm = types.offset("task_struct", "comm").ok()?;
-        let text = kernel.symbol("_stext")?;
-        let from = VirtAddr(text.0 & !0x1f_ffff);
-        image::search(&kernel.space, from, image::MAX_IMAGE, b"swapper", |name| {
+        let from = image::start(&kernel.info)?;
+        image::search(&kernel.space, from, image::MAX_LENGTH, b"swapper", |name| {
             let at = VirtAddr(name.0.checked_sub(comm)?);
             is_init(kernel, at).then_some(at)
         })

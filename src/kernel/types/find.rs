@@ -15,8 +15,7 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::btf::{Header, MAGIC};
 use vmcore_formats::cursor::Endian;
 
-use crate::kernel::find::image;
-use crate::kernel::{AddressSpace, Kernel};
+use crate::kernel::{AddressSpace, Kernel, image};
 
 /// A kernel's types take more than this; a module's take less.
 const MIN_TYPES: u32 = 200_000;
@@ -37,10 +36,7 @@ pub(super) fn find(kernel: &Kernel) -> Option<(VirtAddr, usize)> {
         let head = space.read_vec(start, HEAD).ok()?;
         Some((start, length(&head, space.endian())?))
     };
-    let in_image = || {
-        let text = kernel.info.symbol("_stext")?;
-        scan(space, VirtAddr(text.0 & !0x1f_ffff), image::MAX_IMAGE)
-    };
+    let in_image = || scan(space, image::start(&kernel.info)?, image::MAX_LENGTH);
     behind.or_else(by_symbol).or_else(in_image)
 }
 

@@ -14,6 +14,7 @@ pub mod find;
 mod inferred;
 pub mod list;
 pub mod object;
+mod saved_context;
 pub mod tree;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use vmcore_formats::btf::{Btf, BtfError};
 pub use inferred::Layouts;
 pub use list::List;
 pub use object::{Object, ObjectError};
+pub(super) use saved_context::SavedContext;
 pub use tree::Tree;
 pub use vmcore_formats::btf::{Bits, Field, TypeError};
 

@@ -1,10 +1,9 @@
 //! What unwinding needs to know of a guest.
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::orc::OrcEntry;
 
 /// A kernel whose stacks are unwound.
-pub(super) trait Guest {
+pub(crate) trait Guest {
     /// The word at an address, if it can be read.
     fn word(&self, at: VirtAddr) -> Option<u64>;
 
@@ -13,7 +12,4 @@ pub(super) trait Guest {
 
     /// Where the function begins that an address is in, if that is known.
     fn function(&self, at: VirtAddr) -> Option<VirtAddr>;
-
-    /// What ORC says of the code at an address, if it says anything.
-    fn orc(&self, ip: VirtAddr) -> Option<OrcEntry>;
 }

@@ -25,19 +25,19 @@ pub(crate) struct Position {
 
 impl Position {
     /// A register by its name, where all are known.
-    pub(super) fn register(&self, name: &str) -> Option<u64> {
+    pub(crate) fn register(&self, name: &str) -> Option<u64> {
         self.registers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     /// Whether the function was about to run an instruction, and had not called.
-    pub(super) fn interrupted(&self) -> bool {
+    pub(crate) fn interrupted(&self) -> bool {
         matches!(self.address, CodeAddress::Instruction(_))
     }
 }
 
 /// What is below a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Another one.
     Next {
         /// Where that was.
@@ -58,7 +58,7 @@ pub(super) enum Step {
 
 /// Why a way of unwinding does not lead on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The tables say nothing of this code.
     NoEntry,
     /// What the tables want to count from is not known.

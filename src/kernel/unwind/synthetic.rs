@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::orc::{Base, Kind, OrcEntry};
 
@@ -10,43 +11,43 @@ use super::step::Position;
 use crate::kernel::CodeAddress;
 
 /// Where the code is: functions of 256 bytes, one behind the other.
-pub(super) const TEXT: u64 = 0xffff_ffff_8100_0000;
+pub(crate) const TEXT: u64 = 0xffff_ffff_8100_0000;
 const TEXT_END: u64 = TEXT + 0x1_0000;
 /// Where a stack of 16 KiB begins.
-pub(super) const STACK: u64 = 0xffff_c900_0010_0000;
+pub(crate) const STACK: u64 = 0xffff_c900_0010_0000;
 const FUNCTION: u64 = 0x100;
 
 /// Memory, and what ORC says of each function.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TestGuest {
-    pub(super) words: BTreeMap<u64, u64>,
-    pub(super) orc: BTreeMap<u64, OrcEntry>,
+pub(crate) struct TestGuest {
+    pub(crate) words: BTreeMap<u64, u64>,
+    pub(crate) orc: BTreeMap<u64, OrcEntry>,
 }
 
 /// An address in a function of the test's, by its number.
-pub(super) fn code(function: u64, offset: u64) -> u64 {
+pub(crate) fn code(function: u64, offset: u64) -> u64 {
     TEXT + function * FUNCTION + offset
 }
 
 /// A place on the test's stack.
-pub(super) fn stack(offset: u64) -> u64 {
+pub(crate) fn stack(offset: u64) -> u64 {
     STACK + offset
 }
 
 /// An entry: the caller's stack is at sp, or bp, and this.
-pub(super) fn call(sp: Base, sp_offset: i16) -> OrcEntry {
+pub(crate) fn call(sp: Base, sp_offset: i16) -> OrcEntry {
     let bp = Base::Undefined;
     OrcEntry { sp, sp_offset, bp, bp_offset: 0, kind: Kind::Call, signal: false }
 }
 
 /// An entry of registers that were saved at sp and this.
-pub(super) fn registers(sp: Base, sp_offset: i16, kind: Kind) -> OrcEntry {
+pub(crate) fn registers(sp: Base, sp_offset: i16, kind: Kind) -> OrcEntry {
     OrcEntry { kind, signal: true, ..call(sp, sp_offset) }
 }
 
 impl TestGuest {
     /// With words from a place on, each said in a comment where it is written.
-    pub(super) fn stack(mut self, at: u64, words: &[u64]) -> Self {
+    pub(crate) fn stack(mut self, at: u64, words: &[u64]) -> Self {
         for (index, word) in words.iter().enumerate() {
             self.words.insert(at + index as u64 * 8, *word);
         }
@@ -54,7 +55,7 @@ impl TestGuest {
     }
 
     /// With bytes of code.
-    pub(super) fn code(mut self, at: u64, bytes: &[u8]) -> Self {
+    pub(crate) fn code(mut self, at: u64, bytes: &[u8]) -> Self {
         for (index, byte) in bytes.iter().enumerate() {
             let at = at + index as u64;
             let word = self.words.entry(at & !7).or_default();
@@ -65,17 +66,25 @@ impl TestGuest {
     }
 
     /// With what ORC says of a function.
-    pub(super) fn orc(mut self, function: u64, entry: OrcEntry) -> Self {
+    pub(crate) fn with_orc(mut self, function: u64, entry: OrcEntry) -> Self {
         self.orc.insert(code(function, 0), entry);
         self
     }
 
     /// With zeros wherever a stack of 16 KiB has no word yet.
-    pub(super) fn whole_stack(mut self) -> Self {
+    pub(crate) fn whole_stack(mut self) -> Self {
         for at in (STACK..STACK + 0x4000).step_by(8) {
             self.words.entry(at).or_default();
         }
         self
+    }
+}
+
+impl TestGuest {
+    /// What ORC has for an instruction.
+    pub(crate) fn orc(&self, ip: VirtAddr) -> Option<OrcEntry> {
+        let (start, entry) = self.orc.range(..=ip.0).next_back()?;
+        (ip.0 - start < FUNCTION).then_some(*entry)
     }
 }
 
@@ -91,21 +100,16 @@ impl Guest for TestGuest {
     fn function(&self, at: VirtAddr) -> Option<VirtAddr> {
         self.is_text(at).then_some(VirtAddr(at.0 & !(FUNCTION - 1)))
     }
-
-    fn orc(&self, ip: VirtAddr) -> Option<OrcEntry> {
-        let (start, entry) = self.orc.range(..=ip.0).next_back()?;
-        (ip.0 - start < FUNCTION).then_some(*entry)
-    }
 }
 
 /// Where a vCPU is.
-pub(super) fn at(ip: u64, sp: u64, fp: u64) -> Position {
+pub(crate) fn at(ip: u64, sp: u64, fp: u64) -> Position {
     let address = CodeAddress::Instruction(VirtAddr(ip));
     Position { address, sp: Some(VirtAddr(sp)), fp, rest: Some(VirtAddr(sp)), registers: vec![] }
 }
 
 /// The 21 words of saved registers: each general one has its place's number.
-pub(super) fn saved(ip: u64, cs: u64, sp: u64, bp: u64) -> Vec<u64> {
+pub(crate) fn saved(ip: u64, cs: u64, sp: u64, bp: u64) -> Vec<u64> {
     // r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax
     let mut words: Vec<u64> = (0..16).collect();
     words[4] = bp;
@@ -116,6 +120,17 @@ pub(super) fn saved(ip: u64, cs: u64, sp: u64, bp: u64) -> Vec<u64> {
 }
 
 /// The addresses of a walk, and how each was found.
-pub(super) fn found(frames: &[super::StackFrame]) -> Vec<(u64, super::Trust)> {
+pub(crate) fn found(frames: &[super::StackFrame]) -> Vec<(u64, super::Trust)> {
     frames.iter().map(|frame| (frame.address.address().0, frame.trust)).collect()
+}
+
+/// Words that lead somewhere: code, the stack, marked frame pointers, small and random ones.
+pub(crate) fn word() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        (0..0x1_0000_u64).prop_map(|offset| code(0, offset)),
+        (0..0x800_u64).prop_map(|word| stack(word * 8)),
+        (0..0x800_u64).prop_map(|word| stack(word * 8) | 1),
+        0..0x40_u64,
+        any::<u64>(),
+    ]
 }

@@ -1,4 +1,4 @@
-//! The unwinder of one kernel: which way its stacks are gone, and what is kept for it.
+//! The unwinder of one kernel, and what it keeps between stacks.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,35 +7,39 @@ use std::sync::{Mutex, PoisonError};
 
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::cursor::Endian;
-use vmcore_formats::orc::OrcEntry;
-use vmcore_formats::paging::Paging;
 
-use super::arm64::Arm64;
 use super::guest::Guest;
-use super::orc_tables::OrcTables;
-use super::stack_frame::{StackFrame, Trust};
+use super::method::Callers;
+use super::stack_frame::{StackEnd, StackFrame, Trust};
 use super::step::{Failure, Position};
-use super::walk::{Method, Walked, walk};
-use crate::kernel::backtrace::Backtrace;
+use super::walk::{Walked, walk};
 use crate::kernel::modules::RangeKind;
 use crate::kernel::{CodeAddress, Kernel, Place};
 
-/// Where `stackframe` is in the `pt_regs` of arm64 kernels whose types are not known.
-const STACKFRAME: [u64; 3] = [304, 296, 288];
 /// The most sentences on one stack.
 const MAX_FINDINGS: usize = 8;
 
+/// A stack that was unwound, with names.
+#[derive(Debug)]
+pub(crate) struct Unwound {
+    /// The functions, the one that ran first.
+    pub(crate) frames: Vec<StackFrame>,
+    /// Where it ended.
+    pub(crate) end: StackEnd,
+    /// What is missing or doubtful, as sentences.
+    pub(crate) findings: Vec<String>,
+}
+
 /// How a kernel's stacks are unwound. Each address gets its name once.
 pub(crate) struct Unwinder {
-    method: Method,
-    tables: Option<OrcTables>,
+    callers: Box<dyn Callers>,
     findings: Vec<String>,
     places: Mutex<HashMap<CodeAddress, Option<Place>>>,
 }
 
 impl fmt::Debug for Unwinder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unwinder").field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("Unwinder").field("callers", &self.callers).finish_non_exhaustive()
     }
 }
 
@@ -43,37 +47,23 @@ impl Unwinder {
     /// The unwinder of a kernel.
     pub(crate) fn of(kernel: &Kernel) -> Self {
         let mut findings = Vec::new();
-        let mut tables = None;
         if let Err(error) = kernel.symbols() {
             findings.push(format!("functions have no names: {error}"));
         }
-        let method = match kernel.space.paging() {
-            Paging::Arm64(_) => Method::Arm64(arm64(kernel)),
-            Paging::X86_64(_) => {
-                tables = OrcTables::of(kernel, &mut findings);
-                if tables.is_some() { Method::Orc } else { Method::FramePointer }
-            }
-        };
-        Self { method, tables, findings, places: Mutex::default() }
+        let callers = kernel.arch.callers(kernel, &mut findings);
+        Self { callers, findings, places: Mutex::default() }
     }
 
-    /// Whether this is of an arm64 kernel.
-    pub(crate) fn is_arm64(&self) -> bool {
-        matches!(self.method, Method::Arm64(_))
-    }
-
-    /// An address without its authentication code.
+    /// An address without its pointer authentication code.
     pub(crate) fn strip(&self, address: u64) -> u64 {
-        match &self.method {
-            Method::Arm64(arm64) => arm64.strip(address),
-            _ => address,
-        }
+        self.callers.strip(address)
     }
 
     /// Unwinds a stack from where it was left.
-    pub(crate) fn unwind(&self, kernel: &Kernel, start: Position) -> Backtrace {
-        let stack = Stack { kernel, tables: self.tables.as_ref(), pages: RefCell::default() };
-        let Walked { mut frames, end, breaks } = walk(&stack, &self.method, start);
+    pub(crate) fn unwind(&self, kernel: &Kernel, start: Position) -> Unwound {
+        let stack = Stack { kernel, pages: RefCell::default() };
+        let method = self.callers.method(kernel);
+        let Walked { mut frames, end, breaks } = walk(&stack, &*method, start);
         for frame in &mut frames {
             frame.place = self.place(kernel, frame.address);
         }
@@ -82,7 +72,7 @@ impl Unwinder {
         if let Some(more) = breaks.len().checked_sub(MAX_FINDINGS).filter(|more| *more > 0) {
             findings.push(format!("and {more} more breaks like these"));
         }
-        Backtrace { frames, end, findings }
+        Unwound { frames, end, findings }
     }
 
     fn place(&self, kernel: &Kernel, address: CodeAddress) -> Option<Place> {
@@ -111,14 +101,6 @@ fn described(frames: &[StackFrame], at: &(usize, Failure, Trust)) -> String {
     format!("what called {last} was found by {how}: {failure}")
 }
 
-fn arm64(kernel: &Kernel) -> Arm64 {
-    let offset = kernel.types().ok().and_then(|types| types.offset("pt_regs", "stackframe").ok());
-    Arm64 {
-        pac_mask: kernel.info.number("KERNELPACMASK").unwrap_or(0),
-        stackframe: offset.map_or_else(|| STACKFRAME.to_vec(), |offset| vec![offset]),
-    }
-}
-
 const PAGE: usize = 4096;
 const OFFSET: u64 = 0xfff;
 /// How many pages are kept of a stack that is being walked, and of the code of a scan.
@@ -130,7 +112,6 @@ type Page = (u64, Option<Box<[u8; PAGE]>>);
 /// Memory that one walk reads.
 struct Stack<'k> {
     kernel: &'k Kernel,
-    tables: Option<&'k OrcTables>,
     /// The pages used last, the last one at the end.
     pages: RefCell<Vec<Page>>,
 }
@@ -177,9 +158,5 @@ impl Guest for Stack<'_> {
     fn function(&self, at: VirtAddr) -> Option<VirtAddr> {
         let place = self.kernel.resolve(CodeAddress::Instruction(at))?;
         Some(VirtAddr(at.0.wrapping_sub(place.offset)))
-    }
-
-    fn orc(&self, ip: VirtAddr) -> Option<OrcEntry> {
-        self.tables?.find(self.kernel, ip)
     }
 }

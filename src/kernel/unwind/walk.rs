@@ -1,4 +1,4 @@
-//! The walk from a stack's top to its end, by each way in turn.
+//! The walk from a stack's top to its end.
 //!
 //! ```text
 //! x86-64 with ORC     orc ──► frame pointer, if plausible ──► scan
@@ -6,54 +6,20 @@
 //! arm64               frame records ──► scan
 //! ```
 //!
-//! What follows a scan is only as sure as the scan was, whatever finds it. Each way is
-//! bounded, and so is the whole: a place that was seen before ends it.
+//! What follows a scan is only as sure as the scan was, whatever finds it. The number of frames
+//! is bounded, and a position that was seen before ends the walk.
 
 use std::collections::HashSet;
 
-use super::arm64::Arm64;
 use super::guest::Guest;
-use super::scan::Calls;
+use super::method::Method;
 use super::stack_frame::{EntryRegisters, StackEnd, StackFrame, Trust};
 use super::step::{Failure, Position, Step};
-use super::{frame_pointer, orc, scan};
 
 /// The most functions of a stack. The kernel's are 16 KiB, or 32 KiB where it checks itself.
-const MAX_FRAMES: usize = 256;
+pub(crate) const MAX_FRAMES: usize = 256;
 /// The most functions that are found by scanning: what is left over comes again and again.
-const MAX_SCANNED: usize = 64;
-
-/// How stacks of a kernel are unwound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// x86-64, with tables.
-    Orc,
-    /// x86-64, with frame pointers.
-    FramePointer,
-    /// arm64.
-    Arm64(Arm64),
-}
-
-impl Method {
-    /// The caller, in the way that all of the kernel's code is made for.
-    fn step(&self, guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
-        match self {
-            Self::Orc => orc::step(guest, from),
-            Self::FramePointer => frame_pointer::step(guest, from),
-            Self::Arm64(arm64) => arm64.step(guest, from),
-        }
-    }
-
-    /// The caller, in whatever way may be left.
-    fn guess(&self, guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
-        match self {
-            Self::Orc => frame_pointer::guess(guest, from)
-                .or_else(|_| scan::step(guest, from, Calls::X86, |word| word)),
-            Self::FramePointer => scan::step(guest, from, Calls::X86, |word| word),
-            Self::Arm64(arm64) => scan::step(guest, from, Calls::Arm64, |word| arm64.strip(word)),
-        }
-    }
-}
+pub(crate) const MAX_SCANNED: usize = 64;
 
 /// A stack that was walked through. No function has its name yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +29,11 @@ pub(crate) struct Walked {
     /// Where it ended.
     pub(crate) end: StackEnd,
     /// Where the kernel's own way did not lead on: after how many functions, and why.
-    pub(super) breaks: Vec<(usize, Failure, Trust)>,
+    pub(crate) breaks: Vec<(usize, Failure, Trust)>,
 }
 
 /// Walks a stack from a position on.
-pub(crate) fn walk(guest: &impl Guest, method: &Method, start: Position) -> Walked {
+pub(crate) fn walk(guest: &dyn Guest, method: &dyn Method, start: Position) -> Walked {
     let mut walked = Walked { frames: Vec::new(), end: StackEnd::Bottom, breaks: Vec::new() };
     let mut seen = HashSet::new();
     let mut position = start;
@@ -116,8 +82,8 @@ pub(crate) fn walk(guest: &impl Guest, method: &Method, start: Position) -> Walk
 type Seen = HashSet<(crate::kernel::CodeAddress, Option<vmcore_formats::addr::VirtAddr>, u64)>;
 
 fn step(
-    guest: &impl Guest,
-    method: &Method,
+    guest: &dyn Guest,
+    method: &dyn Method,
     from: &Position,
     seen: &Seen,
 ) -> Result<Step, Failure> {
@@ -147,7 +113,3 @@ fn attach(frames: &mut [StackFrame], entry: Option<Box<EntryRegisters>>) {
         last.entry = Some(entry);
     }
 }
-
-#[cfg(test)]
-#[path = "walk_tests.rs"]
-mod tests;

@@ -6,16 +6,13 @@
 
 use std::fmt::Write;
 
-use super::image::Image;
-use crate::kernel::find::address_space::X86_IMAGE;
+use crate::kernel::arch::{Arch, Image};
 use crate::kernel::{Kernel, Symbols, Types};
 
 /// How much of the banner is read.
 const MAX_BANNER: usize = 256;
-/// Where images are linked to run.
-const X86_LINKED: u64 = X86_IMAGE + (16 << 20);
 /// Symbols that VMCOREINFO has by their own names.
-const SYMBOLS: [&str; 11] = [
+const SYMBOLS: [&str; 10] = [
     "init_uts_ns",
     "_stext",
     "prb",
@@ -26,7 +23,6 @@ const SYMBOLS: [&str; 11] = [
     "log_first_idx",
     "log_next_idx",
     "clear_idx",
-    "init_top_pgt",
 ];
 /// Structures that VMCOREINFO has, each with the members of it.
 const STRUCTURES: [(&str, &[&str]); 7] = [
@@ -46,8 +42,8 @@ const RECORD: &str = "SIZE(printk_log)=16\nOFFSET(printk_log.ts_nsec)=0\nOFFSET(
     OFFSET(printk_log.text_len)=10\nOFFSET(printk_log.dict_len)=12\n";
 
 /// What symbols and the image say.
-pub(super) fn of_symbols(image: &Image, symbols: &Symbols) -> String {
-    let mut text = String::new();
+pub(super) fn of_symbols(arch: &dyn Arch, image: &Image, symbols: &Symbols) -> String {
+    let mut text = image.location.clone();
     let banner = symbols.address_of("linux_banner");
     let banner = banner.and_then(|at| image.space.read_vec(at, MAX_BANNER).ok());
     let banner = banner.unwrap_or_default();
@@ -57,20 +53,14 @@ pub(super) fn of_symbols(image: &Image, symbols: &Symbols) -> String {
     if let Some(id) = symbols.build_id() {
         line(&mut text, "BUILD-ID", &id);
     }
-    line(&mut text, "PAGESIZE", &4096);
     for name in SYMBOLS {
         if let Some(at) = symbols.address_of(name) {
             line(&mut text, &format!("SYMBOL({name})"), &format_args!("{:x}", at.0));
         }
     }
-    // A macro in the kernel, for this one.
-    if let Some(at) = symbols.address_of("init_top_pgt") {
+    if let Some(at) = symbols.address_of(arch.root_symbol()) {
         line(&mut text, "SYMBOL(swapper_pg_dir)", &format_args!("{:x}", at.0));
     }
-    line(&mut text, "NUMBER(phys_base)", &image.phys_base.cast_signed());
-    line(&mut text, "NUMBER(pgtable_l5_enabled)", &u8::from(image.five_levels));
-    let offset = image.start.0.wrapping_sub(X86_LINKED);
-    line(&mut text, "KERNELOFFSET", &format_args!("{offset:x}"));
     text
 }
 

@@ -11,18 +11,15 @@
 //! not be searched. Where it keeps none, as much is made up as its own readers here need, so
 //! that they need not know where it comes from.
 
-mod image;
 mod made_up;
 
 use std::sync::OnceLock;
 
-use goblin::elf::header::{EM_386, EM_X86_64};
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::elf::qemu_cpu::QemuCpu;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
-use self::image::Image;
 use super::vmcoreinfo::{Source, read_text};
+use crate::kernel::arch::{self, Arch, Image, Machine};
 use crate::kernel::{AddressSpace, Kernel, Symbols};
 use crate::vmcore::Vmcore;
 
@@ -33,16 +30,14 @@ const TEXTS: [(&str, u64); 2] = [("vmcoreinfo_data", 0), ("vmcoreinfo_note", 24)
 ///
 /// Returns `None` if vCPUs do not tell, or what they tell of is no kernel with symbols.
 pub(crate) fn find(core: &Vmcore) -> Option<Kernel> {
-    if !matches!(core.identity.machine, EM_X86_64 | EM_386) {
-        return None;
-    }
-    let cpus: Vec<_> = QemuCpu::all(core.notes()).into_iter().flatten().collect();
-    let (image, symbols) = image::all(&core.memory, &cpus).find_map(|image| {
+    let arch = arch::of_machine(core.identity.machine)?;
+    let machine = Machine::of(core);
+    let (image, symbols) = arch.images(&machine).find_map(|image| {
         let symbols = Symbols::of_image(&image.space, image.start).ok()?;
         Some((image, symbols))
     })?;
     let Some(mut kernel) = kept(core, &image, &symbols) else {
-        return Some(made_up(image, symbols));
+        return Some(made_up(arch, image, symbols));
     };
     kernel.symbols = OnceLock::from(Ok(symbols));
     Some(kernel)
@@ -63,8 +58,8 @@ fn kept(core: &Vmcore, image: &Image, symbols: &Symbols) -> Option<Kernel> {
 }
 
 /// A kernel by what is made up of its symbols and types.
-fn made_up(image: Image, symbols: Symbols) -> Kernel {
-    let text = made_up::of_symbols(&image, &symbols);
+fn made_up(arch: &dyn Arch, image: Image, symbols: Symbols) -> Kernel {
+    let text = made_up::of_symbols(arch, &image, &symbols);
     let source = Source::MadeUp { image: image.start, symbols: symbols.count(), with_types: false };
     let info = VmcoreInfo::parse(text.as_bytes());
     let mut kernel = Kernel::new(info, source, image.space);

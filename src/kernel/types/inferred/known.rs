@@ -15,9 +15,8 @@ use vmcore_formats::addr::VirtAddr;
 use super::layouts::Doubt;
 use super::samples::{Sample, offsets, only};
 use super::symbol_size;
-use crate::kernel::Kernel;
-use crate::kernel::find::image;
 use crate::kernel::types::List;
+use crate::kernel::{Kernel, image};
 
 /// The length of `comm`.
 const COMM: usize = 16;
@@ -88,9 +87,8 @@ fn names(init: &Sample) -> Vec<u64> {
 
 /// `init_task` by its name in the image.
 fn init_in_image(kernel: &Kernel) -> Option<VirtAddr> {
-    let text = kernel.symbol("_stext")?;
-    let from = VirtAddr(text.0 & !0x1f_ffff);
-    image::search(&kernel.space, from, image::MAX_IMAGE, b"swapper", |name| {
+    let from = image::start(&kernel.info)?;
+    image::search(&kernel.space, from, image::MAX_LENGTH, b"swapper", |name| {
         let start = VirtAddr((name.0 & !7).checked_sub(LENGTH)?);
         let before = Sample::read(&kernel.space, start, LENGTH);
         let words = || (0..before.length()).step_by(8).filter_map(|offset| before.pointer(offset));

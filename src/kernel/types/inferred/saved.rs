@@ -11,14 +11,13 @@
 use std::collections::HashSet;
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::paging::Paging;
 
 use super::known::Known;
 use super::layouts::{Doubt, Layouts};
 use super::samples::{Sample, only};
 use super::task::TASK;
+use crate::kernel::types::SavedContext;
 
-const FRAME: &str = "inactive_task_frame";
 /// The longest stack.
 const MAX_STACK: u64 = 64 << 10;
 /// The most words that are saved on a stack.
@@ -32,23 +31,26 @@ pub(super) fn infer(known: &Known<'_>, stack: u64, on_cpu: Option<u64>, layouts:
         !runs && task.pointer(stack).is_some()
     };
     let waiting: Vec<&Sample> = known.others.iter().filter(waits).collect();
-    if matches!(known.kernel.space.paging(), Paging::X86_64(_)) {
-        let sp = layouts.take(TASK, "thread.sp", 8, stack_pointer(known, &waiting, stack));
-        let Some(sp) = sp else { return };
-        match frame(known, &waiting, sp) {
-            Ok(words) => {
-                let ret = words.saturating_mul(8);
-                layouts.know(FRAME, "ret_addr", ret, 8);
-                layouts.know(FRAME, "bp", ret.saturating_sub(8), 8);
-                layouts.know_size(FRAME, ret.saturating_add(8));
+    match *known.kernel.arch.saved_context() {
+        SavedContext::OnStack { sp, frame, return_address, frame_pointer } => {
+            let sp = layouts.take(TASK, sp, 8, stack_pointer(known, &waiting, stack));
+            let Some(sp) = sp else { return };
+            match saved_words(known, &waiting, sp) {
+                Ok(words) => {
+                    let ret = words.saturating_mul(8);
+                    layouts.know(frame, return_address, ret, 8);
+                    layouts.know(frame, frame_pointer, ret.saturating_sub(8), 8);
+                    layouts.know_size(frame, ret.saturating_add(8));
+                }
+                Err(doubt) => layouts.doubt(frame, doubt),
             }
-            Err(doubt) => layouts.doubt(FRAME, doubt),
         }
-    } else {
-        let pc = layouts.take(TASK, "thread.cpu_context.pc", 8, context(known, &waiting, stack));
-        let Some(pc) = pc else { return };
-        layouts.know(TASK, "thread.cpu_context.sp", pc.saturating_sub(8), 8);
-        layouts.know(TASK, "thread.cpu_context.fp", pc.saturating_sub(16), 8);
+        SavedContext::InTask { pc, sp, fp } => {
+            let offset = layouts.take(TASK, pc, 8, context(known, &waiting, stack));
+            let Some(offset) = offset else { return };
+            layouts.know(TASK, sp, offset.saturating_sub(8), 8);
+            layouts.know(TASK, fp, offset.saturating_sub(16), 8);
+        }
     }
 }
 
@@ -65,7 +67,7 @@ fn stack_pointer(known: &Known<'_>, waiting: &[&Sample], stack: u64) -> Result<u
 }
 
 /// How many words are saved before the return address.
-fn frame(known: &Known<'_>, waiting: &[&Sample], sp: u64) -> Result<u64, Doubt> {
+fn saved_words(known: &Known<'_>, waiting: &[&Sample], sp: u64) -> Result<u64, Doubt> {
     let saved: Vec<Sample> = waiting
         .iter()
         .filter_map(|task| task.pointer(sp))

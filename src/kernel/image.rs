@@ -1,20 +1,28 @@
-//! Looks for bytes in the kernel's image, where no symbol tells.
+//! The kernel's image in its own addresses, and a search through it for what no symbol names.
 
 use memchr::memmem::Finder;
 use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
-use crate::kernel::AddressSpace;
+use super::AddressSpace;
 
-/// How long an image may be.
-pub(crate) const MAX_IMAGE: u64 = 192 << 20;
+/// How much of an image is looked through. Kernels have 20 to 100 MiB.
+pub(super) const MAX_LENGTH: u64 = 256 << 20;
+/// Images begin at a multiple of this, and `_stext` is less than this further on.
+const ALIGNMENT: u64 = 2 << 20;
 /// How much is read at once.
 const PIECE: u64 = 1 << 20;
 const PAGE: u64 = 4096;
 
+/// Where the image begins, if VMCOREINFO has a symbol in it.
+pub(super) fn start(info: &VmcoreInfo) -> Option<VirtAddr> {
+    Some(VirtAddr(info.symbol("_stext")?.0 & !(ALIGNMENT - 1)))
+}
+
 /// Looks for `pattern` in `length` bytes from `from` on, until `accept` gives something.
 ///
 /// What is not mapped is passed over.
-pub(crate) fn search<T>(
+pub(super) fn search<T>(
     space: &AddressSpace,
     from: VirtAddr,
     length: u64,

@@ -1,4 +1,4 @@
-//! A step by arm64 frame records, which every kernel of that architecture keeps.
+//! A step by arm64 frame records.
 //!
 //! ```text
 //! x29 ──► 0  caller's x29
@@ -17,40 +17,32 @@
 
 use vmcore_formats::addr::VirtAddr;
 
-use super::guest::Guest;
-use super::stack_frame::{EntryRegisters, StackEnd, Trust};
-use super::step::{Failure, Position, Step};
 use crate::kernel::CodeAddress;
+use crate::kernel::arch::arm64::registers::{plausible, resume, whole};
+use crate::kernel::unwind::{EntryRegisters, Failure, Guest, Position, StackEnd, Step, Trust};
 
-const NAMES: [&str; 34] = [
-    "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14",
-    "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27",
-    "x28", "x29", "x30", "sp", "pc", "pstate",
-];
 const REGISTERS: u64 = 2;
-/// PSTATE of code with 32 bits, whose instructions may have two bytes.
-const THIRTY_TWO_BITS: u64 = 0x10;
 /// How many instructions of a function are looked at.
 const MAX_INSTRUCTIONS: u64 = 2048;
 
 /// What differs between kernels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Arm64 {
+pub(super) struct FrameRecords {
     /// The bits that pointer authentication takes: VMCOREINFO's `KERNELPACMASK`.
-    pub(crate) pac_mask: u64,
+    pub(super) pac_mask: u64,
     /// Where `stackframe` may be in `struct pt_regs`.
-    pub(crate) stackframe: Vec<u64>,
+    pub(super) stackframe: Vec<u64>,
 }
 
-impl Arm64 {
+impl FrameRecords {
     /// An address without its authentication code.
-    pub(crate) fn strip(&self, address: u64) -> u64 {
+    pub(super) fn strip(&self, address: u64) -> u64 {
         const KERNEL: u64 = 1 << 55;
         if address & KERNEL != 0 { address | self.pac_mask } else { address & !self.pac_mask }
     }
 
     /// The caller, by the frame record.
-    pub(super) fn step(&self, guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
+    pub(super) fn step(&self, guest: &dyn Guest, from: &Position) -> Result<Step, Failure> {
         if from.interrupted()
             && let Some(step) = self.without_record(guest, from)
         {
@@ -90,7 +82,7 @@ impl Arm64 {
     }
 
     /// What a record of zeros is about.
-    fn marked(&self, guest: &impl Guest, record: VirtAddr, kind: u64) -> Result<Step, Failure> {
+    fn marked(&self, guest: &dyn Guest, record: VirtAddr, kind: u64) -> Result<Step, Failure> {
         let saved = self.saved_around(guest, record, |saved| kind == REGISTERS || saved.from_user);
         match saved {
             Some(saved) if kind == REGISTERS || saved.from_user => resume(saved),
@@ -102,7 +94,7 @@ impl Arm64 {
     /// The registers that a record is in, if they are what they should be.
     fn saved_around(
         &self,
-        guest: &impl Guest,
+        guest: &dyn Guest,
         record: VirtAddr,
         fit: impl Fn(&EntryRegisters) -> bool,
     ) -> Option<EntryRegisters> {
@@ -114,7 +106,7 @@ impl Arm64 {
 
     /// The caller of a function that has no record of its own yet, or no more: x30 has
     /// where it returns to.
-    fn without_record(&self, guest: &impl Guest, from: &Position) -> Option<Step> {
+    fn without_record(&self, guest: &dyn Guest, from: &Position) -> Option<Step> {
         let pc = from.address.address();
         let lr = VirtAddr(self.strip(from.register("x30")?));
         if guest.is_text(pc) && has_record(guest, guest.function(pc)?, pc)? {
@@ -134,7 +126,7 @@ impl Arm64 {
 ///
 /// Its instructions are gone through in order, without following branches: what counts is
 /// the last of `add x29, sp, #n` and `ldp x29, x30, [sp..]` before `pc`.
-fn has_record(guest: &impl Guest, start: VirtAddr, pc: VirtAddr) -> Option<bool> {
+fn has_record(guest: &dyn Guest, start: VirtAddr, pc: VirtAddr) -> Option<bool> {
     let count = pc.0.checked_sub(start.0)? / 4;
     if count > MAX_INSTRUCTIONS {
         return None;
@@ -162,43 +154,6 @@ fn has_record(guest: &impl Guest, start: VirtAddr, pc: VirtAddr) -> Option<bool>
     Some(made)
 }
 
-/// The registers that were saved at `at`, if they can be read.
-fn whole(guest: &impl Guest, at: VirtAddr) -> Option<EntryRegisters> {
-    let mut registers = Vec::with_capacity(NAMES.len());
-    for (name, offset) in NAMES.iter().zip((0_u64..).step_by(8)) {
-        registers.push((*name, guest.word(VirtAddr(at.0.wrapping_add(offset)))?));
-    }
-    let mut saved = EntryRegisters { at, from_user: false, registers };
-    let pstate = saved.get("pstate").unwrap_or_default();
-    // Level 0, and not the zeros that a thread begins with, or what an idle task's stack had
-    // before: user code has somewhere to go on.
-    let alignment = if pstate & THIRTY_TWO_BITS == 0 { 4 } else { 2 };
-    let goes_on = saved.get("pc").is_some_and(|pc| pc != 0 && pc.is_multiple_of(alignment));
-    saved.from_user = pstate & 0xf == 0 && goes_on;
-    Some(saved)
-}
-
-/// Whether these can be registers of code that ran: PSTATE has 32 bits and levels 0 to 2.
-fn plausible(saved: &EntryRegisters) -> bool {
-    saved.get("pstate").is_some_and(|pstate| pstate >> 33 == 0 && pstate & 0xc != 0xc)
-}
-
-/// What was interrupted when these registers were saved.
-fn resume(saved: EntryRegisters) -> Result<Step, Failure> {
-    if saved.from_user {
-        let entry = Some(Box::new(saved));
-        return Ok(Step::End { end: StackEnd::UserMode, entry });
-    }
-    let position = Position {
-        address: CodeAddress::Instruction(VirtAddr(saved.get("pc").unwrap_or_default())),
-        sp: saved.get("sp").map(VirtAddr),
-        rest: saved.get("sp").map(VirtAddr),
-        fp: saved.get("x29").unwrap_or_default(),
-        registers: saved.registers.clone(),
-    };
-    Ok(Step::Next { position, trust: Trust::Registers, entry: Some(Box::new(saved)) })
-}
-
 #[cfg(test)]
-#[path = "arm64_tests.rs"]
+#[path = "frame_record_tests.rs"]
 mod tests;

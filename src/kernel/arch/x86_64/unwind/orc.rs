@@ -20,12 +20,10 @@
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::orc::{Base, Kind, OrcEntry};
 
-use super::guest::Guest;
-use super::scan;
-use super::stack_frame::{StackEnd, Trust};
-use super::step::{Failure, Position, Step};
-use super::x86_registers;
+use super::calls;
 use crate::kernel::CodeAddress;
+use crate::kernel::arch::x86_64::registers;
+use crate::kernel::unwind::{Failure, Guest, Position, StackEnd, Step, Trust};
 
 /// What is pushed by a call of address 0: its return address.
 const CALLED_NOTHING: OrcEntry = OrcEntry {
@@ -38,14 +36,20 @@ const CALLED_NOTHING: OrcEntry = OrcEntry {
 };
 
 /// The caller, by ORC.
-pub(super) fn step(guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
+///
+/// `entry` looks up the entry of an instruction.
+pub(super) fn step(
+    guest: &dyn Guest,
+    entry: impl Fn(VirtAddr) -> Option<OrcEntry>,
+    from: &Position,
+) -> Result<Step, Failure> {
     let ip = from.address.lookup();
     let entry = if from.interrupted() && !guest.is_text(ip) {
         // A call of what is no code has done nothing but push its return address.
         CALLED_NOTHING
     } else {
-        let told = guest.orc(ip).filter(|entry| entry.kind != Kind::Undefined);
-        told.or_else(|| called_here(guest, from)).ok_or(Failure::NoEntry)?
+        let found = entry(ip).filter(|entry| entry.kind != Kind::Undefined);
+        found.or_else(|| called_here(guest, from)).ok_or(Failure::NoEntry)?
     };
     follow(guest, from, &entry)
 }
@@ -54,19 +58,19 @@ pub(super) fn step(guest: &impl Guest, from: &Position) -> Result<Step, Failure>
 ///
 /// Thunks that jump to where a register says have none. What they call themselves, to jump by
 /// returning from it, may be above the call's own return address.
-fn called_here(guest: &impl Guest, from: &Position) -> Option<OrcEntry> {
+fn called_here(guest: &dyn Guest, from: &Position) -> Option<OrcEntry> {
     let sp = from.sp.filter(|_| from.interrupted())?;
     let start = guest.function(from.address.address())?;
     let is_of_call = |skip: &i16| {
         let found = guest.word(offset(sp.0, *skip)).map(VirtAddr);
-        found.and_then(|found| scan::called_before(guest, found)) == Some(start)
+        found.and_then(|found| calls::target_before(guest, found)) == Some(start)
     };
     let skip = [0, 8].into_iter().find(is_of_call)?;
     Some(OrcEntry { sp_offset: skip.saturating_add(8), ..CALLED_NOTHING })
 }
 
 /// The caller, by an entry.
-fn follow(guest: &impl Guest, from: &Position, entry: &OrcEntry) -> Result<Step, Failure> {
+fn follow(guest: &dyn Guest, from: &Position, entry: &OrcEntry) -> Result<Step, Failure> {
     match entry.kind {
         Kind::End => return Ok(Step::End { end: StackEnd::Bottom, entry: None }),
         Kind::Undefined => return Err(Failure::NoEntry),
@@ -75,15 +79,15 @@ fn follow(guest: &impl Guest, from: &Position, entry: &OrcEntry) -> Result<Step,
     let sp = callers_sp(guest, from, entry)?;
     match entry.kind {
         Kind::Regs => {
-            let saved = x86_registers::whole(guest, sp)?;
-            if x86_registers::of_a_kernel_thread(&saved) {
+            let saved = registers::whole(guest, sp)?;
+            if registers::of_a_kernel_thread(&saved) {
                 return Ok(Step::End { end: StackEnd::Bottom, entry: None });
             }
-            return x86_registers::resume(saved, from.fp, entry.signal);
+            return registers::resume(saved, from.fp, entry.signal);
         }
         Kind::PartialRegs => {
-            let saved = x86_registers::by_processor(guest, sp)?;
-            return x86_registers::resume(saved, from.fp, entry.signal);
+            let saved = registers::by_processor(guest, sp)?;
+            return registers::resume(saved, from.fp, entry.signal);
         }
         _ => {}
     }
@@ -109,7 +113,7 @@ fn follow(guest: &impl Guest, from: &Position, entry: &OrcEntry) -> Result<Step,
 }
 
 /// The caller's stack pointer, or where registers are.
-fn callers_sp(guest: &impl Guest, from: &Position, entry: &OrcEntry) -> Result<VirtAddr, Failure> {
+fn callers_sp(guest: &dyn Guest, from: &Position, entry: &OrcEntry) -> Result<VirtAddr, Failure> {
     let sp = from.sp.map(|sp| sp.0);
     let base = match entry.sp {
         Base::Sp | Base::SpIndirect => sp,
@@ -139,7 +143,7 @@ fn offset(base: u64, offset: i16) -> VirtAddr {
     VirtAddr(base.wrapping_add_signed(i64::from(offset)))
 }
 
-fn word(guest: &impl Guest, at: VirtAddr) -> Result<u64, Failure> {
+fn word(guest: &dyn Guest, at: VirtAddr) -> Result<u64, Failure> {
     guest.word(at).ok_or(Failure::Missing(at))
 }
 

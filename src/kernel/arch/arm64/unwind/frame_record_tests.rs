@@ -1,7 +1,10 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::kernel::unwind::Trust::{FramePointer, Registers as Saved};
-use crate::kernel::unwind::synthetic::{TestGuest, at, code, found, stack};
-use crate::kernel::unwind::walk::{Method, Walked, walk};
+use crate::kernel::unwind::synthetic::{STACK, TestGuest, at, code, found, stack, word};
+use crate::kernel::unwind::walk::{MAX_FRAMES, MAX_SCANNED, Walked, walk};
 
 const STACKFRAME: u64 = 304;
 const MASK: u64 = 0xfff0_0000_0000_0000;
@@ -10,8 +13,8 @@ const JUNK: u64 = 0x1234_5678_9abc_def0;
 const KERNEL_STATE: u64 = 0x6040_0005;
 const USER_STATE: u64 = 0x8000_0000;
 
-fn arm64() -> Arm64 {
-    Arm64 { pac_mask: MASK, stackframe: vec![STACKFRAME] }
+fn records() -> FrameRecords {
+    FrameRecords { pac_mask: MASK, stackframe: vec![STACKFRAME] }
 }
 
 /// An address with an authentication code in its highest bits.
@@ -35,7 +38,7 @@ fn saved(pc: u64, sp: u64, fp: u64, pstate: u64, record: [u64; 3]) -> Vec<u64> {
 fn unwound(guest: &TestGuest, fp: u64) -> Walked {
     let mut position = at(code(1, 0x80), stack(0x100), fp);
     position.registers = vec![("x30", code(7, 7))];
-    walk(guest, &Method::Arm64(arm64()), position)
+    walk(guest, &&records(), position)
 }
 
 /// Function 1 has made its record long before it is at 0x80.
@@ -122,7 +125,7 @@ fn a_function_without_its_record_returns_to_x30() {
     let step = |offset| {
         let mut position = at(code(1, offset), stack(0x100), stack(0x100));
         position.registers = vec![("x30", signed(code(7, 7)))];
-        match arm64().step(&guest, &position).unwrap() {
+        match records().step(&guest, &position).unwrap() {
             Step::Next { position, .. } => position.address.address().0,
             end @ Step::End { .. } => panic!("{end:?}"),
         }
@@ -141,9 +144,9 @@ fn a_function_without_its_record_returns_to_x30() {
 
 #[test]
 fn bit_55_tells_what_an_authentication_code_replaced() {
-    assert_eq!(arm64().strip(signed(code(2, 0))), code(2, 0));
-    assert_eq!(arm64().strip(0x5a40_0000_0040_1000), 0x40_1000);
-    let without = Arm64 { pac_mask: 0, stackframe: vec![] };
+    assert_eq!(records().strip(signed(code(2, 0))), code(2, 0));
+    assert_eq!(records().strip(0x5a40_0000_0040_1000), 0x40_1000);
+    let without = FrameRecords { pac_mask: 0, stackframe: vec![] };
     assert_eq!(without.strip(code(2, 0)), code(2, 0));
 }
 
@@ -157,5 +160,18 @@ fn records_that_are_none_cut_the_stack() {
     for fp in [0, 7, u64::MAX] {
         let walked = unwound(&guest(), fp);
         assert!(matches!(walked.end, StackEnd::Cut(_)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn random_stacks_are_walked_in_bounds(
+        words in vec(word(), 0x800), ip in word(), sp in word(), fp in word(),
+    ) {
+        let guest = TestGuest::default().stack(STACK, &words);
+        let walked = walk(&guest, &&records(), at(ip, sp, fp));
+        prop_assert!(walked.frames.len() <= MAX_FRAMES);
+        prop_assert!(walked.breaks.len() <= MAX_SCANNED);
     }
 }

@@ -1,11 +1,16 @@
 use super::*;
-use crate::kernel::unwind::Trust::{Orc, Registers};
+use crate::kernel::arch::x86_64::unwind::Orc;
+use crate::kernel::unwind::Trust::{Orc as ByOrc, Registers};
 use crate::kernel::unwind::synthetic::{
     STACK, TestGuest, at, call, code, found, registers, saved, stack,
 };
-use crate::kernel::unwind::walk::{Method, walk};
+use crate::kernel::unwind::walk::{Walked, walk};
 
 const JUNK: u64 = 0x1234_5678_9abc_def0;
+
+fn unwound(guest: &TestGuest, position: Position) -> Walked {
+    walk(guest, &Orc { entry: |ip| guest.orc(ip) }, position)
+}
 
 #[test]
 fn callers_are_where_the_tables_say() {
@@ -16,14 +21,19 @@ fn callers_are_where_the_tables_say() {
         .stack(stack(0x118), &[stack(0x150), code(3, 0x30)])
         // Function 3 goes by bp: junk; the caller's bp; the return address into function 4.
         .stack(stack(0x128), &[JUNK, JUNK, JUNK, JUNK, JUNK, 7, code(4, 0x40)])
-        .orc(1, call(Base::Sp, 24))
-        .orc(2, OrcEntry { bp: Base::PreviousSp, bp_offset: -16, ..call(Base::Sp, 16) })
-        .orc(3, OrcEntry { bp: Base::Bp, ..call(Base::Bp, 16) })
-        .orc(4, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-    let walked = walk(&guest, &Method::Orc, at(code(1, 5), stack(0x100), 0));
+        .with_orc(1, call(Base::Sp, 24))
+        .with_orc(2, OrcEntry { bp: Base::PreviousSp, bp_offset: -16, ..call(Base::Sp, 16) })
+        .with_orc(3, OrcEntry { bp: Base::Bp, ..call(Base::Bp, 16) })
+        .with_orc(4, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = unwound(&guest, at(code(1, 5), stack(0x100), 0));
     assert_eq!(
         found(&walked.frames),
-        [(code(1, 5), Registers), (code(2, 0x20), Orc), (code(3, 0x30), Orc), (code(4, 0x40), Orc)]
+        [
+            (code(1, 5), Registers),
+            (code(2, 0x20), ByOrc),
+            (code(3, 0x30), ByOrc),
+            (code(4, 0x40), ByOrc)
+        ]
     );
     assert_eq!(walked.end, StackEnd::Bottom);
     assert_eq!(walked.frames[3].sp, Some(VirtAddr(stack(0x160))));
@@ -36,12 +46,12 @@ fn a_return_address_behind_a_functions_end_belongs_to_the_function() {
     // entry would lead elsewhere.
     let guest = TestGuest::default()
         .stack(stack(0), &[code(2, 0), JUNK, code(3, 1)])
-        .orc(0, call(Base::Sp, 8))
-        .orc(1, call(Base::Sp, 16))
-        .orc(2, call(Base::Sp, 8))
-        .orc(3, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-    let walked = walk(&guest, &Method::Orc, at(code(0, 0), stack(0), 0));
-    assert_eq!(found(&walked.frames)[2], (code(3, 1), Orc));
+        .with_orc(0, call(Base::Sp, 8))
+        .with_orc(1, call(Base::Sp, 16))
+        .with_orc(2, call(Base::Sp, 8))
+        .with_orc(3, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = unwound(&guest, at(code(0, 0), stack(0), 0));
+    assert_eq!(found(&walked.frames)[2], (code(3, 1), ByOrc));
     assert_eq!(walked.end, StackEnd::Bottom);
 }
 
@@ -53,11 +63,11 @@ fn a_stack_switch_leads_to_the_word_where_it_begins() {
         .stack(STACK, &[code(1, 8), task])
         // On the task's: a word that the switch pushed, and the return address.
         .stack(task, &[code(2, 8)])
-        .orc(0, call(Base::Sp, 8))
-        .orc(1, call(Base::SpIndirect, 8))
-        .orc(2, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-    let walked = walk(&guest, &Method::Orc, at(code(0, 0), STACK, 0));
-    assert_eq!(found(&walked.frames)[2], (code(2, 8), Orc));
+        .with_orc(0, call(Base::Sp, 8))
+        .with_orc(1, call(Base::SpIndirect, 8))
+        .with_orc(2, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = unwound(&guest, at(code(0, 0), STACK, 0));
+    assert_eq!(found(&walked.frames)[2], (code(2, 8), ByOrc));
     assert_eq!(walked.frames[2].sp, Some(VirtAddr(task + 8)));
 }
 
@@ -68,8 +78,8 @@ fn registers_behind_an_old_stack_switch_are_found() {
         // Junk; the place of the registers, 8 bytes above the stack pointer.
         .stack(STACK, &[JUNK, place])
         .stack(place, &saved(0x40_1000, 0x33, 0x7fff_0000, 5))
-        .orc(1, registers(Base::SpIndirect, 8, Kind::Regs));
-    let walked = walk(&guest, &Method::Orc, at(code(1, 8), STACK, 0));
+        .with_orc(1, registers(Base::SpIndirect, 8, Kind::Regs));
+    let walked = unwound(&guest, at(code(1, 8), STACK, 0));
     assert_eq!(walked.end, StackEnd::UserMode);
 }
 
@@ -82,14 +92,19 @@ fn what_an_exception_interrupted_goes_on_with_its_own_registers() {
         .stack(stack(0x100), &[code(1, 8)])
         .stack(place, &words)
         .stack(stack(0x10f8), &[code(6, 1)])
-        .orc(0, call(Base::Sp, 8))
-        .orc(1, registers(Base::Sp, 0xf8, Kind::Regs))
-        .orc(5, call(Base::R13, 0))
-        .orc(6, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-    let walked = walk(&guest, &Method::Orc, at(code(0, 0), stack(0x100), 0));
+        .with_orc(0, call(Base::Sp, 8))
+        .with_orc(1, registers(Base::Sp, 0xf8, Kind::Regs))
+        .with_orc(5, call(Base::R13, 0))
+        .with_orc(6, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = unwound(&guest, at(code(0, 0), stack(0x100), 0));
     assert_eq!(
         found(&walked.frames),
-        [(code(0, 0), Registers), (code(1, 8), Orc), (code(5, 0x17), Registers), (code(6, 1), Orc)]
+        [
+            (code(0, 0), Registers),
+            (code(1, 8), ByOrc),
+            (code(5, 0x17), Registers),
+            (code(6, 1), ByOrc)
+        ]
     );
     // The interrupted function was at an instruction: it is not looked up before it.
     assert_eq!(walked.frames[2].address, CodeAddress::Instruction(VirtAddr(code(5, 0x17))));
@@ -105,12 +120,12 @@ fn the_processors_five_words_are_enough() {
         // An error code; rip cs rflags rsp ss, of kernel code.
         .stack(stack(0x100), &[0, code(5, 3), 0x10, 0x46, stack(0x1000), 0x18])
         .stack(stack(0x1000), &[JUNK, code(6, 1)])
-        .orc(1, registers(Base::Sp, 8, Kind::PartialRegs))
+        .with_orc(1, registers(Base::Sp, 8, Kind::PartialRegs))
         // It goes by bp, which the entry code has not touched yet.
-        .orc(5, call(Base::Bp, 0))
-        .orc(6, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-    let walked = walk(&guest, &Method::Orc, at(code(1, 0), stack(0x100), stack(0x1010)));
-    assert_eq!(found(&walked.frames)[2], (code(6, 1), Orc));
+        .with_orc(5, call(Base::Bp, 0))
+        .with_orc(6, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = unwound(&guest, at(code(1, 0), stack(0x100), stack(0x1010)));
+    assert_eq!(found(&walked.frames)[2], (code(6, 1), ByOrc));
     assert_eq!(walked.frames[0].entry.as_ref().unwrap().registers.len(), 5);
 }
 
@@ -118,8 +133,8 @@ fn the_processors_five_words_are_enough() {
 fn a_system_call_ends_at_user_code_with_its_registers() {
     let guest = TestGuest::default()
         .stack(stack(0), &saved(0x40_1234, 0x33, 0x7ffc_1000, 1))
-        .orc(1, registers(Base::Sp, 0, Kind::Regs));
-    let walked = walk(&guest, &Method::Orc, at(code(1, 8), stack(0), 0));
+        .with_orc(1, registers(Base::Sp, 0, Kind::Regs));
+    let walked = unwound(&guest, at(code(1, 8), stack(0), 0));
     assert_eq!(walked.end, StackEnd::UserMode);
     let entry = walked.frames[0].entry.as_ref().unwrap();
     assert!(entry.from_user);
@@ -131,17 +146,18 @@ fn a_call_of_nothing_has_its_caller_on_top_of_the_stack() {
     for nowhere in [0, 0x4141_4141_4141_4141] {
         let guest = TestGuest::default()
             .stack(stack(0), &[code(1, 8)])
-            .orc(1, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-        let walked = walk(&guest, &Method::Orc, at(nowhere, stack(0), 0));
-        assert_eq!(found(&walked.frames), [(nowhere, Registers), (code(1, 8), Orc)]);
+            .with_orc(1, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+        let walked = unwound(&guest, at(nowhere, stack(0), 0));
+        assert_eq!(found(&walked.frames), [(nowhere, Registers), (code(1, 8), ByOrc)]);
     }
 }
 
 #[test]
 fn a_kernel_threads_zeros_are_its_end() {
-    let guest =
-        TestGuest::default().stack(stack(0), &[0; 21]).orc(1, registers(Base::Sp, 0, Kind::Regs));
-    let walked = walk(&guest, &Method::Orc, at(code(1, 8), stack(0), 0));
+    let guest = TestGuest::default()
+        .stack(stack(0), &[0; 21])
+        .with_orc(1, registers(Base::Sp, 0, Kind::Regs));
+    let walked = unwound(&guest, at(code(1, 8), stack(0), 0));
     assert_eq!(walked.end, StackEnd::Bottom);
 }
 
@@ -149,11 +165,13 @@ fn a_kernel_threads_zeros_are_its_end() {
 fn registers_that_are_none_and_stacks_that_shrink_are_refused() {
     let guest = TestGuest::default()
         .stack(stack(0), &saved(code(1, 0), 0x10 | 1, stack(0x100), 0))
-        .orc(1, registers(Base::Sp, 0, Kind::Regs))
-        .orc(2, call(Base::Sp, -8))
-        .orc(3, call(Base::Dx, 8))
-        .orc(4, call(Base::Sp, 9));
-    let step = |function| step(&guest, &at(code(function, 8), stack(0), 0)).unwrap_err();
+        .with_orc(1, registers(Base::Sp, 0, Kind::Regs))
+        .with_orc(2, call(Base::Sp, -8))
+        .with_orc(3, call(Base::Dx, 8))
+        .with_orc(4, call(Base::Sp, 9));
+    let step = |function| {
+        step(&guest, |ip| guest.orc(ip), &at(code(function, 8), stack(0), 0)).unwrap_err()
+    };
     assert_eq!(step(1), Failure::NoRegisters(VirtAddr(stack(0))));
     assert_eq!(step(2), Failure::NoProgress);
     assert_eq!(step(3), Failure::NoBase);
@@ -174,19 +192,19 @@ fn a_thunk_without_an_entry_was_called_by_what_calls_it() {
         .code(code(1, 0), &THUNK)
         .code(called - 5, &[0xe8])
         .code(called - 4, &distance.to_le_bytes())
-        .orc(1, OrcEntry { kind: Kind::Undefined, ..call(Base::Undefined, 0) })
-        .orc(2, call(Base::Sp, 16))
-        .orc(3, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+        .with_orc(1, OrcEntry { kind: Kind::Undefined, ..call(Base::Undefined, 0) })
+        .with_orc(2, call(Base::Sp, 16))
+        .with_orc(3, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
     // What the thunk's own call left above: where it speculates to, or the function to jump to.
     let above = [code(1, 5), code(9, 0)];
     let stacks = [vec![], vec![above[0]], vec![above[1]]];
     for (offset, above) in [(0, &stacks[0]), (6, &stacks[1]), (10, &stacks[2])] {
         let words = [above.clone(), vec![called, JUNK, code(3, 1)]].concat();
         let guest = guest.clone().stack(stack(0x100), &words);
-        let walked = walk(&guest, &Method::Orc, at(code(1, offset), stack(0x100), 0));
+        let walked = unwound(&guest, at(code(1, offset), stack(0x100), 0));
         assert_eq!(
             found(&walked.frames),
-            [(code(1, offset), Registers), (called, Orc), (code(3, 1), Orc)],
+            [(code(1, offset), Registers), (called, ByOrc), (code(3, 1), ByOrc)],
             "{offset}"
         );
         assert!(walked.breaks.is_empty());
@@ -194,6 +212,6 @@ fn a_thunk_without_an_entry_was_called_by_what_calls_it() {
     }
     // A return address of another function's is not taken.
     let other = guest.stack(stack(0x100), &[code(4, 0x20), JUNK, code(3, 1)]);
-    let walked = walk(&other, &Method::Orc, at(code(1, 0), stack(0x100), 0));
+    let walked = unwound(&other, at(code(1, 0), stack(0x100), 0));
     assert_ne!(walked.breaks, []);
 }

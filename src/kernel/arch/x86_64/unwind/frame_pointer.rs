@@ -18,11 +18,9 @@
 
 use vmcore_formats::addr::VirtAddr;
 
-use super::guest::Guest;
-use super::stack_frame::{StackEnd, Trust};
-use super::step::{Failure, Position, Step};
-use super::x86_registers;
 use crate::kernel::CodeAddress;
+use crate::kernel::arch::x86_64::registers;
+use crate::kernel::unwind::{Failure, Guest, Position, StackEnd, Step, Trust};
 
 /// How long the largest stack is: the largest distance of two frames on one.
 const MAX_STACK: u64 = 64 << 10;
@@ -48,7 +46,7 @@ const RETURN: &[u8] = &[0xc3];
 const JUMP: &[u8] = &[0xe9];
 
 /// The caller, by the frame pointer.
-pub(super) fn step(guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
+pub(super) fn step(guest: &dyn Guest, from: &Position) -> Result<Step, Failure> {
     if from.interrupted()
         && let Some(step) = without_frame(guest, from)
     {
@@ -58,7 +56,7 @@ pub(super) fn step(guest: &impl Guest, from: &Position) -> Result<Step, Failure>
         return Ok(end(guest, from));
     }
     if from.fp & 1 == 1 {
-        return registers(guest, from);
+        return marked(guest, from);
     }
     if !from.fp.is_multiple_of(8) {
         return Err(Failure::FramePointer(from.fp));
@@ -70,7 +68,7 @@ pub(super) fn step(guest: &impl Guest, from: &Position) -> Result<Step, Failure>
 }
 
 /// The same where `bp` need not be a frame pointer: only if all about it is plausible.
-pub(super) fn guess(guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
+pub(super) fn guess(guest: &dyn Guest, from: &Position) -> Result<Step, Failure> {
     let implausible = Failure::FramePointer(from.fp);
     let sp = from.sp.ok_or_else(|| implausible.clone())?;
     let distance = from.fp.wrapping_sub(sp.0);
@@ -86,30 +84,30 @@ pub(super) fn guess(guest: &impl Guest, from: &Position) -> Result<Step, Failure
 }
 
 /// The registers that a marked frame pointer leads to.
-fn registers(guest: &impl Guest, from: &Position) -> Result<Step, Failure> {
+fn marked(guest: &dyn Guest, from: &Position) -> Result<Step, Failure> {
     let at = VirtAddr(from.fp & !1);
     if !at.0.is_multiple_of(8) {
         return Err(Failure::FramePointer(from.fp));
     }
-    let saved = x86_registers::whole(guest, at)?;
-    if x86_registers::of_a_kernel_thread(&saved) {
+    let saved = registers::whole(guest, at)?;
+    if registers::of_a_kernel_thread(&saved) {
         return Ok(Step::End { end: StackEnd::Bottom, entry: None });
     }
-    x86_registers::resume(saved, 0, true)
+    registers::resume(saved, 0, true)
 }
 
 /// What is below the last frame: the registers of user code, if a system call began the stack.
-fn end(guest: &impl Guest, from: &Position) -> Step {
-    let saved = from.sp.and_then(|sp| x86_registers::whole(guest, sp).ok());
+fn end(guest: &dyn Guest, from: &Position) -> Step {
+    let saved = from.sp.and_then(|sp| registers::whole(guest, sp).ok());
     let of_user = saved.filter(|saved| saved.from_user);
-    match of_user.and_then(|saved| x86_registers::resume(saved, 0, true).ok()) {
+    match of_user.and_then(|saved| registers::resume(saved, 0, true).ok()) {
         Some(end @ Step::End { .. }) => end,
         _ => Step::End { end: StackEnd::Bottom, entry: None },
     }
 }
 
 /// The caller of a function that has no frame of its own yet, or no more.
-fn without_frame(guest: &impl Guest, from: &Position) -> Option<Step> {
+fn without_frame(guest: &dyn Guest, from: &Position) -> Option<Step> {
     let (sp, ip) = (from.sp?, from.address.address());
     let at = if guest.is_text(ip) {
         let start = guest.function(ip)?;
@@ -122,7 +120,7 @@ fn without_frame(guest: &impl Guest, from: &Position) -> Option<Step> {
 }
 
 /// How many bytes a function has pushed, if its frame pointer is still its caller's.
-fn frame_missing(guest: &impl Guest, start: VirtAddr, ip: VirtAddr) -> Option<u64> {
+fn frame_missing(guest: &dyn Guest, start: VirtAddr, ip: VirtAddr) -> Option<u64> {
     let code = Code::read(guest, start);
     let done = usize::try_from(ip.0.checked_sub(start.0)?).ok()?;
     let here = Code::read(guest, ip);
@@ -144,7 +142,7 @@ fn frame_missing(guest: &impl Guest, start: VirtAddr, ip: VirtAddr) -> Option<u6
 struct Code(Vec<u8>);
 
 impl Code {
-    fn read(guest: &impl Guest, start: VirtAddr) -> Self {
+    fn read(guest: &dyn Guest, start: VirtAddr) -> Self {
         let first = VirtAddr(start.0 & !7);
         let words = (0..4).map_while(|index| guest.word(VirtAddr(first.0.wrapping_add(index * 8))));
         let skip = usize::try_from(start.0 & 7).unwrap_or_default();
@@ -172,7 +170,7 @@ impl Code {
 }
 
 /// The caller whose return address is at `at`.
-fn called_from(guest: &impl Guest, at: VirtAddr, fp: u64) -> Result<Step, Failure> {
+fn called_from(guest: &dyn Guest, at: VirtAddr, fp: u64) -> Result<Step, Failure> {
     let found = guest.word(at).ok_or(Failure::Missing(at))?;
     let address = CodeAddress::Return(VirtAddr(found));
     if !guest.is_text(address.lookup()) {

@@ -4,13 +4,19 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::orc::{Base, Kind};
 
 use super::*;
-use crate::kernel::unwind::Trust::{Orc, Registers, Scan};
+use crate::kernel::unwind::Trust::{Orc as ByOrc, Registers, Scan};
 use crate::kernel::unwind::synthetic::{
-    STACK, TestGuest, at, call, code, found, registers, saved, stack,
+    STACK, TestGuest, at, call, code, found, registers, saved, stack, word,
 };
+use crate::kernel::unwind::walk::{MAX_FRAMES, MAX_SCANNED, Walked, walk};
+use crate::kernel::unwind::{StackEnd, Trust};
 
 const CALL: &[u8] = &[0xe8, 1, 2, 3, 4];
 const JUNK: u64 = 0x1234_5678_9abc_def0;
+
+fn unwound(guest: &TestGuest, position: Position) -> Walked {
+    walk(guest, &Orc { entry: |ip| guest.orc(ip) }, position)
+}
 
 #[test]
 fn where_the_tables_end_a_scan_goes_on_and_what_follows_is_as_sure_as_that() {
@@ -21,15 +27,15 @@ fn where_the_tables_end_a_scan_goes_on_and_what_follows_is_as_sure_as_that() {
         .stack(stack(0x3e08), &[JUNK, JUNK, code(3, 0x25)])
         // The tables lead on from function 3.
         .stack(stack(0x3e20), &[code(4, 0x40)])
-        .orc(1, call(Base::Sp, 8))
-        .orc(3, call(Base::Sp, 8))
-        .orc(4, vmcore_formats::orc::OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-    let walked = walk(&guest, &Method::Orc, at(code(1, 8), stack(0x3e00), 0));
+        .with_orc(1, call(Base::Sp, 8))
+        .with_orc(3, call(Base::Sp, 8))
+        .with_orc(4, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = unwound(&guest, at(code(1, 8), stack(0x3e00), 0));
     assert_eq!(
         found(&walked.frames),
         [
             (code(1, 8), Registers),
-            (code(2, 0x20), Orc),
+            (code(2, 0x20), ByOrc),
             (code(3, 0x25), Scan),
             (code(4, 0x40), Scan)
         ]
@@ -44,19 +50,19 @@ fn a_plausible_frame_pointer_is_tried_before_a_scan() {
         .code(code(3, 0x20), CALL)
         // Left over from another call; a frame: the caller's bp, its return address.
         .stack(stack(0x3e00), &[code(3, 0x25), stack(0x3f00), code(2, 0x20)])
-        .orc(2, vmcore_formats::orc::OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
-    let walked = walk(&guest, &Method::Orc, at(code(1, 8), stack(0x3e00), stack(0x3e08)));
+        .with_orc(2, OrcEntry { kind: Kind::End, ..call(Base::Undefined, 0) });
+    let walked = unwound(&guest, at(code(1, 8), stack(0x3e00), stack(0x3e08)));
     assert_eq!(found(&walked.frames)[1], (code(2, 0x20), Trust::FramePointer));
     assert_eq!(walked.end, StackEnd::Bottom);
 }
 
 #[test]
 fn a_stack_with_more_functions_than_any_is_cut() {
-    let mut guest = TestGuest::default().orc(1, call(Base::Sp, 8));
+    let mut guest = TestGuest::default().with_orc(1, call(Base::Sp, 8));
     for offset in (0..0x4000).step_by(8) {
         guest = guest.stack(stack(offset), &[code(1, 1 + offset % 0x80)]);
     }
-    let walked = walk(&guest, &Method::Orc, at(code(1, 8), STACK, 0));
+    let walked = unwound(&guest, at(code(1, 8), STACK, 0));
     assert_eq!(walked.frames.len(), MAX_FRAMES);
     assert_eq!(walked.end, StackEnd::Cut("there are more than 256 functions".to_owned()));
 }
@@ -65,9 +71,9 @@ fn a_stack_with_more_functions_than_any_is_cut() {
 fn registers_that_lead_back_to_themselves_end_the_walk() {
     let guest = TestGuest::default()
         .stack(stack(0x100), &saved(code(1, 8), 0x10, stack(0x100), 0))
-        .orc(1, registers(Base::Sp, 0, Kind::Regs))
+        .with_orc(1, registers(Base::Sp, 0, Kind::Regs))
         .whole_stack();
-    let walked = walk(&guest, &Method::Orc, at(code(1, 8), stack(0x100), 0));
+    let walked = unwound(&guest, at(code(1, 8), stack(0x100), 0));
     assert_eq!(walked.breaks[0].1, Failure::NoProgress);
     assert!(walked.frames.len() <= 3, "{walked:?}");
 }
@@ -76,27 +82,16 @@ fn registers_that_lead_back_to_themselves_end_the_walk() {
 fn a_stack_whose_rest_is_missing_is_cut_where_it_is_missing() {
     let guest = TestGuest::default()
         .stack(stack(0), &[code(1, 8)])
-        .orc(1, call(Base::Sp, 8))
-        .orc(0, call(Base::Sp, 8));
-    let walked = walk(&guest, &Method::Orc, at(code(0, 0), stack(0), 0));
+        .with_orc(1, call(Base::Sp, 8))
+        .with_orc(0, call(Base::Sp, 8));
+    let walked = unwound(&guest, at(code(0, 0), stack(0), 0));
     let StackEnd::Cut(why) = walked.end else { panic!("{walked:?}") };
     assert_eq!(why, format!("the stack at {} cannot be read", VirtAddr(stack(8))));
     assert_eq!(walked.frames.len(), 2);
 }
 
-/// Words that lead somewhere: code, the stack, marked frame pointers, small and random ones.
-fn word() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        (0..0x1_0000_u64).prop_map(|offset| code(0, offset)),
-        (0..0x800_u64).prop_map(|word| stack(word * 8)),
-        (0..0x800_u64).prop_map(|word| stack(word * 8) | 1),
-        0..0x40_u64,
-        any::<u64>(),
-    ]
-}
-
-fn entry() -> impl Strategy<Value = vmcore_formats::orc::OrcEntry> {
-    use vmcore_formats::orc::{OrcEntry, OrcVersion};
+fn entry() -> impl Strategy<Value = OrcEntry> {
+    use vmcore_formats::orc::OrcVersion;
     any::<[u8; 6]>().prop_filter_map("an entry", |bytes| {
         OrcEntry::decode(bytes, OrcVersion::V4).or_else(|| OrcEntry::decode(bytes, OrcVersion::V1))
     })
@@ -112,14 +107,14 @@ proptest! {
     ) {
         let mut guest = TestGuest::default().stack(STACK, &words);
         for (function, entry) in (0..).zip(entries) {
-            guest = guest.orc(function, entry);
+            guest = guest.with_orc(function, entry);
         }
         let mut start = at(ip, sp, fp);
         start.registers =
             ["rax", "rdx", "rdi", "r10", "r13"].into_iter().zip(registers.clone()).collect();
-        let arm64 = Arm64 { pac_mask: 0xffff << 48, stackframe: vec![304, 296, 288] };
-        for method in [Method::Orc, Method::FramePointer, Method::Arm64(arm64)] {
-            let walked = walk(&guest, &method, start.clone());
+        let orc = Orc { entry: |ip| guest.orc(ip) };
+        for method in [&orc as &dyn Method, &FramePointers] {
+            let walked = walk(&guest, method, start.clone());
             prop_assert!(walked.frames.len() <= MAX_FRAMES);
             prop_assert!(walked.breaks.len() <= MAX_SCANNED);
         }

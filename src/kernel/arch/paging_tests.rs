@@ -1,5 +1,13 @@
+use std::sync::Arc;
+
+use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::paging::CR4_LA57;
+
 use super::*;
+use crate::kernel::arch::{arm64, x86_64};
 use crate::kernel::synthetic::TestMemory;
+use crate::vmcore::PhysMemory;
 
 /// The kernel's image is at 16 MiB in memory, its root 64 KiB behind.
 const ROOT: u64 = 0x101_0000;
@@ -17,9 +25,9 @@ fn info(text: &str) -> VmcoreInfo {
     VmcoreInfo::parse(format!("OSRELEASE=6.1\nPAGESIZE=4096\n{text}").as_bytes())
 }
 
-fn find(memory: TestMemory, text: &str, cpus: &[QemuCpu]) -> Result<AddressSpace, FindError> {
+fn find(memory: TestMemory, text: &str, cpus: &[QemuCpu]) -> Result<AddressSpace, PageTablesError> {
     let memory: Arc<dyn PhysMemory> = Arc::new(memory);
-    x86_64(&memory, &info(text), cpus)
+    x86_64::paging::find(&memory, &info(text), cpus)
 }
 
 fn cpu(cr3: u64, cr4: u64) -> QemuCpu {
@@ -48,7 +56,7 @@ fn without_phys_base_a_processor_tells_the_root() {
 #[test]
 fn a_phys_base_that_is_wrong_is_found_out() {
     let text = format!("SYMBOL(swapper_pg_dir)={SYMBOL:x}\nNUMBER(phys_base)=4096\n");
-    assert!(matches!(find(memory(), &text, &[]), Err(FindError::NotTheKernels { .. })));
+    assert!(matches!(find(memory(), &text, &[]), Err(PageTablesError::NotTheKernels { .. })));
     assert_eq!(find(memory(), &text, &[cpu(ROOT, 0)]).unwrap().root(), PhysAddr(ROOT));
 }
 
@@ -83,7 +91,7 @@ fn the_root_of_arm64_is_where_kimage_voffset_says() {
     ]);
     let text = "SYMBOL(swapper_pg_dir)=ffff800008010000\nNUMBER(kimage_voffset)=0xffff7fffc8000000\n\
                 NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x10\n";
-    let space = arm64(&memory, &info(text), Endian::Little).unwrap();
+    let space = arm64::paging::find(&memory, &info(text), Endian::Little).unwrap();
     assert_eq!(space.root(), PhysAddr(0x4001_0000));
     assert_eq!(space.paging().levels().len(), 4);
 }
@@ -95,14 +103,16 @@ fn wide_64k_tables_keep_their_geometry() {
     let text = "PAGESIZE=65536\nSYMBOL(swapper_pg_dir)=ffff800000010000\n\
                 NUMBER(kimage_voffset)=0xffff7fffc0000000\nNUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x10\n";
     let info = VmcoreInfo::parse(text.as_bytes());
-    let space = arm64(&memory, &info, Endian::Little).unwrap();
+    let space = arm64::paging::find(&memory, &info, Endian::Little).unwrap();
     assert_eq!(space.paging().levels().first().unwrap().bits, 10);
 }
 
 #[test]
 fn what_is_not_said_or_cannot_be_is_named() {
     let memory = arm64_tables(&[]);
-    let error = |text: &str| arm64(&memory, &info(text), Endian::Little).unwrap_err().to_string();
+    let error = |text: &str| {
+        arm64::paging::find(&memory, &info(text), Endian::Little).unwrap_err().to_string()
+    };
     assert!(error("").contains("SYMBOL(swapper_pg_dir)"));
     assert!(error("SYMBOL(swapper_pg_dir)=ffff800008010000\n").contains("NUMBER(kimage_voffset)"));
     let text =

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0xffffffff80000000 ··········· _text ═══════════════ _end ···· + 1 GiB
-//!                    not mapped  one after the other in memory
+//!                    not mapped  contiguous in memory
 //! ```
 //!
 //! With page-table isolation, a vCPU in user mode has a second table in use, which maps a
@@ -13,12 +13,15 @@ use std::sync::Arc;
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
-use vmcore_formats::paging::{CR4_LA57, Paging, X86_64, root_of_cr3};
+use vmcore_formats::paging::{Paging, X86_64, root_of_cr3};
 
-use crate::kernel::find::address_space::{USER_CR3, X86_IMAGE};
+use super::paging::{IMAGE_MAP, USER_CR3, has_five_levels};
+use crate::kernel::arch::Image;
 use crate::kernel::page_tables::AddressSpace;
 use crate::vmcore::PhysMemory;
 
+/// Where images are linked to run, without KASLR.
+const LINKED: u64 = IMAGE_MAP + (16 << 20);
 /// Images begin at a multiple of this.
 const ALIGNMENT: u64 = 2 << 20;
 /// Images are not further away from where they could begin.
@@ -26,21 +29,12 @@ const MAX_DISTANCE: u64 = 1 << 30;
 /// The smallest image. Those of distributions have 30 MiB and more.
 const MIN_LENGTH: u64 = 4 << 20;
 
-/// An image.
-pub(super) struct Image {
-    pub(super) space: AddressSpace,
-    pub(super) start: VirtAddr,
-    /// What is added to an address in the image, above where images are linked to run.
-    pub(super) phys_base: u64,
-    pub(super) five_levels: bool,
-}
-
 /// The image by each page table in use, the likelier ones first.
 pub(super) fn all<'a>(
     memory: &'a Arc<dyn PhysMemory>,
     cpus: &'a [QemuCpu],
 ) -> impl Iterator<Item = Image> + 'a {
-    let five_levels = cpus.iter().any(|cpu| cpu.cr4() & CR4_LA57 != 0);
+    let five_levels = has_five_levels(cpus);
     let paging = Paging::X86_64(X86_64 { five_levels, encryption_mask: 0 });
     let roots = cpus.iter().flat_map(|cpu| [cpu.cr3() & !USER_CR3, cpu.cr3()]);
     let mut tried = Vec::new();
@@ -51,16 +45,25 @@ pub(super) fn all<'a>(
         tried.push(root);
         let space = AddressSpace::new(Arc::clone(memory), paging, root, Endian::Little);
         let starts = (0..MAX_DISTANCE / ALIGNMENT)
-            .map(|step| VirtAddr(X86_IMAGE.wrapping_add(step.wrapping_mul(ALIGNMENT))));
+            .map(|step| VirtAddr(IMAGE_MAP.wrapping_add(step.wrapping_mul(ALIGNMENT))));
         let (start, physical) =
             starts.filter_map(|at| Some((at, space.translate(at).ok()?))).next()?;
         let end = space.translate(VirtAddr(start.0.wrapping_add(MIN_LENGTH))).ok()?;
-        let phys_base = physical.0.wrapping_sub(start.0.wrapping_sub(X86_IMAGE));
-        (end.0.wrapping_sub(physical.0) == MIN_LENGTH).then_some(Image {
+        let phys_base = physical.0.wrapping_sub(start.0.wrapping_sub(IMAGE_MAP));
+        (end.0.wrapping_sub(physical.0) == MIN_LENGTH).then(|| Image {
             space,
             start,
-            phys_base,
-            five_levels,
+            location: location(start, phys_base, five_levels),
         })
     })
+}
+
+/// What the kernel's VMCOREINFO says of where it is.
+fn location(start: VirtAddr, phys_base: u64, five_levels: bool) -> String {
+    format!(
+        "PAGESIZE=4096\nNUMBER(phys_base)={}\nNUMBER(pgtable_l5_enabled)={}\nKERNELOFFSET={:x}\n",
+        phys_base.cast_signed(),
+        u8::from(five_levels),
+        start.0.wrapping_sub(LINKED)
+    )
 }

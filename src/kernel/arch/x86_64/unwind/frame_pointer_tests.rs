@@ -1,7 +1,8 @@
 use super::*;
+use crate::kernel::arch::x86_64::unwind::FramePointers;
 use crate::kernel::unwind::Trust::{FramePointer, Registers};
 use crate::kernel::unwind::synthetic::{TestGuest, at, code, found, saved, stack};
-use crate::kernel::unwind::walk::{Method, Walked, walk};
+use crate::kernel::unwind::walk::{Walked, walk};
 
 const JUNK: u64 = 0x1234_5678_9abc_def0;
 /// endbr64; five bytes of no-op; push %rbp; mov %rsp,%rbp; sub $0x10,%rsp
@@ -11,7 +12,7 @@ const PROLOGUE: &[u8] = &[
 ];
 
 fn unwound(guest: &TestGuest, ip: u64, sp: u64, bp: u64) -> Walked {
-    walk(guest, &Method::FramePointer, at(ip, sp, bp))
+    walk(guest, &FramePointers, at(ip, sp, bp))
 }
 
 #[test]

@@ -10,10 +10,8 @@
 
 use vmcore_formats::addr::VirtAddr;
 
-use super::guest::Guest;
-use super::stack_frame::{EntryRegisters, StackEnd, Trust};
-use super::step::{Failure, Position, Step};
 use crate::kernel::CodeAddress;
+use crate::kernel::unwind::{EntryRegisters, Failure, Guest, Position, StackEnd, Step, Trust};
 
 const NAMES: [&str; 21] = [
     "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi",
@@ -22,22 +20,22 @@ const NAMES: [&str; 21] = [
 /// How many of them entry code pushes, before those of the processor.
 const PUSHED: usize = 16;
 /// The privilege level of user code, in the lowest bits of `cs`.
-const USER: u64 = 3;
+pub(super) const USER: u64 = 3;
 /// The bit of `rflags` that is always set.
 const FLAGS_ALWAYS: u64 = 2;
 
 /// All registers that were saved at `at`.
-pub(super) fn whole(guest: &impl Guest, at: VirtAddr) -> Result<EntryRegisters, Failure> {
+pub(super) fn whole(guest: &dyn Guest, at: VirtAddr) -> Result<EntryRegisters, Failure> {
     read(guest, at, &NAMES)
 }
 
 /// Those that the processor saved at `at`, where entry code has not saved the others yet.
-pub(super) fn by_processor(guest: &impl Guest, at: VirtAddr) -> Result<EntryRegisters, Failure> {
+pub(super) fn by_processor(guest: &dyn Guest, at: VirtAddr) -> Result<EntryRegisters, Failure> {
     read(guest, at, NAMES.get(PUSHED..).unwrap_or_default())
 }
 
 fn read(
-    guest: &impl Guest,
+    guest: &dyn Guest,
     at: VirtAddr,
     names: &[&'static str],
 ) -> Result<EntryRegisters, Failure> {
