@@ -66,10 +66,9 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
     }
     let times = tasks.process_times();
     let row = |(task, depth): &(&'_ Task, usize)| {
-        let own = task.user_ns.saturating_add(task.system_ns);
         // A process's time is that of all its threads; where these are shown, each has its own.
         let whole = times.get(&task.tgid).filter(|_| !arguments.threads && task.pid != 0);
-        (*depth, whole.copied().unwrap_or(own))
+        (*depth, whole.copied().unwrap_or_else(|| task.run_ns()))
     };
     let rows: Vec<Row<'_>> = listed
         .iter()

@@ -135,7 +135,8 @@ impl Cpus {
         let below = |task: &&Task| task.stack.0 <= seen.sp;
         let task = tasks.filter(below).max_by_key(|task| task.stack);
         let task = task.filter(|task| seen.sp.wrapping_sub(task.stack.0) < MAX_STACK);
-        let number = task.map(|task| task.cpu).or_else(|| self.by_interrupt_stack(kernel, seen.sp));
+        let number =
+            task.and_then(|task| task.cpu).or_else(|| self.by_interrupt_stack(kernel, seen.sp));
         number.map(|number| (number, Matched::Stack))
     }
 
@@ -178,7 +179,7 @@ fn cpu(kernel: &Kernel, number: u32) -> Cpu {
     let queued = kernel.run_queue(number).and_then(|queue| queue.pointer("curr").ok());
     let on_cpu = || {
         let tasks = &kernel.tasks().tasks;
-        tasks.iter().find(|task| task.on_cpu && task.cpu == number).map(|task| task.at)
+        tasks.iter().find(|task| task.on_cpu && task.cpu == Some(number)).map(|task| task.at)
     };
     let current = queued.filter(|at| at.0 != 0).or_else(on_cpu);
     Cpu { number, vcpu: None, current, mode: Mode::Unknown }

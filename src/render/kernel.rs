@@ -96,7 +96,7 @@ pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
                 bytes(memory.used()),
                 bytes(memory.free),
                 bytes(memory.cache),
-                bytes(memory.shared),
+                memory.shared.map_or_else(|| "-".to_owned(), bytes),
                 bytes(memory.total)
             ),
         )?;
@@ -174,7 +174,7 @@ struct Memory<'a> {
     free: u64,
     available: Option<u64>,
     cache: u64,
-    shared: u64,
+    shared: Option<u64>,
     swap_total: Option<u64>,
     swap_free: Option<u64>,
     meminfo: &'a [(&'static str, u64)],

@@ -24,19 +24,20 @@ pub const SCHEMA: &str = "vmcorectl/modules/1";
 pub fn text(modules: &Modules, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{:<18} {:>11} TAINTS {:<24} USED BY", "ADDRESS", "SIZE", "NAME")?;
     for module in &modules.modules {
-        let taints = if module.taints.is_empty() { "-" } else { &module.taints };
+        let taints = module.taints.as_deref().filter(|letters| !letters.is_empty());
+        let taints = taints.unwrap_or("-");
         let state = match module.state {
             ModuleState::Live => "",
             other => word(other),
         };
-        let mut used = module.references.unwrap_or_default().to_string();
-        if !module.users.is_empty() {
-            used = format!("{used}: {}", shown(&module.users.join(", ")));
+        let mut used = module.references.map_or_else(unknown, |count| count.to_string());
+        if let Some(users) = module.users.as_deref().filter(|users| !users.is_empty()) {
+            used = format!("{used}: {}", shown(&users.join(", ")));
         }
         let line = format!(
-            "{:#018x} {:>11} {taints:<6} {:<24} {used} {state}",
-            base(module),
-            bytes(module.size),
+            "{:<18} {:>11} {taints:<6} {:<24} {used} {state}",
+            base(module).map_or_else(unknown, |base| format!("{base:#018x}")),
+            module.size.map_or_else(unknown, bytes),
             shown(&module.name),
         );
         writeln!(out, "{}", line.trim_end())?;
@@ -44,10 +45,15 @@ pub fn text(modules: &Modules, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What is printed for what is not known.
+fn unknown() -> String {
+    "-".to_owned()
+}
+
 /// Where its code begins, as `/proc/modules` has it.
-fn base(module: &Module) -> u64 {
+fn base(module: &Module) -> Option<u64> {
     let text = module.ranges.iter().find(|range| range.kind == RangeKind::Text);
-    text.or(module.ranges.first()).map_or(0, |range| range.base.0)
+    text.or(module.ranges.first()).map(|range| range.base.0)
 }
 
 fn word(state: ModuleState) -> &'static str {
@@ -71,12 +77,11 @@ pub struct Document<'a> {
 #[derive(Debug, Serialize)]
 struct JsonModule<'a> {
     name: &'a str,
-    #[serde(serialize_with = "hex")]
-    address: u64,
-    size: u64,
+    address: Option<String>,
+    size: Option<u64>,
     state: &'static str,
-    taints: &'a str,
-    users: &'a [String],
+    taints: Option<&'a str>,
+    users: Option<&'a [String]>,
     references: Option<i64>,
     version: Option<&'a str>,
     srcversion: Option<&'a str>,
@@ -100,11 +105,11 @@ impl<'a> Document<'a> {
     pub fn new(modules: &'a Modules) -> Self {
         let one = |module: &'a Module| JsonModule {
             name: &module.name,
-            address: base(module),
+            address: base(module).map(|base| format!("{base:#x}")),
             size: module.size,
             state: word(module.state),
-            taints: &module.taints,
-            users: &module.users,
+            taints: module.taints.as_deref(),
+            users: module.users.as_deref(),
             references: module.references,
             version: module.version.as_deref(),
             srcversion: module.source_version.as_deref(),

@@ -6,7 +6,7 @@
 //!      103      1 S   0    4.00 KiB    0:00.008 sleep
 //! ```
 //!
-//! `>` is on a CPU.
+//! `>` is on a CPU. `-` is not known.
 
 use std::io::{self, Write};
 
@@ -28,7 +28,7 @@ pub struct Row<'a> {
     /// The task.
     pub task: &'a Task,
     /// How long it ran, in nanoseconds: of a process, with all of its threads.
-    pub time_ns: u64,
+    pub time_ns: Option<u64>,
     /// How deep it is in the tree of tasks.
     pub depth: usize,
 }
@@ -46,7 +46,9 @@ pub fn text(rows: &[Row<'_>], out: &mut dyn Write) -> io::Result<()> {
     for row in rows {
         let Task { pid, tgid, ppid, comm, state, cpu, on_cpu, .. } = row.task;
         let mark = if *on_cpu { '>' } else { ' ' };
-        let size = row.task.rss_bytes.map_or_else(|| "-".to_owned(), bytes);
+        let size = row.task.rss_bytes.map_or_else(unknown, bytes);
+        let cpu = cpu.map_or_else(unknown, |cpu| cpu.to_string());
+        let ppid = ppid.map_or_else(unknown, |ppid| ppid.to_string());
         let indent = "  ".repeat(row.depth.min(MAX_DEPTH));
         let comm = shown(comm);
         let comm = if row.task.kernel_thread { format!("[{comm}]") } else { comm };
@@ -54,10 +56,15 @@ pub fn text(rows: &[Row<'_>], out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
             "{mark} {pid:>7} {ppid:>7} {state} {cpu:>3} {size:>11} {:>11} {indent}{comm}{thread}",
-            time(row.time_ns),
+            row.time_ns.map_or_else(unknown, time),
         )?;
     }
     Ok(())
+}
+
+/// What is printed for what is not known.
+fn unknown() -> String {
+    "-".to_owned()
 }
 
 /// Minutes, seconds and thousandths.
@@ -79,17 +86,17 @@ pub struct Document<'a> {
 struct JsonTask<'a> {
     pid: i32,
     tgid: i32,
-    ppid: i32,
+    ppid: Option<i32>,
     comm: &'a str,
     state: char,
-    cpu: u32,
+    cpu: Option<u32>,
     on_cpu: bool,
     kernel_thread: bool,
     rss_bytes: Option<u64>,
     start_ns: Option<u64>,
-    user_ns: u64,
-    system_ns: u64,
-    time_ns: u64,
+    user_ns: Option<u64>,
+    system_ns: Option<u64>,
+    time_ns: Option<u64>,
     #[serde(serialize_with = "hex")]
     address: u64,
 }

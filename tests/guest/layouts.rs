@@ -62,10 +62,10 @@ pub(crate) fn same_without_types(unpacked: &Path) {
 }
 
 /// What memory was used for, without what more than counters tells.
-fn counted(kernel: &Kernel) -> [u64; 4] {
+fn counted(kernel: &Kernel) -> [Option<u64>; 4] {
     let usage = MemoryUsage::of(kernel).expect("counters");
     let MemoryUsage { total, free, cache, shared, .. } = usage;
-    [total, free, cache, shared]
+    [Some(total), Some(free), Some(cache), shared]
 }
 
 /// Tasks without what is never inferred.
@@ -74,7 +74,7 @@ fn listed(tasks: &Tasks) -> Vec<String> {
         let Task { at, pid, tgid, ppid, comm, state, cpu, on_cpu, .. } = task;
         let Task { kernel_thread, stack, mm, start_ns, .. } = task;
         format!(
-            "{at} {pid} {tgid} {ppid} {comm} {state} {cpu} {on_cpu} {kernel_thread} {stack} {mm:?} {start_ns:?}"
+            "{at} {pid} {tgid} {ppid:?} {comm} {state} {cpu:?} {on_cpu} {kernel_thread} {stack} {mm:?} {start_ns:?}"
         )
     };
     assert!(tasks.tasks.len() > 30, "{} tasks", tasks.tasks.len());
@@ -83,7 +83,8 @@ fn listed(tasks: &Tasks) -> Vec<String> {
 
 /// Modules without what is never inferred; who uses them is not where none uses another.
 fn unversioned(modules: &[Module]) -> Vec<Module> {
-    let used = modules.iter().any(|module| !module.users.is_empty());
+    let used =
+        modules.iter().any(|module| module.users.as_ref().is_some_and(|users| !users.is_empty()));
     let strip = |module: &Module| {
         let mut module = module.clone();
         (module.version, module.source_version) = (None, None);

@@ -48,7 +48,8 @@ fn low_watermarks(kernel: &Kernel) -> Option<u64> {
             // Before Linux 5.0 they had another name, and nothing raised them.
             let mark = zone.u64(&format!("_watermark[{low}]"));
             let mark = mark.or_else(|_| zone.u64(&format!("watermark[{low}]"))).ok()?;
-            let boost = zone.u64("watermark_boost").unwrap_or_default();
+            let boost =
+                if zone.has("watermark_boost") { zone.u64("watermark_boost").ok()? } else { 0 };
             sum = sum.saturating_add(mark).saturating_add(boost);
         }
     }

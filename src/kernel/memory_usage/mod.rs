@@ -54,7 +54,7 @@ pub struct MemoryUsage {
     /// Page cache, buffers, and slabs that can be freed: `buff/cache` of `free`.
     pub cache: u64,
     /// Shared memory and tmpfs, which are part of the cache.
-    pub shared: u64,
+    pub shared: Option<u64>,
     /// Swap in all, and what is free of it.
     pub swap: Option<(u64, u64)>,
     /// Lines as `/proc/meminfo` has them, in its order.
@@ -78,7 +78,7 @@ impl MemoryUsage {
         let counted: Vec<_> =
             LINES.iter().filter_map(|(line, names)| Some((*line, bytes(kernel, names)?))).collect();
         let line =
-            |name| counted.iter().find(|(line, _)| *line == name).map_or(0, |(_, bytes)| *bytes);
+            |name: &str| counted.iter().find(|(line, _)| *line == name).map(|(_, bytes)| *bytes);
         let total = pages("_totalram_pages").or_else(|| pages("totalram_pages"))?;
         let free = bytes(kernel, &["NR_FREE_PAGES"])?;
         let swap = pages("total_swap_pages").zip(pages("nr_swap_pages"));
@@ -93,7 +93,18 @@ impl MemoryUsage {
                 ));
             }
         }
-        let cache = bytes(kernel, &["NR_FILE_PAGES"])?.saturating_sub(line("SwapCached"));
+        let mut apart = |name: &str, why: &str| {
+            line(name).unwrap_or_else(|| {
+                findings.push(format!("{name} is not known, so that {why}"));
+                0
+            })
+        };
+        let swap_cache = match swap {
+            Some((0, _)) => 0,
+            _ => apart("SwapCached", "the cache has pages of swap in it"),
+        };
+        let reclaimable = apart("SReclaimable", "the cache is without slabs that can be freed");
+        let cache = bytes(kernel, &["NR_FILE_PAGES"])?.saturating_sub(swap_cache);
         let cached = buffers.map(|buffers| cache.saturating_sub(buffers));
         let mut lines = vec![("MemTotal", total), ("MemFree", free)];
         let more = [("MemAvailable", available), ("Buffers", buffers), ("Cached", cached)];
@@ -105,7 +116,7 @@ impl MemoryUsage {
             total,
             free,
             available,
-            cache: cache.saturating_add(line("SReclaimable")),
+            cache: cache.saturating_add(reclaimable),
             shared: line("Shmem"),
             swap,
             lines,

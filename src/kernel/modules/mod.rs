@@ -36,12 +36,12 @@ pub struct Module {
     pub state: ModuleState,
     /// Where it is in memory: code and data.
     pub ranges: Vec<ModuleRange>,
-    /// How many bytes it has, as `lsmod` says.
-    pub size: u64,
+    /// How many bytes it has, as `lsmod` says. `None` if it is not known where it is.
+    pub size: Option<u64>,
     /// Letters of how it taints the kernel; empty if it does not.
-    pub taints: String,
+    pub taints: Option<String>,
     /// The names of the modules that use it.
-    pub users: Vec<String>,
+    pub users: Option<Vec<String>>,
     /// How often it is in use, by modules or anything else.
     pub references: Option<i64>,
     /// What it says of its version.
@@ -193,7 +193,10 @@ impl Modules {
     fn add_users(&mut self, kernel: &Kernel) {
         let mut all_users = Vec::with_capacity(self.modules.len());
         for module in &self.modules {
-            let (users, finding) = read::users(kernel, module);
+            let Some((users, finding)) = read::users(kernel, module) else {
+                all_users.push(None);
+                continue;
+            };
             self.findings.extend(finding);
             let name = |at: VirtAddr| {
                 let known = self.modules.iter().find(|module| module.at == at);
@@ -202,7 +205,7 @@ impl Modules {
                     module.text("name", read::MAX_NAME).ok()
                 })
             };
-            all_users.push(users.into_iter().filter_map(name).collect());
+            all_users.push(Some(users.into_iter().filter_map(name).collect()));
         }
         for (module, users) in self.modules.iter_mut().zip(all_users) {
             module.users = users;

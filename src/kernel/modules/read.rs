@@ -30,10 +30,11 @@ pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectErro
         name: module.text("name", MAX_NAME)?,
         at,
         state: state(module.u64("state")?),
-        size: ranges.iter().fold(0, |sum, range| range.size.saturating_add(sum)),
+        size: (!ranges.is_empty())
+            .then(|| ranges.iter().fold(0, |sum, range| range.size.saturating_add(sum))),
         ranges,
-        taints: taint::letters(kernel, module.u64("taints").unwrap_or_default()),
-        users: Vec::new(),
+        taints: module.u64("taints").ok().map(|mask| taint::letters(kernel, mask)),
+        users: None,
         // The kernel itself holds one for as long as a module is there.
         references: module
             .i32("refcnt.counter")
@@ -48,7 +49,9 @@ pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectErro
 }
 
 /// Where the modules are that use a module, and what is wrong with the list of them.
-pub(super) fn users(kernel: &Kernel, module: &Module) -> (Vec<VirtAddr>, Option<String>) {
+///
+/// Returns `None` if the kernel does not keep it, or its layout is not known.
+pub(super) fn users(kernel: &Kernel, module: &Module) -> Option<(Vec<VirtAddr>, Option<String>)> {
     let uses = || {
         let types = kernel.types().ok()?;
         let object = Object::at(kernel, "module", module.at).ok()?;
@@ -56,14 +59,14 @@ pub(super) fn users(kernel: &Kernel, module: &Module) -> (Vec<VirtAddr>, Option<
         let head = object.address_of("source_list").ok()?;
         Some((head, types.offset("module_use", "source_list").ok()?))
     };
-    let Some((head, offset)) = uses() else { return (Vec::new(), None) };
+    let (head, offset) = uses()?;
     let what = format!("users of module {}", module.name);
     let list = List::walk(&kernel.space, head, &what, MAX_USERS);
     let user = |node: VirtAddr| {
         let at = VirtAddr(node.0.wrapping_sub(offset));
         Object::at(kernel, "module_use", at).ok()?.pointer("source").ok()
     };
-    (list.nodes.into_iter().filter_map(user).collect(), list.finding)
+    Some((list.nodes.into_iter().filter_map(user).collect(), list.finding))
 }
 
 fn state(value: u64) -> ModuleState {

@@ -85,15 +85,15 @@ fn modules_have_their_parts_users_and_references_in_both_layouts() {
         let modules = Modules::of(&kernel(with_array).build());
         assert_eq!(modules.findings, [""; 0]);
         assert_eq!(names(&modules), ["m0", "m1", "m2", "m3", "m4"]);
-        assert_eq!(modules.modules[1].users, ["m3", "m4"]);
-        assert!(modules.modules[3].users.is_empty());
+        assert_eq!(modules.modules[1].users.as_deref().unwrap(), ["m3", "m4"]);
+        assert!(modules.modules[3].users.as_ref().unwrap().is_empty());
         let third = modules.named("m3").unwrap();
         let range = |base, size, kind| ModuleRange { base: VirtAddr(base), size, kind };
         let data = if with_array { (code(3) + 0x4000, 0x2000) } else { (code(3) + 0x1000, 0x2000) };
         let parts =
             [range(code(3), 0x1000, RangeKind::Text), range(data.0, data.1, RangeKind::Data)];
         assert_eq!(third.ranges, parts);
-        assert_eq!((third.size, third.references), (0x3000, Some(3)));
+        assert_eq!((third.size, third.references), (Some(0x3000), Some(3)));
         assert_eq!((third.state, third.at), (ModuleState::Live, VirtAddr(module(3))));
         assert_eq!(modules.containing(VirtAddr(data.0 + 0x1fff)).unwrap().name, "m3");
         assert_eq!(modules.containing(VirtAddr(data.0 + 0x2000)), None);

@@ -15,8 +15,10 @@ impl Tasks {
         let mut children: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         // The first idle task is the root of all; the others stand beside it.
         for (index, task) in self.tasks.iter().enumerate().filter(|(_, task)| task.pid != 0) {
-            let parent = if task.is_leader() { task.ppid } else { task.tgid };
-            children.entry(parent).or_default().push(index);
+            let parent = if task.is_leader() { task.ppid } else { Some(task.tgid) };
+            if let Some(parent) = parent {
+                children.entry(parent).or_default().push(index);
+            }
         }
         for list in children.values_mut() {
             list.sort_by_key(|index| {
@@ -26,7 +28,8 @@ impl Tasks {
         let mut tree = Vec::with_capacity(self.tasks.len());
         let mut seen = HashSet::new();
         let known: HashSet<i32> = self.tasks.iter().map(|task| task.pid).collect();
-        let orphan = |task: &Task| task.pid == 0 || !known.contains(&task.ppid);
+        let orphan =
+            |task: &Task| task.pid == 0 || task.ppid.is_none_or(|ppid| !known.contains(&ppid));
         let first = (0..self.tasks.len())
             .filter(|index| self.tasks.get(*index).is_some_and(orphan))
             // Then whatever is in a ring.
@@ -48,13 +51,16 @@ impl Tasks {
     }
 
     /// How long each process ran, by its pid, in nanoseconds: all threads that are or were.
+    /// `None` if it is not known of one of them.
     #[must_use]
-    pub fn process_times(&self) -> HashMap<i32, u64> {
-        let mut times: HashMap<i32, u64> = HashMap::new();
+    pub fn process_times(&self) -> HashMap<i32, Option<u64>> {
+        let mut times: HashMap<i32, Option<u64>> = HashMap::new();
         for task in &self.tasks {
-            let own = task.user_ns.saturating_add(task.system_ns).saturating_add(task.exited_ns);
-            let sum = times.entry(task.tgid).or_default();
-            *sum = sum.saturating_add(own);
+            let own = task.run_ns().zip(task.exited_ns);
+            let sum = times.entry(task.tgid).or_insert(Some(0));
+            *sum = sum
+                .zip(own)
+                .map(|(sum, (own, exited))| sum.saturating_add(own).saturating_add(exited));
         }
         times
     }

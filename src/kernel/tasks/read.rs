@@ -24,13 +24,13 @@ pub struct Task {
     /// That of its process.
     pub tgid: i32,
     /// That of its parent's process.
-    pub ppid: i32,
+    pub ppid: Option<i32>,
     /// Its name.
     pub comm: String,
     /// What it is doing.
     pub state: TaskState,
     /// The CPU that it is on, or was on last.
-    pub cpu: u32,
+    pub cpu: Option<u32>,
     /// Whether it is on that CPU: its registers are the vCPU's, and its stack has no saved ones.
     pub on_cpu: bool,
     /// Whether it is the kernel's own.
@@ -44,11 +44,12 @@ pub struct Task {
     /// When it began, in nanoseconds since boot.
     pub start_ns: Option<u64>,
     /// How long it ran its own code, in nanoseconds. Not that of other threads.
-    pub user_ns: u64,
+    pub user_ns: Option<u64>,
     /// How long the kernel ran for it, in nanoseconds.
-    pub system_ns: u64,
-    /// How long threads of its process ran that are gone, in nanoseconds.
-    pub exited_ns: u64,
+    pub system_ns: Option<u64>,
+    /// How long threads of its process ran that are gone, in nanoseconds. Of a process's first
+    /// thread alone: the others have none to add.
+    pub exited_ns: Option<u64>,
     /// Pages of its process that are counted in the thread yet (before Linux 6.2).
     pub(super) counted_here: i64,
     /// Where its `signal_struct` is.
@@ -56,6 +57,12 @@ pub struct Task {
 }
 
 impl Task {
+    /// How long it ran, in nanoseconds: its own code, and the kernel for it.
+    #[must_use]
+    pub fn run_ns(&self) -> Option<u64> {
+        Some(self.user_ns?.saturating_add(self.system_ns?))
+    }
+
     /// Whether it is its process's first thread.
     #[must_use]
     pub fn is_leader(&self) -> bool {
@@ -77,46 +84,54 @@ pub(super) fn task(kernel: &Kernel, at: VirtAddr) -> Result<Task, ObjectError> {
         pid,
         tgid,
         // An idle task keeps who started its CPU for its parent.
-        ppid: if pid == 0 { 0 } else { process(kernel, &parent) },
+        ppid: if pid == 0 { Some(0) } else { process(kernel, &parent) },
         comm: task.text("comm", MAX_COMM)?,
         state: TaskState::of(state, task.u64("exit_state")?),
-        cpu: task.u32("thread_info.cpu").or_else(|_| task.u32("cpu")).unwrap_or_default(),
+        cpu: task
+            .u32("thread_info.cpu")
+            .or_else(|_| task.u32("cpu"))
+            .ok()
+            .or_else(|| only_cpu(kernel)),
         on_cpu: task.u32("on_cpu").is_ok_and(|on_cpu| on_cpu != 0),
         kernel_thread: task.u64("flags")? & KERNEL_THREAD != 0,
         stack: task.pointer("stack")?,
         mm,
         rss_bytes: mm.and_then(|mm| resident(kernel, mm)),
         start_ns: first.iter().find_map(|name| task.u64(name).ok()),
-        user_ns: task.u64("utime").unwrap_or_default(),
-        system_ns: task.u64("stime").unwrap_or_default(),
-        exited_ns: signal.filter(|_| pid == tgid).map_or(0, |signal| exited(kernel, signal)),
+        user_ns: task.u64("utime").ok(),
+        system_ns: task.u64("stime").ok(),
+        exited_ns: match signal {
+            Some(signal) if pid == tgid => exited(kernel, signal),
+            None if !task.has("signal") => None,
+            _ => Some(0),
+        },
         counted_here: counted_here(&task),
         signal,
     })
 }
 
-/// The pid of a parent's process alone, and 0 if it cannot be read: the rest is not wanted.
-fn process(kernel: &Kernel, task: &Object<'_>) -> i32 {
-    let value = || {
-        let mut bytes = [0; 4];
-        kernel.space.read(task.address_of("tgid").ok()?, &mut bytes).ok()?;
-        Some(match kernel.space.endian() {
-            Endian::Little => i32::from_le_bytes(bytes),
-            Endian::Big => i32::from_be_bytes(bytes),
-        })
-    };
-    value().unwrap_or_default()
+/// The CPU of a kernel that has one.
+fn only_cpu(kernel: &Kernel) -> Option<u32> {
+    if let [one] = kernel.possible_cpus() { Some(*one) } else { None }
 }
 
-fn exited(kernel: &Kernel, signal: VirtAddr) -> u64 {
-    let time = || {
-        let signal = Object::at(kernel, "signal_struct", signal).ok()?;
-        Some(signal.u64("utime").ok()?.saturating_add(signal.u64("stime").ok()?))
-    };
-    time().unwrap_or_default()
+/// The pid of a parent's process. Nothing else of it is read.
+fn process(kernel: &Kernel, task: &Object<'_>) -> Option<i32> {
+    let mut bytes = [0; 4];
+    kernel.space.read(task.address_of("tgid").ok()?, &mut bytes).ok()?;
+    Some(match kernel.space.endian() {
+        Endian::Little => i32::from_le_bytes(bytes),
+        Endian::Big => i32::from_be_bytes(bytes),
+    })
+}
+
+fn exited(kernel: &Kernel, signal: VirtAddr) -> Option<u64> {
+    let signal = Object::at(kernel, "signal_struct", signal).ok()?;
+    Some(signal.u64("utime").ok()?.saturating_add(signal.u64("stime").ok()?))
 }
 
 fn counted_here(task: &Object<'_>) -> i64 {
+    // Kernels without these counters have none to add.
     let count = |kind| task.i64(&format!("rss_stat.count[{kind}]")).unwrap_or_default();
     RESIDENT.into_iter().map(count).fold(0, i64::saturating_add)
 }

@@ -194,10 +194,10 @@ pub(super) fn modules(report: &Report, out: &mut String) {
             out,
             "<tr><td>{}</td><td>{}</td><td class=\"number\">{}</td><td>{}</td><td>{}</td></tr>",
             escape(&module.name),
-            escape(module.address.as_deref().unwrap_or_default()),
-            bytes(module.size),
-            escape(&module.taints),
-            escape(&module.users.join(", ")),
+            escape(module.address.as_deref().unwrap_or("-")),
+            module.size.map_or_else(|| "-".to_owned(), bytes),
+            escape(module.taints.as_deref().unwrap_or("-")),
+            escape(&module.users.as_ref().map_or_else(|| "-".to_owned(), |users| users.join(", "))),
         );
     }
     out.push_str("</table></div></details>\n");

@@ -28,7 +28,11 @@ pub(super) fn told_by(told_by: ToldBy) -> &'static str {
 
 /// A task: `sh (pid 71)`.
 pub(super) fn task(task: &Task) -> String {
-    format!("{} (pid {})", task.comm, task.pid)
+    match (&task.comm, task.pid, &task.address) {
+        (Some(comm), Some(pid), _) => format!("{comm} (pid {pid})"),
+        (_, _, Some(address)) => format!("the unreadable task at {address}"),
+        (_, _, None) => "a task that cannot be read".to_owned(),
+    }
 }
 
 /// What a CPU was doing, in a word.

@@ -9,7 +9,11 @@ use crate::triage::report::data::{
 /// A report in which `hostile` stands wherever a guest's text can.
 pub(super) fn report(hostile: &str) -> Report {
     let text = |what: &str| format!("{what}{hostile}");
-    let task = |pid| Task { pid, comm: text("sh"), address: Some("0xffff888000001000".to_owned()) };
+    let task = |pid| Task {
+        pid: Some(pid),
+        comm: Some(text("sh")),
+        address: Some("0xffff888000001000".to_owned()),
+    };
     let frame = |function: &str| StackFrame {
         address: "0xffffffff81000000".to_owned(),
         function: Some(text(function)),
@@ -92,9 +96,9 @@ pub(super) fn report(hostile: &str) -> Report {
         modules: vec![Module {
             name: text("foo_mod"),
             address: Some("0xffffffffc0000000".to_owned()),
-            size: 4096,
-            taints: text("OE"),
-            users: vec![text("bar")],
+            size: Some(4096),
+            taints: Some(text("OE")),
+            users: Some(vec![text("bar")]),
             build_id: Some(text("c0ffee")),
         }],
         memory: Some(Memory {

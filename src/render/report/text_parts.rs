@@ -157,7 +157,10 @@ pub(super) fn modules(report: &Report, paint: Paint, out: &mut dyn Write) -> io:
     writeln!(out, "\n{}", paint.of(Look::Head, &head))?;
     let mut by_taint: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for module in &report.modules {
-        by_taint.entry(&module.taints).or_default().push(&module.name);
+        by_taint
+            .entry(module.taints.as_deref().unwrap_or_default())
+            .or_default()
+            .push(&module.name);
     }
     // What taints the kernel first.
     for (taint, names) in by_taint.iter().rev() {

@@ -161,9 +161,9 @@ pub struct Panicked {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// Its id.
-    pub pid: i32,
+    pub pid: Option<i32>,
     /// Its name.
-    pub comm: String,
+    pub comm: Option<String>,
     /// Where its `task_struct` is.
     pub address: Option<String>,
 }
@@ -335,11 +335,11 @@ pub struct Module {
     /// Where its code begins.
     pub address: Option<String>,
     /// How long it is, in bytes.
-    pub size: u64,
+    pub size: Option<u64>,
     /// Letters of what it taints the kernel with.
-    pub taints: String,
+    pub taints: Option<String>,
     /// The modules that use it.
-    pub users: Vec<String>,
+    pub users: Option<Vec<String>>,
     /// Its build id, by which its debug symbols are found.
     pub build_id: Option<String>,
 }

@@ -40,7 +40,7 @@ pub(super) enum Told {
         /// QEMU's word for it.
         reason: String,
         /// The instruction's address.
-        psw_addr: u64,
+        psw_addr: Option<u64>,
     },
     /// What a confidential guest gave as its reason.
     Confidential {
@@ -60,8 +60,13 @@ impl Told {
         let text = |key: &str| info.get(key).and_then(Value::as_str);
         match text("type")? {
             "hyper-v" => {
-                let arg = |key| number(key).unwrap_or_default();
-                let [code, p1, p2, p3, p4] = ["arg1", "arg2", "arg3", "arg4", "arg5"].map(arg);
+                let (code, p1, p2, p3, p4) = (
+                    number("arg1")?,
+                    number("arg2")?,
+                    number("arg3")?,
+                    number("arg4")?,
+                    number("arg5")?,
+                );
                 if p1 >> 48 == LINUX {
                     return Some(Self::Linux { error: code, pc: p2 });
                 }
@@ -74,7 +79,7 @@ impl Told {
             }
             "s390" => Some(Self::S390 {
                 reason: text("reason")?.to_owned(),
-                psw_addr: number("psw-addr").unwrap_or_default(),
+                psw_addr: number("psw-addr"),
             }),
             kind @ ("tdx" | "sev") => {
                 let message = text("message").filter(|message| !message.is_empty());
@@ -117,7 +122,7 @@ mod tests {
         let info = json!({ "type": "s390", "core": 0, "psw-mask": 0, "psw-addr": 7, "reason": "disabled-wait" });
         assert_eq!(
             Told::of(&info),
-            Some(Told::S390 { reason: "disabled-wait".to_owned(), psw_addr: 7 })
+            Some(Told::S390 { reason: "disabled-wait".to_owned(), psw_addr: Some(7) })
         );
         let info = json!({ "type": "tdx", "error-code": 2, "message": "TD misconfigured" });
         assert!(

@@ -197,7 +197,9 @@ fn hypervisor(report: &mut Report, told: Option<Told>) {
         }
         Told::S390 { reason, psw_addr } => {
             report.title = format!("s390 {}", reason.replace('-', " "));
-            report.find("kernel", format!("the instruction was at {psw_addr:#x}"), Trust::Certain);
+            if let Some(at) = psw_addr {
+                report.find("kernel", format!("the instruction was at {at:#x}"), Trust::Certain);
+            }
         }
         Told::Confidential { kind, message } => {
             report.title = format!("{kind} guest panicked: {message}");

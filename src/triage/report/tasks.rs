@@ -120,19 +120,15 @@ fn word(state: TaskState) -> &'static str {
 
 fn task_at(tasks: &Tasks, at: VirtAddr) -> data::Task {
     tasks.at(at).map_or_else(
-        || data::Task {
-            pid: -1,
-            comm: "a task that cannot be read".to_owned(),
-            address: Some(format!("{:#x}", at.0)),
-        },
+        || data::Task { pid: None, comm: None, address: Some(format!("{:#x}", at.0)) },
         told,
     )
 }
 
 fn told(task: &Task) -> data::Task {
     data::Task {
-        pid: task.pid,
-        comm: task.comm.clone(),
+        pid: Some(task.pid),
+        comm: Some(task.comm.clone()),
         address: Some(format!("{:#x}", task.at.0)),
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn usage(system: &FileSystem<'_>) -> Result<Usage, UsageError> {
     let free = system.counter(&own, free)?;
     let aside = own.u64("m_alloc_set_aside")?;
     // Blocks of the trees that tell what is free; older kernels do not count them.
-    let trees = own.u64("m_allocbt_blks.counter").unwrap_or_default();
+    let trees = "m_allocbt_blks.counter";
+    let trees = if own.has(trees) { own.u64(trees)? } else { 0 };
     let log = if own.u64("m_sb.sb_logstart")? == 0 { 0 } else { own.u64("m_sb.sb_logblocks")? };
     let (all, block) = (own.u64("m_sb.sb_dblocks")?, own.u64("m_sb.sb_blocksize")?);
     let sums = || {

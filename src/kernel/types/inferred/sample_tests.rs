@@ -12,6 +12,8 @@ use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::modules::Module;
 use crate::kernel::tasks::{Task, Tasks};
+use crate::render;
+use crate::render::tasks::{Document, Row};
 use crate::vmcore::Vmcore;
 
 fn sample() -> (Vmcore, Kernel) {
@@ -59,10 +61,10 @@ fn what_is_inferred_is_what_the_kernels_own_types_say() {
 }
 
 /// What memory was used for, without what more than counters tells.
-fn counted(kernel: &Kernel) -> [u64; 4] {
+fn counted(kernel: &Kernel) -> [Option<u64>; 4] {
     let usage = MemoryUsage::of(kernel).expect("counters");
     let MemoryUsage { total, free, cache, shared, .. } = usage;
-    [total, free, cache, shared]
+    [Some(total), Some(free), Some(cache), shared]
 }
 
 /// Tasks without what is never inferred.
@@ -71,7 +73,7 @@ fn listed(tasks: &Tasks) -> Vec<String> {
         let Task { at, pid, tgid, ppid, comm, state, cpu, on_cpu, .. } = task;
         let Task { kernel_thread, stack, mm, start_ns, .. } = task;
         format!(
-            "{at} {pid} {tgid} {ppid} {comm} {state} {cpu} {on_cpu} {kernel_thread} {stack} {mm:?} {start_ns:?}"
+            "{at} {pid} {tgid} {ppid:?} {comm} {state} {cpu:?} {on_cpu} {kernel_thread} {stack} {mm:?} {start_ns:?}"
         )
     };
     tasks.tasks.iter().map(line).collect()
@@ -99,4 +101,23 @@ fn tasks_modules_and_stacks_are_the_same_without_types() {
     assert_eq!(identities[0].times, identities[1].times);
     assert!(identities[0].times.is_some());
     assert_eq!((identities[0].hz, &identities[0].uname), (identities[1].hz, &identities[1].uname));
+}
+
+/// Times are in no place that could be inferred: they were printed as 0.
+#[test]
+fn what_is_not_known_of_a_task_is_a_dash_and_null_and_no_zero() {
+    let (core, _) = sample();
+    let kernel = without_types(&core);
+    let tasks = kernel.tasks();
+    assert!(tasks.process_times().values().all(Option::is_none));
+    let row = |task| Row { task, time_ns: Task::run_ns(task), depth: 0 };
+    let rows: Vec<_> = tasks.tasks.iter().map(row).collect();
+    let mut text = Vec::new();
+    render::tasks::text(&rows, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.lines().skip(1).all(|line| line.contains("           - ")), "{text}");
+    let json = serde_json::to_value(Document::new(&rows, &[])).unwrap();
+    for name in ["user_ns", "system_ns", "time_ns"] {
+        assert!(json["tasks"][1][name].is_null(), "{name}");
+    }
 }
