@@ -92,13 +92,12 @@ impl Settling {
     }
 
     fn look_at(&mut self, pipeline: &Pipeline) {
-        if let Some(end) = pipeline.take_stream_end() {
+        let ended = pipeline.take_ended();
+        if let Some(end) = ended.stream {
             self.stream_ended = Some(Instant::now());
             self.stream = Some(end);
         }
-        if let Some(output) = pipeline.take_output() {
-            self.output = Some(output);
-        }
+        self.output = ended.output.or(self.output.take());
     }
 
     /// Why the stream was not read on, if that was our doing. QEMU only reports

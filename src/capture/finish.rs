@@ -105,8 +105,9 @@ fn take_written(
 ) -> Option<Result<Written, (CaptureError, Written)>> {
     let started = Instant::now();
     while let Some(pipeline) = &attempt.pipeline {
-        attempt.stream = attempt.stream.take().or_else(|| pipeline.take_stream_end());
-        attempt.output = attempt.output.take().or_else(|| pipeline.take_output());
+        let ended = pipeline.take_ended();
+        attempt.stream = attempt.stream.take().or(ended.stream);
+        attempt.output = attempt.output.take().or(ended.output);
         let patient = match attempt.outcome {
             Ok(()) => !session.interrupt.is_raised(),
             Err(_) => started.elapsed() < session.request.timeout,

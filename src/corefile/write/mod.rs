@@ -115,6 +115,15 @@ impl Shared {
     }
 }
 
+/// What of a pipeline has come to its end.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// How the stream ended.
+    pub stream: Option<StreamEnd>,
+    /// What became of the file.
+    pub output: Option<Result<Written, OutputError>>,
+}
+
 /// A dump on its way into a file.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -181,25 +190,18 @@ impl Pipeline {
         Ok(Self { shared, stream, output, threads })
     }
 
-    /// The descriptor that is readable when [`Pipeline::take_stream_end`] or
-    /// [`Pipeline::take_output`] has something new.
+    /// The descriptor that is readable when [`Pipeline::take_ended`] has something new.
     #[must_use]
     pub fn waker(&self) -> BorrowedFd<'_> {
         self.shared.ended.as_fd()
     }
 
-    /// How the stream ended, once.
+    /// What has come to its end since this was asked last: each of the two once.
     #[must_use]
-    pub fn take_stream_end(&self) -> Option<StreamEnd> {
-        self.clear_waker();
-        self.stream.try_recv().ok()
-    }
-
-    /// What became of the file, once.
-    #[must_use]
-    pub fn take_output(&self) -> Option<Result<Written, OutputError>> {
-        self.clear_waker();
-        self.output.try_recv().ok()
+    pub fn take_ended(&self) -> Ended {
+        // Cleared once, and before both are looked at: what ends later wakes again.
+        let _ = rustix::io::read(&self.shared.ended, &mut [0; 8]);
+        Ended { stream: self.stream.try_recv().ok(), output: self.output.try_recv().ok() }
     }
 
     /// Ends the stream: QEMU's next write fails, and the file gets what was read.
@@ -224,10 +226,6 @@ impl Pipeline {
     #[must_use]
     pub fn zero_bytes(&self) -> u64 {
         self.shared.zero_bytes.load(Ordering::Relaxed)
-    }
-
-    fn clear_waker(&self) {
-        let _ = rustix::io::read(&self.shared.ended, &mut [0; 8]);
     }
 }
 

@@ -1,6 +1,7 @@
 use std::fs::OpenOptions;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::*;
@@ -47,6 +48,23 @@ fn wait<T>(take: impl Fn() -> Option<T>) -> T {
     }
 }
 
+/// Waits until both ends of a pipeline have come, asleep until it wakes.
+fn wait_ended(pipeline: &Pipeline) -> (StreamEnd, Result<Written, OutputError>) {
+    let mut all = Ended::default();
+    loop {
+        let ended = pipeline.take_ended();
+        all.stream = all.stream.or(ended.stream);
+        all.output = all.output.or(ended.output);
+        all = match all {
+            Ended { stream: Some(stream), output: Some(output) } => return (stream, output),
+            all => all,
+        };
+        let mut fds = [PollFd::from_borrowed_fd(pipeline.waker(), PollFlags::IN)];
+        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+        assert_eq!(poll(&mut fds, Some(&limit)).unwrap(), 1, "nothing wakes any more");
+    }
+}
+
 fn start(file: File) -> (Pipeline, File) {
     let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     (Pipeline::start(read_end, file, OPTIONS).unwrap(), File::from(write_end))
@@ -70,8 +88,8 @@ fn memory_comes_out_as_it_went_in_and_zeros_are_counted() {
     let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
     send(&pipe, &bytes).unwrap();
     drop(pipe);
-    let end = wait(|| pipeline.take_stream_end());
-    let written = wait(|| pipeline.take_output()).unwrap();
+    let (end, written) = wait_ended(&pipeline);
+    let written = written.unwrap();
     assert!(end.outcome.is_ok(), "{end:?}");
     assert_eq!(end.bytes_read, bytes.len() as u64);
     let core = unpack(&written.file);
@@ -79,7 +97,8 @@ fn memory_comes_out_as_it_went_in_and_zeros_are_counted() {
     assert_eq!(written.table.decompressed_length(), core.len() as u64);
     assert_eq!(written.table.compressed_length(), pipeline.progress().bytes_written);
     assert!(pipeline.zero_bytes() >= CHUNK as u64);
-    assert!(pipeline.take_stream_end().is_none() && pipeline.take_output().is_none());
+    let again = pipeline.take_ended();
+    assert!(again.stream.is_none() && again.output.is_none());
 }
 
 #[test]
@@ -94,8 +113,9 @@ fn runs_of_zeros_of_any_length_keep_their_place() {
     let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
     send(&pipe, &stream(&memory)).unwrap();
     drop(pipe);
-    let written = wait(|| pipeline.take_output()).unwrap();
-    assert!(wait(|| pipeline.take_stream_end()).outcome.is_ok());
+    let (end, written) = wait_ended(&pipeline);
+    let written = written.unwrap();
+    assert!(end.outcome.is_ok());
     // The head's page shifts each run by a page into the next chunk.
     let zeros: usize = runs.iter().map(|chunks| chunks - 1).sum();
     assert_eq!(pipeline.zero_bytes(), (zeros * CHUNK) as u64);
@@ -110,14 +130,14 @@ fn an_output_that_fails_closes_the_pipe_and_tells_why() {
     let bytes = stream(&memory(256));
     let sent = send(&pipe, &bytes);
     assert_eq!(sent.map_err(|error| error.kind()), Err(io::ErrorKind::BrokenPipe));
-    match wait(|| pipeline.take_output()) {
+    let (end, output) = wait_ended(&pipeline);
+    match output {
         Err(OutputError::Write { source, written }) => {
             assert_eq!(source.kind(), io::ErrorKind::StorageFull);
             assert!(written.table.frames.is_empty());
         }
         other => panic!("{other:?}"),
     }
-    let end = wait(|| pipeline.take_stream_end());
     assert!(matches!(end.outcome, Err(StreamError::Aborted { .. })), "{end:?}");
 }
 
@@ -128,7 +148,7 @@ fn a_reserve_that_is_not_there_fails_the_output_with_what_is_in_it() {
     let pipeline = Pipeline::start(read_end, tempfile::tempfile().unwrap(), options).unwrap();
     let memory = memory(3);
     send(&File::from(write_end), &stream(&memory)).unwrap();
-    match wait(|| pipeline.take_output()) {
+    match wait_ended(&pipeline).1 {
         Err(OutputError::Reserve { written, .. }) => {
             assert!(unpack(&written.file).ends_with(&memory));
         }
@@ -145,12 +165,11 @@ fn an_aborted_stream_keeps_what_was_read_and_closes_the_pipe() {
     send(&pipe, &bytes[..sent]).unwrap();
     wait(|| (pipeline.progress().bytes_read == sent as u64).then_some(()));
     pipeline.abort();
-    let end = wait(|| pipeline.take_stream_end());
+    let (end, written) = wait_ended(&pipeline);
     let found = sent as u64;
     assert!(matches!(end.outcome, Err(StreamError::Aborted { found: at }) if at == found));
     assert!(send(&pipe, &bytes[sent..]).is_err(), "the pipe is closed");
-    let written = wait(|| pipeline.take_output()).unwrap();
-    let core = unpack(&written.file);
+    let core = unpack(&written.unwrap().file);
     let head = core.len() - (memory.len() - CHUNK / 2);
     assert!(core[head..] == memory[..memory.len() - CHUNK / 2]);
 }
@@ -161,8 +180,22 @@ fn why_a_stream_was_not_read_on_is_known_when_its_pipe_closes() {
         let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
         let junk = vec![b'x'; 4 << 20];
         assert!(send(&pipe, &junk).is_err(), "the pipe is closed");
-        let end = pipeline.take_stream_end().expect("the stream's end");
+        let end = pipeline.take_ended().stream.expect("the stream's end");
         assert!(matches!(end.outcome, Err(StreamError::Head(_))), "{end:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_and_of_the_file_both_wake() {
+    // Either may come while the other is taken.
+    for _ in 0..300 {
+        let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+        send(&pipe, &stream(&[1; PAGE])).unwrap();
+        drop(pipe);
+        let started = Instant::now();
+        let (end, written) = wait_ended(&pipeline);
+        assert!(end.outcome.is_ok() && written.is_ok());
+        assert!(started.elapsed() < Duration::from_secs(30), "a wake was lost");
     }
 }
 
