@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -16,7 +16,7 @@ use super::disk::on_disk;
 use super::dump_settling::{Settling, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
-use super::{facts, forecast};
+use super::{facts, forecast, guard, other_dump};
 use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
 use crate::monitor::qmp::{Happening, QmpError, Version};
 use crate::store::StoreError;
@@ -29,8 +29,6 @@ pub(crate) const DESCRIPTOR: &str = "vmcorectl-dump";
 const PIPE_SIZE: usize = 1 << 20;
 /// `detach` came with this version.
 const DETACH: Version = Version { major: 2, minor: 6, micro: 0 };
-/// How often a dump of somebody else is looked at.
-const BUSY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What an attempt to dump left.
 pub(crate) struct Attempt {
@@ -79,15 +77,15 @@ impl Attempt {
     }
 
     /// An attempt that failed before there was anything to dump.
-    pub(crate) fn failed(session: &Session<'_>, stage: &'static str, error: QmpError) -> Self {
-        Self { outcome: Err(in_time(session, error.into())), ..Self::new(stage) }
+    pub(crate) fn failed(session: &Session<'_>, stage: &'static str, error: CaptureError) -> Self {
+        Self { outcome: Err(in_time(session, error)), ..Self::new(stage) }
     }
 }
 
 fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u64), CaptureError> {
     let patience = session.patience();
     session.client.ask("closefd", json!({ "fdname": DESCRIPTOR }), &patience)?;
-    await_other_dump(session)?;
+    other_dump::wait(session, &patience)?;
     facts::ask_before(session)?;
     let reserve = forecast::check_space(session)?;
     let place = session.request.place.clone();
@@ -113,22 +111,6 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     Ok((file, reserve))
 }
 
-/// QEMU makes one dump at a time, and cannot be asked to end it.
-pub(crate) fn await_other_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
-    let patience = session.patience();
-    let started = Instant::now();
-    let deadline = patience.deadline();
-    while session.client.dump_status(&patience)?.is_some_and(|dump| dump.status == "active") {
-        if Instant::now() >= deadline {
-            return Err(CaptureError::Busy { waited: started.elapsed() });
-        }
-        session.observer.step("waiting for another dump of this guest to end");
-        session.client.wait("another dump", &patience.at_most(BUSY_INTERVAL), &[])?;
-    }
-    session.client.forget_events();
-    Ok(())
-}
-
 fn dump(
     session: &mut Session<'_>,
     attempt: &mut Attempt,
@@ -146,6 +128,7 @@ fn dump(
     let pipeline = Pipeline::start(read_end, file, options).map_err(CaptureError::Pipe)?;
     let pipeline = attempt.pipeline.insert(pipeline);
     session.metadata.request.threads = pipeline.threads();
+    guard::check_events(session)?;
 
     let patience = session.patience();
     let name = json!({ "fdname": DESCRIPTOR });
@@ -158,6 +141,10 @@ fn dump(
         }
         return Err(error.into());
     }
+    if let Err(error) = guard::check_events(session) {
+        take_back_descriptor(session);
+        return Err(error);
+    }
     let mut arguments = json!({
         "paging": false, "protocol": format!("fd:{DESCRIPTOR}"), "format": "elf",
     });
@@ -168,6 +155,9 @@ fn dump(
     session.observer.step("the dump begins");
     let command = session.client.begin("dump-guest-memory", &arguments, &patience)?;
     let mut settling = Settling::new(command, detached);
+    if !detached {
+        guard::dump_begins(session);
+    }
     if detached {
         let started = await_start(session, &mut settling);
         if let Err(error) = started {
@@ -180,6 +170,16 @@ fn dump(
                 attempt.output = settling.output;
             }
             return Err(error.into());
+        }
+        // What happened to the guest before QEMU took the command is known by now.
+        let patience = session.patience();
+        match guard::check(session, &patience) {
+            Err(error @ CaptureError::GuestChanged { .. }) => {
+                give_up(session, pipeline, &mut settling);
+                return Err(error);
+            }
+            // A monitor that is lost is connected again, and asked then.
+            _ => guard::dump_begins(session),
         }
         if let Err(error) = facts::ask_during(session)
             && !error.is_connection_lost()
@@ -240,7 +240,8 @@ fn in_time(session: &Session<'_>, error: CaptureError) -> CaptureError {
             CaptureError::Interrupted { signal }
         }
         (
-            CaptureError::Monitor(QmpError::TimedOut { .. }) | CaptureError::Busy { .. },
+            CaptureError::Monitor(QmpError::TimedOut { .. } | QmpError::NoTime { .. })
+            | CaptureError::Busy { .. },
             Some(limit),
         ) if session.clock.is_over() => CaptureError::HoldLimit { limit },
         (error, _) => error,

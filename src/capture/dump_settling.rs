@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::disk::disk_patience;
+use super::guard;
 use super::outcome::CaptureError;
 use super::peer::is_running_qemu;
 use super::request::Action;
@@ -25,6 +26,8 @@ const RECONNECT_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a socket on which nobody listens is tried: its QEMU is gone, unless
 /// its process is seen.
 const GONE: Duration = Duration::from_secs(1);
+/// How often a monitor that is lost at the dump's end is connected again to confirm it.
+const CONFIRMATIONS: u32 = 3;
 
 /// What is known about a dump under way.
 #[derive(Debug)]
@@ -38,8 +41,6 @@ pub(super) struct Settling {
     stream_ended: Option<Instant>,
     pub(super) output: Option<Result<Written, OutputError>>,
     lost: Option<Lost>,
-    /// The event by which the guest did not stay as it was.
-    disturbed: Option<String>,
 }
 
 /// How a monitor was lost for good.
@@ -61,20 +62,13 @@ impl Settling {
             stream_ended: None,
             output: None,
             lost: None,
-            disturbed: None,
         }
     }
 
     /// Takes what QEMU tells of the dump.
     pub(super) fn take_event(&mut self, event: &Event) {
-        match event.name.as_str() {
-            "DUMP_COMPLETED" => {}
-            // QEMU goes on dumping, and says `completed` in the end.
-            "RESET" | "RESUME" => {
-                self.disturbed.get_or_insert_with(|| event.name.clone());
-                return;
-            }
-            _ => return,
+        if event.name != "DUMP_COMPLETED" {
+            return;
         }
         let text = |key: &str| event.data.pointer(key).and_then(serde_json::Value::as_str);
         self.completed = Some(match text("/result/status") {
@@ -165,8 +159,11 @@ fn follow_stream(
             settling.output = Some(Ok(written));
             return Err(error);
         }
-        if settling.is_read() && settling.output.is_some() && settling.disturbed.is_none() {
-            return Ok(());
+        // A guest that is reset meanwhile is dumped on, and the dump `completed` in the end.
+        guard::check_events(session)?;
+        if settling.is_read() && settling.output.is_some() {
+            let patience = Patience { interrupt: None, ..session.patience() };
+            return confirm(session, settling, &patience);
         }
         if session.clock.is_over() {
             // The disk may take its time once everything is read, if the guest goes
@@ -174,7 +171,8 @@ fn follow_stream(
             let limit = session.request.max_hold.unwrap_or_default();
             let goes = session.metadata.request.then != Action::Hold.to_string();
             return if settling.is_read() && goes {
-                Ok(())
+                let timeout = session.request.timeout.min(REPORT);
+                confirm(session, settling, &Patience { timeout, until: None, interrupt: None })
             } else {
                 Err(CaptureError::HoldLimit { limit })
             };
@@ -198,9 +196,6 @@ fn follow_stream(
 
 /// Ends the wait if the dump cannot become whole any more.
 fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), CaptureError> {
-    if let Some(event) = settling.disturbed.clone() {
-        return Err(CaptureError::Disturbed { event });
-    }
     if let Some(error) = settling.take_refusal() {
         return Err(error.into());
     }
@@ -262,11 +257,55 @@ fn await_news(
         Ok(Happening::Reply(id, reply)) if id == settling.command => settling.take_reply(reply),
         Ok(_) | Err(QmpError::Interrupted { .. }) => {}
         Err(error) => {
-            session.warn(format!("the monitor was lost during the dump: {error}"));
-            settling.lost = reconnect(session).err();
+            monitor_was_lost(session, settling, &error)?;
         }
     }
     Ok(())
+}
+
+/// Connects again, and checks that the guest is as it was found: what happened to
+/// it in between was reported to nobody.
+fn monitor_was_lost(
+    session: &mut Session<'_>,
+    settling: &mut Settling,
+    error: &QmpError,
+) -> Result<(), CaptureError> {
+    let mut text = format!("the monitor was lost during the dump: {error}");
+    settling.lost = reconnect(session).err();
+    if settling.lost.is_none() {
+        let patience = session.patience();
+        if let Ok(false) = guard::compare_anew(session, &patience) {
+            text.push_str("; a second panic of the guest meanwhile would not have been noticed");
+        }
+    }
+    session.warn(text);
+    guard::check_events(session)
+}
+
+/// Asks once more whether the guest is as it was found, now that all of it is read.
+///
+/// A QEMU that has ended said before that the dump is completed, and cannot have
+/// done anything to the guest since.
+fn confirm(
+    session: &mut Session<'_>,
+    settling: &mut Settling,
+    patience: &Patience<'_>,
+) -> Result<(), CaptureError> {
+    for _ in 0..CONFIRMATIONS {
+        match settling.lost {
+            Some(Lost::Gone) => return Ok(()),
+            Some(Lost::Silent) => break,
+            None => {}
+        }
+        match guard::check(session, patience) {
+            Err(CaptureError::Monitor(error)) if error.is_connection_lost() => {
+                monitor_was_lost(session, settling, &error)?;
+            }
+            Err(CaptureError::Monitor(error)) => return Err(CaptureError::StateUnknown(error)),
+            other => return other,
+        }
+    }
+    Err(CaptureError::Unconfirmed)
 }
 
 /// Connects again. The dump goes on in QEMU meanwhile, and so does the pipeline.

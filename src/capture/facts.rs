@@ -5,10 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::panic::ask_cpus;
 use super::session::Session;
 use crate::metadata::Metadata;
-use crate::monitor::qmp::{Client, Patience, QmpError};
+use crate::monitor::qmp::{Client, CrashInformation, Patience, QmpError};
 
 /// Asks what the store and the forecast need before the dump.
 pub(crate) fn ask_before(session: &mut Session<'_>) -> Result<(), QmpError> {
@@ -77,6 +76,40 @@ fn ask_rest(
         });
     guest.memory_encrypted = ask("query-sev", "enabled")?.and_then(|enabled| enabled.as_bool());
     ask_cpus(client, metadata, patience)
+}
+
+/// Asks each vCPU what it knows of the crash. Only QEMU's event tells more.
+pub(crate) fn ask_cpus(
+    client: &mut Client,
+    metadata: &mut Metadata,
+    patience: &Patience<'_>,
+) -> Result<(), QmpError> {
+    let cpus = client.cpus(patience)?;
+    metadata.guest.cpus = cpus.as_ref().map(Vec::len);
+    if metadata.panic.is_none() {
+        return Ok(());
+    }
+    let mut reporting = None;
+    let mut info = None;
+    for cpu in cpus.unwrap_or_default() {
+        match client.crash_information(&cpu, patience)? {
+            CrashInformation::Details(details) => {
+                reporting.get_or_insert_with(Vec::new).push(cpu.index);
+                info.get_or_insert(details);
+            }
+            CrashInformation::Reported => reporting.get_or_insert_with(Vec::new).push(cpu.index),
+            CrashInformation::NotHere => {
+                reporting.get_or_insert_with(Vec::new);
+            }
+            // An architecture without the property has it on no vCPU.
+            CrashInformation::Unknown => break,
+        }
+    }
+    if let Some(panic) = &mut metadata.panic {
+        panic.reporting_cpus = reporting;
+        panic.info = panic.info.take().or(info.filter(Value::is_object));
+    }
+    Ok(())
 }
 
 fn text(value: Value) -> Option<String> {

@@ -18,18 +18,23 @@ mod dump_settling;
 pub(crate) mod facts;
 mod finish;
 mod forecast;
+mod guard;
 mod nothing_to_do;
+mod other_dump;
 mod outcome;
 pub(crate) mod panic;
 mod panic_events;
 mod peer;
 mod release;
+mod release_order;
 mod report;
 mod request;
+mod same_guest;
 pub(crate) mod session;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
 pub use request::{Action, Request, Wait};
+pub use same_guest::GuestChange;
 
 use dump::Attempt;
 use panic::Learnt;
@@ -143,7 +148,8 @@ fn settle(
     // As long as the guest is held and nobody did anything to it, the evidence
     // is there, and in whole. Of one that cannot be asked, nobody knows.
     let touched = session.released_by_us;
-    let disturbed = matches!(attempt.outcome, Err(CaptureError::Disturbed { .. }));
+    let disturbed =
+        matches!(attempt.outcome, Err(CaptureError::GuestChanged { dumping: true, .. }));
     let keep = attempt.outcome.is_ok() || touched || gone || limit || unreachable || disturbed;
     let failed = attempt.outcome.is_err();
     let finished = finish::finish(&mut session, attempt, keep, &mut problems);
@@ -153,7 +159,9 @@ fn settle(
     let verdict = match (whole, finished.incomplete.is_some()) {
         (true, _) if released => Verdict::Done,
         (true, _) => Verdict::NotReleased,
-        (false, kept) if !released && !gone && (kept || touched) => Verdict::NotReleased,
+        (false, kept) if !released && !gone && (kept || touched || session.stopped_by_us) => {
+            Verdict::NotReleased
+        }
         (false, _) if as_asked => Verdict::ReleasedWithoutDump,
         (false, true) => Verdict::Incomplete,
         (false, false) if let_go && (limit || !failed) => Verdict::ReleasedWithoutDump,

@@ -2,6 +2,7 @@
 
 use super::outcome::Problem;
 use super::panic_events::Seen;
+use crate::monitor::GuestEvent;
 use crate::monitor::qmp::RunState;
 
 /// The guest is there, and not held by a panic.
@@ -24,6 +25,18 @@ pub(super) fn not_panicked(state: &RunState, seen: &Seen) -> Problem {
     Problem {
         message: format!("the guest is not panicked: its state is {:?}", state.status),
         hint: Some("--any-state captures it nevertheless, --wait waits for a panic".to_owned()),
+    }
+}
+
+/// Another client was faster.
+pub(super) fn released_by_another(event: GuestEvent) -> Problem {
+    Problem {
+        message: format!("the guest panicked, and is not held any more: {event}"),
+        hint: Some(
+            "a management daemon acts on panics itself (libvirt: <on_crash>): have it preserve \
+             the guest"
+                .to_owned(),
+        ),
     }
 }
 

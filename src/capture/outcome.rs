@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::forecast::size;
+use super::same_guest::GuestChange;
 use crate::corefile::write::StreamError;
 use crate::metadata::{Failure, Metadata, QemuError};
 use crate::monitor::qmp::QmpError;
@@ -144,12 +145,21 @@ pub enum CaptureError {
     /// QEMU did not say that the dump is whole.
     #[error("the stream ended as it should, but QEMU did not confirm the dump")]
     Unconfirmed,
-    /// Somebody else did something to the guest meanwhile.
-    #[error("another client let the guest go during its dump ({event}): its memory is a mixture")]
-    Disturbed {
-        /// What QEMU told.
-        event: String,
+    /// The guest is not the one any more that was found.
+    #[error("the guest changed {when}: {change}")]
+    GuestChanged {
+        /// When it was seen.
+        when: &'static str,
+        /// How it changed.
+        change: GuestChange,
+        /// Whether a part of the memory may be read by then.
+        dumping: bool,
     },
+    /// All of the dump came, and the guest's state cannot be asked any more.
+    #[error(
+        "the dump came to its end, but whether the guest stayed as it was during it is not known"
+    )]
+    StateUnknown(#[source] QmpError),
     /// A signal came.
     #[error("interrupted by {signal} before the core was whole")]
     Interrupted {

@@ -8,16 +8,17 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::nothing_to_do;
-use super::outcome::Problem;
+use super::outcome::{CaptureError, Problem};
 use super::panic_events::Seen;
 use super::request::{Action, Policy, Request, Wait};
 use super::session::Session;
+use super::{guard, other_dump};
 use crate::metadata;
-use crate::metadata::{Metadata, Panic};
-use crate::monitor::qmp::{Client, CrashInformation, Happening, Patience, QmpError, RunState};
+use crate::metadata::Panic;
+use crate::monitor::qmp::{Happening, Patience, QmpError, RunState};
 
 /// How often QEMU is asked while an event is awaited, in case it was missed.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -35,7 +36,7 @@ pub(crate) enum Learnt {
 }
 
 /// Finds the guest panicked, or waits until it is, or stops it where asked.
-pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, QmpError> {
+pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, CaptureError> {
     if session.request.wait != Wait::No {
         pause_on_panic(session)?;
     }
@@ -44,13 +45,13 @@ pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, QmpError> {
     seen.take_queued(session);
     session.metadata.state_found = Some(state.status.clone());
     if state.is_panicked() {
-        return Ok(held_by_panic(session, &seen));
+        return Ok(held_by_panic(session, &state, &seen));
     }
     if seen.panics > 0 {
         return await_stop(session, seen);
     }
     if session.request.any_state {
-        return stop(session, &state, seen);
+        return stop_unpanicked(session, state, seen);
     }
     match session.request.wait {
         Wait::No => Ok(Learnt::NothingToDo(nothing_to_do::not_panicked(&state, &seen))),
@@ -79,7 +80,7 @@ fn await_panic(
     session: &mut Session<'_>,
     mut seen: Seen,
     end: Option<Instant>,
-) -> Result<Learnt, QmpError> {
+) -> Result<Learnt, CaptureError> {
     session.observer.step("waiting for a panic");
     loop {
         let now = Instant::now();
@@ -102,7 +103,7 @@ fn await_panic(
                     "STOP" => {
                         let state = session.client.run_state(&session.patience())?;
                         if state.is_panicked() {
-                            return Ok(held_by_panic(session, &seen));
+                            return Ok(held_by_panic(session, &state, &seen));
                         }
                     }
                     _ => {}
@@ -112,13 +113,13 @@ fn await_panic(
             Err(QmpError::Closed { .. }) => {
                 return Ok(Learnt::NothingToDo(nothing_to_do::qemu_ended(&seen)));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 /// The panic was told; waits until the guest stands still.
-fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, QmpError> {
+fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, CaptureError> {
     session.guest_is_held();
     session.observer.step("the guest panicked, QEMU stops it");
     let started = Instant::now();
@@ -140,10 +141,14 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, QmpEr
         };
         seen.take_queued(session);
         if state.is_panicked() {
-            return Ok(held_by_panic(session, &seen));
+            return Ok(held_by_panic(session, &state, &seen));
         }
-        if session.request.any_state && (seen.runs_on() || !state.running) {
+        let goes_on = !state.running || seen.runs_on() || seen.released.is_some();
+        if session.request.any_state && goes_on {
             return stop(session, &state, seen);
+        }
+        if let Some(event) = seen.released {
+            return Ok(Learnt::NothingToDo(nothing_to_do::released_by_another(event)));
         }
         let hopeless = !state.running || seen.runs_on() || started.elapsed() >= bound;
         if hopeless {
@@ -156,8 +161,9 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, QmpEr
     }
 }
 
-fn held_by_panic(session: &mut Session<'_>, seen: &Seen) -> Learnt {
+fn held_by_panic(session: &mut Session<'_>, state: &RunState, seen: &Seen) -> Learnt {
     session.guest_is_held();
+    guard::expect(session, state);
     session.metadata.panic = Some(describe(seen));
     let how = if seen.panics > 0 { "panicked while connected" } else { "had panicked before" };
     session.observer.step(&format!("the guest is held: it {how}"));
@@ -193,11 +199,34 @@ fn describe(seen: &Seen) -> Panic {
     }
 }
 
+/// Stops a guest that did not panic, once no other dump is under way: QEMU refuses
+/// to stop a guest during one, may have stopped it for that alone, and resumes it then.
+fn stop_unpanicked(
+    session: &mut Session<'_>,
+    found: RunState,
+    mut seen: Seen,
+) -> Result<Learnt, CaptureError> {
+    let patience = session.patience();
+    let mut state = found;
+    if other_dump::wait_for_end(session, &patience)? {
+        state = session.client.run_state(&patience)?;
+        seen.take_queued(session);
+        if state.is_panicked() {
+            return Ok(held_by_panic(session, &state, &seen));
+        }
+    }
+    stop(session, &state, seen)
+}
+
 /// Stops a guest that did not panic, unless it stands still already.
 ///
 /// It may panic at that very moment. Then QEMU stops it once, for either reason,
 /// and the panic is known by its event alone.
-fn stop(session: &mut Session<'_>, found: &RunState, mut seen: Seen) -> Result<Learnt, QmpError> {
+fn stop(
+    session: &mut Session<'_>,
+    found: &RunState,
+    mut seen: Seen,
+) -> Result<Learnt, CaptureError> {
     session.guest_is_held();
     let patience = session.patience();
     if found.running {
@@ -215,10 +244,12 @@ fn stop(session: &mut Session<'_>, found: &RunState, mut seen: Seen) -> Result<L
         }
         seen.take_queued(session);
         if state.is_panicked() || (seen.panics > 0 && !seen.runs_on()) {
-            return Ok(held_by_panic(session, &seen));
+            return Ok(held_by_panic(session, &state, &seen));
         }
         session.observer.step("stopped the running guest");
+        guard::expect(session, &state);
     } else {
+        guard::expect(session, found);
         session.stopped_by_fault = found.is_fault();
         session.observer.step(&format!("the guest stands still already: {}", found.status));
     }
@@ -237,38 +268,4 @@ pub(crate) fn policy_without_panic(session: &Session<'_>) -> Policy {
         on_failure: session.request.after_failure().unwrap_or(as_found),
         may_run: session.stopped_by_us || session.stopped_by_fault,
     }
-}
-
-/// Asks each vCPU what it knows of the crash. Only QEMU's event tells more.
-pub(crate) fn ask_cpus(
-    client: &mut Client,
-    metadata: &mut Metadata,
-    patience: &Patience<'_>,
-) -> Result<(), QmpError> {
-    let cpus = client.cpus(patience)?;
-    metadata.guest.cpus = cpus.as_ref().map(Vec::len);
-    if metadata.panic.is_none() {
-        return Ok(());
-    }
-    let mut reporting = None;
-    let mut info = None;
-    for cpu in cpus.unwrap_or_default() {
-        match client.crash_information(&cpu, patience)? {
-            CrashInformation::Details(details) => {
-                reporting.get_or_insert_with(Vec::new).push(cpu.index);
-                info.get_or_insert(details);
-            }
-            CrashInformation::Reported => reporting.get_or_insert_with(Vec::new).push(cpu.index),
-            CrashInformation::NotHere => {
-                reporting.get_or_insert_with(Vec::new);
-            }
-            // An architecture without the property has it on no vCPU.
-            CrashInformation::Unknown => break,
-        }
-    }
-    if let Some(panic) = &mut metadata.panic {
-        panic.reporting_cpus = reporting;
-        panic.info = panic.info.take().or(info.filter(Value::is_object));
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::session::Session;
+use crate::monitor::GuestEvent;
 use crate::monitor::qmp::Event;
 
 /// The events about a panic that came so far.
@@ -19,6 +20,8 @@ pub(super) struct Seen {
     pub(super) crash_loaded: bool,
     /// Why QEMU shut the guest down, if it did, in its words.
     pub(super) shut_down: Option<String>,
+    /// What another client did to the guest after its panic.
+    pub(super) released: Option<GuestEvent>,
 }
 
 impl Seen {
@@ -27,6 +30,7 @@ impl Seen {
         match event.name.as_str() {
             "GUEST_PANICKED" => {
                 self.panics = self.panics.saturating_add(1);
+                self.released = None;
                 self.first.get_or_insert(event);
                 self.noticed.get_or_insert_with(Timestamp::now);
             }
@@ -37,8 +41,18 @@ impl Seen {
                     .get_or_insert_with(|| reason.unwrap_or("no reason given").to_owned());
             }
             // Whatever it was, it is over.
-            "RESET" => self.shut_down = None,
+            "RESET" => {
+                self.shut_down = None;
+                self.was_released(GuestEvent::Reset);
+            }
+            "RESUME" => self.was_released(GuestEvent::Resumed),
             _ => {}
+        }
+    }
+
+    fn was_released(&mut self, event: GuestEvent) {
+        if self.panics > 0 && !self.runs_on() {
+            self.released.get_or_insert(event);
         }
     }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::guard;
 use super::outcome::{Problem, qemu_error, with_causes};
+use super::release_order::{self, Known, Order};
 use super::request::Action;
 use super::session::Session;
 use super::untried;
@@ -22,6 +24,7 @@ const ASK_INTERVAL: Duration = Duration::from_millis(20);
 const RESUMES: u32 = 3;
 /// How long a guest that runs on is watched for that, after its hold.
 const WATCHED: Duration = Duration::from_millis(200);
+const ALREADY_RUNS: &str = "the guest already runs, and not by this capture: it was not resumed";
 const REPORTED_AGAIN: &str =
     "the guest reported the panic once more when it ran on, and was resumed again";
 /// Before this version, `guest-panicked` could not be left.
@@ -29,6 +32,15 @@ const REVERSIBLE: Version = Version { major: 1, minor: 7, micro: 0 };
 
 /// Why a release did not work.
 enum Stuck {
+    /// The guest is not as it was captured: nothing was ordered.
+    Changed {
+        change: String,
+        state: RunState,
+    },
+    /// Another client let the guest run: nothing was ordered.
+    AlreadyRuns(RunState),
+    /// Nothing was ordered, since the guest's state is unknown.
+    Unknown(QmpError),
     Monitor(QmpError),
     /// The state that the guest stayed in.
     State(RunState, Duration),
@@ -54,13 +66,14 @@ pub(super) fn release(
     let before = state(session, &patience);
     let mut release = untried(action);
     release.state_before = before.as_ref().ok().map(|state| state.status.clone());
-    let outcome = match (action, before) {
-        (Action::Hold, before) => before.map(Some).map_err(Stuck::from),
-        // A QEMU that does not answer obeys later, in order.
-        (_, Err(error)) if !matches!(error, QmpError::TimedOut { .. }) => Err(error.into()),
-        (Action::Resume, _) => resume(session, &patience).map(Some),
-        (Action::Reset, _) => reset(session, &patience, may_run).map(Some),
-        (Action::Quit, _) => quit(session, &patience).map(|()| None),
+    let outcome = match action {
+        Action::Hold => before.map(Some).map_err(Stuck::from),
+        _ => allow(session, action, before).and_then(|()| match action {
+            Action::Hold => Ok(None),
+            Action::Resume => resume(session, &patience).map(Some),
+            Action::Reset => reset(session, &patience, may_run).map(Some),
+            Action::Quit => quit(session, &patience).map(|()| None),
+        }),
     };
     session.clock.guest_is_released();
     match outcome {
@@ -68,9 +81,18 @@ pub(super) fn release(
             release.done = true;
             let after = after.map(|state| state.status);
             let shown = after.as_deref().unwrap_or("QEMU has ended");
-            session.observer.step(&format!("the guest was released ({action}): {shown}"));
+            session.observer.step(&match action {
+                Action::Hold => format!("nothing was done to the guest: {shown}"),
+                _ => format!("the guest was released ({action}): {shown}"),
+            });
             release.state_after = after;
             (release, None)
+        }
+        Err(Stuck::AlreadyRuns(state)) => {
+            session.warn(ALREADY_RUNS.to_owned());
+            let state_before = release.state_before;
+            let state_after = Some(state.status);
+            (Release { done: true, state_before, state_after, ..untried(Action::Hold) }, None)
         }
         Err(stuck) => {
             let problem = explain(session, action, &stuck);
@@ -78,11 +100,40 @@ pub(super) fn release(
             if let Stuck::Monitor(error) = &stuck {
                 release.qemu_error = qemu_error(error);
             }
-            if !matches!(stuck, Stuck::Ended) {
-                release.state_after = state(session, &patience).ok().map(|state| state.status);
-            }
+            release.state_after = match stuck {
+                Stuck::Ended | Stuck::Unknown(_) => None,
+                Stuck::Changed { state, .. } => Some(state.status),
+                _ => state(session, &patience).ok().map(|state| state.status),
+            };
             (release, Some(problem))
         }
+    }
+}
+
+/// Fails if an action may not be ordered, by the guest's state and by what happened to it.
+fn allow(
+    session: &mut Session<'_>,
+    action: Action,
+    state: Result<RunState, QmpError>,
+) -> Result<(), Stuck> {
+    match &state {
+        Ok(state) => guard::compare(session, state),
+        Err(_) => guard::take_events(session),
+    }
+    let change = session.guest.change();
+    let known = Known {
+        state: state.as_ref().ok().map(|state| (state.status.as_str(), state.running)),
+        change,
+        stopped_by_us: session.stopped_by_us,
+    };
+    let order = release_order::decide(action, &known);
+    let change = change.map_or_else(String::new, ToString::to_string);
+    match (order, state) {
+        (_, Err(error)) if !matches!(error, QmpError::TimedOut { .. }) => Err(error.into()),
+        (Order::Give, _) => Ok(()),
+        (Order::AlreadyRuns, Ok(state)) => Err(Stuck::AlreadyRuns(state)),
+        (_, Ok(state)) => Err(Stuck::Changed { change, state }),
+        (_, Err(error)) => Err(Stuck::Unknown(error)),
     }
 }
 
@@ -137,7 +188,9 @@ fn state(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState,
     match session.client.run_state(patience) {
         Err(error) if error.is_connection_lost() => {
             session.client = Client::connect(session.client.path(), patience)?;
-            session.client.run_state(patience)
+            let state = session.client.run_state(patience)?;
+            guard::compare_anew(session, patience)?;
+            Ok(state)
         }
         other => other,
     }
@@ -156,6 +209,11 @@ fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState
                 if is_dumping(&refusal.description) && started.elapsed() < patience.timeout =>
             {
                 std::thread::sleep(ASK_INTERVAL);
+                // It may be another client's dump, and that client may act on the guest.
+                if !session.released_by_us {
+                    let state = session.client.run_state(patience);
+                    allow(session, Action::Resume, state)?;
+                }
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -252,6 +310,28 @@ fn is_dumping(description: &str) -> bool {
 fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
     let version = session.client.version();
     let (what, refused) = match stuck {
+        Stuck::Changed { change, state } => {
+            return Problem {
+                message: format!(
+                    "{action} was not ordered: the guest is not as it was captured: {change}"
+                ),
+                hint: Some(format!(
+                    "its state is {:?} now; what becomes of it is up to the other client",
+                    state.status
+                )),
+            };
+        }
+        Stuck::Unknown(error) => {
+            return Problem {
+                message: format!(
+                    "{action} was not ordered: it destroys the guest's memory, and its state is \
+                     unknown: {}",
+                    with_causes(error)
+                ),
+                hint: error.hint().map(str::to_owned),
+            };
+        }
+        Stuck::AlreadyRuns(state) => (format!("its state is {:?}", state.status), false),
         Stuck::Monitor(error) => (with_causes(error), error.refusal().is_some()),
         Stuck::State(state, waited) => {
             (format!("its state is still {:?} after {waited:.1?}", state.status), false)

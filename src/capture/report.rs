@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use super::finish::Finished;
 use super::outcome::{CaptureError, with_causes};
 use super::session::Session;
-use super::{dump, facts};
+use super::{facts, guard, other_dump};
 use crate::held;
-use crate::held::{HeldError, PartialDumpError};
 use crate::monitor::qmp::Patience;
 use crate::store::{CORE_FILE, report_file};
 use crate::triage::report::Report;
@@ -35,25 +34,33 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
     }
     session.observer.step("reading the held guest");
     let patience = limited(session.patience());
-    // What hinders here hinders the dump, too, and is told there.
-    let _ = dump::await_other_dump(session);
+    match other_dump::wait(session, &patience) {
+        Err(CaptureError::Busy { waited }) => {
+            session.clock.lap("report");
+            session.warn(format!(
+                "no report before the dump: another dump of this guest took the time for it \
+                 ({waited:.1?})"
+            ));
+            return Ok(());
+        }
+        Err(error @ CaptureError::GuestChanged { .. }) => return Err(error),
+        // What hinders here hinders the dump, too, and is told there.
+        _ => {}
+    }
     let _ = facts::ask_of(&mut session.client, &mut session.metadata, &patience);
     let metadata = session.metadata.clone();
     let families = Arc::clone(&session.request.families);
     let made = held::read(&mut session.client, &patience, move |core| {
         Box::new(Report::with_metadata(&core, Some(&metadata), &families))
     });
-    session.client.forget_events();
     session.clock.lap("report");
+    guard::check_events(session)?;
     match made {
         Ok(report) => {
             session.metadata.title = Some(report.title.clone());
             session.metadata.signature.clone_from(&report.signature);
             session.observer.title(&report.title);
             session.report = Some(report);
-        }
-        Err(HeldError::Dump(PartialDumpError::Disturbed { event })) => {
-            return Err(CaptureError::Disturbed { event });
         }
         Err(error) => session.warn(format!("no report before the dump: {}", with_causes(&error))),
     }

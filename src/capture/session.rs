@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Observer;
 use super::request::{Policy, Request, Wait};
+use super::same_guest::SameGuest;
 use crate::interrupt::Interrupt;
 use crate::metadata::{
     CaptureResult, Guest, Host, Metadata, Phase, Request as RequestMetadata, SCHEMA, Tool,
@@ -22,6 +23,8 @@ pub(crate) struct Session<'a> {
     pub(super) client: Client,
     pub(super) metadata: Metadata,
     pub(super) clock: Clock,
+    /// Whether the guest is still as it was found.
+    pub(super) guest: SameGuest,
     /// The report that was made before the dump.
     pub(super) report: Option<Box<Report>>,
     /// Whether QEMU was told to stop the guest, which ran.
@@ -55,6 +58,7 @@ impl<'a> Session<'a> {
             client,
             metadata,
             clock,
+            guest: SameGuest::default(),
             report: None,
             stopped_by_us: false,
             stopped_by_fault: false,
@@ -79,6 +83,9 @@ impl<'a> Session<'a> {
             let now = Instant::now();
             self.clock.held_since = Some(now);
             self.clock.limit = self.request.max_hold.and_then(|limit| now.checked_add(limit));
+            // What happens to it matters from here on; what came before does not.
+            self.client.take_guest_events();
+            self.guest = SameGuest::default();
         }
     }
 

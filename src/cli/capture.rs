@@ -32,7 +32,8 @@ pub(super) const LEVEL: i32 = 1;
   2  usage
   3  captured, but incomplete
   4  nothing to do: the guest is not panicked
-  5  captured, but the guest could not be released, or its release was not confirmed
+  5  captured, but the guest could not be released, its release was not confirmed,
+     or another client had changed the guest
   6  the dump failed, and the guest was released as asked")]
 pub(super) struct CaptureArgs {
     /// Path of the guest's QMP unix socket

@@ -103,8 +103,17 @@ pub fn read_guest<T: Send + 'static>(
         metadata.panic = Some(panic::found());
     }
     metadata.state_found = Some(state.status);
+    client.take_guest_events();
     facts::ask_of(&mut client, &mut metadata, &patience)?;
-    read(&mut client, &patience, move |core| work(core, metadata))
+    let result = read(&mut client, &patience, move |core| work(core, metadata))?;
+    // What was read last may be of a guest that was being reset: QEMU reports that after.
+    if let Ok(state) = client.run_state(&patience)
+        && state.running
+    {
+        return Err(HeldError::Running { state: state.status });
+    }
+    partial_dump::check_guest(&client)?;
+    Ok(result)
 }
 
 /// Gives what `work` makes of a guest that stands still, as an open core.

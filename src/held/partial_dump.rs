@@ -19,6 +19,7 @@ use thiserror::Error;
 use vmcore_formats::elf::dump_head::{DumpHead, DumpHeadError, Progress};
 
 use crate::capture::dump::{DESCRIPTOR, large_pipe};
+use crate::monitor::GuestEvent;
 use crate::monitor::qmp::{Client, CommandId, Happening, Patience, QmpError};
 use crate::vmcore::MemoryRange;
 
@@ -47,12 +48,20 @@ pub enum PartialDumpError {
         /// How many came.
         found: u64,
     },
-    /// Somebody let the guest go.
-    #[error("another client let the guest go while it was read ({event})")]
-    Disturbed {
-        /// What QEMU told.
-        event: String,
+    /// The guest did not stay as it was.
+    #[error("the guest changed while it was read: {event}")]
+    GuestChanged {
+        /// What happened to it.
+        event: GuestEvent,
     },
+}
+
+/// Fails if something happened to the guest that changes its memory.
+pub(super) fn check_guest(client: &Client) -> Result<(), PartialDumpError> {
+    match client.guest_events().iter().find(|event| event.is_change()) {
+        Some(event) => Err(PartialDumpError::GuestChanged { event: *event }),
+        None => Ok(()),
+    }
 }
 
 /// The beginning of a dump, or all of a partial one.
@@ -200,7 +209,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
         while !self.replied {
             self.wait(deadline, false, broken_off)?;
         }
-        Ok(())
+        check_guest(self.client)
     }
 
     /// Waits for the reply, and if wanted for more in the pipe.
@@ -224,9 +233,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
                     _ => {}
                 }
             }
-            Happening::Event(event) if matches!(event.name.as_str(), "RESET" | "RESUME") => {
-                return Err(PartialDumpError::Disturbed { event: event.name });
-            }
+            Happening::Event(_) => check_guest(self.client)?,
             _ if Instant::now() >= deadline => {
                 let (command, waited) = (COMMAND.to_owned(), self.patience.timeout);
                 return Err(QmpError::TimedOut { command, waited }.into());

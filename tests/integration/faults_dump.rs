@@ -160,7 +160,7 @@ fn a_guest_that_is_reset_by_another_client_meanwhile_gives_no_whole_core() {
     setting
         .capture(&["--resume"])
         .expect(3)
-        .says("another client let the guest go during its dump (RESET)")
+        .says("the guest changed during its dump: another client reset it (RESET)")
         .says("is kept in");
     setting.incomplete_entry(&stream);
     assert_eq!(setting.qemu.actions(), ["dump-guest-memory"], "nothing was done to it");

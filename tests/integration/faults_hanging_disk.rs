@@ -69,7 +69,7 @@ fn a_store_that_hangs_fails_the_dump_and_the_guest_stays_held() {
     disk.freeze();
     setting.qemu.answer_all();
     // The state is asked for when the program is done with the dump.
-    setting.qemu.await_commands("query-status", 2);
+    setting.qemu.await_commands("query-status", 3);
     disk.thaw();
     finish(capture).expect(1).says("did nothing for");
     setting.nothing_is_stored();

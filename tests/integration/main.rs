@@ -23,6 +23,7 @@ mod setting;
 mod tmpfs;
 
 mod any_state;
+mod changed_guest;
 mod faults_disk;
 mod faults_dump;
 mod faults_hanging_disk;

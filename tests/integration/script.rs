@@ -29,6 +29,8 @@ pub(crate) struct Script {
     pub(crate) dump: DumpPlan,
     /// How often `query-dump` tells of another client's dump.
     pub(crate) other_dump: u32,
+    /// What another client does to the guest, and when.
+    pub(crate) meddling: Vec<(When, Meddling)>,
     /// What happens after `cont`.
     pub(crate) cont: ContPlan,
     /// Whether a reset ends QEMU: `-no-reboot`.
@@ -52,6 +54,7 @@ impl Default for Script {
             stream: Arc::new(CoreStream::of_guest(6)),
             dump: DumpPlan::Whole,
             other_dump: 0,
+            meddling: Vec::new(),
             cont: ContPlan::Runs,
             no_reboot: false,
             crash_information: None,
@@ -87,11 +90,47 @@ pub(crate) enum DumpPlan {
     Killed(usize),
     /// The client is thrown out after so many, and the dump goes on.
     ClientLost(usize),
+    /// The same, once all about the guest was asked.
+    ClientLostLate(usize),
     /// The monitor is gone for good after so many, and the dump goes on.
     MonitorLost(usize),
     /// The client is thrown out after so many, the dump goes on, and nobody is
     /// greeted any more.
     MonitorSilent(usize),
+}
+
+/// When another client does something to the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Before the command of this name is run, when it comes for the n-th time.
+    Before(&'static str, usize),
+    /// When its own dump is completed.
+    OtherDumpCompletes,
+    /// Straight after the capture's dump: the events follow `DUMP_COMPLETED` at once.
+    DumpCompletes,
+    /// While the capture's connection is lost.
+    Disconnected,
+}
+
+/// What another client does to the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meddling {
+    /// Resets it: it is in `prelaunch` then.
+    Resets,
+    /// Resets it and lets it run, as libvirt's `coredump-restart` does.
+    Restarts,
+    /// Lets it run.
+    Resumes,
+    /// Lets it run, and it panics again.
+    PanicsAgain,
+    /// Lets it run, and pauses it.
+    ResumesAndPauses,
+    /// Shuts it down, in a QEMU that stays (`-no-shutdown`).
+    ShutsDown,
+    /// Dumps it, for so many questions and refusals.
+    Dumps(u32),
+    /// Presses its power button, which a stopped guest does not notice.
+    PowersDown,
 }
 
 /// What happens after `cont`.

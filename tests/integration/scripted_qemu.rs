@@ -19,7 +19,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) use crate::script::{ContPlan, DumpPlan, Script};
+pub(crate) use crate::script::{ContPlan, DumpPlan, Meddling, Script, When};
 
 /// How long a test waits for something that must come. Only a failure takes it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,6 +27,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const ENDED: &str = "QEMU has ended";
 /// The run state of a guest that its panic stopped.
 pub(crate) const PANICKED: &str = "guest-panicked";
+
+/// The paths of its guest's vCPUs.
+const CPUS: [&str; 2] = ["/machine/unattached/device[0]", "/machine/unattached/device[2]"];
 
 /// The running peer. It ends when dropped.
 #[derive(Debug)]
@@ -51,6 +54,9 @@ struct State {
     descriptors: BTreeMap<String, OwnedFd>,
     dump: &'static str,
     other_dump: u32,
+    meddling: Vec<(When, Meddling)>,
+    /// The vCPU that reported the panic.
+    panicked_cpu: usize,
     panics_again: u32,
     panics_later: bool,
     answers_all: bool,
@@ -75,6 +81,8 @@ impl ScriptedQemu {
             descriptors: BTreeMap::new(),
             dump: "none",
             other_dump: script.other_dump,
+            meddling: script.meddling.clone(),
+            panicked_cpu: 0,
             panics_again: match script.cont {
                 ContPlan::PanicsAgain(count) => count,
                 _ => 0,
@@ -220,6 +228,55 @@ impl State {
         }
     }
 
+    /// Another client's dump is a step further, and maybe at its end.
+    fn other_dump_goes_on(&mut self, total: usize) {
+        if self.other_dump == 1 {
+            let result = json!({ "status": "completed", "completed": 0, "total": total });
+            self.emit("DUMP_COMPLETED", json!({ "result": result }));
+            self.meddle_when(When::OtherDumpCompletes);
+        }
+        self.other_dump = self.other_dump.saturating_sub(1);
+    }
+
+    /// Another client acts, if its time has come.
+    fn meddle_when(&mut self, now: When) {
+        while let Some(at) = self.meddling.iter().position(|(when, _)| *when == now) {
+            let (_, meddling) = self.meddling.remove(at);
+            self.meddle(meddling);
+        }
+    }
+
+    fn meddle(&mut self, meddling: Meddling) {
+        let reset = json!({ "guest": false, "reason": "host-qmp-system-reset" });
+        let panicked = json!({ "action": "pause" });
+        let shutdown = json!({ "guest": false, "reason": "host-signal" });
+        let nothing = json!({});
+        let run = self.run.clone();
+        let (events, run) = match meddling {
+            Meddling::Resets => (vec![("RESET", reset)], "prelaunch"),
+            Meddling::Restarts => (vec![("RESET", reset), ("RESUME", nothing)], "running"),
+            Meddling::Resumes => (vec![("RESUME", nothing)], "running"),
+            Meddling::PanicsAgain => {
+                let resumed = ("RESUME", nothing.clone());
+                (vec![resumed, ("GUEST_PANICKED", panicked), ("STOP", nothing)], PANICKED)
+            }
+            Meddling::ResumesAndPauses => {
+                (vec![("RESUME", nothing.clone()), ("STOP", nothing)], "paused")
+            }
+            Meddling::ShutsDown => (vec![("SHUTDOWN", shutdown)], "shutdown"),
+            Meddling::Dumps(times) => {
+                self.other_dump = times;
+                (Vec::new(), run.as_str())
+            }
+            Meddling::PowersDown => (vec![("POWERDOWN", nothing)], run.as_str()),
+        };
+        self.panicked_cpu = usize::from(meddling == Meddling::PanicsAgain);
+        run.clone_into(&mut self.run);
+        for (name, data) in events {
+            self.emit(name, data);
+        }
+    }
+
     fn emit(&mut self, name: &str, data: Value) {
         let mut event = json!({
             "timestamp": { "seconds": 1_790_000_000, "microseconds": 250_000 }, "event": name,
@@ -315,6 +372,11 @@ impl Peer {
         let arguments = command.get("arguments").cloned().unwrap_or_else(|| json!({}));
         let mut state = self.lock();
         state.received.push((name.to_owned(), arguments.clone()));
+        let times = state.received.iter().filter(|(received, _)| received == name).count();
+        let before = |when: &When| matches!(when, When::Before(wanted, at) if (*wanted, *at) == (name, times));
+        if let Some(when) = state.meddling.iter().map(|(when, _)| *when).find(before) {
+            state.meddle_when(when);
+        }
         self.changed.notify_all();
         if self.script.delay.contains(name) {
             let waits = |state: &mut State| !state.answers_all && !state.ended;
@@ -435,21 +497,25 @@ impl Peer {
             }
             "query-dump" => {
                 let status = if state.other_dump > 0 { "active" } else { state.dump };
-                state.other_dump = state.other_dump.saturating_sub(1);
                 let total = self.script.stream.memory_bytes();
+                state.other_dump_goes_on(total);
                 Ok(json!({ "status": status, "completed": 0, "total": total }))
             }
             "query-name" => Ok(match &self.script.name {
                 Some(name) => json!({ "name": name }),
                 None => json!({}),
             }),
-            "qom-get" => self.property(arguments),
+            "qom-get" => self.property(state, arguments),
             _ => Ok(self.fact(name)),
         }
     }
 
     fn cont(&self, state: &mut State) -> Answer {
-        if state.dump == "active" || state.other_dump > 0 {
+        if state.other_dump > 0 {
+            state.other_dump_goes_on(self.script.stream.memory_bytes());
+            return Err(("GenericError", "There is a dump in process, please wait.".to_owned()));
+        }
+        if state.dump == "active" {
             return Err(("GenericError", "There is a dump in process, please wait.".to_owned()));
         }
         let old = state.run == PANICKED && self.script.version < (1, 7, 0);
@@ -471,16 +537,15 @@ impl Peer {
         Ok(json!({}))
     }
 
-    fn property(&self, arguments: &Value) -> Answer {
+    fn property(&self, state: &State, arguments: &Value) -> Answer {
         let text = |name: &str| arguments[name].as_str().unwrap_or_default().to_owned();
+        let crashed = CPUS[state.panicked_cpu];
         match (text("path").as_str(), text("property").as_str()) {
             ("/machine", "type") => Ok(json!("pc-i440fx-7.2-machine")),
-            ("/machine/unattached/device[0]", "crash-information") => {
-                match &self.script.crash_information {
-                    Some(information) => Ok(information.clone()),
-                    None => Err(("GenericError", "No crash information".to_owned())),
-                }
-            }
+            (cpu, "crash-information") if cpu == crashed => match &self.script.crash_information {
+                Some(information) => Ok(information.clone()),
+                None => Err(("GenericError", "No crash information".to_owned())),
+            },
             (_, "crash-information") => Err(("GenericError", "No crash occurred".to_owned())),
             (_, name) => Err(("GenericError", format!("Property '{name}' not found"))),
         }
@@ -491,8 +556,8 @@ impl Peer {
         match name {
             "query-uuid" => json!({ "UUID": "c0ffee00-0000-4000-8000-000000000003" }),
             "query-cpus-fast" => json!([
-                { "cpu-index": 0, "qom-path": "/machine/unattached/device[0]", "thread-id": 11 },
-                { "cpu-index": 1, "qom-path": "/machine/unattached/device[2]", "thread-id": 12 },
+                { "cpu-index": 0, "qom-path": CPUS[0], "thread-id": 11 },
+                { "cpu-index": 1, "qom-path": CPUS[1], "thread-id": 12 },
             ]),
             "query-memory-size-summary" => json!({
                 "base-memory": self.script.memory_bytes.unwrap_or(memory), "plugged-memory": 0,
@@ -562,14 +627,28 @@ impl Peer {
                 self.end();
                 sent
             }
-            DumpPlan::ClientLost(at) | DumpPlan::MonitorLost(at) | DumpPlan::MonitorSilent(at) => {
+            DumpPlan::ClientLost(at)
+            | DumpPlan::ClientLostLate(at)
+            | DumpPlan::MonitorLost(at)
+            | DumpPlan::MonitorSilent(at) => {
                 let sent = write_all(&pipe, &bytes[..at]);
+                if matches!(plan, DumpPlan::ClientLostLate(_)) {
+                    let asked = |state: &State| {
+                        let got = state.received.iter().filter(|(name, _)| name == "qom-get");
+                        got.count() > CPUS.len()
+                    };
+                    self.wait_until(asked);
+                }
                 self.lock().silent = matches!(plan, DumpPlan::MonitorSilent(_));
                 if matches!(plan, DumpPlan::MonitorLost(_)) {
                     let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
                 }
-                if let Some(client) = &self.lock().client {
-                    let _ = client.shutdown(std::net::Shutdown::Both);
+                {
+                    let mut state = self.lock();
+                    if let Some(client) = state.client.take() {
+                        let _ = client.shutdown(std::net::Shutdown::Both);
+                    }
+                    state.meddle_when(When::Disconnected);
                 }
                 sent.and_then(|()| write_all(&pipe, &bytes[at..]))
             }
@@ -594,6 +673,7 @@ impl Peer {
         if self.script.dump != DumpPlan::EventLost && self.script.version >= (2, 6, 0) {
             state.emit("DUMP_COMPLETED", data);
         }
+        state.meddle_when(When::DumpCompletes);
         drop(state);
         self.changed.notify_all();
     }

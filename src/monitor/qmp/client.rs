@@ -21,6 +21,7 @@ use super::patience::Patience;
 use super::socket::{
     Ready, await_ready, check_interrupt, connect_nonblocking, lost, peer_process, send_once,
 };
+use crate::monitor::GuestEvent;
 
 /// The events that matter here; QEMU sends many more, and a guest can cause some
 /// of those as often as it likes.
@@ -65,6 +66,9 @@ pub struct Client {
     version: Version,
     lines: LineBuffer,
     events: VecDeque<Event>,
+    /// What happened to the guest since [`Client::take_guest_events`]. Nobody
+    /// loses it who waits for another thing.
+    guest_events: Vec<GuestEvent>,
     /// Commands whose replies [`Client::wait`] is to bring.
     begun: Vec<CommandId>,
     /// Those that came while another reply was awaited.
@@ -105,6 +109,7 @@ impl Client {
             version: Version { major: 0, minor: 0, micro: 0 },
             lines: LineBuffer::default(),
             events: VecDeque::new(),
+            guest_events: Vec::new(),
             begun: Vec::new(),
             replies: VecDeque::new(),
             last_id: 0,
@@ -187,6 +192,18 @@ impl Client {
         self.events.pop_front()
     }
 
+    /// What happened to the guest since this was asked last, each kind once, in
+    /// the order of its first event. Other ways to take events do not take these.
+    pub fn take_guest_events(&mut self) -> Vec<GuestEvent> {
+        std::mem::take(&mut self.guest_events)
+    }
+
+    /// The same, without taking it.
+    #[must_use]
+    pub fn guest_events(&self) -> &[GuestEvent] {
+        &self.guest_events
+    }
+
     /// Forgets the events that came so far.
     pub fn forget_events(&mut self) {
         self.events.clear();
@@ -226,6 +243,11 @@ impl Client {
     }
 
     fn keep(&mut self, event: Event) {
+        if let Some(event) = GuestEvent::from_name(&event.name)
+            && !self.guest_events.contains(&event)
+        {
+            self.guest_events.push(event);
+        }
         if HEARD.contains(&event.name.as_str()) && self.events.len() < MAX_EVENTS {
             self.events.push_back(event);
         }
@@ -282,6 +304,10 @@ impl Client {
         descriptor: Option<BorrowedFd<'_>>,
         patience: &Patience<'_>,
     ) -> Result<CommandId, QmpError> {
+        let deadline = patience.deadline();
+        if Instant::now() >= deadline {
+            return Err(QmpError::NoTime { command: command.to_owned() });
+        }
         self.last_id = self.last_id.wrapping_add(1);
         let id = self.last_id;
         let mut message = json!({ "execute": command, "id": id });
@@ -293,7 +319,6 @@ impl Client {
         let mut line = message.to_string().into_bytes();
         line.push(b'\n');
 
-        let deadline = patience.deadline();
         let descriptors: Vec<_> = descriptor.into_iter().collect();
         let mut rest = line.as_slice();
         while !rest.is_empty() {

@@ -35,6 +35,12 @@ pub enum QmpError {
         /// How long it was given.
         waited: Duration,
     },
+    /// The time was used up before the command could be sent.
+    #[error("no time was left to ask QEMU for {command}")]
+    NoTime {
+        /// What was to be asked.
+        command: String,
+    },
     /// The connection ended.
     #[error("QEMU closed the monitor during {during}")]
     Closed {
