@@ -43,7 +43,6 @@ const CIRCLES: &[&str] = &[
     "capture: disk, forecast, outcome",
     "corefile::read: chunked, frame_table",
     "corefile::write: end, writer",
-    "formats::elf: dump_head, dump_sections",
     "kernel: per_cpu, types",
     "kernel::types::inferred: cpus, saved, task, threads",
     "kernel::types::inferred: module, module_memory, module_uses",

@@ -37,7 +37,9 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-use super::dump_sections::sections;
+mod sections;
+
+use self::sections::sections;
 use super::note::{NT_PRSTATUS, Notes};
 use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
 use crate::addr::PhysAddr;

@@ -21,7 +21,6 @@
 pub mod build_id;
 pub mod core_head;
 pub mod dump_head;
-mod dump_sections;
 pub mod note;
 pub mod qemu_cpu;
 pub mod stored_core;

@@ -1,7 +1,6 @@
 //! The sections of a dump. Only their end is of interest.
 
-use super::dump_head::{DumpHeadError, Stop, end, part};
-use super::{Class, Header, Identity, SectionHeader};
+use super::{Class, DumpHeadError, Header, Identity, SectionHeader, Stop, end, part};
 use goblin::elf::section_header;
 use scroll::Pread;
 use std::ops::Range;
