@@ -4,24 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tree::ModulePath;
 
-/// Modules beside each other, by the module that has them, and which uses which. Each counts
-/// with all that is below it. A module and what is below it may use each other.
-pub(crate) fn siblings(
-    uses: &BTreeSet<(ModulePath, ModulePath)>,
-) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> {
-    let mut all: BTreeMap<_, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+/// Which module uses which one beside it, and an example for each.
+pub(crate) type Uses = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Modules beside each other, by the module that has them. Each counts with all that is below
+/// it. A module and what is below it may use each other.
+pub(crate) fn siblings(uses: &BTreeSet<(ModulePath, ModulePath)>) -> BTreeMap<ModulePath, Uses> {
+    let mut all: BTreeMap<_, Uses> = BTreeMap::new();
     for (from, to) in uses {
         let common = from.iter().zip(to).take_while(|(from, to)| from == to).count();
         if let (Some(one), Some(other)) = (from.get(common), to.get(common)) {
-            let parent = from[..common].to_vec();
-            all.entry(parent).or_default().entry(one.clone()).or_default().insert(other.clone());
+            let example = format!("{} uses {}", from.join("::"), to.join("::"));
+            let uses = all.entry(from[..common].to_vec()).or_default();
+            uses.entry(one.clone()).or_default().insert(other.clone(), example);
         }
     }
     all
 }
 
 /// Those that can be reached from themselves: one list for each circle, or for circles that touch.
-pub(crate) fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String>> {
+pub(crate) fn circles(uses: &Uses) -> BTreeSet<Vec<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> =
         uses.keys().map(|from| (from, reached(uses, from))).collect();
     let mutual = |one: &String, other: &String| {
@@ -34,15 +36,18 @@ pub(crate) fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec
         .collect()
 }
 
-fn reached<'a>(
-    uses: &'a BTreeMap<String, BTreeSet<String>>,
-    from: &String,
-) -> BTreeSet<&'a String> {
+/// Examples of what makes a circle one.
+pub(crate) fn examples(uses: &Uses, circle: &[String]) -> Vec<String> {
+    let within = uses.iter().filter(|(from, _)| circle.contains(from)).flat_map(|(_, to)| to);
+    within.filter(|(to, _)| circle.contains(to)).map(|(_, example)| example.clone()).collect()
+}
+
+fn reached<'a>(uses: &'a Uses, from: &String) -> BTreeSet<&'a String> {
     let mut reached = BTreeSet::new();
-    let mut todo: Vec<&String> = uses.get(from).into_iter().flatten().collect();
+    let mut todo: Vec<&String> = uses.get(from).into_iter().flat_map(BTreeMap::keys).collect();
     while let Some(next) = todo.pop() {
         if reached.insert(next) {
-            todo.extend(uses.get(next).into_iter().flatten());
+            todo.extend(uses.get(next).into_iter().flat_map(BTreeMap::keys));
         }
     }
     reached

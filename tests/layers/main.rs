@@ -136,7 +136,7 @@ fn the_map_says_no_more_than_there_is() {
         .iter()
         .filter(|(one, other)| !arrows.contains_key(&((*one).to_owned(), (*other).to_owned())))
         .collect();
-    assert!(mended.is_empty(), "these are gone: {mended:?}");
+    assert!(mended.is_empty(), "these are gone, take them out of the list: {mended:?}");
 }
 
 #[test]
@@ -146,17 +146,21 @@ fn the_architecture_shows_the_same_map() {
 
 #[test]
 fn nothing_uses_each_other_in_a_circle() {
-    let mut found = BTreeSet::new();
+    let mut found = BTreeMap::new();
     for (root, library) in [("src/lib.rs", ""), ("formats/src/lib.rs", "formats")] {
         for (mut parent, uses) in circles::siblings(&Tree::read(&project(root)).uses()) {
             parent.insert(0, library.to_owned());
             let parent = name(&parent).trim_start_matches("::").to_owned();
             for circle in circles::circles(&uses) {
-                found.insert(format!("{parent}: {}", circle.join(", ")));
+                let examples = circles::examples(&uses, &circle);
+                found.insert(format!("{parent}: {}", circle.join(", ")), examples);
             }
         }
     }
-    assert_eq!(found, CIRCLES.iter().map(|circle| (*circle).to_owned()).collect());
+    let ended: Vec<_> = CIRCLES.iter().filter(|circle| !found.contains_key(**circle)).collect();
+    found.retain(|circle, _| !CIRCLES.contains(&circle.as_str()));
+    assert!(found.is_empty(), "new circles: {found:#?}");
+    assert!(ended.is_empty(), "these are gone, take them out of the list: {ended:#?}");
 }
 
 #[test]
