@@ -4,7 +4,8 @@
 //! wanted and where, and does not move the cursor.
 //!
 //! ```
-//! use vmcore_formats::cursor::{Cursor, Endian};
+//! use vmcore_formats::cursor::Cursor;
+//! use vmcore_formats::endian::Endian;
 //!
 //! let mut cursor = Cursor::new(&[3, 0, 0, 0, b'G', b'N', b'U'], Endian::Little);
 //! let length = cursor.u32("name length")?;
@@ -16,7 +17,7 @@
 
 use thiserror::Error;
 
-pub use crate::endian::Endian;
+use crate::endian::Endian;
 
 /// A read past the end of the bytes at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -79,7 +79,10 @@ impl Endian {
 
     /// All of `bytes` as one number. `None` for none, and for more than eight.
     pub fn number(self, bytes: &[u8]) -> Option<u64> {
-        if !(1..=8).contains(&bytes.len()) {
+        if let Ok(bytes) = bytes.try_into() {
+            return Some(self.u64(bytes));
+        }
+        if !(1..8).contains(&bytes.len()) {
             return None;
         }
         let add = |value: u64, byte: &u8| value << 8 | u64::from(*byte);

@@ -17,7 +17,8 @@
 //! stand for a skippable frame in the middle of the file, so that the sizes
 //! still add up. Source: zstd `contrib/seekable_format`, version 0.1.1.
 
-use crate::cursor::{Cursor, Endian};
+use crate::cursor::Cursor;
+use crate::endian::Endian;
 use thiserror::Error;
 
 /// Magic of the skippable frame that holds a seek table.

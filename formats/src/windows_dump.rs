@@ -35,7 +35,8 @@
 //! ```
 
 use crate::addr::{Pfn, PhysAddr};
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 use thiserror::Error;
 
 /// The first bytes of a 64-bit dump.

@@ -27,7 +27,8 @@
 //! # Ok::<_, vmcore_formats::cursor::ParseError>(())
 //! ```
 
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 
 /// Magic of a frame.
 pub const MAGIC: u32 = 0xfd2f_b528;

@@ -1,6 +1,5 @@
 //! What the metadata tells of the core itself.
 
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::Class;
 
 use super::dump::Attempt;
@@ -39,13 +38,7 @@ pub(super) fn describe(attempt: &Attempt, written: &Written, staging: &Staging) 
         file: file.to_string_lossy().into_owned(),
         format: "elf+zstd-seekable".to_owned(),
         machine: identity.and_then(|identity| identity.machine_name()).map(str::to_owned),
-        endianness: identity.map(|identity| {
-            match identity.endian {
-                Endian::Little => "little",
-                Endian::Big => "big",
-            }
-            .to_owned()
-        }),
+        endianness: identity.map(|identity| identity.endian.name().to_owned()),
         elf_class: identity.map(|identity| match identity.class {
             Class::Elf32 => 32,
             Class::Elf64 => 64,

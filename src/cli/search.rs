@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use vmcore_formats::addr::PhysAddr;
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::{Class, Identity};
 
 use super::exit::{Exit, UsageError};
@@ -105,14 +104,11 @@ fn pattern(arguments: &SearchArgs, identity: Identity) -> Result<Pattern, UsageE
         "8" => true,
         _ => identity.class == Class::Elf64,
     };
-    let big = identity.endian == Endian::Big;
     if long {
-        let stored = if big { value.to_be_bytes() } else { value.to_le_bytes() };
-        return Pattern::exact(&stored).map_err(not);
+        return Pattern::exact(&identity.endian.u64_bytes(value)).map_err(not);
     }
     let value = u32::try_from(value).map_err(|_| usage(format!("{text} has more than 4 bytes")))?;
-    let stored = if big { value.to_be_bytes() } else { value.to_le_bytes() };
-    Pattern::exact(&stored).map_err(not)
+    Pattern::exact(&identity.endian.u32_bytes(value)).map_err(not)
 }
 
 /// The core's memory, between the bounds that were typed.

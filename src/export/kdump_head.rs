@@ -120,7 +120,7 @@ impl KdumpHead {
     }
 
     /// Byte order of the descriptors.
-    pub(super) fn endian(&self) -> vmcore_formats::cursor::Endian {
+    pub(super) fn endian(&self) -> vmcore_formats::endian::Endian {
         self.header.endian
     }
 

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use vmcore_formats::addr::PhysAddr;
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::Class;
 
 use super::Request;
@@ -119,13 +118,7 @@ pub(super) fn end(
         file: staging.core_file().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         format: "elf+zstd-seekable".to_owned(),
         machine: core.identity.machine_name().map(str::to_owned),
-        endianness: Some(
-            match core.identity.endian {
-                Endian::Little => "little",
-                Endian::Big => "big",
-            }
-            .to_owned(),
-        ),
+        endianness: Some(core.identity.endian.name().to_owned()),
         elf_class: Some(match core.identity.class {
             Class::Elf32 => 32,
             Class::Elf64 => 64,

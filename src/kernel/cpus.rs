@@ -187,13 +187,8 @@ fn cpu(kernel: &Kernel, number: u32) -> Cpu {
 
 /// `panic_cpu`: -1 as long as none has.
 fn panicked(kernel: &Kernel) -> Option<u32> {
-    let mut bytes = [0; 4];
-    kernel.space.read(kernel.symbol("panic_cpu")?, &mut bytes).ok()?;
-    let number = match kernel.space.endian() {
-        vmcore_formats::cursor::Endian::Little => i32::from_le_bytes(bytes),
-        vmcore_formats::cursor::Endian::Big => i32::from_be_bytes(bytes),
-    };
-    u32::try_from(number).ok()
+    let number = kernel.space.read_u32(kernel.symbol("panic_cpu")?).ok()?;
+    u32::try_from(number.cast_signed()).ok()
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use std::thread;
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::printk::record_buffer::{self, RecordBuffer, RecordError, RecordLayout};
 use vmcore_formats::printk::ring::{Gap, MissingRecord, RingError, RingLayout};
 use vmcore_formats::printk::{LayoutError, LogMemory, LogPart, Record};
@@ -131,12 +130,7 @@ fn buffer(space: &AddressSpace, info: &VmcoreInfo, log_buf: VirtAddr) -> Result<
     let int = |name, what| -> Result<u32, LogError> {
         let symbol = info.symbol(name);
         let at = symbol.ok_or_else(|| LayoutError { key: format!("SYMBOL({name})") })?;
-        let mut bytes = [0; 4];
-        space.read(at, &mut bytes).map_err(missing(what))?;
-        Ok(match space.endian() {
-            Endian::Little => u32::from_le_bytes(bytes),
-            Endian::Big => u32::from_be_bytes(bytes),
-        })
+        space.read_u32(at).map_err(missing(what))
     };
     let at = VirtAddr(space.read_u64(log_buf).map_err(missing("log_buf"))?);
     let (length, first, next) = (
@@ -246,7 +240,7 @@ impl Table {
     /// Reads ranges of a table. Callers bound their lengths.
     fn read(space: &AddressSpace, at: VirtAddr, ranges: &[(u64, u64)]) -> Self {
         let spans = ranges.iter().map(|(offset, length)| {
-            let start = VirtAddr(at.0.wrapping_add(*offset));
+            let start = at.wrapping_add(*offset);
             let mut bytes = vec![0; usize::try_from(*length).unwrap_or_default()];
             let holes = match space.read(start, &mut bytes) {
                 Ok(()) => Vec::new(),
@@ -287,7 +281,7 @@ fn by_pages(space: &AddressSpace, start: VirtAddr, bytes: &mut [u8]) -> Vec<(u64
     let mut offset = 0_u64;
     let mut rest = bytes;
     while !rest.is_empty() {
-        let at = VirtAddr(start.0.wrapping_add(offset));
+        let at = start.wrapping_add(offset);
         let until_page_end = PAGE.saturating_sub(at.0 % PAGE);
         let take = usize::try_from(until_page_end).unwrap_or(1).min(rest.len());
         let (now, later) = rest.split_at_mut(take);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::{ENTRY_SIZE, Entry, Level, OutOfRange, Paging};
 
 use crate::vmcore::{MemoryError, PhysMemory};
@@ -272,7 +272,17 @@ impl AddressSpace {
     pub fn read_u64(&self, at: VirtAddr) -> Result<u64, ReadError> {
         let mut bytes = [0; 8];
         self.read(at, &mut bytes)?;
-        Ok(number(bytes, self.endian))
+        Ok(self.endian.u64(bytes))
+    }
+
+    /// Reads a number of four bytes.
+    ///
+    /// # Errors
+    /// Fails like [`Self::read`].
+    pub fn read_u32(&self, at: VirtAddr) -> Result<u32, ReadError> {
+        let mut bytes = [0; 4];
+        self.read(at, &mut bytes)?;
+        Ok(self.endian.u32(bytes))
     }
 
     fn descend(&self, at: VirtAddr, mut tell: impl FnMut(Step)) -> Result<Mapping, TranslateError> {
@@ -290,7 +300,7 @@ impl AddressSpace {
                 entry,
                 source,
             })?;
-            let value = number(bytes, self.endian);
+            let value = self.endian.u64(bytes);
             let meaning = self.paging.decode(level, value);
             tell(Step { level: *level, index, entry, value, meaning });
             match meaning {
@@ -319,13 +329,6 @@ impl fmt::Debug for AddressSpace {
             .field("root", &self.root)
             .field("endian", &self.endian)
             .finish_non_exhaustive()
-    }
-}
-
-fn number(bytes: [u8; 8], endian: Endian) -> u64 {
-    match endian {
-        Endian::Little => u64::from_le_bytes(bytes),
-        Endian::Big => u64::from_be_bytes(bytes),
     }
 }
 

@@ -5,7 +5,6 @@
 //! What a pointer to per-CPU memory has is added in the same way.
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 
 use super::Kernel;
 use super::types::{Object, ObjectError};
@@ -42,7 +41,7 @@ impl PerCpu {
         let possible: Vec<_> = (0..MAX_CPUS).filter(|cpu| bit(*cpu) == Some(true)).collect();
         let count = usize::try_from(possible.last()?.saturating_add(1)).ok()?;
         let bytes = kernel.space.read_vec(table, count.checked_mul(8)?).ok()?;
-        let offset = |bytes: &[u8]| Some(u64::from_le_bytes(<[u8; 8]>::try_from(bytes).ok()?));
+        let offset = |bytes: &[u8]| kernel.space.endian().number(bytes);
         Some(Self { possible, offsets: bytes.chunks_exact(8).filter_map(offset).collect() })
     }
 }
@@ -87,14 +86,8 @@ impl Kernel {
         let sum = owner.i64(&format!("{path}.count"))?;
         // Without SMP there are no parts.
         let parts = owner.pointer(&format!("{path}.counters")).ok().filter(|parts| parts.0 != 0);
-        let part = |cpu: &u32| {
-            let mut bytes = [0; 4];
-            self.space.read(self.per_cpu(parts?, *cpu)?, &mut bytes).ok()?;
-            Some(match self.space.endian() {
-                Endian::Little => i32::from_le_bytes(bytes),
-                Endian::Big => i32::from_be_bytes(bytes),
-            })
-        };
+        let part =
+            |cpu: &u32| Some(self.space.read_u32(self.per_cpu(parts?, *cpu)?).ok()?.cast_signed());
         let parts = self.possible_cpus().iter().filter_map(part);
         let sum = parts.fold(sum, |sum, part| sum.saturating_add(part.into()));
         Ok(sum.max(0).cast_unsigned())

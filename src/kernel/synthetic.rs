@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::btf::Btf;
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::{Paging, X86_64};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 

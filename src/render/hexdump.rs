@@ -11,7 +11,7 @@
 
 use std::io::{self, Write};
 
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::endian::Endian;
 
 /// How many bytes are on a line.
 const LINE: usize = 16;

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use goblin::elf::Elf;
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::{Class, Identity};
+use vmcore_formats::endian::Endian;
 
 use super::*;
 use crate::vmcore::Format;

@@ -1,5 +1,5 @@
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::Class;
+use vmcore_formats::endian::Endian;
 
 use super::*;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use vmcore_formats::endian::Endian;
 use vmcore_formats::zstd_frame::{CHECKSUM, FrameHeader};
 use xxhash_rust::xxh64::xxh64;
 use zstd::bulk::Decompressor;
@@ -113,7 +114,7 @@ impl Checker {
         }
         let tail = self.packed.last_chunk::<CHECKSUM>().copied();
         if let (true, Some(expected), Some(tail)) = (header.has_checksum, entry.checksum, tail) {
-            let found = u32::from_le_bytes(tail);
+            let found = Endian::Little.u32(tail);
             if found != expected {
                 return Err(format!(
                     "its frame has the checksum {found:#010x}, and the seek table says {expected:#010x}"

@@ -1,7 +1,8 @@
 //! The header of BTF, which locates its sections.
 
 use super::BtfError;
-use crate::cursor::{Cursor, Endian};
+use crate::cursor::Cursor;
+use crate::endian::Endian;
 
 /// How BTF begins.
 pub const MAGIC: u16 = 0xeb9f;

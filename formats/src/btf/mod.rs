@@ -62,7 +62,8 @@ pub use header::{HEADER_LENGTH, Header, MAGIC, MAX_LENGTH};
 pub use kind::Kind;
 pub use members::{Bits, Field, TypeError};
 
-use crate::cursor::{Endian, ParseError};
+use crate::cursor::ParseError;
+use crate::endian::Endian;
 
 /// The most types that are read. The kernel has room for a million.
 pub const MAX_TYPES: usize = 1 << 20;

@@ -32,7 +32,7 @@ use thiserror::Error;
 use super::core_head::FileRange;
 use super::note::Notes;
 use super::{ProgramHeader, SectionHeader};
-use crate::cursor::Endian;
+use crate::endian::Endian;
 
 /// `n_type` of a build id under the name `GNU`.
 const NT_GNU_BUILD_ID: u32 = 3;

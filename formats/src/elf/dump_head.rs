@@ -43,7 +43,7 @@ use self::sections::sections;
 use super::note::{NT_PRSTATUS, Notes};
 use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
 use crate::addr::PhysAddr;
-use crate::cursor::Endian;
+use crate::endian::Endian;
 use crate::vmcoreinfo::VmcoreInfo;
 use goblin::elf::{header, program_header};
 use scroll::Pread;

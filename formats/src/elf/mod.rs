@@ -27,7 +27,8 @@ pub mod stored_core;
 #[cfg(test)]
 mod synthetic;
 
-use crate::{addr::PhysAddr, cursor::Endian};
+use crate::addr::PhysAddr;
+use crate::endian::Endian;
 use goblin::container::{Container, Ctx};
 use goblin::elf::{header, program_header, section_header};
 

@@ -22,7 +22,8 @@
 //! assert_eq!(Notes::new(&bytes, Endian::Little).next(), Some(Ok(note)));
 //! ```
 
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 
 /// `n_type` of a vCPU's general registers under the name `CORE`.
 pub const NT_PRSTATUS: u32 = 1;
@@ -108,7 +109,7 @@ impl<'a> Iterator for Notes<'a> {
 #[cfg(test)]
 mod tests {
     use super::{Note, Notes};
-    use crate::cursor::Endian;
+    use crate::endian::Endian;
 
     const VMCOREINFO: &[u8] = b"\x0b\0\0\0\x05\0\0\0\0\0\0\0VMCOREINFO\0\0OSREL\0\0\0";
 

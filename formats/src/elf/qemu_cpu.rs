@@ -27,7 +27,8 @@
 //! ```
 
 use super::note::Notes;
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 
 /// The name of the note.
 pub const NAME: &[u8] = b"QEMU";

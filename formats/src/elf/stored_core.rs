@@ -39,7 +39,7 @@
 use super::dump_head::DumpHead;
 use super::{Class, Header, Identity, PN_XNUM, ProgramHeader, SectionHeader, Segment};
 use crate::addr::PhysAddr;
-use crate::cursor::Endian;
+use crate::endian::Endian;
 use goblin::elf::{header, program_header};
 use scroll::Pwrite;
 use thiserror::Error;

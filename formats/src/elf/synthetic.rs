@@ -4,7 +4,7 @@
 //! builder can disagree with the decoder.
 
 use super::Class;
-use crate::cursor::Endian;
+use crate::endian::Endian;
 
 /// Where QEMU puts the section and program headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@
 //! Addresses are in ascending order.
 
 use crate::addr::VirtAddr;
-use crate::cursor::Endian;
+use crate::endian::Endian;
 
 /// How an address is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,8 @@
 //! ```
 
 use crate::addr::VirtAddr;
-use crate::cursor::{Cursor, Endian};
+use crate::cursor::Cursor;
+use crate::endian::Endian;
 
 /// Length of a symbol, in bytes.
 pub const SYMBOL_LENGTH: u64 = 24;

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::synthetic::{Symbol, names, token_tables};
 use super::*;
 use crate::addr::VirtAddr;
-use crate::cursor::Endian;
+use crate::endian::Endian;
 
 const LONG: &str = "tconst_very_long_name_of_a_function_that_rust_has_mangled_into_something_longer_than_one_byte_can_tell_the_length_of_and_then_some_more";
 

@@ -3,7 +3,8 @@
 use thiserror::Error;
 
 use super::MAX_TOKEN_TABLE;
-use crate::cursor::{Cursor, Endian};
+use crate::cursor::Cursor;
+use crate::endian::Endian;
 
 /// The number of tokens: one for each value of a byte.
 const COUNT: usize = 256;

@@ -28,7 +28,8 @@
 
 use thiserror::Error;
 
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 
 /// The first bytes of the flattened form.
 pub const SIGNATURE: [u8; 16] = *b"makedumpfile\0\0\0\0";

@@ -46,8 +46,9 @@
 //! ```
 
 use super::{Encoder, KdumpError, MAX_BLOCK, MIN_BLOCK, SIGNATURE};
-use crate::cursor::{Cursor, Endian};
+use crate::cursor::Cursor;
 use crate::elf::Class;
+use crate::endian::Endian;
 
 /// How many bytes from the start of a file [`Header::decode`] needs.
 pub const HEADER_LENGTH: usize = 464;

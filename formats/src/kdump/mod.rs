@@ -37,7 +37,8 @@ pub mod sub_header;
 
 use thiserror::Error;
 
-use crate::cursor::{Endian, ParseError};
+use crate::cursor::ParseError;
+use crate::endian::Endian;
 
 /// How a kdump-compressed file begins.
 pub const SIGNATURE: [u8; 8] = *b"KDUMP   ";

@@ -17,7 +17,8 @@
 //! ```
 
 use super::{Codec, Encoder, KdumpError};
-use crate::cursor::{Cursor, Endian};
+use crate::cursor::Cursor;
+use crate::endian::Endian;
 
 /// Length of a descriptor, in bytes.
 pub const DESCRIPTOR_LENGTH: usize = 24;

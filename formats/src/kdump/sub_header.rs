@@ -38,8 +38,9 @@
 
 use super::{Encoder, KdumpError};
 use crate::addr::Pfn;
-use crate::cursor::{Cursor, Endian};
+use crate::cursor::Cursor;
 use crate::elf::Class;
+use crate::endian::Endian;
 
 /// How many bytes [`SubHeader::decode`] needs at most.
 pub const SUB_HEADER_LENGTH: usize = 104;

@@ -20,7 +20,8 @@ mod synthetic;
 
 use thiserror::Error;
 
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 use crate::vmcoreinfo::VmcoreInfo;
 
 /// The longest element of a table that a layout may have, in bytes. Linux's have 16 to 112.

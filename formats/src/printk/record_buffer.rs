@@ -47,7 +47,8 @@
 use thiserror::Error;
 
 use super::{Caller, Keys, LayoutError, LogMemory, LogPart, Record, at, facility_level_flags};
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 use crate::vmcoreinfo::VmcoreInfo;
 
 /// The longest buffer that is read, in bytes: twice the limit of Kconfig.

@@ -41,8 +41,9 @@ pub mod x86_flags;
 
 use goblin::elf::header;
 
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
 use crate::elf::{Class, Identity};
+use crate::endian::Endian;
 
 /// A register and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]

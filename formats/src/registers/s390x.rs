@@ -28,7 +28,8 @@
 
 use super::bits::{field, named};
 use super::{Field, Layout, Register};
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 
 // pr_pid is not decoded: it has the byte order of QEMU's host.
 pub(super) static LAYOUT: Layout = Layout {

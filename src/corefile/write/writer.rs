@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Receiver;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::seekable::{FrameEntry, SeekTable};
 
 use super::Shared;
@@ -81,7 +82,7 @@ impl Writer {
             compressed: u32::try_from(length).unwrap_or(u32::MAX),
             decompressed: u32::try_from(frame.decompressed).unwrap_or(u32::MAX),
             // A frame's content checksum, its last four bytes, is the seek table's.
-            checksum: bytes.last_chunk().map(|last| u32::from_le_bytes(*last)),
+            checksum: bytes.last_chunk().map(|last| Endian::Little.u32(*last)),
         };
         for _ in 0..frame.count {
             self.written.file.write_all(bytes)?;

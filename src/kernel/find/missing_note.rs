@@ -3,8 +3,8 @@
 //! A guest without QEMU's `vmcoreinfo` device, or without the driver for it, has the
 //! text in its memory alone. crash, drgn and makedumpfile look for the note.
 
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::note::{Note, Notes};
+use vmcore_formats::endian::Endian;
 
 use super::vmcoreinfo::{Found, Source, find_in_memory};
 use crate::vmcore::Vmcore;

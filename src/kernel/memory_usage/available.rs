@@ -61,9 +61,7 @@ fn nodes(kernel: &Kernel) -> Option<Vec<VirtAddr>> {
     let Some(table) = kernel.symbol("node_data") else {
         return Some(vec![kernel.symbol("contig_page_data")?]);
     };
-    let mut ids = [0; 4];
-    kernel.space.read(kernel.symbol("nr_node_ids")?, &mut ids).ok()?;
-    let count = u64::from(u32::from_le_bytes(ids));
+    let count = u64::from(kernel.space.read_u32(kernel.symbol("nr_node_ids")?).ok()?);
     if count > MAX_NODES {
         return None;
     }

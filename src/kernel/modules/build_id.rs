@@ -12,7 +12,6 @@
 
 use memchr::memmem;
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::build_id::BuildId;
 
 use super::{ModuleRange, RangeKind};
@@ -41,11 +40,7 @@ fn in_data(kernel: &Kernel, ranges: &[ModuleRange]) -> Option<BuildId> {
     /// A name of four bytes, 20 bytes of what it is, and type 3.
     const NOTE: [u32; 3] = [4, 20, 3];
     let endian = kernel.space.endian();
-    let word = |value: u32| match endian {
-        Endian::Little => value.to_le_bytes(),
-        Endian::Big => value.to_be_bytes(),
-    };
-    let head = [NOTE.map(word).concat(), b"GNU\0".to_vec()].concat();
+    let head = [NOTE.map(|value| endian.u32_bytes(value)).concat(), b"GNU\0".to_vec()].concat();
     let mut found = Vec::new();
     for range in ranges.iter().filter(|range| range.kind == RangeKind::Data) {
         let length = usize::try_from(range.size.min(MAX_DATA)).ok()?;

@@ -4,7 +4,6 @@
 //! addresses. How addresses are stored is decided by what comes out ([`Evidence`]).
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::kallsyms::{
     Addresses, MAX_NAMES, MAX_SYMBOLS, MAX_TOKEN_TABLE, Mode, Names, TOKEN_INDEX_LENGTH, Tokens,
 };
@@ -52,12 +51,7 @@ impl Tables {
             return Ok(None);
         };
         let missing = |what| move |source| SymbolsError::Missing { what, source };
-        let mut bytes = [0; 4];
-        space.read(count, &mut bytes).map_err(missing("kallsyms_num_syms"))?;
-        let symbol_count = match space.endian() {
-            Endian::Little => u32::from_le_bytes(bytes),
-            Endian::Big => u32::from_be_bytes(bytes),
-        };
+        let symbol_count = space.read_u32(count).map_err(missing("kallsyms_num_syms"))?;
         let mut addresses = Vec::new();
         if let Some(table) = symbol("kallsyms_offsets") {
             let modes = match symbol("kallsyms_relative_base") {

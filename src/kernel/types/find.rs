@@ -13,7 +13,7 @@
 
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::btf::{Header, MAGIC};
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::endian::Endian;
 
 use crate::kernel::{AddressSpace, Kernel, image};
 
@@ -50,10 +50,7 @@ fn length(head: &[u8], endian: Endian) -> Option<usize> {
 
 /// Looks for BTF in virtual memory.
 fn scan(space: &AddressSpace, from: VirtAddr, length: u64) -> Option<(VirtAddr, usize)> {
-    let magic = match space.endian() {
-        Endian::Little => [MAGIC.to_le_bytes(), [1, 0]].concat(),
-        Endian::Big => [MAGIC.to_be_bytes(), [1, 0]].concat(),
-    };
+    let magic = [space.endian().u16_bytes(MAGIC), [1, 0]].concat();
     image::search(space, from, length, &magic, |at| {
         let head = space.read_vec(at, HEAD).ok().filter(|_| at.0.is_multiple_of(4))?;
         Some((at, self::length(&head, space.endian())?))

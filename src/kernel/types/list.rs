@@ -12,7 +12,6 @@
 use std::collections::HashSet;
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 
 use crate::kernel::AddressSpace;
 use crate::kernel::page_tables::ReadError;
@@ -101,15 +100,9 @@ impl Way<'_> {
 fn links(space: &AddressSpace, at: VirtAddr) -> Result<(VirtAddr, VirtAddr), ReadError> {
     let mut bytes = [0; 16];
     space.read(at, &mut bytes)?;
-    let (next, prev) = bytes.split_at(8);
-    let pointer = |bytes: &[u8]| {
-        let bytes = bytes.try_into().unwrap_or_default();
-        VirtAddr(match space.endian() {
-            Endian::Little => u64::from_le_bytes(bytes),
-            Endian::Big => u64::from_be_bytes(bytes),
-        })
-    };
-    Ok((pointer(next), pointer(prev)))
+    let [n0, n1, n2, n3, n4, n5, n6, n7, prev @ ..] = bytes;
+    let pointer = |bytes| VirtAddr(space.endian().u64(bytes));
+    Ok((pointer([n0, n1, n2, n3, n4, n5, n6, n7]), pointer(prev)))
 }
 
 #[cfg(test)]

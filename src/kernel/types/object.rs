@@ -5,7 +5,6 @@ use std::fmt;
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 
 use super::{Field, TypeError, Types, TypesError};
 use crate::kernel::Kernel;
@@ -195,23 +194,16 @@ impl<'k> Object<'k> {
     fn number(&self, path: &str, field: Field) -> Result<u64, ObjectError> {
         let length = usize::try_from(field.size).unwrap_or(usize::MAX);
         let mut bytes = [0; 8];
-        let endian = self.kernel.space.endian();
-        let place = match endian {
-            Endian::Little => bytes.get_mut(..length),
-            Endian::Big => 8_usize.checked_sub(length).and_then(|skip| bytes.get_mut(skip..)),
-        };
-        let Some(place) = place.filter(|place| !place.is_empty()) else {
+        let Some(bytes) = bytes.get_mut(..length).filter(|bytes| !bytes.is_empty()) else {
             return Err(ObjectError::NoNumber {
                 structure: self.structure.to_owned(),
                 path: path.to_owned(),
                 size: field.size,
             });
         };
-        self.read(path, field.offset, place)?;
-        let value = match endian {
-            Endian::Little => u64::from_le_bytes(bytes),
-            Endian::Big => u64::from_be_bytes(bytes),
-        };
+        self.read(path, field.offset, bytes)?;
+        // One to eight bytes are always a number.
+        let value = self.kernel.space.endian().number(bytes).unwrap_or_default();
         let Some(bits) = field.bits else { return Ok(value) };
         // Bit fields are counted from the lowest bit on little-endian machines alone.
         let mask = 1_u64.checked_shl(bits.size).map_or(u64::MAX, |bit| bit.wrapping_sub(1));

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::kdump::page::{DESCRIPTOR_LENGTH, PageDescriptor};
 
 use super::page_codec::PageUnpacker;

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use goblin::elf::header::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::note::Note;
 use vmcore_formats::elf::{Class, Identity, Segment};
+use vmcore_formats::endian::Endian;
 use vmcore_formats::windows_dump::{MAX_HEADER, WindowsDump};
 
 use super::elf_memory::ElfMemory;

@@ -1,5 +1,7 @@
 //! Which pages a file has, one bit each, and how many there are before any of them.
 
+use vmcore_formats::endian::Endian;
+
 /// Pages for which one count is kept: 512 bytes of bits.
 const COUNTED: u64 = 4096;
 
@@ -23,11 +25,8 @@ impl PageBitmap {
             .chunks(8)
             .take(count)
             .map(|chunk| {
-                let mut word = [0; 8];
-                for (to, from) in word.iter_mut().zip(chunk) {
-                    *to = *from;
-                }
-                u64::from_le_bytes(word)
+                // The last word may have fewer bytes; its other bits are then 0.
+                Endian::Little.number(chunk).unwrap_or_default()
             })
             .collect();
         if let (Some(last), rest @ 1..) = (words.last_mut(), pages % 64) {

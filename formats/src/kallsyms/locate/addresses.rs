@@ -1,7 +1,7 @@
 //! Candidates for the table of addresses, before the names or after the tokens.
 
 use crate::addr::VirtAddr;
-use crate::cursor::Endian;
+use crate::endian::Endian;
 
 /// A possible table of addresses, by its offset in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,7 +47,7 @@ pub use addresses::Candidate;
 
 use self::addresses::candidates;
 use super::tokens::{TOKEN_INDEX_LENGTH, Tokens};
-use crate::cursor::Endian;
+use crate::endian::Endian;
 
 /// The tokens of the digits.
 pub const DIGITS: &[u8] = b"0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00";

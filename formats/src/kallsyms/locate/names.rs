@@ -1,6 +1,6 @@
 //! Names and their markers, before the tokens.
 
-use crate::cursor::Endian;
+use crate::endian::Endian;
 use crate::kallsyms::MAX_SYMBOLS;
 use crate::kallsyms::names::entry;
 

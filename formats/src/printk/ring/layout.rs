@@ -2,7 +2,8 @@
 
 use super::{ID_MASK, MAX_COUNT_BITS, MAX_INFOS, MAX_SIZE_BITS, Ring, RingError};
 use crate::addr::VirtAddr;
-use crate::cursor::{Cursor, Endian, ParseError};
+use crate::cursor::{Cursor, ParseError};
+use crate::endian::Endian;
 use crate::printk::{Caller, Keys, LayoutError, Record, at, facility_level_flags};
 use crate::vmcoreinfo::VmcoreInfo;
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cursor::Endian;
+use crate::endian::Endian;
 use crate::printk::synthetic::SyntheticRing;
 use crate::printk::{Caller, LayoutError};
 use crate::vmcoreinfo::VmcoreInfo;

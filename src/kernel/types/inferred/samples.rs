@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::endian::Endian;
 
 use super::layouts::Doubt;
 use crate::kernel::AddressSpace;
@@ -54,11 +54,7 @@ impl Sample {
 
     /// Eight bytes.
     pub(super) fn word(&self, offset: u64) -> Option<u64> {
-        let bytes = self.rest(offset)?.first_chunk().copied()?;
-        Some(match self.endian {
-            Endian::Little => u64::from_le_bytes(bytes),
-            Endian::Big => u64::from_be_bytes(bytes),
-        })
+        self.endian.u64_at(self.rest(offset)?, 0)
     }
 
     /// Eight bytes that are an address of the kernel's.
@@ -68,11 +64,7 @@ impl Sample {
 
     /// Four bytes.
     pub(super) fn half(&self, offset: u64) -> Option<u32> {
-        let bytes = self.rest(offset)?.first_chunk().copied()?;
-        Some(match self.endian {
-            Endian::Little => u32::from_le_bytes(bytes),
-            Endian::Big => u32::from_be_bytes(bytes),
-        })
+        self.endian.u32_at(self.rest(offset)?, 0)
     }
 
     /// One byte.
