@@ -49,7 +49,7 @@ pub(super) fn describe(attempt: &Attempt, written: &Written, staging: &Staging) 
         bytes_written: written.table.compressed_length(),
         zero_bytes: attempt.pipeline.as_ref().map_or(0, Pipeline::zero_bytes),
         chunk_bytes: CHUNK as u64,
-        chunks: written.table.frames.len() as u64,
+        chunks: written.table.len() as u64,
         segments: summary.map(|summary| summary.segments),
         cpus: summary.map(|summary| summary.notes.cpus),
         vmcoreinfo: summary.map(|summary| summary.notes.vmcoreinfo),

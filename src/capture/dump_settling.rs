@@ -101,6 +101,7 @@ impl Settling {
         let Err(
             StreamError::Head(_)
             | StreamError::Plan(_)
+            | StreamError::TooLarge { .. }
             | StreamError::Behind { .. }
             | StreamError::Read(_),
         ) = &stream.outcome

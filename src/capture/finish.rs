@@ -57,8 +57,7 @@ pub(super) fn finish(
         }
     };
     let hangs = written.is_none() && attempt.pipeline.is_some();
-    let Some(mut written) = written.filter(|written| keep && !written.table.frames.is_empty())
-    else {
+    let Some(mut written) = written.filter(|written| keep && !written.table.is_empty()) else {
         session.metadata.phases = session.clock.phases();
         if keep && hangs {
             return leave_to_writer(session, staging);

@@ -129,7 +129,7 @@ pub(super) fn end(
         bytes_written: table.compressed_length(),
         zero_bytes: packed.zero_bytes,
         chunk_bytes: CHUNK as u64,
-        chunks: table.frames.len() as u64,
+        chunks: table.len() as u64,
         segments: image.made_segments(),
         cpus: Some(Summary::of(core).cpus),
         vmcoreinfo: Some(info.is_some()),

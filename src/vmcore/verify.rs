@@ -63,7 +63,7 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
     let mut found = Verification { missing: core.findings.clone(), ..Verification::default() };
     match &core.chunked {
         Some(chunked) => {
-            found.chunks = chunked.table().chunks().count() as u64;
+            found.chunks = chunked.table().frames().len() as u64;
             found.bytes = chunked.table().unpacked_length();
             for bad in verify_chunks::bad_chunks(chunked, threads) {
                 let (start, length) = (bad.chunk.offset, u64::from(bad.chunk.entry.decompressed));
@@ -139,7 +139,7 @@ fn elf_problems(core: &Vmcore) -> Vec<String> {
         if segment.physical < end {
             problems.push(format!("two segments have the memory at {}", segment.physical));
         }
-        end = end.max(PhysAddr(segment.physical.0.saturating_add(segment.memory_size)));
+        end = end.max(segment.physical.saturating_add(segment.memory_size));
         // A page of ours never lies across two chunks; foreign cores promise nothing.
         if core.chunked.is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
             problems.push(format!("the segment at {} is not on a page", segment.physical));

@@ -30,15 +30,14 @@ pub(super) struct BadChunk {
 
 /// Checks all chunks. Gives those that are damaged, in the file's order.
 pub(super) fn bad_chunks(core: &ChunkedFile, threads: usize) -> Vec<BadChunk> {
-    let chunks: Vec<Chunk> = core.table().chunks().collect();
     let next = AtomicUsize::new(0);
     let seen = Mutex::new(HashSet::new());
     let work = || {
         let mut bad = Vec::new();
         let mut checker = Checker::default();
-        while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(problem) = checker.check(core, chunk, &seen) {
-                bad.push(BadChunk { chunk: *chunk, problem });
+        while let Some(chunk) = core.table().chunk(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(problem) = checker.check(core, &chunk, &seen) {
+                bad.push(BadChunk { chunk, problem });
             }
         }
         bad

@@ -49,8 +49,8 @@ fn is_entry(core: &Vmcore) -> bool {
 }
 
 fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut Vec<String>) {
-    let frames = chunked.table().entries().iter().filter(|frame| frame.decompressed > 0);
-    let table = SeekTable { frames: frames.copied().collect() };
+    let frames = chunked.table().frames().iter();
+    let table: SeekTable = frames.filter(|frame| frame.decompressed > 0).collect();
     let summary = Summary::of(core);
     let mut differ = |what: &str, says: Option<&dyn Display>, is: &dyn Display| {
         if let Some(says) = says
@@ -61,7 +61,7 @@ fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut V
     };
     differ("unpacked length", Some(&described.bytes_core), &table.decompressed_length());
     differ("compressed length", Some(&described.bytes_written), &table.compressed_length());
-    differ("number of chunks", Some(&described.chunks), &table.frames.len());
+    differ("number of chunks", Some(&described.chunks), &table.len());
     differ(
         "hash over the chunks",
         Some(&described.chunks_sha256),

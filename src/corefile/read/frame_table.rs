@@ -1,17 +1,28 @@
-//! Where each frame of a compressed file is, and what it unpacks to.
+//! The offset and size of each frame of a compressed file.
+//!
+//! ```text
+//! seek table    12 bytes for each frame: compressed and decompressed length, checksum
+//! marks         16 bytes for each 64th frame: its offset in the core and in the file
+//! ```
+//!
+//! A core of 16 TiB in chunks of 1 MiB has 16 million frames, and so a table of 196 MiB.
+//! The format ends at [`MAX_FRAMES`], 128 TiB in such chunks; so does this reader.
 
 use thiserror::Error;
 use vmcore_formats::seekable::{
-    FOOTER_LENGTH, Footer, FrameEntry, SKIPPABLE_HEADER_LENGTH, SeekTable, SeekTableError,
+    FOOTER_LENGTH, Footer, FrameEntry, MAX_FRAMES, SKIPPABLE_HEADER_LENGTH, SeekTable,
+    SeekTableError, skippable_length,
 };
 use vmcore_formats::zstd_frame::{BLOCK_HEADER, BlockHeader, CHECKSUM, FrameHeader, MAX_HEADER};
 
-use super::bytes::{Bytes, PlainFile, read_vec};
+use super::bytes::{Bytes, PlainFile};
 use super::chunked::{Chunk, MAX_CHUNK};
 use crate::vmcore::memory::DataError;
 
-/// The longest seek table that is read, in bytes: for a core of 8 TiB.
-const MAX_TABLE: u64 = 128 << 20;
+/// How many entries of a seek table are read at a time.
+const PIECE: u64 = 16 << 10;
+/// How many frames there are from mark to mark.
+const STRIDE: usize = 64;
 
 /// The longest compressed chunk, in bytes: what zstd needs at most for one that does
 /// not get shorter.
@@ -24,13 +35,13 @@ pub enum Error {
     /// It cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// No frame at its start unpacks alone.
+    /// No frame at its start decompresses alone.
     #[error(
         "the file is compressed as one piece of {} bytes, so that it cannot be opened in place",
         size.map_or_else(|| "unknown".to_owned(), |size| size.to_string())
     )]
     OnePiece {
-        /// What its first frame unpacks to, if it says.
+        /// The decompressed size of its first frame, if its header has it.
         size: Option<u64>,
     },
     /// The seek table does not add up to the file.
@@ -44,49 +55,63 @@ pub enum Error {
     /// The seek table contradicts itself.
     #[error(transparent)]
     Table(#[from] SeekTableError),
+    /// The seek table is larger than the memory that is available.
+    #[error("not enough memory for a seek table of {frames} frames")]
+    Memory {
+        /// How many frames the file has.
+        frames: u64,
+    },
 }
 
 /// The frames of a file.
 #[derive(Debug)]
 pub struct FrameTable {
-    entries: Vec<FrameEntry>,
-    /// Where each frame begins: in the unpacked core, and in the file.
-    starts: Vec<(u64, u64)>,
+    frames: SeekTable,
+    /// Offsets of frames 0, 64, 128...: in the decompressed core, and in the file.
+    marks: Vec<(u64, u64)>,
     unpacked: u64,
+    packed: u64,
     /// Where the file was cut off: it has no seek table, and its frames end there.
     cut_off: Option<u64>,
 }
 
 impl FrameTable {
-    /// Reads a file's seek table, or finds its frames if it was cut off before.
+    /// Reads a file's seek table, or finds its frames if it has none.
     ///
     /// # Errors
-    /// Fails if it is no such file, or if the table contradicts the file.
+    /// Fails if it is not a seekable file, or if the table contradicts the file.
     pub fn read(file: &PlainFile) -> Result<Self, Error> {
-        match seek_table(file) {
-            Ok(table) => Self::new(table.frames, None),
+        match read_table(file) {
             Err(Error::Table(SeekTableError::NoFooter)) => find_frames(file),
-            Err(error) => Err(error),
+            table => table,
         }
     }
 
-    fn new(entries: Vec<FrameEntry>, cut_off: Option<u64>) -> Result<Self, Error> {
-        let mut starts = Vec::with_capacity(entries.len());
-        let (mut unpacked, mut packed) = (0_u64, 0_u64);
-        for entry in &entries {
-            // A frame that unpacks to nothing is skipped, whatever its length.
-            let packed_too_long = entry.decompressed > 0 && entry.compressed > MAX_PACKED;
-            if entry.decompressed > MAX_CHUNK || packed_too_long {
-                return Err(Error::OnePiece { size: Some(u64::from(entry.decompressed)) });
-            }
-            starts.push((unpacked, packed));
-            unpacked = unpacked.saturating_add(u64::from(entry.decompressed));
-            packed = packed.saturating_add(u64::from(entry.compressed));
-        }
-        Ok(Self { entries, starts, unpacked, cut_off })
+    /// A table without frames, and with memory for `count` of them.
+    fn with_capacity(count: u64) -> Result<Self, Error> {
+        let mut frames = SeekTable::default();
+        let memory = || Error::Memory { frames: count };
+        let count = usize::try_from(count).map_err(|_| memory())?;
+        frames.try_reserve(count).map_err(|_| memory())?;
+        Ok(Self { frames, marks: Vec::new(), unpacked: 0, packed: 0, cut_off: None })
     }
 
-    /// How many bytes all frames unpack to.
+    fn push(&mut self, frame: FrameEntry) -> Result<(), Error> {
+        // A frame without content is skippable, and may have any length.
+        let packed_too_long = frame.decompressed > 0 && frame.compressed > MAX_PACKED;
+        if frame.decompressed > MAX_CHUNK || packed_too_long {
+            return Err(Error::OnePiece { size: Some(u64::from(frame.decompressed)) });
+        }
+        if self.frames.len().is_multiple_of(STRIDE) {
+            self.marks.push((self.unpacked, self.packed));
+        }
+        self.frames.push(frame);
+        self.unpacked = self.unpacked.saturating_add(u64::from(frame.decompressed));
+        self.packed = self.packed.saturating_add(u64::from(frame.compressed));
+        Ok(())
+    }
+
+    /// The decompressed length of all frames, in bytes.
     #[must_use]
     pub fn unpacked_length(&self) -> u64 {
         self.unpacked
@@ -98,50 +123,74 @@ impl FrameTable {
         self.cut_off
     }
 
-    /// The frames, those that unpack to nothing included.
+    /// The frames, those without content included.
     #[must_use]
-    pub fn entries(&self) -> &[FrameEntry] {
-        &self.entries
+    pub fn frames(&self) -> &SeekTable {
+        &self.frames
     }
 
     /// All chunks, in order.
-    pub fn chunks(&self) -> impl DoubleEndedIterator<Item = Chunk> + '_ {
-        let frames = self.entries.iter().zip(&self.starts).enumerate();
-        frames.map(|(index, (entry, (offset, file_offset)))| Chunk {
-            index,
-            file_offset: *file_offset,
-            offset: *offset,
-            entry: *entry,
-        })
+    pub fn chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
+        self.chunks_from(0)
     }
 
-    /// The chunk that has the byte at `offset` of the unpacked core.
+    /// A chunk by its number.
+    #[must_use]
+    pub fn chunk(&self, index: usize) -> Option<Chunk> {
+        let mark = index.checked_div(STRIDE)?;
+        self.chunks_from(mark).nth(index.checked_rem(STRIDE)?)
+    }
+
+    /// The chunk that has the byte at `offset` of the decompressed core.
     #[must_use]
     pub fn chunk_at(&self, offset: u64) -> Option<Chunk> {
-        if offset >= self.unpacked {
-            return None;
-        }
-        // Of frames that begin at one offset, only the last unpacks to anything.
-        let index = self.starts.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
-        let (start, file_offset) = *self.starts.get(index)?;
-        let entry = *self.entries.get(index)?;
-        Some(Chunk { index, file_offset, offset: start, entry })
+        // The next mark is above `offset`, so the frame is one of the 64 from this one on.
+        let mark = self.marks.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
+        let end = |chunk: &Chunk| chunk.offset.saturating_add(u64::from(chunk.entry.decompressed));
+        self.chunks_from(mark).take(STRIDE).find(|chunk| offset < end(chunk))
+    }
+
+    /// The chunks from a mark on.
+    fn chunks_from(&self, mark: usize) -> impl Iterator<Item = Chunk> + '_ {
+        let (mut offset, mut file_offset) = self.marks.get(mark).copied().unwrap_or_default();
+        (mark.saturating_mul(STRIDE)..).map_while(move |index| {
+            let entry = self.frames.get(index)?;
+            let chunk = Chunk { index, file_offset, offset, entry };
+            offset = offset.saturating_add(u64::from(entry.decompressed));
+            file_offset = file_offset.saturating_add(u64::from(entry.compressed));
+            Some(chunk)
+        })
     }
 }
 
-fn seek_table(file: &PlainFile) -> Result<SeekTable, Error> {
+/// Reads the seek table, in pieces.
+fn read_table(file: &PlainFile) -> Result<FrameTable, Error> {
     let length = file.length();
     let footer_at = length.checked_sub(FOOTER_LENGTH as u64).ok_or(SeekTableError::NoFooter)?;
     let mut footer = [0; FOOTER_LENGTH];
     file.read(footer_at, &mut footer)?;
-    let table_length = Footer::decode(&footer)?.table_length();
-    let table_at = length
-        .checked_sub(table_length)
-        .filter(|_| table_length <= MAX_TABLE)
-        .ok_or(SeekTableError::NoFooter)?;
-    let table = SeekTable::decode(&read_vec(file, table_at, table_length)?)?;
-    let described = table.compressed_length().saturating_add(table_length);
-    if described != length {
+    let footer = Footer::decode(&footer)?;
+    let table_length = footer.table_length();
+    let table_at = length.checked_sub(table_length).ok_or(SeekTableError::NoFooter)?;
+    let mut header = [0; SKIPPABLE_HEADER_LENGTH];
+    file.read(table_at, &mut header)?;
+    footer.check_header(&header)?;
+
+    let mut table = FrameTable::with_capacity(footer.frame_count.into())?;
+    let piece = PIECE.saturating_mul(footer.entry_length() as u64);
+    let mut at = table_at.saturating_add(SKIPPABLE_HEADER_LENGTH as u64);
+    let mut bytes = Vec::new();
+    while at < footer_at {
+        let size = piece.min(footer_at.saturating_sub(at));
+        bytes.resize(usize::try_from(size).unwrap_or_default(), 0);
+        file.read(at, &mut bytes)?;
+        for frame in footer.decode_entries(&bytes) {
+            table.push(frame)?;
+        }
+        at = at.saturating_add(size);
+    }
+    if table.packed != table_at {
+        let described = table.packed.saturating_add(table_length);
         return Err(Error::Length { found: length, described });
     }
     Ok(table)
@@ -149,23 +198,23 @@ fn seek_table(file: &PlainFile) -> Result<SeekTable, Error> {
 
 /// Walks from frame to frame, by the headers of their blocks.
 fn find_frames(file: &PlainFile) -> Result<FrameTable, Error> {
-    let mut entries = Vec::new();
-    let mut at = 0;
-    while let Some(entry) = whole_frame(file, at)? {
-        let next = at.saturating_add(u64::from(entry.compressed));
-        if next > file.length() {
+    let mut table = FrameTable::with_capacity(0)?;
+    while table.frames.len() < MAX_FRAMES as usize
+        && let Some(entry) = whole_frame(file, table.packed)?
+    {
+        if table.packed.saturating_add(u64::from(entry.compressed)) > file.length() {
             break;
         }
-        entries.push(entry);
-        at = next;
+        table.push(entry)?;
     }
-    if entries.is_empty() {
+    if table.frames.is_empty() {
         let mut first = [0; MAX_HEADER];
         let _ = file.read(0, &mut first);
         let header = FrameHeader::decode(&first).ok().flatten();
         return Err(Error::OnePiece { size: header.and_then(|header| header.content_size) });
     }
-    FrameTable::new(entries, Some(at))
+    table.cut_off = Some(table.packed);
+    Ok(table)
 }
 
 /// The frame at `at`, if it is whole and of a chunk's size.
@@ -176,7 +225,7 @@ fn whole_frame(file: &PlainFile, at: u64) -> Result<Option<FrameEntry>, DataErro
     let have = file.length().saturating_sub(at).min(MAX_HEADER as u64);
     let start = start.get_mut(..usize::try_from(have).unwrap_or_default()).unwrap_or_default();
     file.read(at, start)?;
-    if let Some(length) = skippable(start) {
+    if let Some(length) = skippable_length(start) {
         let compressed = u32::try_from(length).ok();
         return Ok(compressed.map(|compressed| FrameEntry {
             compressed,
@@ -207,11 +256,6 @@ fn whole_frame(file: &PlainFile, at: u64) -> Result<Option<FrameEntry>, DataErro
     Ok(None)
 }
 
-/// Length of the skippable frame that begins with `start`, if one does.
-fn skippable(start: &[u8]) -> Option<u64> {
-    const MAGICS: u32 = 0x184d_2a50;
-    let magic = u32::from_le_bytes(*start.first_chunk()?);
-    let size = u32::from_le_bytes(*start.get(4..)?.first_chunk()?);
-    (magic & 0xffff_fff0 == MAGICS)
-        .then(|| u64::from(size).saturating_add(SKIPPABLE_HEADER_LENGTH as u64))
-}
+#[cfg(test)]
+#[path = "frame_table_tests.rs"]
+mod tests;

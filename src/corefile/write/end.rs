@@ -7,6 +7,7 @@ use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::dump_head::{DumpHeadError, NoteSummary};
 use vmcore_formats::elf::stored_core::StoredCoreError;
 
+use super::MAX_CORE;
 use super::writer::Written;
 
 /// What the head of the dump told.
@@ -61,6 +62,12 @@ pub enum StreamError {
     /// Its core cannot be stored.
     #[error("the dump cannot be stored")]
     Plan(#[from] StoredCoreError),
+    /// Its core has more chunks than the seekable format allows.
+    #[error("a core of {bytes} bytes cannot be stored: the file format ends at {MAX_CORE}")]
+    TooLarge {
+        /// How long the core would be.
+        bytes: u64,
+    },
     /// Memory lies where the head was read.
     #[error("the dump's memory begins at {offset}, and {found} bytes were read before it")]
     Behind {

@@ -33,7 +33,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use rustix::event::{EventfdFlags, eventfd};
-use vmcore_formats::seekable::FrameEntry;
+use vmcore_formats::seekable::{ENTRY_LENGTH, MAX_FRAMES};
 
 use buffers::Buffers;
 use compress::{Compressor, compress_jobs};
@@ -46,6 +46,8 @@ use writer::Writer;
 /// compress worse and cost more calls, larger ones make a single page dearer to
 /// read and the memory in flight larger.
 pub const CHUNK: usize = 1 << 20;
+/// The longest core, in bytes: of the frames that the format allows, one is the metadata's.
+pub const MAX_CORE: u64 = (MAX_FRAMES as u64 - 1) * CHUNK as u64;
 /// How much memory may wait for workers and for the disk, in bytes, and how much
 /// at least: the seek table of a large guest takes of it what it will need.
 const IN_FLIGHT: usize = 96 << 20;
@@ -233,7 +235,7 @@ impl Pipeline {
 /// large one, whose seek table grows to what they leave.
 fn buffer_count(memory: u64) -> usize {
     let chunks = usize::try_from(memory).unwrap_or(usize::MAX) / CHUNK;
-    let table = chunks.saturating_mul(size_of::<FrameEntry>());
+    let table = chunks.saturating_mul(ENTRY_LENGTH);
     IN_FLIGHT.saturating_sub(table).max(LEAST_IN_FLIGHT) / CHUNK
 }
 

@@ -24,7 +24,7 @@ use super::buffers::Buffers;
 use super::compress::{Compressor, Content, Frame};
 use super::reader::is_zero;
 use super::writer::Writer;
-use super::{CHUNK, CONTEXTS, OutputError, Progress, Shared, StreamOptions, Written};
+use super::{CHUNK, CONTEXTS, MAX_CORE, OutputError, Progress, Shared, StreamOptions, Written};
 use crate::corefile::read::bytes::Bytes;
 use crate::vmcore::memory::DataError;
 
@@ -78,6 +78,9 @@ pub fn pack(
     options: StreamOptions,
     mut watch: impl FnMut(Progress) -> bool,
 ) -> Result<Packed, PackError> {
+    if bytes.length() > MAX_CORE {
+        return Err(PackError::Start(io::ErrorKind::FileTooLarge.into()));
+    }
     let shared = Arc::new(shared(bytes.length()).map_err(PackError::Start)?);
     let mut first = Compressor::new(options.level).map_err(PackError::Start)?;
     let zero_chunk = first.frame_of_zeros().map_err(PackError::Start)?;

@@ -57,7 +57,7 @@ fn what_is_packed_is_unpacked_as_it_was() {
     assert!(unpack(&packed.written.file, &packed.written.table) == source.bytes);
     assert_eq!(packed.zero_bytes, 2 * CHUNK as u64);
     let sizes: Vec<_> =
-        packed.written.table.frames.iter().map(|frame| frame.decompressed as usize).collect();
+        packed.written.table.iter().map(|frame| frame.decompressed as usize).collect();
     assert_eq!(sizes, [CHUNK, CHUNK, CHUNK, CHUNK / 2]);
 }
 

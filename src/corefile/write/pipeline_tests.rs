@@ -119,7 +119,7 @@ fn runs_of_zeros_of_any_length_keep_their_place() {
     // The head's page shifts each run by a page into the next chunk.
     let zeros: usize = runs.iter().map(|chunks| chunks - 1).sum();
     assert_eq!(pipeline.zero_bytes(), (zeros * CHUNK) as u64);
-    assert_eq!(written.table.frames.len(), memory.len() / CHUNK + 1);
+    assert_eq!(written.table.len(), memory.len() / CHUNK + 1);
     let core = unpack(&written.file);
     assert!(core.ends_with(&memory));
 }
@@ -134,7 +134,7 @@ fn an_output_that_fails_closes_the_pipe_and_tells_why() {
     match output {
         Err(OutputError::Write { source, written }) => {
             assert_eq!(source.kind(), io::ErrorKind::StorageFull);
-            assert!(written.table.frames.is_empty());
+            assert!(written.table.is_empty());
         }
         other => panic!("{other:?}"),
     }
@@ -203,8 +203,22 @@ fn the_end_of_the_stream_and_of_the_file_both_wake() {
 fn a_large_guests_seek_table_is_paid_for_with_buffers() {
     const TIB: u64 = 1 << 40;
     for (memory, buffers) in
-        [(0, 96), (64 << 30, 95), (TIB, 80), (4 * TIB, 32), (64 * TIB, 32), (u64::MAX, 32)]
+        [(0, 96), (64 << 30, 95), (TIB, 84), (4 * TIB, 48), (64 * TIB, 32), (u64::MAX, 32)]
     {
         assert_eq!(buffer_count(memory), buffers, "{memory:#x}");
     }
+}
+
+#[test]
+fn a_core_with_more_chunks_than_the_format_allows_is_refused_before_its_memory_is_read() {
+    let mut bytes = stream(&[]);
+    // p_filesz and p_memsz: 128 TiB.
+    for at in [96, 104] {
+        bytes[at..at + 8].copy_from_slice(&(1_u64 << 47).to_le_bytes());
+    }
+    let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+    send(&pipe, &bytes).unwrap();
+    let (end, _) = wait_ended(&pipeline);
+    assert!(matches!(end.outcome, Err(StreamError::TooLarge { .. })), "{end:?}");
+    assert_eq!(end.bytes_read, bytes.len() as u64);
 }

@@ -16,7 +16,7 @@ use super::buffers::Buffer;
 use super::compress::{Content, Frame, Job};
 use super::end::{CoreSummary, StreamEnd, StreamError};
 use super::input::Input;
-use super::{CHUNK, Shared};
+use super::{CHUNK, MAX_CORE, Shared};
 
 /// How much is read at once: little enough to be still in the cache when it is
 /// searched for anything but zeros.
@@ -80,6 +80,9 @@ impl Reader {
     fn read_all(&mut self) -> Result<(), StreamError> {
         let (head, prefix) = self.read_head()?;
         let core = StoredCore::plan(&head)?;
+        if core.length() > MAX_CORE {
+            return Err(StreamError::TooLarge { bytes: core.length() });
+        }
         self.shared.bytes_expected.store(head.stream_length, Ordering::Relaxed);
         self.summary = Some(CoreSummary {
             identity: head.identity,

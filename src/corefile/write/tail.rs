@@ -38,7 +38,7 @@ pub(crate) fn append(written: &Written, json: &[u8]) -> io::Result<()> {
 pub(crate) fn give_up_chunks(written: &mut Written) {
     let mut freed = 0_u64;
     while freed < GIVEN_UP
-        && let Some(frame) = written.table.frames.pop()
+        && let Some(frame) = written.table.pop()
     {
         freed = freed.saturating_add(u64::from(frame.compressed));
     }
@@ -53,13 +53,14 @@ fn write(out: &mut impl Write, table: &SeekTable, json: &[u8]) -> io::Result<()>
         decompressed: 0,
         checksum: Some(CHECKSUM_OF_NOTHING),
     };
-    let count = table.frames.len().saturating_add(1);
+    let count = table.len().saturating_add(1);
     let footer = Footer::of_frames(count).ok_or_else(too_large)?;
     out.write_all(&metadata)?;
     let mut out = BufWriter::with_capacity(PIECE, out);
     out.write_all(&footer.encode_header())?;
-    for frame in table.frames.iter().chain([&entry]) {
-        out.write_all(&frame.encode())?;
+    for frame in table.iter().chain([entry]) {
+        let no_checksum = || io::Error::other("a frame has no checksum");
+        out.write_all(&frame.encode().ok_or_else(no_checksum)?)?;
     }
     out.write_all(&footer.encode())?;
     out.flush()
@@ -95,7 +96,7 @@ mod tests {
             decompressed: 1 << 20,
             checksum: Some(!number),
         };
-        SeekTable { frames: (0..chunks).map(frame).collect() }
+        (0..chunks).map(frame).collect()
     }
 
     #[test]
@@ -106,7 +107,7 @@ mod tests {
         assert!(out.longest <= PIECE, "{} bytes at once", out.longest);
         let seek_table = out.bytes.split_off(10);
         let mut found = SeekTable::decode(&seek_table).unwrap();
-        let metadata = found.frames.pop().unwrap();
+        let metadata = found.pop().unwrap();
         assert_eq!((metadata.compressed, metadata.decompressed), (10, 0));
         assert!(found == table);
     }

@@ -14,7 +14,7 @@ use crossbeam_channel::Receiver;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 use vmcore_formats::endian::Endian;
-use vmcore_formats::seekable::{FrameEntry, SeekTable};
+use vmcore_formats::seekable::{ENTRY_LENGTH, FrameEntry, SeekTable};
 
 use super::Shared;
 use super::compress::{Content, Frame};
@@ -86,7 +86,7 @@ impl Writer {
         };
         for _ in 0..frame.count {
             self.written.file.write_all(bytes)?;
-            self.written.table.frames.push(entry);
+            self.written.table.push(entry);
             self.bytes = self.bytes.saturating_add(length as u64);
             self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
         }
@@ -110,8 +110,8 @@ impl Writer {
     /// Reserves the disk's room for metadata and seek table.
     fn reserve_tail(&mut self) -> Result<(), Stop> {
         self.check_space()?;
-        let entries = (self.written.table.frames.len() as u64).saturating_add(2);
-        let length = entries.saturating_mul(12).saturating_add(METADATA_ROOM);
+        let entries = (self.written.table.len() as u64).saturating_add(2);
+        let length = entries.saturating_mul(ENTRY_LENGTH as u64).saturating_add(METADATA_ROOM);
         let file = self.written.file.as_fd();
         match fallocate(file, FallocateFlags::KEEP_SIZE, self.bytes, length) {
             Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(Stop::Io(error.into())),
