@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use goblin::elf::Elf;
+use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::{Class, Identity};
 use vmcore_formats::endian::Endian;
 

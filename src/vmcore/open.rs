@@ -239,7 +239,7 @@ fn open_dump(
     first: &[u8],
     flattened: bool,
 ) -> Result<Vmcore, OpenError> {
-    if first.starts_with(goblin::elf::header::ELFMAG) {
+    if first.starts_with(vmcore_formats::elf::MAGIC) {
         let mut core = open_elf(path, bytes, chunked, first)?;
         if flattened {
             core.format = Format::FlattenedElf;

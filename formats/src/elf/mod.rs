@@ -32,6 +32,14 @@ use crate::endian::Endian;
 use goblin::container::{Container, Ctx};
 use goblin::elf::{header, program_header, section_header};
 
+/// `e_machine` of guests' machines, by the names of the ELF specification.
+pub mod machine {
+    pub use goblin::elf::header::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
+}
+
+/// The first bytes of an ELF file.
+pub const MAGIC: &[u8] = header::ELFMAG;
+
 /// Width of an ELF file's addresses and offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {

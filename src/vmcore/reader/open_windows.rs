@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use goblin::elf::header::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
+use vmcore_formats::elf::machine::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
 use vmcore_formats::elf::note::Note;
 use vmcore_formats::elf::{Class, Identity, Segment};
 use vmcore_formats::endian::Endian;
