@@ -78,7 +78,7 @@ impl HeldMemory {
         let bytes = self.ask(MemoryRange { start, length }).map_err(|problem| {
             MemoryError::Damaged { at, source: Arc::new(DataError::Guest { problem }) }
         })?;
-        kept.ahead = (PhysAddr(start.0.saturating_add(length)), length);
+        kept.ahead = (start.saturating_add(length), length);
         let mut found = None;
         let mut first = start;
         for piece in (Cut { rest: &bytes, at: start }) {
@@ -112,7 +112,7 @@ impl<'a> Iterator for Cut<'a> {
         let length = PIECE.saturating_sub(self.at.0 % PIECE).min(self.rest.len() as u64);
         let (piece, rest) = self.rest.split_at_checked(usize::try_from(length).ok()?)?;
         self.rest = rest;
-        self.at = PhysAddr(self.at.0.saturating_add(length));
+        self.at = self.at.saturating_add(length);
         (!piece.is_empty()).then_some(piece)
     }
 }
@@ -169,7 +169,7 @@ impl PhysMemory for HeldMemory {
             }
             let (now, later) = rest.split_at_mut(length);
             now.copy_from_slice(there.get(..length).unwrap_or_default());
-            at = PhysAddr(at.0.saturating_add(length as u64));
+            at = at.saturating_add(length as u64);
             rest = later;
         }
         Ok(())

@@ -118,7 +118,7 @@ fn times(kernel: &Kernel) -> Option<Times> {
     let types = kernel.types().ok()?;
     let core = kernel.symbol("timekeeper_data").or_else(|| kernel.symbol("tk_core"))?;
     let skip = types.offset("tk_data", "timekeeper").unwrap_or(8);
-    let keeper = Object::at(kernel, "timekeeper", VirtAddr(core.0.checked_add(skip)?)).ok()?;
+    let keeper = Object::at(kernel, "timekeeper", core.checked_add(skip)?).ok()?;
     let shift = keeper.u32("tkr_mono.shift").ok()?;
     let nanos = keeper.u64("tkr_mono.xtime_nsec").ok()?.checked_shr(shift)?;
     let wall = keeper.u64("xtime_sec").ok()?.checked_mul(NANOS)?.checked_add(nanos)?;
@@ -137,7 +137,7 @@ fn load(kernel: &Kernel) -> Option<[f64; 3]> {
     let at = kernel.symbol("avenrun")?;
     let mut load = [0.0; 3];
     for (index, load) in (0_u64..).zip(&mut load) {
-        let at = VirtAddr(at.0.checked_add(index.checked_mul(8)?)?);
+        let at = at.checked_add(index.checked_mul(8)?)?;
         let value = u32::try_from(kernel.space.read_u64(at).ok()?).ok()?;
         *load = f64::from(value) / ONE;
     }
@@ -157,7 +157,7 @@ fn dmi(kernel: &Kernel, fields: &[&str]) -> Option<String> {
     let table = kernel.symbol("dmi_ident")?;
     let text = |name: &&str| {
         let index = u64::try_from(types.enumerator("dmi_field", name).ok()?).ok()?;
-        let at = VirtAddr(table.0.checked_add(index.checked_mul(8)?)?);
+        let at = table.checked_add(index.checked_mul(8)?)?;
         let at = kernel.space.read_u64(at).ok().filter(|at| *at != 0)?;
         Some(kernel.string(VirtAddr(at), 128).trim().to_owned()).filter(|text| !text.is_empty())
     };

@@ -59,7 +59,7 @@ fn run(space: &AddressSpace, at: VirtAddr) -> u64 {
     let Ok(first) = space.mapping(at) else { return PAGE.saturating_sub(at.0 % PAGE) };
     let mut length = first.left(at);
     while length < PIECE {
-        let next = VirtAddr(at.0.wrapping_add(length));
+        let next = at.wrapping_add(length);
         let Ok(found) = space.mapping(next) else { break };
         length = length.saturating_add(found.left(next));
     }

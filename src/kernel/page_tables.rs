@@ -94,7 +94,7 @@ impl Mapping {
     #[must_use]
     pub fn place(&self, at: VirtAddr) -> PhysAddr {
         let offset = at.0 & self.length.wrapping_sub(1);
-        PhysAddr(self.physical.0.wrapping_add(offset))
+        self.physical.wrapping_add(offset)
     }
 
     /// How many bytes of the page there are from `at` on.
@@ -234,7 +234,7 @@ impl AddressSpace {
             let mut length = mapping.left(at);
             // Pages that follow each other in memory are read at once.
             while length < rest.len() as u64 {
-                let next = VirtAddr(at.0.wrapping_add(length));
+                let next = at.wrapping_add(length);
                 match self.mapping(next) {
                     Ok(found) if found.place(next).0 == physical.0.wrapping_add(length) => {
                         length = length.saturating_add(found.left(next));
@@ -249,7 +249,7 @@ impl AddressSpace {
                 physical,
                 source,
             })?;
-            at = VirtAddr(at.0.wrapping_add(take as u64));
+            at = at.wrapping_add(take as u64);
             rest = later;
         }
         Ok(())
@@ -291,7 +291,7 @@ impl AddressSpace {
         // Two to five levels: the walk ends whatever the tables hold.
         for level in self.paging.levels() {
             let index = level.index(at);
-            let entry = PhysAddr(table.0.wrapping_add(index.wrapping_mul(ENTRY_SIZE)));
+            let entry = table.wrapping_add(index.wrapping_mul(ENTRY_SIZE));
             let mut bytes = [0; 8];
             let name = level.name;
             self.memory.read(entry, &mut bytes).map_err(|source| TranslateError::Missing {
@@ -349,7 +349,7 @@ impl Recent {
 
     fn find(&self, at: VirtAddr) -> Option<Mapping> {
         let mapping = self.slots.get(Self::slot(at)).copied().flatten()?;
-        (at.0.wrapping_sub(mapping.start.0) < mapping.length).then_some(mapping)
+        (at.is_in(mapping.start, mapping.length)).then_some(mapping)
     }
 
     fn keep(&mut self, at: VirtAddr, mapping: Mapping) {

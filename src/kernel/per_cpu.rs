@@ -52,7 +52,7 @@ impl Kernel {
     /// Returns `None` if the kernel does not tell, or does not know the CPU.
     #[must_use]
     pub fn per_cpu(&self, symbol: VirtAddr, cpu: u32) -> Option<VirtAddr> {
-        Some(VirtAddr(symbol.0.wrapping_add(self.per_cpu_offset(cpu)?)))
+        Some(symbol.wrapping_add(self.per_cpu_offset(cpu)?))
     }
 
     /// The numbers of the CPUs that the kernel has, or could have. Those that are online are

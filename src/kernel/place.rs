@@ -31,7 +31,7 @@ impl CodeAddress {
     pub fn lookup(self) -> VirtAddr {
         match self {
             Self::Instruction(at) => at,
-            Self::Return(at) => VirtAddr(at.0.wrapping_sub(1)),
+            Self::Return(at) => at.wrapping_sub(1),
         }
     }
 }

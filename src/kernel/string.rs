@@ -24,7 +24,7 @@ impl Kernel {
             if end.is_some() {
                 break;
             }
-            at = VirtAddr(at.0.wrapping_add(take as u64));
+            at = at.wrapping_add(take as u64);
         }
         String::from_utf8_lossy(&text).into_owned()
     }

@@ -4,8 +4,6 @@
 //! `taint_flags`: distributions have had letters of their own. Where that table cannot be
 //! read, the letters are those of Linux, whose bits have never changed their meaning.
 
-use vmcore_formats::addr::VirtAddr;
-
 use super::Kernel;
 
 /// Letters and reasons, by bit. Source: Linux `Documentation/admin-guide/tainted-kernels.rst`.
@@ -70,7 +68,7 @@ fn kernels_letter(kernel: &Kernel, bit: u32) -> Option<char> {
     let skip = skip.checked_add(types.offset("taint_flag", "c_true").ok()?)?;
     let at = kernel.symbol("taint_flags")?;
     let mut letter = [0];
-    kernel.space.read(VirtAddr(at.0.checked_add(skip)?), &mut letter).ok()?;
+    kernel.space.read(at.checked_add(skip)?, &mut letter).ok()?;
     let letter = char::from(letter.first().copied()?);
     letter.is_ascii_uppercase().then_some(letter)
 }

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::stored_core::{StoredCore, StoredCoreError};
 
@@ -126,7 +125,7 @@ impl Made {
         if let Some((start, run)) = next.checked_sub(1).and_then(|index| self.runs.get(index)) {
             let skip = offset.saturating_sub(*start);
             if let Some(length) = run.length.checked_sub(skip).filter(|length| *length > 0) {
-                let start = PhysAddr(run.start.0.saturating_add(skip));
+                let start = run.start.saturating_add(skip);
                 return Some(Part::Memory(MemoryRange { start, length }));
             }
         }

@@ -24,7 +24,7 @@ impl MemoryRange {
     /// The address after the last byte.
     #[must_use]
     pub fn end(&self) -> PhysAddr {
-        PhysAddr(self.start.0.saturating_add(self.length))
+        self.start.saturating_add(self.length)
     }
 
     /// Whether `at` is in it.

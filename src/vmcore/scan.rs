@@ -110,7 +110,7 @@ fn cut<'a>(
     pieces(memory, ranges).flat_map(|piece| {
         (0..piece.length).step_by(usize::try_from(MAX_PIECE).unwrap_or(usize::MAX)).map(
             move |skip| MemoryRange {
-                start: vmcore_formats::addr::PhysAddr(piece.start.0.saturating_add(skip)),
+                start: piece.start.saturating_add(skip),
                 length: piece.length.saturating_sub(skip).min(MAX_PIECE),
             },
         )

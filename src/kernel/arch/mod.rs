@@ -20,8 +20,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::Paging;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 

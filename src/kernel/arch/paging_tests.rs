@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::CR4_LA57;
 
 use super::*;

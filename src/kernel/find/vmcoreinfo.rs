@@ -206,7 +206,7 @@ fn beginnings(start: PhysAddr, bytes: &[u8]) -> Vec<PhysAddr> {
     pages
         .flat_map(|page| OFFSETS.map(|offset| page.saturating_add(offset)))
         .filter(|at| bytes.get(*at..).is_some_and(|rest| rest.starts_with(BEGINNING)))
-        .map(|at| PhysAddr(start.0.saturating_add(at as u64)))
+        .map(|at| start.saturating_add(at as u64))
         .collect()
 }
 
@@ -215,7 +215,7 @@ pub(crate) fn read_text(memory: &dyn PhysMemory, at: PhysAddr) -> Option<VmcoreI
     const STEP: usize = 1024;
     let mut text = Vec::new();
     while text.len() < MAX_TEXT && !text.contains(&0) {
-        let next = PhysAddr(at.0.checked_add(text.len() as u64)?);
+        let next = at.checked_add(text.len() as u64)?;
         let mut part = vec![0; STEP];
         if memory.read(next, &mut part).is_err() {
             break;

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use goblin::elf::header::EM_X86_64;
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::machine::EM_X86_64;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::endian::Endian;
 
 use super::*;
 use crate::kernel::synthetic::TestMemory;

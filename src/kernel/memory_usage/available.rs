@@ -67,7 +67,7 @@ fn nodes(kernel: &Kernel) -> Option<Vec<VirtAddr>> {
     }
     let mut nodes = Vec::new();
     for index in 0..count {
-        let at = VirtAddr(table.0.checked_add(index.checked_mul(8)?)?);
+        let at = table.checked_add(index.checked_mul(8)?)?;
         nodes.push(VirtAddr(kernel.space.read_u64(at).ok()?));
     }
     nodes.retain(|node| node.0 != 0);

@@ -23,7 +23,7 @@ pub(super) fn pages(kernel: &Kernel, findings: &mut Vec<String>) -> Option<u64> 
     let list = List::walk(&kernel.space, head, "block devices", MAX_DEVICES);
     findings.extend(list.finding);
     let of_device = |node: VirtAddr| {
-        let inode = Object::at(kernel, "inode", VirtAddr(node.0.wrapping_sub(offset))).ok()?;
+        let inode = Object::at(kernel, "inode", node.wrapping_sub(offset)).ok()?;
         inode.to("i_mapping", "address_space").ok()?.u64("nrpages").ok()
     };
     Some(list.nodes.into_iter().filter_map(of_device).fold(0, u64::saturating_add))

@@ -71,7 +71,7 @@ impl ModuleRange {
     /// Whether an address is in it.
     #[must_use]
     pub fn contains(&self, at: VirtAddr) -> bool {
-        at.0.wrapping_sub(self.base.0) < self.size
+        at.is_in(self.base, self.size)
     }
 }
 
@@ -165,7 +165,7 @@ impl Modules {
         let list = List::walk(&kernel.space, head, "modules", MAX_MODULES);
         all.findings.extend(list.finding);
         for node in list.nodes {
-            let at = VirtAddr(node.0.wrapping_sub(offset));
+            let at = node.wrapping_sub(offset);
             match read::module(kernel, at) {
                 Ok(module) => all.modules.push(module),
                 Err(error) => {

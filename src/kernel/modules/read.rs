@@ -63,7 +63,7 @@ pub(super) fn users(kernel: &Kernel, module: &Module) -> Option<(Vec<VirtAddr>, 
     let what = format!("users of module {}", module.name);
     let list = List::walk(&kernel.space, head, &what, MAX_USERS);
     let user = |node: VirtAddr| {
-        let at = VirtAddr(node.0.wrapping_sub(offset));
+        let at = node.wrapping_sub(offset);
         Object::at(kernel, "module_use", at).ok()?.pointer("source").ok()
     };
     Some((list.nodes.into_iter().filter_map(user).collect(), list.finding))

@@ -111,7 +111,7 @@ fn read(kernel: &Kernel, module: VirtAddr) -> Result<Types, ModuleTypesError> {
     let head = kernel.symbol("btf_modules").ok_or(ModuleTypesError::Unsupported)?;
     let list = types.offset("btf_module", "list").map_err(ObjectError::from)?;
     let nodes = List::walk(&kernel.space, head, "BTF of modules", MAX_MODULES).nodes;
-    let entries = nodes.into_iter().map(|node| VirtAddr(node.0.wrapping_sub(list)));
+    let entries = nodes.into_iter().map(|node| node.wrapping_sub(list));
     let entries = entries.map(|at| Object::with(kernel, types, "btf_module", at));
     let is_of = |entry: &Object<'_>| entry.pointer("module").is_ok_and(|of| of == module);
     let entry = entries.into_iter().find(is_of).ok_or(ModuleTypesError::None { module })?;

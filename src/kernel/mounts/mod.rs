@@ -18,8 +18,6 @@ mod usage;
 
 use std::collections::HashMap;
 
-use vmcore_formats::addr::VirtAddr;
-
 use super::Kernel;
 use super::types::{List, Object, ObjectError, Tree, Types};
 
@@ -90,7 +88,7 @@ impl Mounts {
         let mut count: u64 = 0;
         let mut steps = path::MAX_STEPS;
         for node in nodes {
-            let at = VirtAddr(node.0.wrapping_sub(offset));
+            let at = node.wrapping_sub(offset);
             match read::mount(kernel, at, &mut steps) {
                 Ok(None) => continue,
                 Ok(Some((mut mount, super_block))) => {

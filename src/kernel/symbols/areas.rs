@@ -100,7 +100,7 @@ impl Areas {
         let table = self.tables.get(number)?.get_or_init(|| read_table(&kernel.space, module));
         // What is before the range is of another one.
         let found = table.at_or_below(at).filter(|found| found.at >= area.start)?;
-        let end = VirtAddr(area.start.0.saturating_add(area.size));
+        let end = area.start.saturating_add(area.size);
         let next = found.next.unwrap_or(end).min(end);
         Some(Place {
             name: found.name,
@@ -113,7 +113,7 @@ impl Areas {
 
     fn area(&self, at: VirtAddr) -> Option<&Area> {
         let index = self.areas.partition_point(|area| area.start <= at).checked_sub(1)?;
-        self.areas.get(index).filter(|area| at.0.wrapping_sub(area.start.0) < area.size)
+        self.areas.get(index).filter(|area| at.is_in(area.start, area.size))
     }
 }
 
@@ -167,5 +167,5 @@ fn nodes(kernel: &Kernel, head: &str, what: &str, structure: &str, member: &str)
         return Vec::new();
     };
     let list = List::walk(&kernel.space, head, what, MAX_GENERATED);
-    list.nodes.into_iter().map(|node| VirtAddr(node.0.wrapping_sub(offset))).collect()
+    list.nodes.into_iter().map(|node| node.wrapping_sub(offset)).collect()
 }

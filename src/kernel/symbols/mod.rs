@@ -243,7 +243,7 @@ impl Symbols {
         self.bounds.get_or_init(|| {
             let last = self.count().checked_sub(1).and_then(|last| self.addresses.in_order(last));
             let last = last.and_then(|last| self.addresses.address(last)).unwrap_or_default();
-            let end = VirtAddr(last.0.saturating_add(LAST_SIZE));
+            let end = last.saturating_add(LAST_SIZE);
             let at = |name, otherwise| self.address_of(name).unwrap_or(otherwise);
             let stext = at("_stext", end);
             let image = at("_text", stext)..at("_end", end);

@@ -68,7 +68,7 @@ fn cut<'a>(
         let length =
             usize::try_from(length).unwrap_or(usize::MAX).clamp(PAGE, rest.len().max(PAGE));
         let (now, later) = rest.split_at_mut(length.min(rest.len()));
-        let next = VirtAddr(at.0.wrapping_add(now.len() as u64));
+        let next = at.wrapping_add(now.len() as u64);
         pieces.push((at, now));
         (at, rest) = (next, later);
     }
@@ -85,7 +85,7 @@ fn by_pages(space: &AddressSpace, start: VirtAddr, buffer: &mut [u8], missing: &
             missing.bytes = missing.bytes.saturating_add(now.len() as u64);
             missing.problem.get_or_insert(error);
         }
-        at = VirtAddr(at.0.wrapping_add(now.len() as u64));
+        at = at.wrapping_add(now.len() as u64);
         rest = later;
     }
 }

@@ -47,7 +47,7 @@ struct Run {
 fn runs(space: &AddressSpace, start: VirtAddr) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut at = start;
-    let end = VirtAddr(start.0.saturating_add(image::MAX_LENGTH));
+    let end = start.saturating_add(image::MAX_LENGTH);
     while at < end {
         let walk = space.walk(at);
         let (Ok(mapping), Some(last)) = (&walk.outcome, walk.steps.last()) else {
@@ -84,12 +84,12 @@ fn places<T>(
         read_tables(space, &mut [(at, &mut buffer)]);
         for found in memmem::find_iter(&buffer, DIGITS) {
             *left = left.checked_sub(1)?;
-            let place = VirtAddr(at.0.saturating_add(found as u64));
+            let place = at.saturating_add(found as u64);
             if let Some(found) = take(place) {
                 return Some(found);
             }
         }
-        at = VirtAddr(at.0.saturating_add(PIECE));
+        at = at.saturating_add(PIECE);
     }
     None
 }
@@ -133,7 +133,7 @@ impl Window {
     }
 
     fn tables(&self, located: &Located) -> Tables {
-        let at = |offset: usize| VirtAddr(self.start.0.saturating_add(offset as u64));
+        let at = |offset: usize| self.start.saturating_add(offset as u64);
         let modes = |candidate: &Candidate| {
             let table = at(candidate.at());
             let modes = match candidate {

@@ -15,7 +15,7 @@ pub(super) fn find(kernel: &Kernel, types: &Types) -> Option<VirtAddr> {
         let comm = types.offset("task_struct", "comm").ok()?;
         let from = image::start(&kernel.info)?;
         image::search(&kernel.space, from, image::MAX_LENGTH, b"swapper", |name| {
-            let at = VirtAddr(name.0.checked_sub(comm)?);
+            let at = name.checked_sub(comm)?;
             is_init(kernel, at).then_some(at)
         })
     })
@@ -27,5 +27,5 @@ fn is_init(kernel: &Kernel, at: VirtAddr) -> bool {
         let first = task.u32("pid").ok()? == 0 && task.u32("tgid").ok()? == 0;
         Some(first && task.pointer("real_parent").ok()? == at)
     };
-    at.0.is_multiple_of(8) && check() == Some(true)
+    at.is_aligned(8) && check() == Some(true)
 }

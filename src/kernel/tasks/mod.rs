@@ -102,7 +102,7 @@ impl Tasks {
             Ok(offset) => offset,
             Err(error) => return self.tell(format!("tasks cannot be listed: {error}")),
         };
-        let head = VirtAddr(init.0.wrapping_add(list));
+        let head = init.wrapping_add(list);
         let leaders = List::walk(&kernel.space, head, "tasks", MAX_TASKS);
         leaders.finding.into_iter().for_each(|finding| self.tell(finding));
         let threads = offset("thread_node")
@@ -110,16 +110,16 @@ impl Tasks {
         let threads =
             threads.map_err(|error| self.tell(format!("threads are not listed: {error}")));
         for node in leaders.nodes {
-            let at = VirtAddr(node.0.wrapping_sub(list));
+            let at = node.wrapping_sub(list);
             self.add(kernel, at);
             let signal = self.at(at).and_then(|task| Some((task.signal?, task.pid)));
             let (Ok((node, head)), Some((signal, pid))) = (&threads, signal) else { continue };
             let what = format!("threads of process {pid}");
-            let head = VirtAddr(signal.0.wrapping_add(*head));
+            let head = signal.wrapping_add(*head);
             let list = List::walk(&kernel.space, head, &what, MAX_TASKS);
             list.finding.into_iter().for_each(|finding| self.tell(finding));
             for thread in list.nodes {
-                self.add(kernel, VirtAddr(thread.0.wrapping_sub(*node)));
+                self.add(kernel, thread.wrapping_sub(*node));
             }
         }
     }

@@ -1,7 +1,6 @@
 //! One task, out of its `task_struct`.
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 
 use super::state::TaskState;
 use crate::kernel::Kernel;
@@ -117,12 +116,7 @@ fn only_cpu(kernel: &Kernel) -> Option<u32> {
 
 /// The pid of a parent's process. Nothing else of it is read.
 fn process(kernel: &Kernel, task: &Object<'_>) -> Option<i32> {
-    let mut bytes = [0; 4];
-    kernel.space.read(task.address_of("tgid").ok()?, &mut bytes).ok()?;
-    Some(match kernel.space.endian() {
-        Endian::Little => i32::from_le_bytes(bytes),
-        Endian::Big => i32::from_be_bytes(bytes),
-    })
+    Some(kernel.space.read_u32(task.address_of("tgid").ok()?).ok()?.cast_signed())
 }
 
 fn exited(kernel: &Kernel, signal: VirtAddr) -> Option<u64> {

@@ -52,7 +52,7 @@ fn length(head: &[u8], endian: Endian) -> Option<usize> {
 fn scan(space: &AddressSpace, from: VirtAddr, length: u64) -> Option<(VirtAddr, usize)> {
     let magic = [space.endian().u16_bytes(MAGIC), [1, 0]].concat();
     image::search(space, from, length, &magic, |at| {
-        let head = space.read_vec(at, HEAD).ok().filter(|_| at.0.is_multiple_of(4))?;
+        let head = space.read_vec(at, HEAD).ok().filter(|_| at.is_aligned(4))?;
         Some((at, self::length(&head, space.endian())?))
     })
 }

@@ -118,7 +118,7 @@ impl<'k> Object<'k> {
     /// Fails if there is no such member.
     pub fn address_of(&self, path: &str) -> Result<VirtAddr, ObjectError> {
         let offset = self.types.offset(self.structure, path)?;
-        Ok(VirtAddr(self.at.0.wrapping_add(offset)))
+        Ok(self.at.wrapping_add(offset))
     }
 
     /// A member as a number; one with fewer than 64 bits without its sign.
@@ -218,7 +218,7 @@ impl<'k> Object<'k> {
             buffer.copy_from_slice(part);
             return Ok(());
         }
-        let at = VirtAddr(self.at.0.wrapping_add(offset));
+        let at = self.at.wrapping_add(offset);
         self.kernel.space.read(at, buffer).map_err(|source| ObjectError::Read {
             structure: self.structure.to_owned(),
             path: path.to_owned(),

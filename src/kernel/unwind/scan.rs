@@ -34,7 +34,7 @@ pub(crate) fn step(
             // Where there are frame pointers, the caller's stands before its return address.
             let plausible = before > at.0 && before < end && before.is_multiple_of(WORD);
             let fp = if plausible { before } else { 0 };
-            let sp = Some(VirtAddr(at.0.wrapping_add(WORD)));
+            let sp = Some(at.wrapping_add(WORD));
             let position = Position { address, sp, fp, rest: sp, registers: Vec::new() };
             return Ok(Step::Next { position, trust: Trust::Scan, entry: None });
         }
@@ -46,7 +46,7 @@ pub(crate) fn step(
 /// Whether a call stands before `at`, as far as that can be read.
 fn follows_a_call(guest: &dyn Guest, at: VirtAddr, ends_in_call: fn(&[u8]) -> bool) -> bool {
     let start = VirtAddr(at.0.wrapping_sub(WORD) & !(WORD - 1));
-    let words = [start, VirtAddr(start.0.wrapping_add(WORD))].map(|at| guest.word(at));
+    let words = [start, start.wrapping_add(WORD)].map(|at| guest.word(at));
     let [Some(first), second] = words else { return true };
     let bytes = [first.to_le_bytes(), second.unwrap_or_default().to_le_bytes()].concat();
     let length = usize::try_from(at.0.wrapping_sub(start.0)).unwrap_or_default();

@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 
 use super::guest::Guest;
 use super::method::Callers;
@@ -136,14 +135,9 @@ impl Guest for Stack<'_> {
             }
         }
         let bytes = pages.last()?.1.as_ref()?;
-        match bytes.get(offset..)?.first_chunk() {
-            Some(word) => Some(match self.kernel.space.endian() {
-                Endian::Little => u64::from_le_bytes(*word),
-                Endian::Big => u64::from_be_bytes(*word),
-            }),
-            // A word across two pages. No stack has one; a damaged stack pointer may want it.
-            None => self.kernel.space.read_u64(at).ok(),
-        }
+        // A word across two pages. No stack has one; a damaged stack pointer may want it.
+        let across = || self.kernel.space.read_u64(at).ok();
+        self.kernel.space.endian().u64_at(&**bytes, offset).or_else(across)
     }
 
     fn is_text(&self, at: VirtAddr) -> bool {
@@ -157,6 +151,6 @@ impl Guest for Stack<'_> {
 
     fn function(&self, at: VirtAddr) -> Option<VirtAddr> {
         let place = self.kernel.resolve(CodeAddress::Instruction(at))?;
-        Some(VirtAddr(at.0.wrapping_sub(place.offset)))
+        Some(at.wrapping_sub(place.offset))
     }
 }

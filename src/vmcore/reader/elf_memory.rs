@@ -98,7 +98,7 @@ impl PhysMemory for ElfMemory {
             if offset.saturating_add(take as u64) > self.bytes.length() {
                 let there = self.bytes.length().saturating_sub(offset);
                 return Err(MemoryError::Truncated {
-                    at: PhysAddr(at.0.saturating_add(there)),
+                    at: at.saturating_add(there),
                     offset: offset.saturating_add(there),
                 });
             }
@@ -106,7 +106,7 @@ impl PhysMemory for ElfMemory {
             self.bytes
                 .read(offset, now)
                 .map_err(|source| MemoryError::Damaged { at, source: Arc::new(source) })?;
-            at = PhysAddr(at.0.saturating_add(take as u64));
+            at = at.saturating_add(take as u64);
             rest = later;
         }
         Ok(())
@@ -124,8 +124,7 @@ impl PhysMemory for ElfMemory {
                 PhysAddr(at.0.saturating_add(unit).min(edge))
             }
             // Between ranges there is nothing to be read at once.
-            None => range_of(&self.ranges, at)
-                .map_or(PhysAddr(at.0.saturating_add(1)), MemoryRange::end),
+            None => range_of(&self.ranges, at).map_or(at.saturating_add(1), MemoryRange::end),
         }
     }
 

@@ -182,7 +182,7 @@ impl PhysMemory for KdumpMemory {
                 }
                 from.len().min(rest.len())
             };
-            at = PhysAddr(at.0.saturating_add(take as u64));
+            at = at.saturating_add(take as u64);
             rest = rest.get_mut(take..).unwrap_or_default();
         }
         Ok(())

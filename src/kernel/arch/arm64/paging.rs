@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use vmcore_formats::addr::PhysAddr;
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::{Arm64, Granule, Paging};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 

@@ -28,7 +28,7 @@ const THIRTY_TWO_BITS: u64 = 0x10;
 pub(super) fn whole(guest: &dyn Guest, at: VirtAddr) -> Option<EntryRegisters> {
     let mut registers = Vec::with_capacity(NAMES.len());
     for (name, offset) in NAMES.iter().zip((0_u64..).step_by(8)) {
-        registers.push((*name, guest.word(VirtAddr(at.0.wrapping_add(offset)))?));
+        registers.push((*name, guest.word(at.wrapping_add(offset))?));
     }
     let mut saved = EntryRegisters { at, from_user: false, registers };
     let pstate = saved.get("pstate").unwrap_or_default();

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::{Paging, X86_64, root_of_cr3};
 
 use super::paging::{IMAGE_MAP, USER_CR3, has_five_levels};
@@ -48,7 +48,7 @@ pub(super) fn all<'a>(
             .map(|step| VirtAddr(IMAGE_MAP.wrapping_add(step.wrapping_mul(ALIGNMENT))));
         let (start, physical) =
             starts.filter_map(|at| Some((at, space.translate(at).ok()?))).next()?;
-        let end = space.translate(VirtAddr(start.0.wrapping_add(MIN_LENGTH))).ok()?;
+        let end = space.translate(start.wrapping_add(MIN_LENGTH)).ok()?;
         let phys_base = physical.0.wrapping_sub(start.0.wrapping_sub(IMAGE_MAP));
         (end.0.wrapping_sub(physical.0) == MIN_LENGTH).then(|| Image {
             space,

@@ -7,8 +7,8 @@ mod registers;
 mod start;
 mod unwind;
 
-use goblin::elf::header::{EM_386, EM_X86_64};
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
+use vmcore_formats::elf::machine::{EM_386, EM_X86_64};
 use vmcore_formats::paging::Paging;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
-use vmcore_formats::cursor::Endian;
 use vmcore_formats::elf::qemu_cpu::QemuCpu;
+use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::{CR4_LA57, Paging, X86_64, root_of_cr3};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 

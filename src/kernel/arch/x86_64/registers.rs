@@ -41,7 +41,7 @@ fn read(
 ) -> Result<EntryRegisters, Failure> {
     let mut registers = Vec::with_capacity(names.len());
     for (name, offset) in names.iter().zip((0_u64..).step_by(8)) {
-        let place = VirtAddr(at.0.wrapping_add(offset));
+        let place = at.wrapping_add(offset);
         registers.push((*name, guest.word(place).ok_or(Failure::Missing(place))?));
     }
     let mut saved = EntryRegisters { at, from_user: false, registers };

@@ -10,8 +10,6 @@
 //! the sum of the clock and `wall_to_monotonic`: no other place has both. Source: Linux
 //! `include/linux/timekeeper_internal.h`.
 
-use vmcore_formats::addr::VirtAddr;
-
 use super::layouts::Layouts;
 use super::samples::{Sample, offsets, only};
 use crate::kernel::Kernel;
@@ -35,7 +33,7 @@ pub(super) fn infer(kernel: &Kernel, layouts: &mut Layouts) {
 fn keeper(kernel: &Kernel, layouts: &mut Layouts) {
     let symbol = kernel.symbol("timekeeper_data").or_else(|| kernel.symbol("tk_core"));
     let Some(symbol) = symbol else { return };
-    let at = VirtAddr(symbol.0.wrapping_add(COUNTER));
+    let at = symbol.wrapping_add(COUNTER);
     let keeper = Sample::read(&kernel.space, at, LENGTH);
     let Some(time) = layouts.take(KEEPER, "xtime_sec", 8, only(&seconds(&keeper))) else { return };
     layouts.know(KEEPER, "wall_to_monotonic.tv_sec", time.saturating_add(16), 8);

@@ -54,7 +54,7 @@ pub(super) fn infer(
     let queues = kernel.symbol("runqueues")?;
     let seen = areas.possible.iter().filter_map(|&number| {
         let skip = areas.offsets.get(usize::try_from(number).ok()?)?;
-        let at = VirtAddr(queues.0.wrapping_add(*skip));
+        let at = queues.wrapping_add(*skip);
         Some(Seen { number, queue: Sample::read(&kernel.space, at, QUEUE_LENGTH) })
     });
     let seen: Vec<Seen> = seen.collect();

@@ -55,7 +55,7 @@ impl Known<'_> {
 
     /// The name of any task.
     pub(super) fn name_of(&self, at: VirtAddr) -> Option<String> {
-        let name = Sample::read(&self.kernel.space, VirtAddr(at.0.wrapping_add(self.comm)), 16);
+        let name = Sample::read(&self.kernel.space, at.wrapping_add(self.comm), 16);
         let name = name.text(0, COMM).filter(|name| is_name(name))?;
         Some(String::from_utf8_lossy(name).into_owned())
     }
@@ -69,7 +69,7 @@ pub(super) fn find(kernel: &Kernel) -> Result<Known<'_>, Doubt> {
     let init = Sample::read(&kernel.space, at, length);
     let comm = only(&names(&init))?;
     let (tasks, nodes) = list(kernel, &init, comm)?;
-    let addresses = nodes.iter().map(|node| VirtAddr(node.0.wrapping_sub(tasks)));
+    let addresses = nodes.iter().map(|node| node.wrapping_sub(tasks));
     let addresses: Vec<_> = addresses.collect();
     let sample = |at: &VirtAddr| Sample::read(&kernel.space, *at, length);
     let others = addresses.iter().take(MAX_SAMPLES).map(sample).collect();

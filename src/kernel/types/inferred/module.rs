@@ -60,7 +60,7 @@ impl Known<'_> {
 pub(super) fn infer(kernel: &Kernel, layouts: &mut Layouts) {
     let Some(head) = kernel.symbol("modules") else { return };
     let list = List::walk(&kernel.space, head, "modules", MAX_MODULES);
-    let addresses = list.nodes.iter().map(|node| VirtAddr(node.0.wrapping_sub(LIST)));
+    let addresses = list.nodes.iter().map(|node| node.wrapping_sub(LIST));
     let samples = addresses.clone().take(MAX_SAMPLES);
     let modules = samples.map(|at| Sample::read(&kernel.space, at, LENGTH)).collect();
     let known = Known { kernel, modules, addresses: addresses.collect() };
@@ -110,7 +110,7 @@ fn kallsyms(known: &Known<'_>) -> Result<u64, Doubt> {
 pub(super) type Ranges = Vec<Vec<(VirtAddr, u64)>>;
 
 fn is_within(ranges: &[(VirtAddr, u64)], at: VirtAddr) -> bool {
-    ranges.iter().any(|(start, size)| at.0.wrapping_sub(start.0) < *size)
+    ranges.iter().any(|(start, size)| at.is_in(*start, *size))
 }
 
 fn symbols(known: &Known<'_>, kallsyms: u64, ranges: &Ranges, layouts: &mut Layouts) {
@@ -145,7 +145,7 @@ fn taints(known: &Known<'_>, kallsyms: u64) -> Result<u64, Doubt> {
     let links = |module: &Sample| {
         [list, list.saturating_add(8)].into_iter().all(|offset| {
             let to = module.pointer(offset);
-            to.is_some_and(|to| known.has(VirtAddr(to.0.wrapping_sub(list))) || Some(to) == ends)
+            to.is_some_and(|to| known.has(to.wrapping_sub(list)) || Some(to) == ends)
         })
     };
     // Those that are just coming are in no list yet.

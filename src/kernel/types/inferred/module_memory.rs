@@ -121,7 +121,7 @@ fn is_layout(known: &Known<'_>, module: &Sample, start: u64) -> bool {
     let (Some(text), Some(read_only), Some(after)) = (half(12), half(16), half(20)) else {
         return false;
     };
-    let data = VirtAddr(base.0.wrapping_add(text));
+    let data = base.wrapping_add(text);
     text > 0
         && text <= read_only
         && read_only <= after

@@ -27,7 +27,7 @@ impl Sample {
         let bytes = whole.unwrap_or_else(|| {
             let mut bytes = Vec::new();
             while (bytes.len() as u64) < length {
-                let next = VirtAddr(at.0.wrapping_add(bytes.len() as u64));
+                let next = at.wrapping_add(bytes.len() as u64);
                 let left = length.saturating_sub(bytes.len() as u64);
                 let piece = PAGE.saturating_sub(next.0 % PAGE).min(left);
                 let Some(mut piece) =
@@ -49,7 +49,7 @@ impl Sample {
 
     /// The address of an offset.
     pub(super) fn place(&self, offset: u64) -> VirtAddr {
-        VirtAddr(self.at.0.wrapping_add(offset))
+        self.at.wrapping_add(offset)
     }
 
     /// Eight bytes.

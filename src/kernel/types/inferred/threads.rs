@@ -58,9 +58,8 @@ fn nodes(known: &Known<'_>) -> Vec<(u64, Vec<Option<VirtAddr>>)> {
         let next = task.pointer(offset)?;
         let alone = task.pointer(offset.saturating_add(8))? == next;
         let outside = next.0.wrapping_sub(task.at.0) >= task.length();
-        let back = |from| {
-            space.read_u64(VirtAddr(next.0.wrapping_add(from))).ok() == Some(task.place(offset).0)
-        };
+        let back =
+            |from| space.read_u64(next.wrapping_add(from)).ok() == Some(task.place(offset).0);
         (alone && outside && back(0) && back(8)).then_some(next)
     };
     let is_likely =
@@ -101,7 +100,7 @@ fn leads_to_threads(known: &Known<'_>, way: Way, pid: u64) -> bool {
     let space = &known.kernel.space;
     known.others.iter().take(MAX_PROCESSES).all(|task| {
         let Some(signal) = task.pointer(way.signal) else { return true };
-        let head = VirtAddr(signal.0.wrapping_add(way.head));
+        let head = signal.wrapping_add(way.head);
         let list = List::walk(space, head, "threads", MAX_THREADS);
         list.nodes.iter().all(|node| {
             let at = VirtAddr(node.0.wrapping_sub(way.node).wrapping_add(pid));

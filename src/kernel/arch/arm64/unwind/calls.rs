@@ -4,9 +4,11 @@
 //! bl imm26: 0x94000000 | blr Xn: 0xd63f0000, with authentication 0xd63f08xx, 0xd73f08xx
 //! ```
 
+use vmcore_formats::endian::Endian;
+
 /// Whether the last instruction of `code` is a call.
 pub(super) fn ends_in_call(code: &[u8]) -> bool {
-    let Some(instruction) = code.last_chunk().copied().map(u32::from_le_bytes) else {
+    let Some(instruction) = code.last_chunk().map(|bytes| Endian::Little.u32(*bytes)) else {
         return false;
     };
     instruction >> 26 == 0b10_0101 || instruction & 0xfeff_f000 == 0xd63f_0000

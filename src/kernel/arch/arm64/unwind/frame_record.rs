@@ -53,7 +53,7 @@ impl FrameRecords {
         }
         let record = VirtAddr(from.fp);
         let word = |offset: u64| {
-            let at = VirtAddr(record.0.wrapping_add(offset));
+            let at = record.wrapping_add(offset);
             guest.word(at).ok_or(Failure::Missing(at))
         };
         let (fp, found) = (word(0)?, word(8)?);
@@ -68,14 +68,14 @@ impl FrameRecords {
         }
         let address = CodeAddress::Return(VirtAddr(self.strip(found)));
         if !guest.is_text(address.lookup()) {
-            let at = VirtAddr(record.0.wrapping_add(8));
+            let at = record.wrapping_add(8);
             return Err(Failure::NotCode { at, found });
         }
         let position = Position {
             address,
             sp: None,
             fp,
-            rest: Some(VirtAddr(record.0.wrapping_add(16))),
+            rest: Some(record.wrapping_add(16)),
             registers: Vec::new(),
         };
         Ok(Step::Next { position, trust: Trust::FramePointer, entry: None })

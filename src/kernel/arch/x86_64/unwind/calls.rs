@@ -5,6 +5,7 @@
 //! ```
 
 use vmcore_formats::addr::VirtAddr;
+use vmcore_formats::endian::Endian;
 
 use crate::kernel::unwind::Guest;
 
@@ -15,19 +16,19 @@ pub(super) fn target_before(guest: &dyn Guest, at: VirtAddr) -> Option<VirtAddr>
     /// `call rel32`
     const CALL: u8 = 0xe8;
     const LENGTH: u64 = 5;
-    let start = VirtAddr(at.0.wrapping_sub(LENGTH));
+    let start = at.wrapping_sub(LENGTH);
     if !guest.is_text(start) {
         return None;
     }
     let first = VirtAddr(start.0 & !(WORD - 1));
-    let words = [first, VirtAddr(first.0.wrapping_add(WORD))].map(|at| guest.word(at));
+    let words = [first, first.wrapping_add(WORD)].map(|at| guest.word(at));
     let bytes = [words[0]?.to_le_bytes(), words[1].unwrap_or_default().to_le_bytes()].concat();
     let call = bytes.get(usize::try_from(start.0 & (WORD - 1)).ok()?..)?;
     let (CALL, target) = call.split_first().map(|(first, rest)| (*first, rest))? else {
         return None;
     };
-    let target = i32::from_le_bytes(*target.first_chunk()?);
-    Some(VirtAddr(at.0.wrapping_add_signed(target.into())))
+    let target = Endian::Little.u32_at(target, 0)?.cast_signed();
+    Some(at.wrapping_add_signed(target.into()))
 }
 
 /// Whether the last instruction of `code` is a call.

@@ -63,7 +63,7 @@ pub(super) fn step(guest: &dyn Guest, from: &Position) -> Result<Step, Failure> 
     }
     let frame = VirtAddr(from.fp);
     let fp = guest.word(frame).ok_or(Failure::Missing(frame))?;
-    let at = VirtAddr(frame.0.wrapping_add(8));
+    let at = frame.wrapping_add(8);
     called_from(guest, at, fp)
 }
 
@@ -86,7 +86,7 @@ pub(super) fn guess(guest: &dyn Guest, from: &Position) -> Result<Step, Failure>
 /// The registers that a marked frame pointer leads to.
 fn marked(guest: &dyn Guest, from: &Position) -> Result<Step, Failure> {
     let at = VirtAddr(from.fp & !1);
-    if !at.0.is_multiple_of(8) {
+    if !at.is_aligned(8) {
         return Err(Failure::FramePointer(from.fp));
     }
     let saved = registers::whole(guest, at)?;
@@ -111,7 +111,7 @@ fn without_frame(guest: &dyn Guest, from: &Position) -> Option<Step> {
     let (sp, ip) = (from.sp?, from.address.address());
     let at = if guest.is_text(ip) {
         let start = guest.function(ip)?;
-        frame_missing(guest, start, ip).map(|pushed| VirtAddr(sp.0.wrapping_add(pushed)))?
+        frame_missing(guest, start, ip).map(|pushed| sp.wrapping_add(pushed))?
     } else {
         // A call of what is no code has done nothing but push its return address.
         sp
@@ -124,7 +124,7 @@ fn frame_missing(guest: &dyn Guest, start: VirtAddr, ip: VirtAddr) -> Option<u64
     let code = Code::read(guest, start);
     let done = usize::try_from(ip.0.checked_sub(start.0)?).ok()?;
     let here = Code::read(guest, ip);
-    let popped = Code::read(guest, VirtAddr(ip.0.wrapping_sub(1))).starts_with(0, POP_BP);
+    let popped = Code::read(guest, ip.wrapping_sub(1)).starts_with(0, POP_BP);
     if here.starts_with(0, RETURN) || popped && here.starts_with(0, JUMP) {
         return Some(0);
     }
@@ -144,7 +144,7 @@ struct Code(Vec<u8>);
 impl Code {
     fn read(guest: &dyn Guest, start: VirtAddr) -> Self {
         let first = VirtAddr(start.0 & !7);
-        let words = (0..4).map_while(|index| guest.word(VirtAddr(first.0.wrapping_add(index * 8))));
+        let words = (0..4).map_while(|index| guest.word(first.wrapping_add(index * 8)));
         let skip = usize::try_from(start.0 & 7).unwrap_or_default();
         Self(words.flat_map(u64::to_le_bytes).skip(skip).collect())
     }
@@ -176,7 +176,7 @@ fn called_from(guest: &dyn Guest, at: VirtAddr, fp: u64) -> Result<Step, Failure
     if !guest.is_text(address.lookup()) {
         return Err(Failure::NotCode { at, found });
     }
-    let sp = Some(VirtAddr(at.0.wrapping_add(8)));
+    let sp = Some(at.wrapping_add(8));
     let position = Position { address, sp, fp, rest: sp, registers: Vec::new() };
     Ok(Step::Next { position, trust: Trust::FramePointer, entry: None })
 }

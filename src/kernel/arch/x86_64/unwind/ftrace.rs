@@ -46,7 +46,7 @@ impl Trampolines {
         let name = "ftrace_ops_trampoline_list";
         let nodes = List::walk(&kernel.space, head, name, MAX_TRAMPOLINES).nodes;
         let of_node = |node: VirtAddr| {
-            let at = VirtAddr(node.0.wrapping_sub(offset));
+            let at = node.wrapping_sub(offset);
             let ops = Object::at(kernel, "ftrace_ops", at).ok()?;
             let start = ops.pointer("trampoline").ok()?;
             let size = ops.u64("trampoline_size").ok()?;
@@ -61,7 +61,7 @@ impl Trampolines {
     pub(super) fn original(&self, ip: VirtAddr) -> Option<VirtAddr> {
         self.0.iter().find_map(|trampoline| {
             let offset = ip.0.wrapping_sub(trampoline.start.0);
-            (offset < trampoline.size).then(|| VirtAddr(trampoline.original.0.wrapping_add(offset)))
+            (offset < trampoline.size).then(|| trampoline.original.wrapping_add(offset))
         })
     }
 }

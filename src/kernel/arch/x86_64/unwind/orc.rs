@@ -96,7 +96,7 @@ fn follow(guest: &dyn Guest, from: &Position, entry: &OrcEntry) -> Result<Step, 
     if same_stack && from.sp.is_some_and(|from| sp <= from) {
         return Err(Failure::NoProgress);
     }
-    let at = VirtAddr(sp.0.wrapping_sub(8));
+    let at = sp.wrapping_sub(8);
     let found = word(guest, at)?;
     if !guest.is_text(VirtAddr(found.wrapping_sub(u64::from(!entry.signal)))) {
         return Err(Failure::NotCode { at, found });
@@ -133,7 +133,7 @@ fn callers_sp(guest: &dyn Guest, from: &Position, entry: &OrcEntry) -> Result<Vi
         }
         _ => offset(base, entry.sp_offset),
     };
-    if !found.0.is_multiple_of(8) {
+    if !found.is_aligned(8) {
         return Err(Failure::StackPointer(found.0));
     }
     Ok(found)

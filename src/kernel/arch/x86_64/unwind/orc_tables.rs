@@ -55,7 +55,7 @@ impl Table {
         let index = IpTable::new(self.ips_at, &self.ips).find(ip)?;
         let offset = u64::try_from(index.checked_mul(ENTRY_SIZE)?).ok()?;
         let mut bytes = [0; ENTRY_SIZE];
-        kernel.space.read(VirtAddr(self.entries.0.checked_add(offset)?), &mut bytes).ok()?;
+        kernel.space.read(self.entries.checked_add(offset)?, &mut bytes).ok()?;
         OrcEntry::decode(bytes, version)
     }
 }
