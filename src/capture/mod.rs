@@ -31,6 +31,7 @@ mod report;
 mod request;
 mod same_guest;
 pub(crate) mod session;
+mod verdict;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
 pub use request::{Action, Request, Wait};
@@ -38,11 +39,13 @@ pub use same_guest::GuestChange;
 
 use dump::Attempt;
 use panic::Learnt;
+use request::Policy;
 use session::Session;
+use verdict::{Dumped, Released, Stored};
 
 use crate::corefile::write::Progress;
 use crate::interrupt::Interrupt;
-use crate::metadata::{CaptureResult, Release};
+use crate::metadata::CaptureResult;
 
 /// Whom a capture tells how it goes.
 pub trait Observer {
@@ -63,7 +66,7 @@ const NOT_RESUMED: &str =
 
 /// Captures a guest.
 ///
-/// Gives an outcome whatever happens; a guest that was found stopped is let go
+/// Gives an outcome whatever happens; a guest that was found stopped is released
 /// only as the request says.
 #[must_use]
 pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) -> Outcome {
@@ -78,8 +81,7 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
     let (policy, attempt) = match learnt {
         Ok(Learnt::Held(policy)) => {
             session.note(policy);
-            let read = report::before_dump(&mut session);
-            let attempt = match read {
+            let attempt = match report::before_dump(&mut session) {
                 Ok(()) => dump::attempt(&mut session),
                 Err(error) => Attempt::given_up("report", error),
             };
@@ -88,13 +90,9 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
         Ok(Learnt::NothingToDo(problem)) => {
             return Outcome::early(Verdict::NothingToDo, problem);
         }
-        // It may stand still by now, and that was our doing.
-        Err(error) if session.stopped_by_us => {
-            (panic::policy_without_panic(&session), Attempt::failed(&session, "learn", error))
-        }
-        // It panicked, and what was to be done then is still to be done.
+        // It panicked, or may be stopped by now, and its policy is still to be followed.
         Err(error) if session.clock.is_held() => {
-            (panic::policy_of_panic(request), Attempt::failed(&session, "learn", error))
+            (Policy::of(request, session.found), Attempt::failed(&session, "learn", error))
         }
         Err(error) => {
             return Outcome::early(Verdict::Failed, Problem::new(&error, error.hint()));
@@ -102,88 +100,72 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
     };
     observer.dump_ended();
     let mut problems = Vec::new();
-    let action = match &attempt.outcome {
-        Ok(()) => policy.then,
-        Err(error) => {
-            problems.push(Problem::new(error, error.hint()));
-            session.metadata.failure = Some(error.as_failure(attempt.stage));
-            policy.on_failure
-        }
+    if let Err(error) = &attempt.outcome {
+        problems.push(Problem::new(error, error.hint()));
+        session.metadata.failure = Some(error.as_failure(attempt.stage));
+    }
+    let dumped = Dumped::of(&attempt.outcome);
+    let released = release(&mut session, policy, dumped, &mut problems);
+    store(session, attempt, (dumped, released), problems)
+}
+
+/// Does with the guest what its policy says, now that its dump has ended.
+fn release(
+    session: &mut Session<'_>,
+    policy: Policy,
+    dumped: Dumped,
+    problems: &mut Vec<Problem>,
+) -> Released {
+    let action = match dumped {
+        Dumped::Complete => policy.then,
+        Dumped::Failed | Dumped::LimitReached | Dumped::GuestChanged => policy.on_failure,
+        Dumped::GuestGone => return Released::Gone,
     };
-    let action = if action == Action::Resume && !policy.may_run {
+    let action = if action == Action::Resume && !session.found.may_run() {
         session.warn(NOT_RESUMED.to_owned());
         Action::Hold
     } else {
         action
     };
-    let gone = matches!(attempt.outcome, Err(CaptureError::GuestGone));
-    if !gone {
-        let (mut release, problem) = release::release(&mut session, action, policy.may_run);
-        problems.extend(problem);
-        session.clock.lap("release");
-        if action == Action::Resume && session.metadata.panic.is_some() {
-            problems.extend(release::watch(&mut session, &mut release));
-            session.clock.lap("watch");
-        }
-        session.metadata.release = Some(release);
+    let (mut release, problem) = release::release(session, action);
+    problems.extend(problem);
+    session.clock.lap("release");
+    if action == Action::Resume && session.metadata.panic.is_some() {
+        problems.extend(release::watch(session, &mut release));
+        session.clock.lap("watch");
     }
-    settle(session, attempt, gone, problems)
-}
-
-/// Brings the entry to its end, after the guest was let go.
-fn settle(
-    mut session: Session<'_>,
-    attempt: Attempt,
-    gone: bool,
-    mut problems: Vec<Problem>,
-) -> Outcome {
-    let release = session.metadata.release.as_ref();
-    let let_go = release.is_some_and(|release| release.done && release.action != "hold");
-    if let_go {
+    let asked = match dumped {
+        Dumped::Complete => session.request.then.is_some(),
+        _ => session.request.after_failure().is_some(),
+    };
+    let released = Released::of(&release, session.released_by_us, asked);
+    if matches!(released, Released::AsAsked | Released::AsFound) {
         session.metadata.held_seconds = session.clock.held().map(|held| held.as_secs_f64());
     }
-    let released = release.is_some_and(|release| release.done);
-    let limit = matches!(attempt.outcome, Err(CaptureError::HoldLimit { .. }));
-    let unreachable = release.is_some_and(|release| release.state_before.is_none());
-    // As long as the guest is held and nobody did anything to it, the evidence
-    // is there, and in whole. Of one that cannot be asked, nobody knows.
-    let touched = session.released_by_us;
-    let disturbed =
-        matches!(attempt.outcome, Err(CaptureError::GuestChanged { dumping: true, .. }));
-    let keep = attempt.outcome.is_ok() || touched || gone || limit || unreachable || disturbed;
-    let failed = attempt.outcome.is_err();
+    session.metadata.release = Some(release);
+    released
+}
+
+/// Brings the entry to its end. The guest no longer waits for it.
+fn store(
+    mut session: Session<'_>,
+    attempt: Attempt,
+    (dumped, released): (Dumped, Released),
+    mut problems: Vec<Problem>,
+) -> Outcome {
+    let keep = verdict::is_worth_keeping(dumped, released);
     let finished = finish::finish(&mut session, attempt, keep, &mut problems);
     report::after_release(&mut session, &finished);
-    let whole = session.metadata.result == CaptureResult::Complete;
-    let as_asked = failed && let_go && session.request.after_failure().is_some() && !limit;
-    let verdict = match (whole, finished.incomplete.is_some()) {
-        (true, _) if released => Verdict::Done,
-        (true, _) => Verdict::NotReleased,
-        (false, kept) if !released && !gone && (kept || touched || session.stopped_by_us) => {
-            Verdict::NotReleased
-        }
-        (false, _) if as_asked => Verdict::ReleasedWithoutDump,
-        (false, true) => Verdict::Incomplete,
-        (false, false) if let_go && (limit || !failed) => Verdict::ReleasedWithoutDump,
-        (false, false) => Verdict::Failed,
+    let stored = match (session.metadata.result, &finished.incomplete) {
+        (CaptureResult::Complete, _) => Stored::Entry,
+        (_, Some(_)) => Stored::Incomplete,
+        (_, None) => Stored::Nothing,
     };
     Outcome {
-        verdict,
+        verdict: verdict::verdict(session.found, dumped, released, stored),
         metadata: Some(Box::new(session.metadata)),
         entry: finished.entry,
         incomplete: finished.incomplete,
         problems,
-    }
-}
-
-/// A release that was not tried.
-fn untried(action: Action) -> Release {
-    Release {
-        action: action.to_string(),
-        done: false,
-        state_before: None,
-        state_after: None,
-        error: None,
-        qemu_error: None,
     }
 }

@@ -13,8 +13,9 @@ use serde_json::json;
 use super::nothing_to_do;
 use super::outcome::{CaptureError, Problem};
 use super::panic_events::Seen;
-use super::request::{Action, Policy, Request, Wait};
+use super::request::{Policy, Wait};
 use super::session::Session;
+use super::verdict::Found;
 use super::{guard, other_dump};
 use crate::metadata;
 use crate::metadata::Panic;
@@ -163,20 +164,12 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, Captu
 
 fn held_by_panic(session: &mut Session<'_>, state: &RunState, seen: &Seen) -> Learnt {
     session.guest_is_held();
+    session.found = Found::Panicked;
     guard::expect(session, state);
     session.metadata.panic = Some(describe(seen));
     let how = if seen.panics > 0 { "panicked while connected" } else { "had panicked before" };
     session.observer.step(&format!("the guest is held: it {how}"));
-    Learnt::Held(policy_of_panic(session.request))
-}
-
-/// What is to be done with a guest that panicked.
-pub(crate) fn policy_of_panic(request: &Request) -> Policy {
-    Policy {
-        then: request.then.unwrap_or(Action::Hold),
-        on_failure: request.after_failure().unwrap_or(Action::Hold),
-        may_run: true,
-    }
+    Learnt::Held(Policy::of(session.request, session.found))
 }
 
 /// A panic that was found, of which nobody heard.
@@ -230,7 +223,7 @@ fn stop(
     session.guest_is_held();
     let patience = session.patience();
     if found.running {
-        session.stopped_by_us = true;
+        session.found = Found::Running;
         session.client.execute("stop", json!({}), &patience)?;
         let mut state = session.client.run_state(&patience)?;
         let deadline = patience.deadline();
@@ -250,22 +243,11 @@ fn stop(
         guard::expect(session, &state);
     } else {
         guard::expect(session, found);
-        session.stopped_by_fault = found.is_fault();
+        session.found = if found.is_fault() { Found::Faulted } else { Found::Paused };
         session.observer.step(&format!("the guest stands still already: {}", found.status));
     }
     if seen.panics > 0 {
         session.metadata.panic = Some(describe(&seen));
     }
-    Ok(Learnt::Held(policy_without_panic(session)))
-}
-
-/// What is to be done with a guest that did not panic: as it was found, unless
-/// the request says otherwise. Whoever paused it decides when it runs on.
-pub(crate) fn policy_without_panic(session: &Session<'_>) -> Policy {
-    let as_found = if session.stopped_by_us { Action::Resume } else { Action::Hold };
-    Policy {
-        then: session.request.then.unwrap_or(as_found),
-        on_failure: session.request.after_failure().unwrap_or(as_found),
-        may_run: session.stopped_by_us || session.stopped_by_fault,
-    }
+    Ok(Learnt::Held(Policy::of(session.request, session.found)))
 }

@@ -13,7 +13,7 @@ use super::outcome::{Problem, qemu_error, with_causes};
 use super::release_order::{self, Known, Order};
 use super::request::Action;
 use super::session::Session;
-use super::untried;
+use super::verdict::Found;
 use crate::metadata::Release;
 use crate::monitor::qmp::{Client, Happening, Patience, QmpError, RunState, Version};
 
@@ -55,13 +55,8 @@ impl From<QmpError> for Stuck {
 }
 
 /// Does what was asked with the guest.
-///
-/// Without `may_run`, a guest that was reset stays stopped, as it was.
-pub(super) fn release(
-    session: &mut Session<'_>,
-    action: Action,
-    may_run: bool,
-) -> (Release, Option<Problem>) {
+pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Option<Problem>) {
+    let may_run = session.found.may_run();
     let patience = session.release_patience();
     let before = state(session, &patience);
     let mut release = untried(action);
@@ -110,6 +105,18 @@ pub(super) fn release(
     }
 }
 
+/// A release that was not tried.
+fn untried(action: Action) -> Release {
+    Release {
+        action: action.to_string(),
+        done: false,
+        state_before: None,
+        state_after: None,
+        error: None,
+        qemu_error: None,
+    }
+}
+
 /// Fails if an action may not be ordered, by the guest's state and by what happened to it.
 fn allow(
     session: &mut Session<'_>,
@@ -124,7 +131,7 @@ fn allow(
     let known = Known {
         state: state.as_ref().ok().map(|state| (state.status.as_str(), state.running)),
         change,
-        stopped_by_us: session.stopped_by_us,
+        stopped_by_us: session.found == Found::Running,
     };
     let order = release_order::decide(action, &known);
     let change = change.map_or_else(String::new, ToString::to_string);

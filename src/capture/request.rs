@@ -90,6 +90,4 @@ pub(crate) struct Policy {
     pub(super) then: Action,
     /// After a failed one.
     pub(super) on_failure: Action,
-    /// Whether letting go may mean running: not for a guest that somebody paused.
-    pub(super) may_run: bool,
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::Observer;
 use super::request::{Policy, Request, Wait};
 use super::same_guest::SameGuest;
+use super::verdict::Found;
 use crate::interrupt::Interrupt;
 use crate::metadata::{
     CaptureResult, Guest, Host, Metadata, Phase, Request as RequestMetadata, SCHEMA, Tool,
@@ -27,10 +28,8 @@ pub(crate) struct Session<'a> {
     pub(super) guest: SameGuest,
     /// The report that was made before the dump.
     pub(super) report: Option<Box<Report>>,
-    /// Whether QEMU was told to stop the guest, which ran.
-    pub(super) stopped_by_us: bool,
-    /// Whether the guest stood still for a fault, and nobody had wanted that.
-    pub(super) stopped_by_fault: bool,
+    /// How the guest was found.
+    pub(super) found: Found,
     /// Whether QEMU was told to let the guest go, and did not refuse.
     pub(super) released_by_us: bool,
 }
@@ -60,8 +59,7 @@ impl<'a> Session<'a> {
             clock,
             guest: SameGuest::default(),
             report: None,
-            stopped_by_us: false,
-            stopped_by_fault: false,
+            found: Found::default(),
             released_by_us: false,
         })
     }
