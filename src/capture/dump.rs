@@ -4,12 +4,10 @@
 //! the whole core. The guest is not let go here.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use serde_json::json;
 
 use super::disk::on_disk;
@@ -18,15 +16,11 @@ use super::outcome::CaptureError;
 use super::session::Session;
 use super::{facts, forecast, guard, other_dump};
 use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
+use crate::monitor::dump_pipe::{DESCRIPTOR, large_pipe};
 use crate::monitor::qmp::{Happening, QmpError, Version};
 use crate::store::StoreError;
 use crate::store::staging::Staging;
 
-/// The name under which QEMU keeps the pipe. Always the same, so that what an
-/// earlier capture left behind is found and closed.
-pub(crate) const DESCRIPTOR: &str = "vmcorectl-dump";
-/// The pipe's size where the system allows it, in bytes.
-const PIPE_SIZE: usize = 1 << 20;
 /// `detach` came with this version.
 const DETACH: Version = Version { major: 2, minor: 6, micro: 0 };
 
@@ -221,16 +215,6 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
             return Err(QmpError::TimedOut { command: "dump-guest-memory".to_owned(), waited });
         }
     }
-}
-
-pub(crate) fn large_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
-    // An ordinary user may have less; then the pipe is as large as it is.
-    let mut size = PIPE_SIZE;
-    while size > 64 << 10 && fcntl_setpipe_size(&read_end, size).is_err() {
-        size /= 2;
-    }
-    Ok((read_end, write_end))
 }
 
 /// A wait that ended because the hold was up, or by a signal, is told as such.

@@ -8,12 +8,13 @@
 use std::time::{Duration, Instant};
 
 use super::disk::disk_patience;
+use super::forecast::size;
 use super::guard;
 use super::outcome::CaptureError;
-use super::peer::is_running_qemu;
 use super::request::Action;
 use super::session::Session;
 use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamError, Written};
+use crate::monitor::qemu_process::is_running_qemu;
 use crate::monitor::qmp::{Client, CommandId, Event, Happening, Patience, QmpError, Refusal};
 
 /// How often progress is shown and QEMU's silence measured.
@@ -356,6 +357,7 @@ pub(super) fn split(error: OutputError) -> (CaptureError, Written) {
     match error {
         OutputError::Write { source, written } => (CaptureError::Write(source), *written),
         OutputError::Reserve { available, reserve, written } => {
+            let (available, reserve) = (size(available), size(reserve));
             (CaptureError::Reserve { available, reserve }, *written)
         }
     }

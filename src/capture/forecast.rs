@@ -7,8 +7,8 @@
 
 use super::disk::on_disk;
 use super::outcome::CaptureError;
-use super::peer::used_memory;
 use super::session::Session;
+use crate::monitor::qemu_process::used_memory;
 use crate::store::space::Space;
 
 /// What part of the used memory a core takes, as its inverse. Measured: between

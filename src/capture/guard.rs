@@ -11,10 +11,10 @@
 //! both come from QEMU's main loop: if no event precedes the reply, nothing had
 //! been done to the guest when QEMU wrote it.
 
-use super::facts::ask_cpus;
 use super::outcome::CaptureError;
 use super::same_guest::GuestChange;
 use super::session::Session;
+use crate::held::facts::ask_cpus;
 use crate::metadata::{Learnt, Panic};
 use crate::monitor::GuestEvent;
 use crate::monitor::qmp::{Patience, QmpError, RunState};

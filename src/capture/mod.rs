@@ -13,24 +13,23 @@
 
 mod core_story;
 mod disk;
-pub(crate) mod dump;
+mod dump;
 mod dump_settling;
-pub(crate) mod facts;
+mod facts;
 mod finish;
 mod forecast;
 mod guard;
 mod nothing_to_do;
 mod other_dump;
 mod outcome;
-pub(crate) mod panic;
+mod panic;
 mod panic_events;
-mod peer;
 mod release;
 mod release_order;
 mod report;
 mod request;
 mod same_guest;
-pub(crate) mod session;
+mod session;
 mod verdict;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};

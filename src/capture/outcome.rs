@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::forecast::size;
 use super::same_guest::GuestChange;
 use crate::corefile::write::StreamError;
 use crate::metadata::{Failure, Metadata, QemuError};
@@ -124,12 +123,12 @@ pub enum CaptureError {
     #[error("cannot write the core")]
     Write(#[source] std::io::Error),
     /// The file system has no more space to give.
-    #[error("cannot write the core: {} are free, and {} are to be kept free", size(*available), size(*reserve))]
+    #[error("cannot write the core: {available} are free, and {reserve} are to be kept free")]
     Reserve {
-        /// What is free, in bytes.
-        available: u64,
-        /// What is to be kept free, in bytes.
-        reserve: u64,
+        /// What is free.
+        available: String,
+        /// What is to be kept free.
+        reserve: String,
     },
     /// QEMU sent nothing for too long.
     #[error("QEMU sent no more of the dump for {waited:.1?}, after {found} bytes")]

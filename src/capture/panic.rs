@@ -172,11 +172,6 @@ fn held_by_panic(session: &mut Session<'_>, state: &RunState, seen: &Seen) -> Le
     Learnt::Held(Policy::of(session.request, session.found))
 }
 
-/// A panic that was found, of which nobody heard.
-pub(crate) fn found() -> Panic {
-    describe(&Seen::default())
-}
-
 fn describe(seen: &Seen) -> Panic {
     let data = seen.first.as_ref().map(|event| &event.data);
     let info = data.and_then(|data| data.get("info")).filter(|info| !info.is_null());

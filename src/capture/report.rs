@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use super::finish::Finished;
 use super::outcome::{CaptureError, with_causes};
 use super::session::Session;
-use super::{facts, guard, other_dump};
+use super::{guard, other_dump};
 use crate::held;
+use crate::held::facts;
 use crate::monitor::qmp::Patience;
 use crate::store::{CORE_FILE, report_file};
 use crate::triage::report::Report;
@@ -47,7 +48,7 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
         // What hinders here hinders the dump, too, and is told there.
         _ => {}
     }
-    let _ = facts::ask_of(&mut session.client, &mut session.metadata, &patience);
+    let _ = facts::ask_all(&mut session.client, &mut session.metadata, &patience);
     let metadata = session.metadata.clone();
     let families = Arc::clone(&session.request.families);
     let made = held::read(&mut session.client, &patience, move |core| {

@@ -1,6 +1,5 @@
 //! One capture under way: the connection, the clock and the story so far.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,10 +8,9 @@ use super::Observer;
 use super::request::{Policy, Request, Wait};
 use super::same_guest::SameGuest;
 use super::verdict::Found;
+use crate::held::facts::metadata_of_guest;
 use crate::interrupt::Interrupt;
-use crate::metadata::{
-    CaptureResult, Guest, Host, Metadata, Phase, Request as RequestMetadata, SCHEMA, Tool,
-};
+use crate::metadata::{Metadata, Phase, Request as RequestMetadata};
 use crate::monitor::qmp::{Client, Patience, QmpError};
 use crate::triage::report::Report;
 
@@ -48,7 +46,7 @@ impl<'a> Session<'a> {
         let client = Client::connect(&request.monitor, &patience)?;
         clock.lap("connect");
         observer.step(&format!("connected to QEMU {}", client.version()));
-        let mut metadata = empty_metadata(request, started);
+        let mut metadata = metadata_of(request, started);
         metadata.guest.qemu_version = Some(client.version().to_string());
         Ok(Self {
             request,
@@ -155,66 +153,17 @@ impl Clock {
     }
 }
 
-fn empty_metadata(request: &Request, started: Timestamp) -> Metadata {
+/// The metadata at the beginning of a capture.
+fn metadata_of(request: &Request, started: Timestamp) -> Metadata {
     let named = |action: Option<super::Action>| action.unwrap_or(super::Action::Hold).to_string();
-    let metadata = metadata_of_guest(&request.monitor, started);
-    Metadata {
-        request: RequestMetadata {
-            then: named(request.then),
-            on_failure: named(request.on_failure),
-            max_hold_seconds: request.max_hold.map(|limit| limit.as_secs_f64()),
-            any_state: request.any_state,
-            wait: request.wait != Wait::No,
-            level: request.level,
-            threads: request.threads,
-        },
-        ..metadata
-    }
-}
-
-/// The story of a guest of which nothing is known, nor asked.
-pub(crate) fn metadata_of_guest(monitor: &Path, started: Timestamp) -> Metadata {
-    let system = rustix::system::uname();
-    let text = |name: &std::ffi::CStr| name.to_str().ok().map(str::to_owned);
-    Metadata {
-        schema: SCHEMA.to_owned(),
-        id: String::new(),
-        tool: Tool {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        host: Host {
-            name: text(system.nodename()),
-            kernel: text(system.release()),
-            architecture: text(system.machine()),
-        },
-        guest: Guest { monitor: absolute(monitor), ..Guest::default() },
-        title: None,
-        signature: None,
-        state_found: None,
-        panic: None,
-        request: RequestMetadata {
-            then: super::Action::Hold.to_string(),
-            on_failure: super::Action::Hold.to_string(),
-            max_hold_seconds: None,
-            any_state: true,
-            wait: false,
-            level: 0,
-            threads: 0,
-        },
-        result: CaptureResult::Capturing,
-        failure: None,
-        release: None,
-        started,
-        held_seconds: None,
-        phases: Vec::new(),
-        core: None,
-        imported: None,
-        pages_dropped: Vec::new(),
-        warnings: Vec::new(),
-    }
-}
-
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
+    let asked = RequestMetadata {
+        then: named(request.then),
+        on_failure: named(request.on_failure),
+        max_hold_seconds: request.max_hold.map(|limit| limit.as_secs_f64()),
+        any_state: request.any_state,
+        wait: request.wait != Wait::No,
+        level: request.level,
+        threads: request.threads,
+    };
+    metadata_of_guest(&request.monitor, asked, started)
 }

@@ -14,6 +14,7 @@
 //! The reader may need longer than there is time, or never end: the thread that talks
 //! to QEMU serves it, and goes when the time is up. Reads fail from then on.
 
+pub(crate) mod facts;
 mod memory;
 mod partial_dump;
 mod serve;
@@ -27,12 +28,11 @@ use crossbeam_channel::{bounded, unbounded};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::capture::session::metadata_of_guest;
-use crate::capture::{facts, panic};
 use crate::interrupt::Interrupt;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor::qmp::{Client, Patience, QmpError};
 use crate::vmcore::{Format, Vmcore};
+use facts::metadata_of_guest;
 use memory::HeldMemory;
 pub(crate) use partial_dump::PartialDumpError;
 
@@ -97,14 +97,14 @@ pub fn read_guest<T: Send + 'static>(
     if state.running {
         return Err(HeldError::Running { state: state.status });
     }
-    let mut metadata = metadata_of_guest(monitor, Timestamp::now());
+    let mut metadata = metadata_of_guest(monitor, Request::to_read(), Timestamp::now());
     metadata.guest.qemu_version = Some(client.version().to_string());
     if state.is_panicked() {
-        metadata.panic = Some(panic::found());
+        metadata.panic = Some(Panic::found(Timestamp::now()));
     }
     metadata.state_found = Some(state.status);
     client.take_guest_events();
-    facts::ask_of(&mut client, &mut metadata, &patience)?;
+    facts::ask_all(&mut client, &mut metadata, &patience)?;
     let result = read(&mut client, &patience, move |core| work(core, metadata))?;
     // What was read last may be of a guest that was being reset: QEMU reports that after.
     if let Ok(state) = client.run_state(&patience)

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use vmcore_formats::elf::dump_head::{DumpHead, DumpHeadError, Progress};
 
-use crate::capture::dump::{DESCRIPTOR, large_pipe};
 use crate::monitor::GuestEvent;
+use crate::monitor::dump_pipe::{DESCRIPTOR, large_pipe};
 use crate::monitor::qmp::{Client, CommandId, Happening, Patience, QmpError};
 use crate::vmcore::MemoryRange;
 

@@ -9,8 +9,7 @@ use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::{CHUNK, Packed};
 use crate::kernel::find::missing_note::Outcome;
 use crate::metadata::{
-    CaptureResult, Core, Failure, Guest, Host, Imported, Metadata, Request as RequestMetadata,
-    SCHEMA, Tool,
+    CaptureResult, Core, Failure, Imported, Metadata, Request as RequestMetadata,
 };
 use crate::store::staging::Staging;
 use crate::vmcore::Vmcore;
@@ -65,7 +64,10 @@ pub(super) fn begin(
     info: &Outcome,
 ) -> Metadata {
     let now = Timestamp::now();
-    let mut metadata = core.metadata().unwrap_or_else(|| empty(request, now));
+    let mut metadata = core.metadata().unwrap_or_else(|| {
+        // How many threads there were is filled in when it is known.
+        Metadata::new(RequestMetadata { level: request.level, ..RequestMetadata::to_read() }, now)
+    });
     if request.guest.is_some() {
         metadata.guest.name.clone_from(&request.guest);
     }
@@ -139,44 +141,6 @@ pub(super) fn end(
     });
     if metadata.request.threads == 0 {
         metadata.request.threads = packed.threads;
-    }
-}
-
-/// The story of a file that tells none.
-fn empty(request: &Request, started: Timestamp) -> Metadata {
-    Metadata {
-        schema: SCHEMA.to_owned(),
-        id: String::new(),
-        tool: Tool {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        host: Host::default(),
-        guest: Guest::default(),
-        title: None,
-        signature: None,
-        state_found: None,
-        panic: None,
-        request: RequestMetadata {
-            then: "hold".to_owned(),
-            on_failure: "hold".to_owned(),
-            max_hold_seconds: None,
-            any_state: true,
-            wait: false,
-            level: request.level,
-            // Filled in when it is known how many there were.
-            threads: 0,
-        },
-        result: CaptureResult::Capturing,
-        failure: None,
-        release: None,
-        started,
-        held_seconds: None,
-        phases: Vec::new(),
-        core: None,
-        imported: None,
-        pages_dropped: Vec::new(),
-        warnings: Vec::new(),
     }
 }
 

@@ -139,6 +139,23 @@ pub struct Panic {
     pub crash_loaded: bool,
 }
 
+impl Panic {
+    /// A panic that was found by the run state alone: no event told of it.
+    #[must_use]
+    pub fn found(noticed: Timestamp) -> Self {
+        Self {
+            learnt: Learnt::Query,
+            noticed,
+            happened: None,
+            action: None,
+            info: None,
+            reporting_cpus: None,
+            events: 0,
+            crash_loaded: false,
+        }
+    }
+}
+
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -157,6 +174,22 @@ pub struct Request {
     /// How many threads compressed: fewer than asked for at a level at which each takes
     /// much memory.
     pub threads: usize,
+}
+
+impl Request {
+    /// Nothing was asked but to read the guest or the file, whatever its state.
+    #[must_use]
+    pub fn to_read() -> Self {
+        Self {
+            then: "hold".to_owned(),
+            on_failure: "hold".to_owned(),
+            max_hold_seconds: None,
+            any_state: true,
+            wait: false,
+            level: 0,
+            threads: 0,
+        }
+    }
 }
 
 /// What a capture gave.
@@ -277,6 +310,36 @@ pub struct Imported {
 }
 
 impl Metadata {
+    /// The metadata of what begins now: everything that is not given is unknown.
+    #[must_use]
+    pub fn new(request: Request, started: Timestamp) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            id: String::new(),
+            tool: Tool {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            host: Host::default(),
+            guest: Guest::default(),
+            title: None,
+            signature: None,
+            state_found: None,
+            panic: None,
+            request,
+            result: CaptureResult::Capturing,
+            failure: None,
+            release: None,
+            started,
+            held_seconds: None,
+            phases: Vec::new(),
+            core: None,
+            imported: None,
+            pages_dropped: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// The JSON text, as it stands in the file and in the core.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {

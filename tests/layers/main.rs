@@ -34,13 +34,11 @@ const OUTSIDE: &[(&str, &[&str])] = &[
 
 /// Arrows against the map that are still there.
 const AGAINST_THE_MAP: &[(&str, &str)] =
-    &[("corefile", "vmcore"), ("held", "capture"), ("import", "capture"), ("vmcore", "store")];
+    &[("corefile", "vmcore"), ("import", "capture"), ("vmcore", "store")];
 
 /// Circles that are still there.
 const CIRCLES: &[&str] = &[
-    ": capture, held",
     ": corefile, vmcore",
-    "capture: disk, forecast, outcome",
     "corefile::read: chunked, frame_table",
     "corefile::write: end, writer",
     "kernel: per_cpu, types",

@@ -19,14 +19,14 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Whether it is known that QEMU runs in this process.
-pub(super) fn is_running_qemu(process: i32) -> bool {
+pub(crate) fn is_running_qemu(process: i32) -> bool {
     status(process).is_some()
 }
 
 /// How much memory a QEMU uses, in bytes: its resident and swapped pages.
 ///
 /// Returns `None` if the process is none of QEMU, or not visible.
-pub(super) fn used_memory(process: i32) -> Option<u64> {
+pub(crate) fn used_memory(process: i32) -> Option<u64> {
     let status = status(process)?;
     let bytes = |name| {
         let text = field(&status, name)?.strip_suffix("kB")?;
