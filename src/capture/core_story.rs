@@ -4,10 +4,10 @@ use vmcore_formats::elf::Class;
 
 use super::dump::Attempt;
 use super::session::Session;
+use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::write::{CHUNK, Pipeline, Written};
 use crate::metadata::Core;
 use crate::store::staging::Staging;
-use crate::vmcore::metadata::hash_of_chunks;
 
 /// Tells what the head of the dump gives reason to doubt.
 pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
@@ -55,6 +55,6 @@ pub(super) fn describe(attempt: &Attempt, written: &Written, staging: &Staging) 
         vmcoreinfo: summary.map(|summary| summary.notes.vmcoreinfo),
         kernel_release: summary.and_then(|summary| summary.notes.release.clone()),
         kernel_build_id: summary.and_then(|summary| summary.notes.build_id.clone()),
-        chunks_sha256: hash_of_chunks(&written.table),
+        chunks_sha256: chunk_hash(&written.table),
     }
 }

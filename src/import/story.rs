@@ -5,6 +5,7 @@ use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::Class;
 
 use super::Request;
+use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::{CHUNK, Packed};
 use crate::kernel::find::missing_note::Outcome;
@@ -15,7 +16,6 @@ use crate::store::staging::Staging;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
 use crate::vmcore::memory::{MemoryError, PhysMemory, held_ranges};
-use crate::vmcore::metadata::hash_of_chunks;
 use crate::vmcore::summary::Summary;
 
 /// Memory of the guest that a file does not hold.
@@ -137,7 +137,7 @@ pub(super) fn end(
         vmcoreinfo: Some(info.is_some()),
         kernel_release: value("OSRELEASE"),
         kernel_build_id: value("BUILD-ID"),
-        chunks_sha256: hash_of_chunks(table),
+        chunks_sha256: chunk_hash(table),
     });
     if metadata.request.threads == 0 {
         metadata.request.threads = packed.threads;

@@ -9,6 +9,10 @@ use serde_json::Value;
 
 /// The schema that this version writes.
 pub const SCHEMA: &str = "vmcorectl/metadata/1";
+/// Name of the core in an entry.
+pub const CORE_FILE: &str = "vmcore.elf.zst";
+/// Name of the metadata in an entry.
+pub const METADATA_FILE: &str = "metadata.json";
 
 /// Everything that is known about a capture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

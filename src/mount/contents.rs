@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! vmcore           the ELF core, unpacked
-//! metadata.json    the story of its capture, if the core has one
+//! metadata.json    the metadata of its capture, if the core has any
 //! vmcoreinfo.txt   what the kernel says of itself, if the core has the note
 //! ```
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::corefile::read::bytes::Bytes;
+use crate::metadata::METADATA_FILE;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::{ElfImage, ElfImageError};
 use crate::vmcore::memory::DataError;
@@ -43,8 +44,7 @@ impl Contents {
     pub fn of(core: &Vmcore) -> Result<Self, ElfImageError> {
         let elf = Arc::new(ElfImage::new(core)?);
         let vmcore = FileContent { name: VMCORE_FILE, bytes: elf, stored: core.file_bytes };
-        let metadata =
-            core.metadata().map(|metadata| in_memory("metadata.json", metadata.to_json()));
+        let metadata = core.stored_metadata().map(|stored| in_memory(METADATA_FILE, stored.text));
         let info = core
             .vmcoreinfo_note()
             .map(|info| in_memory("vmcoreinfo.txt", info.text().as_bytes().to_vec()));

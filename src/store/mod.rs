@@ -29,10 +29,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Name of the core in an entry.
-pub const CORE_FILE: &str = "vmcore.elf.zst";
-/// Name of the metadata in an entry.
-pub const METADATA_FILE: &str = "metadata.json";
+pub use crate::metadata::{CORE_FILE, METADATA_FILE};
+
 /// Name of the report in an entry.
 pub const REPORT_FILE: &str = "report.json";
 /// What the name of something unpublished ends in.

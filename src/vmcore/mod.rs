@@ -13,7 +13,6 @@
 
 pub mod elf_image;
 pub mod memory;
-pub mod metadata;
 pub mod nearby;
 mod open;
 pub mod pattern;

@@ -16,10 +16,10 @@ use vmcore_formats::windows_dump::{MAGIC_32, MAGIC_64};
 use vmcore_formats::zstd_frame;
 
 use super::memory::{DataError, PhysMemory};
-use super::metadata;
 use crate::corefile::read::bytes::{Bytes, PlainFile, read_vec};
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::frame_table;
+use crate::corefile::read::stored_metadata::{self, StoredMetadata};
 use crate::metadata::Metadata;
 use crate::vmcore::reader::elf_memory::ElfMemory;
 use crate::vmcore::reader::flattened::{FlattenedFile, FlattenedFileError};
@@ -188,13 +188,18 @@ impl Vmcore {
         Notes::new(&self.notes, self.identity.endian)
     }
 
-    /// The metadata of its capture: what travels in it, else what stands beside it.
+    /// The metadata of its capture: what is in the core, else what is beside it.
     ///
     /// Returns `None` for a core that no capture wrote.
     #[must_use]
     pub fn metadata(&self) -> Option<Metadata> {
-        let inside = self.chunked.as_deref().and_then(|core| metadata::of(core).ok());
-        inside.or_else(|| metadata::beside(&self.path))
+        self.stored_metadata().map(|stored| stored.metadata)
+    }
+
+    /// The same, with the text that it was read from.
+    #[must_use]
+    pub fn stored_metadata(&self) -> Option<StoredMetadata> {
+        stored_metadata::find(self.chunked.as_deref(), &self.path)
     }
 
     /// The VMCOREINFO note, if the core has one.

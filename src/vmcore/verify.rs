@@ -82,10 +82,9 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
     if found.missing.is_empty() && core.metadata().is_some_and(part) {
         found.missing.push("its metadata says that a part of the dump is missing".to_owned());
     }
-    let problems = [elf_problems(core), verify_metadata::contradictions(core)].concat();
-    found
-        .damage
-        .extend(problems.into_iter().map(|problem| Damage { problem, ..Damage::default() }));
+    let damage = |problem| Damage { problem, ..Damage::default() };
+    found.damage.extend(elf_problems(core).into_iter().map(damage));
+    verify_metadata::check(core, &mut found);
     found
 }
 

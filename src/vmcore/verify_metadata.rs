@@ -1,72 +1,90 @@
 //! Compares a core's metadata with the file that it describes.
 
 use std::fmt::Display;
-use std::fs;
 use std::io::ErrorKind;
 
+use serde_json::Value;
 use vmcore_formats::seekable::SeekTable;
 
-use super::metadata;
 use super::open::Vmcore;
 use super::summary::Summary;
+use super::verify::{Damage, Verification};
+use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::chunked::ChunkedFile;
-use crate::metadata::Core;
-use crate::store::CORE_FILE;
+use crate::corefile::read::stored_metadata::{
+    MetadataError, find, parse, path_beside, text_beside, text_in_core,
+};
+use crate::metadata::{CORE_FILE, Core};
 
-/// What contradicts the metadata, as sentences. Nothing if there is none.
-pub(super) fn contradictions(core: &Vmcore) -> Vec<String> {
-    let mut found = Vec::new();
-    let Some(chunked) = core.chunked.as_deref() else { return found };
-    let inside = match metadata::of(chunked) {
-        Ok(inside) => inside,
-        Err(metadata::MetadataError::None) => {
-            // A core that was cut off has lost it, and others never had it.
-            if core.findings.is_empty() && metadata::beside(&core.path).is_some() {
-                found.push("the core has lost the metadata that stands beside it".to_owned());
+/// Adds what contradicts the metadata. Nothing if the core should have none.
+pub(super) fn check(core: &Vmcore, found: &mut Verification) {
+    let Some(chunked) = core.chunked.as_deref() else { return };
+    let mut problems = Vec::new();
+    match text_in_core(chunked) {
+        Ok(inside) => {
+            compare_with_file(core, &inside, &mut problems);
+            match parse(&inside) {
+                Ok(metadata) => match &metadata.core {
+                    Some(described) => compare(described, core, chunked, &mut problems),
+                    None => problems.push("the metadata describes no core".to_owned()),
+                },
+                // It may be as it should be; this version cannot tell.
+                Err(error @ MetadataError::OtherSchema { .. }) => {
+                    found.missing.push(format!("{error}: it was not compared with the core"));
+                }
+                Err(error) => problems.push(error.to_string()),
             }
-            return found;
         }
-        Err(error) => return vec![error.to_string()],
-    };
-    let beside = metadata::path_beside(&core.path);
-    let name = beside.file_name().unwrap_or_default().display();
-    match fs::read(&beside) {
-        Ok(text) if text == inside.to_json() => {}
-        Ok(_) => found.push(format!("{name} is not what the core says of itself")),
-        // A core in a file of its own tells its story without another one.
-        Err(error) if error.kind() == ErrorKind::NotFound && !is_entry(core) => {}
-        Err(error) => found.push(format!("{name} cannot be read: {error}")),
+        // A core that was cut off has lost it, and others never had it.
+        Err(MetadataError::None) => {
+            if core.findings.is_empty() && find(None, &core.path).is_some() {
+                let name = path_beside(&core.path);
+                let name = name.file_name().unwrap_or_default().display();
+                problems.push(format!("the core has lost its own copy of {name}"));
+            }
+        }
+        Err(error) => problems.push(error.to_string()),
     }
-    match &inside.core {
-        Some(described) => compare(described, core, chunked, &mut found),
-        None => found.push("the metadata describes no core".to_owned()),
-    }
-    found
+    let damage = |problem| Damage { problem, ..Damage::default() };
+    found.damage.extend(problems.into_iter().map(damage));
 }
 
-fn is_entry(core: &Vmcore) -> bool {
-    core.path.file_name().is_some_and(|name| name == CORE_FILE)
+/// Compares the metadata in a core with the file beside it: what they say, not how it
+/// is laid out, and whatever version wrote it.
+fn compare_with_file(core: &Vmcore, inside: &[u8], problems: &mut Vec<String>) {
+    let is_entry = core.path.file_name().is_some_and(|name| name == CORE_FILE);
+    let path = path_beside(&core.path);
+    let name = path.file_name().unwrap_or_default().display();
+    match text_beside(&core.path) {
+        Ok(beside) if beside == inside || same_values(&beside, inside) => {}
+        Ok(_) => problems.push(format!("{name} is not what the core says of itself")),
+        // A core in a file of its own is complete without the other one.
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_entry => {}
+        Err(error) => problems.push(format!("{name} cannot be read: {error}")),
+    }
 }
 
-fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, found: &mut Vec<String>) {
-    let frames = chunked.table().frames().iter();
-    let table: SeekTable = frames.filter(|frame| frame.decompressed > 0).collect();
+/// Whether two JSON texts have the same fields and values, in any order.
+fn same_values(one: &[u8], other: &[u8]) -> bool {
+    let value = |text| serde_json::from_slice::<Value>(text).ok();
+    value(one).is_some_and(|one| Some(one) == value(other))
+}
+
+fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, problems: &mut Vec<String>) {
+    let frames = chunked.table().entries().iter().filter(|frame| frame.decompressed > 0);
+    let table = SeekTable { frames: frames.copied().collect() };
     let summary = Summary::of(core);
     let mut differ = |what: &str, says: Option<&dyn Display>, is: &dyn Display| {
         if let Some(says) = says
             && says.to_string() != is.to_string()
         {
-            found.push(format!("the metadata says that the {what} is {says}, and it is {is}"));
+            problems.push(format!("the metadata says that the {what} is {says}, and it is {is}"));
         }
     };
     differ("unpacked length", Some(&described.bytes_core), &table.decompressed_length());
     differ("compressed length", Some(&described.bytes_written), &table.compressed_length());
-    differ("number of chunks", Some(&described.chunks), &table.len());
-    differ(
-        "hash over the chunks",
-        Some(&described.chunks_sha256),
-        &metadata::hash_of_chunks(&table),
-    );
+    differ("number of chunks", Some(&described.chunks), &table.frames.len());
+    differ("hash over the chunks", Some(&described.chunks_sha256), &chunk_hash(&table));
     let known = described.elf_class.as_ref().map(|class| class as &dyn Display);
     differ("ELF class", known, &summary.elf_class);
     let known = described.machine.as_ref().map(|machine| machine as &dyn Display);

@@ -39,4 +39,5 @@ mod stuck_stderr;
 mod telling;
 mod usage;
 mod verifying;
+mod verifying_metadata;
 mod waiting;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use vmcorectl::corefile::read::stored_metadata::{parse, text_in_core};
 use vmcorectl::metadata::{CaptureResult, Metadata};
-use vmcorectl::vmcore::{Vmcore, metadata};
+use vmcorectl::vmcore::Vmcore;
 
 use crate::core_stream::CoreStream;
 use crate::scripted_qemu::{PATIENCE, Script, ScriptedQemu};
@@ -139,8 +140,8 @@ fn check_core(entry: &Path, stream: &CoreStream) -> Metadata {
     let path = entry.join("vmcore.elf.zst");
     let core = Vmcore::open(&path).expect("a core that opens in place");
     assert_eq!(core.chunked.as_ref().and_then(|core| core.table().cut_off()), None, "a seek table");
-    let carried = metadata::of(core.chunked.as_ref().expect("chunks"));
-    assert_eq!(carried.expect("metadata in the core"), metadata);
+    let carried = text_in_core(core.chunked.as_ref().expect("chunks")).expect("metadata in it");
+    assert_eq!(parse(&carried).expect("of this version"), metadata);
     stream.check_memory_of(&unpack(&path));
     metadata
 }

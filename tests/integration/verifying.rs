@@ -11,24 +11,24 @@ use crate::scripted_qemu::{DumpPlan, Script};
 use crate::setting::Setting;
 use crate::tool::run;
 
-fn entry() -> (Setting, PathBuf) {
+pub(crate) fn entry() -> (Setting, PathBuf) {
     let setting = Setting::new(Script::default());
     let entry = setting.capture(&["--resume"]).expect(0).entry();
     (setting, entry)
 }
 
-fn core_of(entry: &Path) -> PathBuf {
+pub(crate) fn core_of(entry: &Path) -> PathBuf {
     entry.join("vmcore.elf.zst")
 }
 
 /// Changes one byte of a file.
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let mut bytes = fs::read(path).unwrap();
     bytes[usize::try_from(at).unwrap()] ^= 0x10;
     fs::write(path, bytes).unwrap();
 }
 
-fn verify(path: &Path, code: i32) -> Value {
+pub(crate) fn verify(path: &Path, code: i32) -> Value {
     let ran = run(["verify", "--json", path.to_str().unwrap()]).expect(code);
     serde_json::from_str(&ran.stdout).expect("JSON")
 }
@@ -83,38 +83,6 @@ fn a_checksum_in_the_seek_table_that_differs_is_found() {
     assert!(problems.contains("and the seek table says"), "{problems}");
     // The hash in the metadata is over these entries, too.
     assert!(problems.contains("hash over the chunks"), "{problems}");
-}
-
-#[test]
-fn metadata_that_is_not_of_this_core_is_found() {
-    let (_setting, entry) = entry();
-    let path = entry.join("metadata.json");
-    let text = fs::read_to_string(&path).unwrap().replace("\"complete\"", "\"incomplete\"");
-    fs::write(&path, text).unwrap();
-    let found = verify(&entry, 1);
-    let problems = found["damage"].to_string();
-    assert!(problems.contains("metadata.json is not what the core says"), "{problems}");
-}
-
-#[test]
-fn metadata_that_is_damaged_in_the_core_is_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("core.zst");
-    let setting = Setting::new(Script::default());
-    setting.capture(&["--output", file.to_str().unwrap()]).expect(0);
-    for path in [file, core_of(&setting.capture(&[]).expect(0).entry())] {
-        let core = Vmcore::open(&path).unwrap();
-        let last = core.chunked.as_ref().unwrap().table().chunks().last().unwrap();
-        assert_eq!(last.entry.decompressed, 0);
-        // The frame's magic, its length, and somewhere in the text a letter.
-        for (at, says) in [(0, "has lost"), (5, "has lost"), (30, "")] {
-            flip(&path, last.file_offset + at);
-            let found = verify(&path, 1);
-            assert!(found["damage"].to_string().contains(says), "{found}");
-            flip(&path, last.file_offset + at);
-        }
-        verify(&path, 0);
-    }
 }
 
 #[test]

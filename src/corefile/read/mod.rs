@@ -4,3 +4,4 @@ pub mod bytes;
 mod chunk_cache;
 pub mod chunked;
 pub mod frame_table;
+pub mod stored_metadata;

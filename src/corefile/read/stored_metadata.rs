@@ -1,0 +1,118 @@
+//! The metadata of a core: in the core, behind its last chunk, and in a file beside it.
+//!
+//! Both are given as they are stored, too, so that nobody has to write them anew to
+//! compare or to copy them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
+
+use super::bytes::read_vec;
+use super::chunked::ChunkedFile;
+use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata, SCHEMA};
+
+/// The longest metadata that is read, in bytes.
+const MAX_METADATA: u64 = 16 << 20;
+/// What the schema of every version begins with; its number follows.
+const SCHEMAS: &str = "vmcorectl/metadata/";
+
+/// Why a core's metadata cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// No frame of metadata in the core.
+    #[error("the core has no metadata in it")]
+    None,
+    /// Written by a version whose metadata this one does not know.
+    #[error("the metadata has the schema {found}, and this version reads {SCHEMA}")]
+    OtherSchema {
+        /// Its schema.
+        found: String,
+    },
+    /// It cannot be read, or is no metadata.
+    #[error("the core's metadata is damaged: {problem}")]
+    Damaged {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Metadata, and the JSON text that it was read from.
+#[derive(Clone, Debug)]
+pub struct StoredMetadata {
+    /// What is stored, byte by byte.
+    pub text: Vec<u8>,
+    /// What it says.
+    pub metadata: Metadata,
+}
+
+/// The metadata of a core: in it, or else beside it.
+#[must_use]
+pub fn find(core: Option<&ChunkedFile>, path: &Path) -> Option<StoredMetadata> {
+    let parsed = |text: Vec<u8>| {
+        let metadata = parse(&text).ok()?;
+        Some(StoredMetadata { text, metadata })
+    };
+    let inside = core.and_then(|core| text_in_core(core).ok()).and_then(parsed);
+    // An interrupted capture leaves none but the file beside the core.
+    inside.or_else(|| text_beside(path).ok().and_then(parsed))
+}
+
+/// The JSON text in the frame behind the last chunk.
+pub fn text_in_core(core: &ChunkedFile) -> Result<Vec<u8>, MetadataError> {
+    for chunk in core.table().chunks().rev().take_while(|chunk| chunk.entry.decompressed == 0) {
+        let length = u64::from(chunk.entry.compressed);
+        if length > MAX_METADATA {
+            continue;
+        }
+        let bytes = read_vec(core.file(), chunk.file_offset, length)
+            .map_err(|error| MetadataError::Damaged { problem: error.to_string() })?;
+        if let Some(json) = skippable_content(METADATA_MAGIC, &bytes) {
+            return Ok(json.to_vec());
+        }
+    }
+    Err(MetadataError::None)
+}
+
+/// The JSON text in the file beside a core.
+pub fn text_beside(core: &Path) -> io::Result<Vec<u8>> {
+    let path = path_beside(core);
+    if fs::metadata(&path)?.len() > MAX_METADATA {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    fs::read(path)
+}
+
+/// Where the metadata of a core is beside it.
+#[must_use]
+pub fn path_beside(core: &Path) -> PathBuf {
+    if core.file_name().is_some_and(|name| name == CORE_FILE) {
+        return core.with_file_name(METADATA_FILE);
+    }
+    let mut name = OsString::from(core);
+    name.push(".json");
+    name.into()
+}
+
+/// What a JSON text says.
+pub fn parse(text: &[u8]) -> Result<Metadata, MetadataError> {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: String,
+    }
+    let damaged = |error: serde_json::Error| MetadataError::Damaged { problem: error.to_string() };
+    let Head { schema: found } = serde_json::from_slice(text).map_err(damaged)?;
+    if found == SCHEMA {
+        return serde_json::from_slice(text).map_err(damaged);
+    }
+    let version = found.strip_prefix(SCHEMAS).and_then(|version| version.parse::<u32>().ok());
+    Err(match version {
+        Some(_) => MetadataError::OtherSchema { found },
+        None => MetadataError::Damaged { problem: format!("it has the schema {found:?}") },
+    })
+}
