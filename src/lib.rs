@@ -7,13 +7,14 @@
 //! import ─► corefile, kernel, metadata, store, triage, vmcore             another tool's dump, to an entry
 //! held ─► metadata, monitor, vmcore                                       the memory of a held guest
 //! export ─► corefile, kernel, vmcore                                      a core as another tool's file
-//! mount ─► corefile, vmcore                                               a core as a plain file
+//! mount ─► corefile, metadata, vmcore                                     a core as a plain file
 //! debugger ─► corefile, kernel, vmcore                                    a debugger's start; source lines
 //! render ─► debugger, kernel, metadata, store, triage, vmcore             prints; decides nothing
 //! triage ─► kernel, metadata, vmcore                                      what happened: crash, signature, report
 //! kernel ─► vmcore                                                        the guest's kernel, out of its memory
 //! vmcore ─► corefile, metadata                                            the guest's memory, by physical address
 //! store ─► metadata                                                       entries on disk
+//! corefile ─► metadata                                                    the compressed core as a file
 //! ```
 //!
 //! `cli` alone knows clap, anyhow, the environment and the standard streams.

@@ -11,8 +11,7 @@ use vmcore_formats::elf::build_id::{BuildId, HEADER_LENGTH, MAX_NOTES, NotElf, N
 use vmcore_formats::elf::core_head::FileRange;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
-use crate::corefile::read::bytes::{Bytes, PlainFile, read_vec};
-use crate::vmcore::memory::DataError;
+use crate::corefile::read::bytes::{Bytes, DataError, PlainFile, read_vec};
 
 /// What kernel a core is of, as far as it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::corefile::read::bytes::DataError;
 use crate::vmcore::elf_image::ElfImageError;
-use crate::vmcore::memory::{DataError, MemoryError};
+use crate::vmcore::memory::MemoryError;
 
 /// Why a core could not be exported.
 #[derive(Debug, Error)]

@@ -12,7 +12,7 @@ use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::dump_head::DumpHead;
 
 use super::serve::Request;
-use crate::vmcore::memory::{DataError, range_of};
+use crate::vmcore::memory::range_of;
 use crate::vmcore::{MemoryError, MemoryRange, PhysMemory};
 
 /// A piece, in bytes.
@@ -75,10 +75,10 @@ impl HeldMemory {
         let length = kept.length_of_next(start, at, wanted);
         let length = length.min(range.end().0.saturating_sub(start.0));
         // Others wait meanwhile: they want the same monitor.
-        let bytes = self.ask(MemoryRange { start, length }).map_err(|problem| {
-            MemoryError::Damaged { at, source: Arc::new(DataError::Guest { problem }) }
-        })?;
-        kept.ahead = (start.saturating_add(length), length);
+        let bytes = self
+            .ask(MemoryRange { start, length })
+            .map_err(|problem| MemoryError::unreadable(at, format!("the held guest: {problem}")))?;
+        kept.ahead = (PhysAddr(start.0.saturating_add(length)), length);
         let mut found = None;
         let mut first = start;
         for piece in (Cut { rest: &bytes, at: start }) {

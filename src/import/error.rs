@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::corefile::read::bytes::DataError;
 use crate::corefile::write::{OutputError, PackError};
 use crate::store::StoreError;
 use crate::vmcore::OpenError;
 use crate::vmcore::elf_image::ElfImageError;
-use crate::vmcore::memory::DataError;
 
 /// Why a file is not imported.
 #[derive(Debug, Error)]

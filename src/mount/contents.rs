@@ -9,11 +9,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::corefile::read::bytes::Bytes;
+use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::metadata::METADATA_FILE;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::{ElfImage, ElfImageError};
-use crate::vmcore::memory::DataError;
 
 /// Name of the unpacked core.
 pub const VMCORE_FILE: &str = "vmcore";

@@ -11,9 +11,9 @@ use thiserror::Error;
 use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::stored_core::{StoredCore, StoredCoreError};
 
-use super::memory::{DataError, MemoryRange, PhysMemory, held_ranges};
+use super::memory::{MemoryRange, PhysMemory, held_ranges};
 use super::open::Vmcore;
-use crate::corefile::read::bytes::Bytes;
+use crate::corefile::read::bytes::{Bytes, DataError};
 
 /// The most runs of memory that an ELF core is made of: as many as are read of one.
 pub const MAX_RUNS: usize = 500_000;
@@ -152,7 +152,10 @@ impl Made {
                     }
                 }
                 Part::Gap(_) => now.fill(0),
-                Part::Memory(run) => self.memory.read(run.start, now)?,
+                Part::Memory(run) => self
+                    .memory
+                    .read(run.start, now)
+                    .map_err(|error| DataError::Underlying(error.into()))?,
             }
             offset = offset.saturating_add(take as u64);
             rest = later;

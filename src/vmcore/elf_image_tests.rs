@@ -108,7 +108,8 @@ fn memory_that_cannot_be_read_after_all_is_an_error() {
     core.memory = Arc::new(Lying(vec![MemoryRange { start: PhysAddr(0), length: 0x1000 }]));
     let image = ElfImage::new(&core).unwrap();
     let error = image.read(image.length() - 8, &mut [0; 8]).unwrap_err();
-    assert!(matches!(error, DataError::Memory(MemoryError::Absent { .. })), "{error}");
+    let DataError::Underlying(source) = error else { panic!("{error}") };
+    assert!(matches!(source.downcast_ref(), Some(MemoryError::Absent { .. })), "{source}");
 }
 
 /// Says that it holds what it does not.

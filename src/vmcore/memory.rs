@@ -11,6 +11,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use vmcore_formats::addr::PhysAddr;
 
+use crate::corefile::read::bytes::DataError;
+
 /// A range of guest physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryRange {
@@ -76,45 +78,12 @@ pub enum MemoryError {
     },
 }
 
-/// Why bytes of a core's file cannot be had.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DataError {
-    /// The system refused.
-    #[error("cannot read at byte {offset:#x} of the file")]
-    Io {
-        /// Where in the file.
-        offset: u64,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A compressed unit does not decompress.
-    #[error("the {unit} at byte {offset:#x} of the file is damaged: {problem}")]
-    Damaged {
-        /// What it is: a chunk or a page.
-        unit: &'static str,
-        /// Where in the file.
-        offset: u64,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The file is made of memory that cannot be read.
-    #[error(transparent)]
-    Memory(#[from] MemoryError),
-    /// A held guest gives none.
-    #[error("the held guest: {problem}")]
-    Guest {
-        /// Why not.
-        problem: String,
-    },
-    /// Behind the end.
-    #[error("byte {offset:#x} is behind the end of what there is, {length:#x} bytes")]
-    PastEnd {
-        /// What was wanted.
-        offset: u64,
-        /// How many bytes there are.
-        length: u64,
-    },
+impl MemoryError {
+    /// For memory that does not come from a file.
+    #[must_use]
+    pub fn unreadable(at: PhysAddr, problem: String) -> Self {
+        Self::Damaged { at, source: Arc::new(DataError::Underlying(problem.into())) }
+    }
 }
 
 /// A guest's physical memory.

@@ -15,8 +15,8 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use vmcore_formats::windows_dump::{MAGIC_32, MAGIC_64};
 use vmcore_formats::zstd_frame;
 
-use super::memory::{DataError, PhysMemory};
-use crate::corefile::read::bytes::{Bytes, PlainFile, read_vec};
+use super::memory::PhysMemory;
+use crate::corefile::read::bytes::{Bytes, DataError, PlainFile, read_vec};
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::frame_table;
 use crate::corefile::read::stored_metadata::{self, StoredMetadata};

@@ -11,7 +11,8 @@ use xxhash_rust::xxh64::xxh64;
 use zstd::bulk::Decompressor;
 
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::read::chunked::{Chunk, ChunkedFile};
+use crate::corefile::read::chunked::ChunkedFile;
+use crate::corefile::read::frame_table::Chunk;
 
 /// The longest compressed chunk that is remembered, in bytes. A guest has
 /// thousands that are the same, all of them short: each is unpacked once.

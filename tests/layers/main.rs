@@ -33,13 +33,12 @@ const OUTSIDE: &[(&str, &[&str])] = &[
 ];
 
 /// Arrows against the map that are still there.
-const AGAINST_THE_MAP: &[(&str, &str)] =
-    &[("corefile", "vmcore"), ("import", "capture"), ("vmcore", "store")];
+const AGAINST_THE_MAP: &[(&str, &str)] = &[("held", "capture"), ("import", "capture")];
 
 /// Circles that are still there.
 const CIRCLES: &[&str] = &[
-    ": corefile, vmcore",
-    "corefile::read: chunked, frame_table",
+    ": capture, held",
+    "capture: disk, forecast, outcome",
     "corefile::write: end, writer",
     "kernel: per_cpu, types",
     "kernel::types::inferred: cpus, saved, task, threads",

@@ -4,7 +4,42 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::vmcore::memory::DataError;
+use thiserror::Error;
+
+/// Why bytes of a core's file cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The system refused.
+    #[error("cannot read at byte {offset:#x} of the file")]
+    Io {
+        /// Where in the file.
+        offset: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A compressed unit does not decompress.
+    #[error("the {unit} at byte {offset:#x} of the file is damaged: {problem}")]
+    Damaged {
+        /// What it is: a chunk or a page.
+        unit: &'static str,
+        /// Where in the file.
+        offset: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The bytes are computed from something else, which cannot be read.
+    #[error(transparent)]
+    Underlying(Box<dyn std::error::Error + Send + Sync>),
+    /// Behind the end.
+    #[error("byte {offset:#x} is behind the end of what there is, {length:#x} bytes")]
+    PastEnd {
+        /// What was wanted.
+        offset: u64,
+        /// How many bytes there are.
+        length: u64,
+    },
+}
 
 /// Bytes that can be read anywhere: of a plain file, or of an unpacked one.
 pub trait Bytes: fmt::Debug + Send + Sync {

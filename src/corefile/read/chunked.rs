@@ -7,31 +7,14 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vmcore_formats::seekable::FrameEntry;
 use zstd::bulk::Decompressor;
 
-use super::bytes::{Bytes, PlainFile};
+use super::bytes::{Bytes, DataError, PlainFile};
 use super::chunk_cache::ChunkCache;
-use super::frame_table::{self, FrameTable};
-use crate::vmcore::memory::DataError;
+use super::frame_table::{self, Chunk, FrameTable};
 
-/// The longest chunk that is unpacked, in bytes. Bounds the memory of every reader.
-pub const MAX_CHUNK: u32 = 64 << 20;
 /// The longest compressed chunk that is looked at for zeros without being unpacked.
 const SMALL: u32 = 256;
-
-/// One chunk: where it is in the file, and what it unpacks to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Its number, from 0.
-    pub index: usize,
-    /// Where its frame begins in the file.
-    pub file_offset: u64,
-    /// Where its bytes begin in the unpacked core.
-    pub offset: u64,
-    /// Its sizes and checksum.
-    pub entry: FrameEntry,
-}
 
 /// An open compressed file.
 #[derive(Debug)]

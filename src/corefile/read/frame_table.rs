@@ -15,14 +15,12 @@ use vmcore_formats::seekable::{
 };
 use vmcore_formats::zstd_frame::{BLOCK_HEADER, BlockHeader, CHECKSUM, FrameHeader, MAX_HEADER};
 
-use super::bytes::{Bytes, PlainFile};
-use super::chunked::{Chunk, MAX_CHUNK};
-use crate::vmcore::memory::DataError;
+use super::bytes::{Bytes, DataError, PlainFile, read_vec};
 
-/// How many entries of a seek table are read at a time.
-const PIECE: u64 = 16 << 10;
-/// How many frames there are from mark to mark.
-const STRIDE: usize = 64;
+/// The longest chunk that is unpacked, in bytes. Bounds the memory of every reader.
+pub const MAX_CHUNK: u32 = 64 << 20;
+/// The longest seek table that is read, in bytes: for a core of 8 TiB.
+const MAX_TABLE: u64 = 128 << 20;
 
 /// The longest compressed chunk, in bytes: what zstd needs at most for one that does
 /// not get shorter.
@@ -61,6 +59,19 @@ pub enum Error {
         /// How many frames the file has.
         frames: u64,
     },
+}
+
+/// One chunk: where it is in the file, and what it unpacks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its number, from 0.
+    pub index: usize,
+    /// Where its frame begins in the file.
+    pub file_offset: u64,
+    /// Where its bytes begin in the unpacked core.
+    pub offset: u64,
+    /// Its sizes and checksum.
+    pub entry: FrameEntry,
 }
 
 /// The frames of a file.

@@ -24,9 +24,8 @@ use super::buffers::Buffers;
 use super::compress::{Compressor, Content, Frame};
 use super::reader::is_zero;
 use super::writer::Writer;
-use super::{CHUNK, CONTEXTS, MAX_CORE, OutputError, Progress, Shared, StreamOptions, Written};
-use crate::corefile::read::bytes::Bytes;
-use crate::vmcore::memory::DataError;
+use super::{CHUNK, CONTEXTS, OutputError, Progress, Shared, StreamOptions, Written};
+use crate::corefile::read::bytes::{Bytes, DataError};
 
 /// How many compressed chunks may wait for the disk.
 const IN_FLIGHT: usize = 32;

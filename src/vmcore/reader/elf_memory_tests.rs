@@ -1,5 +1,6 @@
 use super::*;
-use crate::vmcore::memory::{DataError, pieces};
+use crate::corefile::read::bytes::DataError;
+use crate::vmcore::memory::pieces;
 
 #[derive(Debug)]
 struct Counting(u64);

@@ -12,8 +12,7 @@ use vmcore_formats::kdump::flattened::{
     CHECKED_LENGTH, FlattenedError, SEGMENT_HEADER_LENGTH, START_LENGTH, SegmentHeader, check_start,
 };
 
-use crate::corefile::read::bytes::{Bytes, read_vec};
-use crate::vmcore::memory::DataError;
+use crate::corefile::read::bytes::{Bytes, DataError, read_vec};
 
 /// The most segments that are kept in mind: QEMU's segments have 16 KiB, so those
 /// of 64 GiB of pages.

@@ -12,8 +12,8 @@ use vmcore_formats::kdump::page::PageDescriptor;
 use super::kdump_pages::{KdumpLayout, KdumpPages};
 use super::page_bitmap::PageBitmap;
 use super::page_cache::PageCache;
-use crate::corefile::read::bytes::Bytes;
-use crate::vmcore::memory::{DataError, MemoryError, MemoryRange, PhysMemory, range_of};
+use crate::corefile::read::bytes::{Bytes, DataError};
+use crate::vmcore::memory::{MemoryError, MemoryRange, PhysMemory, range_of};
 
 /// How many bytes of memory are best read at once, and at most.
 const PIECE: u64 = 1 << 20;

@@ -9,8 +9,7 @@ use vmcore_formats::endian::Endian;
 use vmcore_formats::kdump::page::{DESCRIPTOR_LENGTH, PageDescriptor};
 
 use super::page_codec::PageUnpacker;
-use crate::corefile::read::bytes::Bytes;
-use crate::vmcore::memory::DataError;
+use crate::corefile::read::bytes::{Bytes, DataError};
 
 /// The largest gap in the file that is read along with what is around it.
 const GAP: u64 = 16 << 10;

@@ -14,9 +14,9 @@ use vmcore_formats::kdump::{Codec, KdumpError};
 use super::kdump_memory::KdumpMemory;
 use super::kdump_pages::KdumpLayout;
 use super::page_bitmap::PageBitmap;
-use crate::corefile::read::bytes::{Bytes, read_vec};
+use crate::corefile::read::bytes::{Bytes, DataError, read_vec};
 use crate::corefile::read::chunked::ChunkedFile;
-use crate::vmcore::memory::{DataError, MemoryRange, PhysMemory};
+use crate::vmcore::memory::{MemoryRange, PhysMemory};
 use crate::vmcore::open::{Format, MAX_NOTES, OpenError, Vmcore};
 
 /// The longest bitmap that is read, in bytes: of 8 TiB of memory in pages of 4 KiB.
