@@ -58,7 +58,8 @@ pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
     let kernel = Kernel::find(&core)?;
     let lines = lines(arguments, &kernel)?;
-    let mut findings: Vec<String> = core.findings.iter().cloned().chain(kernel.origin()).collect();
+    let mut findings: Vec<String> =
+        core.findings().iter().cloned().chain(kernel.origin()).collect();
     findings.extend_from_slice(kernel.types_findings());
     let mut stacks = chosen(arguments, &core, &kernel, &mut findings)?;
     if let Some(source) = &lines {
@@ -110,7 +111,7 @@ fn chosen<'k>(
         let wanted = |task: &&Task| arguments.task.is_none_or(|pid| task.pid == pid);
         let wanted: Vec<&Task> = tasks.tasks.iter().filter(wanted).collect();
         if let (Some(pid), true) = (arguments.task, wanted.is_empty()) {
-            bail!("no task with pid {pid} in {}", core.path.display());
+            bail!("no task with pid {pid} in {}", core.path().display());
         }
         let backtraces = of_all(kernel, core, &cpus, &wanted);
         return Ok(wanted
@@ -128,7 +129,7 @@ fn chosen<'k>(
         cpus.cpus.iter().filter(|cpu| cpu.vcpu.is_some()).filter(wanted).collect();
     if wanted.is_empty() {
         let number = arguments.cpu.or(panicked).context("the core has no registers of any CPU")?;
-        bail!("no registers of CPU {number} in {}", core.path.display());
+        bail!("no registers of CPU {number} in {}", core.path().display());
     }
     if panicked.is_none() && arguments.cpu.is_none() && !arguments.all {
         findings.push("no CPU has panicked: these are all".to_owned());

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &DmesgArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
     let kernel = Kernel::find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
-    for finding in core.findings.iter().chain(&kernel.origin()).chain(&log.findings) {
+    for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {
         say(&format!("finding: {}", shown(finding)));
     }
     let boot = if arguments.wall_clock {

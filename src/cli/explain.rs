@@ -97,7 +97,7 @@ fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<(Vec<LogRecord>, Kn
     let core = Vmcore::open(&Entry::find(entry, &store.folder())?.core)?;
     let kernel = Kernel::find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
-    for finding in core.findings.iter().chain(&kernel.origin()).chain(&log.findings) {
+    for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {
         say(&format!("finding: {}", shown(finding)));
     }
     let stacks = KnownStacks::read(&kernel, &core, core.metadata().as_ref());

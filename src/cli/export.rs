@@ -130,19 +130,19 @@ fn to_file(arguments: &ExportArgs, core: &Vmcore, threads: usize) -> anyhow::Res
 
 /// The ELF file to write: the core's own, unless its headers promise what was cut off.
 fn image(core: &Vmcore) -> Result<Arc<ElfImage>, ExportError> {
-    let image = match core.memory.truncated() {
+    let image = match core.memory().truncated() {
         0 => ElfImage::new(core)?,
-        _ => ElfImage::made(core.identity, &core.notes, Arc::clone(&core.memory))?,
+        _ => ElfImage::made(core.identity(), core.note_bytes(), core.shared_memory())?,
     };
     Ok(Arc::new(image))
 }
 
 /// Says what the core lacks. Gives whether any of it is missing by accident.
 fn warn(core: &Vmcore) -> bool {
-    for finding in &core.findings {
+    for finding in core.findings() {
         say(&format!("warning: {}", shown(finding)));
     }
-    core.memory.truncated() > 0
+    core.memory().truncated() > 0
 }
 
 fn usage(message: &str, hint: &str) -> anyhow::Error {

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
             (Some(metadata), true) => render::json::pretty(metadata, out),
             (None, true) => render::json::pretty(&summary, out),
             (Some(metadata), false) => render::info::text(metadata, &summary, out),
-            (None, false) => render::info::bare(&core.path, &summary, out),
+            (None, false) => render::info::bare(core.path(), &summary, out),
         }?;
         told.as_ref().map_or(Ok(()), |told| render::kernel::text(told, out))
     })

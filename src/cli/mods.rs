@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
     let kernel = Kernel::find(&core)?;
     let modules = kernel.modules();
     let own = kernel.types_findings().iter().chain(&modules.findings);
-    for finding in core.findings.iter().chain(&kernel.origin()).chain(own) {
+    for finding in core.findings().iter().chain(&kernel.origin()).chain(own) {
         say(&format!("finding: {}", shown(finding)));
     }
     print(|out| {

@@ -52,8 +52,8 @@ pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
 
 /// Mounts a core, and tells what is wrong with it.
 pub(super) fn mount(core: &Vmcore, folder: &Path, tell: &dyn Fn(&str)) -> anyhow::Result<Mounted> {
-    for finding in &core.findings {
+    for finding in core.findings() {
         tell(&format!("warning: {finding}"));
     }
-    Ok(Mounted::new(Contents::of(core)?, folder, &core.path)?)
+    Ok(Mounted::new(Contents::of(core)?, folder, core.path())?)
 }

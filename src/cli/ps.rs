@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
     let kernel = Kernel::find(&core)?;
     let tasks = kernel.tasks();
     let own = kernel.types_findings().iter().chain(&tasks.findings);
-    for finding in core.findings.iter().chain(&kernel.origin()).chain(own) {
+    for finding in core.findings().iter().chain(&kernel.origin()).chain(own) {
         say(&format!("finding: {}", shown(finding)));
     }
     if arguments.blocked {

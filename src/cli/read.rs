@@ -1,7 +1,6 @@
 //! `vmcorectl read`: a stored core's memory.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -75,10 +74,10 @@ pub(super) fn run(arguments: &ReadArgs) -> anyhow::Result<Exit> {
 
 fn view(core: &Vmcore, virtual_addresses: bool) -> anyhow::Result<View> {
     if !virtual_addresses {
-        return Ok(View::Physical(Arc::clone(&core.memory)));
+        return Ok(View::Physical(core.shared_memory()));
     }
     let kernel = Kernel::find(core).context("cannot translate virtual addresses")?;
-    for finding in core.findings.iter().chain(&kernel.origin()) {
+    for finding in core.findings().iter().chain(&kernel.origin()) {
         say(&format!("finding: {}", shown(finding)));
     }
     Ok(View::Virtual(kernel.space))
@@ -86,8 +85,8 @@ fn view(core: &Vmcore, virtual_addresses: bool) -> anyhow::Result<View> {
 
 fn unit(arguments: &ReadArgs, core: &Vmcore) -> Unit {
     match arguments.words.as_deref() {
-        Some("4") => Unit::Word4(core.identity.endian),
-        Some(_) => Unit::Word8(core.identity.endian),
+        Some("4") => Unit::Word4(core.identity().endian),
+        Some(_) => Unit::Word8(core.identity().endian),
         None => Unit::Byte,
     }
 }

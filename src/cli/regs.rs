@@ -27,18 +27,18 @@ pub(super) struct RegsArgs {
 /// Prints registers.
 pub(super) fn run(arguments: &RegsArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let Registers { cpus, findings } = Registers::of(core.notes(), core.identity);
+    let Registers { cpus, findings } = Registers::of(core.notes(), core.identity());
     let wanted: Vec<_> =
         cpus.iter().filter(|cpu| arguments.cpu.is_none_or(|wanted| cpu.number == wanted)).collect();
     if let (Some(wanted_cpu), true) = (arguments.cpu, wanted.is_empty()) {
-        bail!("no vCPU {wanted_cpu} in {}: it has notes of {}", core.path.display(), cpus.len());
+        bail!("no vCPU {wanted_cpu} in {}: it has notes of {}", core.path().display(), cpus.len());
     }
     if wanted.is_empty() && findings.is_empty() {
-        bail!("no registers in {}: it has no notes of vCPUs", core.path.display());
+        bail!("no registers in {}: it has no notes of vCPUs", core.path().display());
     }
     print(|out| {
         if arguments.json {
-            let machine = core.identity.machine_name();
+            let machine = core.identity().machine_name();
             render::json::pretty(&Document::new(machine, &wanted, &findings), out)
         } else {
             render::registers::text(&wanted, &findings, out)

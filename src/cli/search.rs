@@ -64,7 +64,7 @@ pub(super) struct SearchArgs {
 /// Searches, and prints what was found.
 pub(super) fn run(arguments: &SearchArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let pattern = pattern(arguments, core.identity)?;
+    let pattern = pattern(arguments, core.identity())?;
     let ranges = ranges(arguments, &core);
     let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = arguments.threads.map_or(available, usize::from);
@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &SearchArgs) -> anyhow::Result<Exit> {
     let mut searched = Searched::default();
     let exit = print(|out| {
         let mut printed = Ok(());
-        searched = search(&*core.memory, &ranges, &pattern, threads, wanted, |at| {
+        searched = search(core.memory(), &ranges, &pattern, threads, wanted, |at| {
             printed = place(arguments, &core, at, pattern.length() as u64, out);
             if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
@@ -114,7 +114,7 @@ fn pattern(arguments: &SearchArgs, identity: Identity) -> Result<Pattern, UsageE
 /// The core's memory, between the bounds that were typed.
 fn ranges(arguments: &SearchArgs, core: &Vmcore) -> Vec<MemoryRange> {
     let (from, to) = (arguments.from.unwrap_or(0), arguments.to.unwrap_or(u64::MAX));
-    let cut = core.memory.ranges().iter().filter_map(|range| {
+    let cut = core.memory().ranges().iter().filter_map(|range| {
         let start = range.start.0.max(from);
         let length = range.end().0.min(to).checked_sub(start).filter(|length| *length > 0)?;
         Some(MemoryRange { start: PhysAddr(start), length })
@@ -133,12 +133,12 @@ fn place(
     const TEXT: u64 = 80;
     const LINE: u64 = 16;
     if let Some(around) = arguments.context {
-        let (start, bytes) = nearby(&*core.memory, at, length, (around, around));
+        let (start, bytes) = nearby(core.memory(), at, length, (around, around));
         return places::around(at, (start, &bytes), out);
     }
     let as_text = !arguments.hex && arguments.word.is_none();
     let shown = if as_text || arguments.json { TEXT } else { LINE };
-    let (_, bytes) = nearby(&*core.memory, at, length, (0, shown.saturating_sub(length)));
+    let (_, bytes) = nearby(core.memory(), at, length, (0, shown.saturating_sub(length)));
     match (arguments.json, as_text) {
         (true, _) => places::line(at, &bytes, out),
         (false, true) => places::text(at, &bytes, out),

@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
         if arguments.json {
             render::json::pretty(&found, out)
         } else {
-            render::verify::text(&core.path, &found, out)
+            render::verify::text(core.path(), &found, out)
         }
     })?;
     Ok(match (found.damage.is_empty(), found.missing.is_empty()) {

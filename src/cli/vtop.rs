@@ -42,7 +42,7 @@ pub(super) struct VtopArgs {
 pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
     let kernel = Kernel::find(&core)?;
-    for finding in core.findings.iter().chain(&kernel.origin()) {
+    for finding in core.findings().iter().chain(&kernel.origin()) {
         say(&format!("finding: {}", shown(finding)));
     }
     let at = VirtAddr(arguments.address);

@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::vmcore::elf_image::ElfImage;
-use crate::vmcore::reader::kdump_sample::{BLOCK, Page, Sample, address, bytes_of, open};
+use crate::vmcore::reader::kdump::sample::{BLOCK, Page, Sample, address, bytes_of, open};
 
 fn both(core: &crate::vmcore::Vmcore) -> (Vec<u8>, tempfile::NamedTempFile) {
     let image = Arc::new(ElfImage::new(core).unwrap());
@@ -22,10 +22,10 @@ fn a_file_and_a_stream_have_the_same_bytes_and_all_of_the_memory() {
     let (stream, file) = both(&core);
     assert!(fs::read(file.path()).unwrap() == stream);
     let again = open(&stream).unwrap();
-    assert_eq!((&again.notes, again.identity), (&core.notes, core.identity));
+    assert_eq!((again.note_bytes(), again.identity()), (core.note_bytes(), core.identity()));
     for (page, kind) in sample.pages.iter().enumerate() {
         let mut bytes = vec![0xee; BLOCK];
-        let read = again.memory.read(address(page), &mut bytes);
+        let read = again.memory().read(address(page), &mut bytes);
         assert_eq!(read.is_ok(), sample.holds(page), "page {page}");
         assert!(read.is_err() || bytes == bytes_of(*kind), "page {page}");
     }

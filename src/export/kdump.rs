@@ -20,7 +20,7 @@ use super::kdump_head::KdumpHead;
 use super::{ExportError, Exported};
 use crate::vmcore::Vmcore;
 use crate::vmcore::memory::{MemoryError, MemoryRange, PhysMemory};
-use crate::vmcore::reader::page_codec::PagePacker;
+use crate::vmcore::reader::kdump::page_codec::PagePacker;
 use crate::vmcore::scan::{Content, scan};
 
 /// Where the file goes.
@@ -98,7 +98,7 @@ pub fn write(
     let head = KdumpHead::plan(core, codec)?;
     write_head(core, &head, &mut target).map_err(ExportError::Write)?;
     let packers = Packers { codec, idle: Mutex::default() };
-    let memory = WholePages { memory: &*core.memory, page_size: head.page_size };
+    let memory = WholePages { memory: core.memory(), page_size: head.page_size };
     let mut writer = PageWriter {
         head: &head,
         target: &mut target,

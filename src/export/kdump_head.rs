@@ -36,7 +36,7 @@ impl KdumpHead {
     pub(super) fn plan(core: &Vmcore, codec: Codec) -> Result<Self, ExportError> {
         let info = core.vmcoreinfo_note();
         let page_size = info.as_ref().and_then(VmcoreInfo::page_size).unwrap_or(4096);
-        let all = core.memory.ranges();
+        let all = core.memory().ranges();
         let end = all.last().map_or(0, |range| range.end().0);
         let max_mapnr = end.div_ceil(page_size);
         let bitmap_bytes = max_mapnr.div_ceil(8).next_multiple_of(page_size);
@@ -51,7 +51,7 @@ impl KdumpHead {
         }
         let mut ranges = Vec::new();
         let mut pages = 0_u64;
-        for range in held_ranges(&*core.memory) {
+        for range in held_ranges(core.memory()) {
             // A page that is not there from end to end is left out.
             let first = range.start.0.div_ceil(page_size);
             let last = range.end().0 / page_size;
@@ -67,14 +67,14 @@ impl KdumpHead {
         if pages == 0 {
             return Err(ExportError::Empty);
         }
-        let notes = core.notes.len() as u64;
+        let notes = core.note_bytes().len() as u64;
         let block = |bytes: u64, what| {
             let blocks = u32::try_from(bytes.div_ceil(page_size));
             blocks.map_err(|_| ExportError::TooLarge { what, bytes })
         };
         let header = Header {
-            class: core.identity.class,
-            endian: core.identity.endian,
+            class: core.identity().class,
+            endian: core.identity().endian,
             version: VERSION,
             uts: uts::of(core, info.as_ref()),
             status: codec.flag(),
@@ -108,7 +108,7 @@ impl KdumpHead {
         };
         let mut second = self.sub_header.encode(class, endian);
         second.resize(SUB_HEADER_LENGTH, 0);
-        second.extend(&core.notes);
+        second.extend(core.note_bytes());
         vec![(0, padded(self.header.encode())), (self.page_size, padded(second))]
     }
 
@@ -161,8 +161,8 @@ fn cpus(core: &Vmcore) -> usize {
 /// machines whose memory does not begin at zero, where the memory begins.
 fn phys_base(core: &Vmcore, info: Option<&VmcoreInfo>) -> u64 {
     let number = |name| info.and_then(|info| info.number(name));
-    let start = core.memory.ranges().first().map_or(0, |range| range.start.0);
-    match core.identity.machine_name() {
+    let start = core.memory().ranges().first().map_or(0, |range| range.start.0);
+    match core.identity().machine_name() {
         Some("x86_64") => number("phys_base").unwrap_or_default(),
         Some("aarch64" | "arm") => number("PHYS_OFFSET").unwrap_or(start),
         Some("riscv64") => number("phys_ram_base").unwrap_or(start),
@@ -176,6 +176,6 @@ fn vmcoreinfo_extent(core: &Vmcore, note_offset: u64) -> Extent {
     let Some(note) = notes.find(|note| note.name == b"VMCOREINFO") else {
         return Extent::default();
     };
-    let skip = note.descriptor.as_ptr().addr().saturating_sub(core.notes.as_ptr().addr());
+    let skip = note.descriptor.as_ptr().addr().saturating_sub(core.note_bytes().as_ptr().addr());
     Extent { offset: note_offset.saturating_add(skip as u64), length: note.descriptor.len() as u64 }
 }

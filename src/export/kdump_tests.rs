@@ -4,8 +4,7 @@ use vmcore_formats::kdump::header::Header;
 use vmcore_formats::kdump::sub_header::SubHeader;
 
 use super::*;
-use crate::vmcore::Format;
-use crate::vmcore::reader::kdump_sample::{BLOCK, INFO, Page, Sample, address, bytes_of, open};
+use crate::vmcore::reader::kdump::sample::{BLOCK, INFO, Page, Sample, address, bytes_of, open};
 
 const CODECS: [Codec; 4] = [Codec::Zlib, Codec::Lzo, Codec::Snappy, Codec::Zstd];
 
@@ -24,7 +23,7 @@ fn export(core: &Vmcore, codec: Codec) -> [Vec<u8>; 2] {
 fn check(core: &Vmcore, sample: &Sample) {
     for (page, kind) in sample.pages.iter().enumerate() {
         let mut bytes = vec![0xee; BLOCK];
-        let read = core.memory.read(address(page), &mut bytes);
+        let read = core.memory().read(address(page), &mut bytes);
         match (kind, sample.holds(page)) {
             (_, true) => assert!(read.is_ok() && bytes == bytes_of(*kind), "page {page}"),
             (Page::Absent, _) => assert!(matches!(read, Err(MemoryError::Absent { .. }))),
@@ -40,9 +39,13 @@ fn what_is_exported_is_read_back_by_every_codec() {
     for codec in CODECS {
         for (bytes, flattened) in export(&core, codec).iter().zip([false, true]) {
             let again = open(bytes).unwrap();
-            let Format::Kdump(format) = &again.format else { panic!("{:?}", again.format) };
-            assert_eq!((format.codec, format.flattened), (Some(codec), flattened));
-            assert_eq!((&again.notes, again.identity), (&core.notes, core.identity));
+            let flattened = if flattened { ", flattened" } else { "" };
+            let format = format!("kdump-compressed version 6, {}{flattened}", codec.name());
+            assert_eq!(again.format(), format);
+            assert_eq!(
+                (again.note_bytes(), again.identity()),
+                (core.note_bytes(), core.identity())
+            );
             check(&again, &sample);
         }
     }
@@ -58,8 +61,8 @@ fn other_byte_orders_and_widths_stay_what_they_are() {
         for bytes in export(&core, Codec::Zstd) {
             let again = open(&bytes).unwrap();
             assert_eq!(
-                (again.identity.class, again.identity.endian),
-                (core.identity.class, core.identity.endian)
+                (again.identity().class, again.identity().endian),
+                (core.identity().class, core.identity().endian)
             );
             check(&again, &sample);
         }
@@ -91,7 +94,7 @@ fn pages_of_zeros_share_one_place() {
     for bytes in export(&core, Codec::Zlib) {
         assert!(bytes.len() < 5 * BLOCK + 4096 + 1000 * 24 + 4096, "{}", bytes.len());
         let again = open(&bytes).unwrap();
-        assert_eq!(again.memory.zeros(PhysAddr(0)), 1 << 20, "all of the first piece");
+        assert_eq!(again.memory().zeros(PhysAddr(0)), 1 << 20, "all of the first piece");
     }
 }
 
@@ -105,12 +108,12 @@ fn a_core_that_was_cut_off_is_exported_as_far_as_it_goes() {
         let mut read = 0;
         for page in (0..sample.pages.len()).filter(|page| sample.holds(*page)) {
             let mut bytes = vec![0xee; BLOCK];
-            let here = core.memory.read(address(page), &mut [0; BLOCK]).is_ok();
-            assert_eq!(again.memory.read(address(page), &mut bytes).is_ok(), here, "page {page}");
+            let here = core.memory().read(address(page), &mut [0; BLOCK]).is_ok();
+            assert_eq!(again.memory().read(address(page), &mut bytes).is_ok(), here, "page {page}");
             assert!(!here || bytes == bytes_of(sample.pages[page]));
             read += usize::from(here);
         }
-        assert!(read > 0 && again.memory.truncated() == 0);
+        assert!(read > 0 && again.memory().truncated() == 0);
     }
 }
 

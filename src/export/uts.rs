@@ -16,7 +16,7 @@ const UNKNOWN: &[u8] = b"unknown";
 /// What the kernel calls itself: from its memory, else from VMCOREINFO. Without
 /// either it has only a machine.
 pub(super) fn of(core: &Vmcore, info: Option<&VmcoreInfo>) -> UtsName {
-    let machine = core.identity.machine_name().unwrap_or_default().as_bytes().to_vec();
+    let machine = core.identity().machine_name().unwrap_or_default().as_bytes().to_vec();
     let Some((info, release)) = info.and_then(|info| Some((info, info.release()?))) else {
         return UtsName { machine, ..UtsName::default() };
     };

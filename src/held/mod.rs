@@ -31,8 +31,7 @@ use thiserror::Error;
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor::qmp::{Client, Patience, QmpError};
-use crate::vmcore::{Format, Vmcore};
-use facts::metadata_of_guest;
+use crate::vmcore::{Dump, Vmcore};
 use memory::HeldMemory;
 pub(crate) use partial_dump::PartialDumpError;
 
@@ -128,18 +127,16 @@ pub(super) fn read<T: Send + 'static>(
     let dump = partial_dump::head(client, patience)?;
     let (requests, served) = unbounded();
     let memory = HeldMemory::new(&dump.head, requests);
-    let core = Vmcore {
-        path: client.path().to_owned(),
-        file_bytes: 0,
-        format: Format::HeldGuest,
+    let dump = Dump {
+        format: "held guest".to_owned(),
         identity: dump.head.identity,
         notes: dump.notes(),
         memory: Arc::new(memory),
         segments: dump.head.segments,
-        chunked: None,
         elf: None,
         findings: Vec::new(),
     };
+    let core = Vmcore::without_file(client.path(), dump);
     let (sender, result) = bounded(1);
     thread::Builder::new()
         .name("held guest".to_owned())

@@ -75,7 +75,7 @@ pub(super) fn begin(
     metadata.core = None;
     metadata.result = CaptureResult::Capturing;
     let name = request.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    metadata.warnings.extend(core.findings.iter().cloned());
+    metadata.warnings.extend(core.findings().iter().cloned());
     if missing.left_out > 0 && metadata.pages_dropped.is_empty() {
         metadata.pages_dropped.push("unknown".to_owned());
     }
@@ -90,8 +90,8 @@ pub(super) fn begin(
     }
     metadata.imported = Some(Imported {
         file: name,
-        format: core.format.to_string(),
-        bytes: core.file_bytes,
+        format: core.format().to_string(),
+        bytes: core.file_bytes(),
         at: now,
         vmcoreinfo_found: matches!(info, Outcome::Found(_)),
     });
@@ -119,13 +119,19 @@ pub(super) fn end(
     metadata.core = Some(Core {
         file: staging.core_file().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         format: "elf+zstd-seekable".to_owned(),
-        machine: core.identity.machine_name().map(str::to_owned),
-        endianness: Some(core.identity.endian.name().to_owned()),
-        elf_class: Some(match core.identity.class {
+        machine: core.identity().machine_name().map(str::to_owned),
+        endianness: Some(
+            match core.identity().endian {
+                Endian::Little => "little",
+                Endian::Big => "big",
+            }
+            .to_owned(),
+        ),
+        elf_class: Some(match core.identity().class {
             Class::Elf32 => 32,
             Class::Elf64 => 64,
         }),
-        bytes_read: core.file_bytes,
+        bytes_read: core.file_bytes(),
         bytes_expected: None,
         bytes_core: image.length(),
         bytes_written: table.compressed_length(),

@@ -38,7 +38,7 @@ impl Backtrace {
     #[must_use]
     pub fn of_cpu(kernel: &Kernel, core: &Vmcore, vcpu: usize) -> Self {
         let unwinder = kernel.unwinder();
-        let all = Registers::of(core.notes(), core.identity).cpus;
+        let all = Registers::of(core.notes(), core.identity()).cpus;
         let cpu = all.iter().find(|cpu| cpu.number == vcpu);
         let start = cpu.ok_or(StartError::NoVcpu(vcpu));
         match start.and_then(|cpu| start::of_vcpu(kernel, cpu)) {

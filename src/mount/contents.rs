@@ -42,12 +42,12 @@ impl Contents {
     /// Fails if no ELF file can hold the core.
     pub fn of(core: &Vmcore) -> Result<Self, ElfImageError> {
         let elf = Arc::new(ElfImage::new(core)?);
-        let vmcore = FileContent { name: VMCORE_FILE, bytes: elf, stored: core.file_bytes };
+        let vmcore = FileContent { name: VMCORE_FILE, bytes: elf, stored: core.file_bytes() };
         let metadata = core.stored_metadata().map(|stored| in_memory(METADATA_FILE, stored.text));
         let info = core
             .vmcoreinfo_note()
             .map(|info| in_memory("vmcoreinfo.txt", info.text().as_bytes().to_vec()));
-        let modified = std::fs::metadata(&core.path).and_then(|file| file.modified());
+        let modified = std::fs::metadata(core.path()).and_then(|file| file.modified());
         Ok(Self {
             files: [Some(vmcore), metadata, info].into_iter().flatten().collect(),
             modified: modified.unwrap_or(SystemTime::UNIX_EPOCH),

@@ -12,7 +12,7 @@ use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::stored_core::{StoredCore, StoredCoreError};
 
 use super::memory::{MemoryRange, PhysMemory, held_ranges};
-use super::open::Vmcore;
+use super::opened::Vmcore;
 use crate::corefile::read::bytes::{Bytes, DataError};
 
 /// The most runs of memory that an ELF core is made of: as many as are read of one.
@@ -74,10 +74,10 @@ impl ElfImage {
     /// # Errors
     /// Fails if no ELF file can hold it.
     pub fn new(core: &Vmcore) -> Result<Self, ElfImageError> {
-        if let Some(file) = &core.elf {
+        if let Some(file) = core.elf() {
             return Ok(Self { source: Source::File(Arc::clone(file)) });
         }
-        Self::made(core.identity, &core.notes, Arc::clone(&core.memory))
+        Self::made(core.identity(), core.note_bytes(), core.shared_memory())
     }
 
     /// The ELF file that is made of memory and notes, whatever file they come from.

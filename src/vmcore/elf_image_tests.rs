@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::Path;
 
 use goblin::elf::Elf;
 use vmcore_formats::addr::PhysAddr;
@@ -6,7 +6,7 @@ use vmcore_formats::elf::{Class, Identity};
 use vmcore_formats::endian::Endian;
 
 use super::*;
-use crate::vmcore::Format;
+use crate::vmcore::Dump;
 use crate::vmcore::memory::MemoryError;
 
 /// Each byte is that of its page's number; the page 3 was left out.
@@ -39,10 +39,8 @@ impl PhysMemory for Pages {
 
 fn core() -> Vmcore {
     let all = MemoryRange { start: PhysAddr(0), length: 16 << 12 };
-    Vmcore {
-        path: PathBuf::from("core"),
-        file_bytes: 0,
-        format: Format::Elf,
+    let dump = Dump {
+        format: "ELF".to_owned(),
         identity: Identity {
             class: Class::Elf64,
             endian: Endian::Little,
@@ -53,10 +51,10 @@ fn core() -> Vmcore {
         notes: b"\x0b\0\0\0\x05\0\0\0\0\0\0\0VMCOREINFO\0\0OSREL\0\0\0".to_vec(),
         memory: Arc::new(Pages(vec![all])),
         segments: Vec::new(),
-        chunked: None,
         elf: None,
         findings: Vec::new(),
-    }
+    };
+    Vmcore::without_file(Path::new("core"), dump)
 }
 
 fn read(image: &ElfImage, start: u64, end: u64) -> Vec<u8> {
@@ -71,7 +69,7 @@ fn memory_that_is_no_elf_file_is_shown_as_one() {
     let image = ElfImage::new(&core).unwrap();
     let bytes = read(&image, 0, image.length());
     let elf = Elf::parse(&bytes).unwrap();
-    assert_eq!(bytes[elf.program_headers[0].file_range()], core.notes);
+    assert_eq!(bytes[elf.program_headers[0].file_range()], core.note_bytes());
     let segments: Vec<_> = elf.program_headers[1..]
         .iter()
         .map(|header| (header.p_paddr, header.p_filesz, header.p_memsz))
@@ -105,7 +103,7 @@ fn any_part_reads_like_the_whole() {
 #[test]
 fn memory_that_cannot_be_read_after_all_is_an_error() {
     let mut core = core();
-    core.memory = Arc::new(Lying(vec![MemoryRange { start: PhysAddr(0), length: 0x1000 }]));
+    core.set_memory(Arc::new(Lying(vec![MemoryRange { start: PhysAddr(0), length: 0x1000 }])));
     let image = ElfImage::new(&core).unwrap();
     let error = image.read(image.length() - 8, &mut [0; 8]).unwrap_err();
     let DataError::Underlying(source) = error else { panic!("{error}") };

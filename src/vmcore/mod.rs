@@ -11,10 +11,12 @@
 //! Needs: a file that a capture or another tool wrote. Gives: its notes, and the
 //! guest's memory by physical address, unpacking only what is read.
 
+mod dump;
 pub mod elf_image;
 pub mod memory;
 pub mod nearby;
 mod open;
+mod opened;
 pub mod pattern;
 pub mod reader;
 pub mod registers;
@@ -25,6 +27,7 @@ pub mod verify;
 mod verify_chunks;
 mod verify_metadata;
 
+pub use dump::Dump;
 pub use memory::{MemoryError, MemoryRange, PhysMemory};
-pub use open::{Format, OpenError, Vmcore};
-pub use reader::open_kdump::{KdumpFileError, KdumpFormat};
+pub use open::OpenError;
+pub use opened::Vmcore;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use vmcore_formats::elf::Class;
 use vmcore_formats::elf::note::NT_PRSTATUS;
 
-use super::open::Vmcore;
+use super::opened::Vmcore;
 
 /// The schema of [`Summary`] as JSON.
 pub const SCHEMA: &str = "vmcorectl/core/1";
@@ -56,7 +56,7 @@ impl Summary {
     /// Describes an open core.
     #[must_use]
     pub fn of(core: &Vmcore) -> Self {
-        let mut findings = core.findings.clone();
+        let mut findings = core.findings().to_vec();
         let (mut cpus, mut names) = (0_usize, Vec::new());
         for note in core.notes() {
             match note {
@@ -82,14 +82,14 @@ impl Summary {
             .collect();
         Self {
             schema: SCHEMA,
-            format: core.format.to_string(),
-            chunked: core.chunked.is_some(),
-            machine: core.identity.machine_name(),
-            elf_class: match core.identity.class {
+            format: core.format().to_string(),
+            chunked: core.chunked().is_some(),
+            machine: core.identity().machine_name(),
+            elf_class: match core.identity().class {
                 Class::Elf32 => 32,
                 Class::Elf64 => 64,
             },
-            file_bytes: core.file_bytes,
+            file_bytes: core.file_bytes(),
             memory_bytes: memory.iter().fold(0, |sum, range| range.length.saturating_add(sum)),
             memory,
             cpus,

@@ -11,7 +11,7 @@ use vmcore_formats::elf::Segment;
 use vmcore_formats::elf::stored_core::PAGE;
 
 use super::memory::MemoryRange;
-use super::open::Vmcore;
+use super::opened::Vmcore;
 use super::scan::{Content, scan};
 use super::{verify_chunks, verify_metadata};
 use crate::metadata::{CaptureResult, Metadata};
@@ -60,8 +60,8 @@ pub struct Verification {
 /// Checks a core from end to end.
 #[must_use]
 pub fn verify(core: &Vmcore, threads: usize) -> Verification {
-    let mut found = Verification { missing: core.findings.clone(), ..Verification::default() };
-    match &core.chunked {
+    let mut found = Verification { missing: core.findings().to_vec(), ..Verification::default() };
+    match core.chunked() {
         Some(chunked) => {
             found.chunks = chunked.table().frames().len() as u64;
             found.bytes = chunked.table().unpacked_length();
@@ -72,7 +72,7 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
                     file_offset: Some(bad.chunk.file_offset),
                     file_bytes: Some(u64::from(bad.chunk.entry.compressed)),
                     core_offset: Some(start),
-                    memory: in_memory(&core.segments, start, length),
+                    memory: in_memory(core.segments(), start, length),
                 });
             }
         }
@@ -97,7 +97,7 @@ fn read_all(core: &Vmcore, threads: usize, found: &mut Verification) {
         Content::Missing(error) => Err((piece, error.to_string())),
         _ => Ok(piece.length),
     };
-    scan(&*core.memory, core.memory.ranges(), threads, work, |result| {
+    scan(core.memory(), core.memory().ranges(), threads, work, |result| {
         match result {
             Ok(bytes) => found.bytes = found.bytes.saturating_add(bytes),
             Err((piece, problem)) => found.damage.push(Damage {
@@ -131,7 +131,7 @@ fn elf_problems(core: &Vmcore) -> Vec<String> {
             problems.push(format!("the notes are damaged: {error}"));
         }
     }
-    let mut order: Vec<&Segment> = core.segments.iter().collect();
+    let mut order: Vec<&Segment> = core.segments().iter().collect();
     order.sort_by_key(|segment| segment.physical);
     let mut end = PhysAddr(0);
     for segment in order {
@@ -140,7 +140,7 @@ fn elf_problems(core: &Vmcore) -> Vec<String> {
         }
         end = end.max(segment.physical.saturating_add(segment.memory_size));
         // A page of ours never lies across two chunks; foreign cores promise nothing.
-        if core.chunked.is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
+        if core.chunked().is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
             problems.push(format!("the segment at {} is not on a page", segment.physical));
         }
     }

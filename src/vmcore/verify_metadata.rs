@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use serde_json::Value;
 use vmcore_formats::seekable::SeekTable;
 
-use super::open::Vmcore;
+use super::opened::Vmcore;
 use super::summary::Summary;
 use super::verify::{Damage, Verification};
 use crate::corefile::chunk_hash::chunk_hash;
@@ -18,7 +18,7 @@ use crate::metadata::{CORE_FILE, Core};
 
 /// Adds what contradicts the metadata. Nothing if the core should have none.
 pub(super) fn check(core: &Vmcore, found: &mut Verification) {
-    let Some(chunked) = core.chunked.as_deref() else { return };
+    let Some(chunked) = core.chunked() else { return };
     let mut problems = Vec::new();
     match text_in_core(chunked) {
         Ok(inside) => {
@@ -37,8 +37,8 @@ pub(super) fn check(core: &Vmcore, found: &mut Verification) {
         }
         // A core that was cut off has lost it, and others never had it.
         Err(MetadataError::None) => {
-            if core.findings.is_empty() && find(None, &core.path).is_some() {
-                let name = path_beside(&core.path);
+            if core.findings().is_empty() && find(None, core.path()).is_some() {
+                let name = path_beside(core.path());
                 let name = name.file_name().unwrap_or_default().display();
                 problems.push(format!("the core has lost its own copy of {name}"));
             }
@@ -52,10 +52,10 @@ pub(super) fn check(core: &Vmcore, found: &mut Verification) {
 /// Compares the metadata in a core with the file beside it: what they say, not how it
 /// is laid out, and whatever version wrote it.
 fn compare_with_file(core: &Vmcore, inside: &[u8], problems: &mut Vec<String>) {
-    let is_entry = core.path.file_name().is_some_and(|name| name == CORE_FILE);
-    let path = path_beside(&core.path);
+    let is_entry = core.path().file_name().is_some_and(|name| name == CORE_FILE);
+    let path = path_beside(core.path());
     let name = path.file_name().unwrap_or_default().display();
-    match text_beside(&core.path) {
+    match text_beside(core.path()) {
         Ok(beside) if beside == inside || same_values(&beside, inside) => {}
         Ok(_) => problems.push(format!("{name} is not what the core says of itself")),
         // A core in a file of its own is complete without the other one.
@@ -90,7 +90,7 @@ fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, problems: &mu
     let known = described.machine.as_ref().map(|machine| machine as &dyn Display);
     differ("machine", known, &summary.machine.unwrap_or("unknown"));
     let known = described.segments.as_ref().map(|segments| segments as &dyn Display);
-    differ("number of segments", known, &core.segments.len());
+    differ("number of segments", known, core.segments().len());
     let known = described.cpus.as_ref().map(|cpus| cpus as &dyn Display);
     differ("number of vCPUs with registers", known, &summary.cpus);
 }

@@ -54,7 +54,7 @@ fn foreign_dumps(machine: &Machine, unpacked: &Path, reference: &Core, all: u64)
         let held = same_where_held(&dump, reference);
         assert!(held > 8 << 20 && held < all / 2, "{options:?}: {held}");
         let core = Vmcore::open(&dump).unwrap();
-        assert!(core.findings.iter().any(|finding| finding.contains("left out")), "{options:?}");
+        assert!(core.findings().iter().any(|finding| finding.contains("left out")), "{options:?}");
         assert!(is_excluded(&core), "{options:?}");
     }
     let whole = held_in(&dumped(machine, &["-l", "-d", "1"], unpacked));
@@ -65,7 +65,7 @@ fn foreign_dumps(machine: &Machine, unpacked: &Path, reference: &Core, all: u64)
     for part in &parts {
         same_where_held(part, reference);
         let core = Vmcore::open(part).unwrap();
-        assert!(core.findings.iter().any(|finding| finding.contains("one part of a dump")));
+        assert!(core.findings().iter().any(|finding| finding.contains("one part of a dump")));
         joined.extend(held_in(part));
     }
     assert_eq!(merged(joined), whole);
@@ -162,12 +162,12 @@ fn unpacked_path(machine: &Machine) -> PathBuf {
 #[track_caller]
 fn same_where_held(path: &Path, reference: &Core) -> u64 {
     let core = Vmcore::open(path).unwrap_or_else(|error| panic!("{error}"));
-    assert!(core.notes == reference.notes(), "{}: the notes differ", path.display());
-    let held: Vec<_> = held_ranges(&*core.memory).collect();
+    assert!(core.note_bytes() == reference.notes(), "{}: the notes differ", path.display());
+    let held: Vec<_> = held_ranges(core.memory()).collect();
     let mut total = 0;
-    for piece in pieces(&*core.memory, &held) {
+    for piece in pieces(core.memory(), &held) {
         let mut bytes = vec![0xee; usize::try_from(piece.length).unwrap()];
-        core.memory.read(piece.start, &mut bytes).unwrap_or_else(|error| panic!("{error}"));
+        core.memory().read(piece.start, &mut bytes).unwrap_or_else(|error| panic!("{error}"));
         let same = bytes == reference.physical(piece.start.0, piece.length);
         assert!(same, "{}: memory differs at {piece}", path.display());
         total += piece.length;
@@ -176,7 +176,7 @@ fn same_where_held(path: &Path, reference: &Core) -> u64 {
 }
 
 fn held_in(path: &Path) -> Vec<MemoryRange> {
-    merged(held_ranges(&*Vmcore::open(path).unwrap().memory).collect())
+    merged(held_ranges(Vmcore::open(path).unwrap().memory()).collect())
 }
 
 fn length(ranges: &[MemoryRange]) -> u64 {
@@ -206,8 +206,8 @@ fn merged(mut ranges: Vec<MemoryRange>) -> Vec<MemoryRange> {
 
 /// Whether what was left out is said to be.
 fn is_excluded(core: &Vmcore) -> bool {
-    let end = held_ranges(&*core.memory).next().expect("memory").end();
-    let read = core.memory.read(end, &mut [0; 8]);
+    let end = held_ranges(core.memory()).next().expect("memory").end();
+    let read = core.memory().read(end, &mut [0; 8]);
     matches!(read, Err(MemoryError::Excluded { at }) if at == end)
 }
 

@@ -75,7 +75,7 @@ fn bytes_are_found_across_the_borders_of_chunks_and_pieces() {
     let core = Vmcore::open(&entry.join("vmcore.elf.zst")).unwrap();
     // Where the chunks of the file end, as physical addresses.
     let borders: Vec<u64> = core
-        .segments
+        .segments()
         .iter()
         .flat_map(|segment| {
             let mib = MIB as u64;

@@ -139,8 +139,8 @@ fn check_core(entry: &Path, stream: &CoreStream) -> Metadata {
     let metadata = tool::metadata_of(entry);
     let path = entry.join("vmcore.elf.zst");
     let core = Vmcore::open(&path).expect("a core that opens in place");
-    assert_eq!(core.chunked.as_ref().and_then(|core| core.table().cut_off()), None, "a seek table");
-    let carried = text_in_core(core.chunked.as_ref().expect("chunks")).expect("metadata in it");
+    assert_eq!(core.chunked().and_then(|core| core.table().cut_off()), None, "a seek table");
+    let carried = text_in_core(core.chunked().expect("chunks")).expect("metadata in it");
     assert_eq!(parse(&carried).expect("of this version"), metadata);
     stream.check_memory_of(&unpack(&path));
     metadata

@@ -48,7 +48,7 @@ fn a_damaged_chunk_is_told_with_its_place_in_the_file_and_in_the_guest() {
     let (_setting, entry) = entry();
     let path = core_of(&entry);
     let core = Vmcore::open(&path).unwrap();
-    let chunks: Vec<_> = core.chunked.as_ref().unwrap().table().chunks().collect();
+    let chunks: Vec<_> = core.chunked().unwrap().table().chunks().collect();
     let hit = chunks.iter().filter(|chunk| chunk.entry.compressed > 1000).nth(1).unwrap();
     flip(&path, hit.file_offset + u64::from(hit.entry.compressed) / 2);
 
@@ -58,7 +58,7 @@ fn a_damaged_chunk_is_told_with_its_place_in_the_file_and_in_the_guest() {
     assert_eq!(damage["core_offset"], hit.offset);
     // The range of memory is the one that the program headers give for these bytes.
     let segment = core
-        .segments
+        .segments()
         .iter()
         .find(|segment| (segment.offset..segment.offset + segment.file_size).contains(&hit.offset))
         .unwrap();
@@ -75,7 +75,7 @@ fn a_checksum_in_the_seek_table_that_differs_is_found() {
     let (_setting, entry) = entry();
     let path = core_of(&entry);
     let length = fs::metadata(&path).unwrap().len();
-    let frames = Vmcore::open(&path).unwrap().chunked.unwrap().table().frames().len() as u64;
+    let frames = Vmcore::open(&path).unwrap().chunked().unwrap().table().entries().len() as u64;
     // The third number of the first entry.
     flip(&path, length - 9 - frames * 12 + 8);
     let found = verify(&entry, 1);
@@ -101,7 +101,7 @@ fn a_file_that_was_cut_off_opens_as_far_as_it_goes() {
     let (_setting, entry) = entry();
     let whole = fs::read(core_of(&entry)).unwrap();
     let chunks: Vec<_> =
-        Vmcore::open(&core_of(&entry)).unwrap().chunked.unwrap().table().chunks().collect();
+        Vmcore::open(&core_of(&entry)).unwrap().chunked().unwrap().table().chunks().collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.zst");
     let cut = chunks[2].file_offset + 5;

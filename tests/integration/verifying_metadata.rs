@@ -15,7 +15,7 @@ use crate::verifying::{core_of, entry, flip, verify};
 /// Stores other metadata in a core, behind the same chunks.
 fn store_in_core(core: &Path, json: &str) {
     let opened = Vmcore::open(core).unwrap();
-    let entries = opened.chunked.as_ref().unwrap().table().entries();
+    let entries = opened.chunked().unwrap().table().entries();
     let (metadata, chunks) = entries.split_last().unwrap();
     let mut table = SeekTable { frames: chunks.to_vec() };
     let mut bytes = fs::read(core).unwrap();
@@ -118,7 +118,7 @@ fn metadata_that_is_damaged_in_the_core_is_found() {
     setting.capture(&["--output", file.to_str().unwrap()]).expect(0);
     for path in [file, core_of(&setting.capture(&[]).expect(0).entry())] {
         let core = Vmcore::open(&path).unwrap();
-        let last = core.chunked.as_ref().unwrap().table().chunks().last().unwrap();
+        let last = core.chunked().unwrap().table().chunks().last().unwrap();
         assert_eq!(last.entry.decompressed, 0);
         // The frame's magic, its length, and somewhere in the text a letter.
         for (at, says) in [(0, "has lost its own copy"), (5, "has lost its own copy"), (30, "")] {

@@ -107,7 +107,8 @@ impl Damage {
     #[track_caller]
     fn report(self, about: &[&str]) -> Report {
         let mut core = self.core;
-        core.memory = Arc::new(Overlaid { below: Arc::clone(&core.memory), bytes: self.bytes });
+        let below = core.shared_memory();
+        core.set_memory(Arc::new(Overlaid { below, bytes: self.bytes }));
         let started = Instant::now();
         let report = Report::of(&core);
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
@@ -285,7 +286,7 @@ fn noise_anywhere_gives_a_report() {
     for seed in 1..=6_u64 {
         let mut damage = Damage::new();
         damage.random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let start = damage.core.memory.ranges()[0].start.0;
+        let start = damage.core.memory().ranges()[0].start.0;
         for page in 0..4000_u64 {
             if (page.wrapping_mul(seed * 2 + 1)) % 7 == 0 {
                 let noise = damage.noise(4096);

@@ -118,8 +118,8 @@ impl Machine {
     /// That of a core.
     pub(super) fn of(core: &Vmcore) -> Self {
         Self {
-            memory: Arc::clone(&core.memory),
-            endian: core.identity.endian,
+            memory: core.shared_memory(),
+            endian: core.identity().endian,
             cpus: QemuCpu::all(core.notes()).into_iter().flatten().collect(),
         }
     }

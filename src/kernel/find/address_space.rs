@@ -12,7 +12,7 @@ impl AddressSpace {
     /// # Errors
     /// Fails if VMCOREINFO says too little, or the tables do not map the kernel.
     pub fn find(core: &Vmcore, info: &VmcoreInfo) -> Result<Self, PageTablesError> {
-        let identity = core.identity;
+        let identity = core.identity();
         let arch = arch::of_machine(identity.machine).ok_or_else(|| PageTablesError::Machine {
             machine: identity
                 .machine_name()

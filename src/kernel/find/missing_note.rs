@@ -34,10 +34,9 @@ pub fn complete(core: &mut Vmcore) -> Outcome {
     };
     let descriptor = found.info.text().as_bytes();
     let note = Note { name: b"VMCOREINFO", kind: 0, descriptor };
-    match note.encode(core.identity.endian) {
+    match note.encode(core.identity().endian) {
         Some(note) => {
-            core.notes = with_note(&core.notes, core.identity.endian, &note);
-            core.elf = None;
+            core.set_notes(with_note(core.note_bytes(), core.identity().endian, &note));
         }
         None => return Outcome::None("its VMCOREINFO is too long for a note".to_owned()),
     }

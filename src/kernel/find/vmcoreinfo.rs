@@ -111,7 +111,7 @@ pub fn find(core: &Vmcore) -> Result<Found, FindError> {
 /// # Errors
 /// Fails if there is nothing in memory that fits it.
 pub fn find_in_memory(core: &Vmcore) -> Result<Found, FindError> {
-    Guest { machine: Machine::of(core), arch: arch::of_machine(core.identity.machine) }.search()
+    Guest { machine: Machine::of(core), arch: arch::of_machine(core.identity().machine) }.search()
 }
 
 /// What is known of a guest without VMCOREINFO.

@@ -59,7 +59,7 @@ impl Report {
             machine: machine::of(core, metadata),
             ..Self::default()
         };
-        for finding in &core.findings {
+        for finding in core.findings() {
             report.find("core", finding.clone(), Trust::Certain);
         }
         parts::gather(&mut report, core, metadata, families, log_lines);

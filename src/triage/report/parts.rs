@@ -45,7 +45,7 @@ pub(super) fn gather(
 }
 
 fn registers(report: &mut Report, core: &Vmcore) {
-    let Registers { cpus, findings } = Registers::of(core.notes(), core.identity);
+    let Registers { cpus, findings } = Registers::of(core.notes(), core.identity());
     for finding in findings {
         report.find("core", finding, Trust::Certain);
     }

@@ -1,8 +1,7 @@
 use vmcore_formats::kdump::flattened::encode_start;
 
 use super::*;
-use crate::vmcore::Format;
-use crate::vmcore::reader::kdump_sample::{BLOCK, Page, Sample, address, bytes_of, open};
+use crate::vmcore::reader::kdump::sample::{BLOCK, Page, Sample, address, bytes_of, open};
 
 #[derive(Debug)]
 struct Held(Vec<u8>);
@@ -120,11 +119,11 @@ fn a_flattened_dump_is_the_dump_itself() {
     let mut segments: Vec<_> = (0_u64..).step_by(1000).zip(plain.chunks(1000)).collect();
     segments.reverse();
     let core = open(&flatten(&segments, true)).unwrap();
-    let Format::Kdump(format) = &core.format else { panic!("{:?}", core.format) };
-    assert!(format.flattened && core.findings.len() == 1, "{:?}", core.findings);
+    assert!(core.format().ends_with(", flattened"), "{}", core.format());
+    assert_eq!(core.findings().len(), 1, "{:?}", core.findings());
     for (page, kind) in sample.pages.iter().enumerate().filter(|(page, _)| sample.holds(*page)) {
         let mut bytes = vec![0xee; BLOCK];
-        core.memory.read(address(page), &mut bytes).unwrap();
+        core.memory().read(address(page), &mut bytes).unwrap();
         assert!(bytes == bytes_of(*kind), "page {page}");
     }
 }
@@ -136,7 +135,7 @@ fn a_flattened_dump_that_was_cut_off_says_so() {
     let segments: Vec<_> = (0_u64..).step_by(1000).zip(plain.chunks(1000)).collect();
     let whole = flatten(&segments, true);
     let core = open(&whole[..whole.len() - 3000]).unwrap();
-    assert!(core.findings[0].contains("not whole"), "{:?}", core.findings);
-    assert!(core.memory.truncated() > 0);
-    core.memory.read(address(0), &mut [0; BLOCK]).unwrap();
+    assert!(core.findings()[0].contains("not whole"), "{:?}", core.findings());
+    assert!(core.memory().truncated() > 0);
+    core.memory().read(address(0), &mut [0; BLOCK]).unwrap();
 }

@@ -10,7 +10,7 @@ pub(super) const INTERRUPT_STACK: &str = "irq_stack_ptr";
 
 /// By `NT_PRSTATUS`.
 pub(super) fn states(core: &Vmcore) -> Vec<VcpuState> {
-    Registers::of(core.notes(), core.identity).cpus.iter().map(state).collect()
+    Registers::of(core.notes(), core.identity()).cpus.iter().map(state).collect()
 }
 
 fn state(cpu: &Vcpu) -> VcpuState {

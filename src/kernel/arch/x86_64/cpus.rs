@@ -19,7 +19,7 @@ pub(super) fn states(core: &Vmcore) -> Vec<VcpuState> {
         let state = |cpu: &Option<QemuCpu>| cpu.as_ref().map(by_qemu_note).unwrap_or_default();
         return by_qemu.iter().map(state).collect();
     }
-    Registers::of(core.notes(), core.identity).cpus.iter().map(by_prstatus).collect()
+    Registers::of(core.notes(), core.identity()).cpus.iter().map(by_prstatus).collect()
 }
 
 fn by_qemu_note(cpu: &QemuCpu) -> VcpuState {

@@ -30,7 +30,7 @@ const TEXTS: [(&str, u64); 2] = [("vmcoreinfo_data", 0), ("vmcoreinfo_note", 24)
 ///
 /// Returns `None` if vCPUs do not tell, or what they tell of is no kernel with symbols.
 pub(crate) fn find(core: &Vmcore) -> Option<Kernel> {
-    let arch = arch::of_machine(core.identity.machine)?;
+    let arch = arch::of_machine(core.identity().machine)?;
     let machine = Machine::of(core);
     let (image, symbols) = arch.images(&machine).find_map(|image| {
         let symbols = Symbols::of_image(&image.space, image.start).ok()?;
@@ -48,7 +48,7 @@ fn kept(core: &Vmcore, image: &Image, symbols: &Symbols) -> Option<Kernel> {
     let text = |(name, offset)| {
         let pointer = image.space.read_u64(symbols.address_of(name)?).ok()?;
         let at = image.space.translate(VirtAddr(pointer.checked_add(offset)?)).ok()?;
-        Some((read_text(&*core.memory, at)?, at))
+        Some((read_text(core.memory(), at)?, at))
     };
     let (info, at) = TEXTS.into_iter().find_map(text)?;
     // A text of another kernel would not know where this one is.

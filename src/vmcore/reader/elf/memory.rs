@@ -156,5 +156,5 @@ impl PhysMemory for ElfMemory {
 }
 
 #[cfg(test)]
-#[path = "elf_memory_tests.rs"]
+#[path = "memory_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::kdump::Codec;
 
 use super::page_codec::PagePacker;
-use crate::vmcore::open::{OpenError, Vmcore};
+use crate::vmcore::{OpenError, Vmcore};
 
 /// A page of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

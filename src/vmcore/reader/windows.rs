@@ -4,43 +4,34 @@
 //! Its header tells what no memory tells without symbols: the bugcheck. It becomes a note,
 //! so that an import keeps it.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use vmcore_formats::elf::machine::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
-use vmcore_formats::elf::note::Note;
+use goblin::elf::header::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
+use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::note::{Note, Notes};
 use vmcore_formats::elf::{Class, Identity, Segment};
 use vmcore_formats::endian::Endian;
 use vmcore_formats::windows_dump::{MAX_HEADER, WindowsDump};
 
-use super::elf_memory::ElfMemory;
+use super::ReadError;
+use super::elf::ElfMemory;
 use crate::corefile::read::bytes::{Bytes, read_vec};
-use crate::corefile::read::chunked::ChunkedFile;
+use crate::vmcore::dump::Dump;
 use crate::vmcore::memory::PhysMemory;
-use crate::vmcore::open::{Format, OpenError, Vmcore};
 
 /// The name of the note that has the header.
 const NOTE: &[u8] = b"PAGEDUMP";
 
-impl Vmcore {
-    /// The header of the Windows crash dump that this is, or that it was imported from.
-    #[must_use]
-    pub fn windows_header(&self) -> Option<WindowsDump> {
-        let note = self.notes().filter_map(Result::ok).find(|note| note.name == NOTE)?;
-        WindowsDump::decode(note.descriptor).ok()
-    }
+/// The header in the note of a core that was such a dump.
+pub(in crate::vmcore) fn header_in(mut notes: Notes<'_>) -> Option<WindowsDump> {
+    let note = notes.find(|note| note.as_ref().is_ok_and(|note| note.name == NOTE))?.ok()?;
+    WindowsDump::decode(note.descriptor).ok()
 }
 
-pub(crate) fn open(
-    path: &Path,
-    bytes: Arc<dyn Bytes>,
-    chunked: Option<Arc<ChunkedFile>>,
-) -> Result<Vmcore, OpenError> {
-    let problem = |problem: String| OpenError::Windows { path: path.to_owned(), problem };
-    let length = bytes.length().min(MAX_HEADER as u64);
-    let first = read_vec(&*bytes, 0, length)
-        .map_err(|source| OpenError::Data { path: path.to_owned(), source })?;
-    let header = WindowsDump::decode(&first).map_err(|error| problem(error.to_string()))?;
+/// Opens a file that begins with `PAGEDU`.
+pub(super) fn open(bytes: Arc<dyn Bytes>) -> Result<Dump, ReadError> {
+    let first = read_vec(&*bytes, 0, bytes.length().min(MAX_HEADER as u64))?;
+    let header = WindowsDump::decode(&first)?;
     let note = Note { name: NOTE, kind: 0, descriptor: &first };
     let segments: Vec<_> = header
         .runs
@@ -67,10 +58,8 @@ pub(crate) fn open(
     if truncated > 0 {
         findings.push(format!("{truncated} bytes of memory are missing at the end of the file"));
     }
-    Ok(Vmcore {
-        path: path.to_owned(),
-        file_bytes: chunked.as_ref().map_or(bytes.length(), |chunked| chunked.file().length()),
-        format: Format::Windows,
+    Ok(Dump {
+        format: "Windows crash dump".to_owned(),
         identity: Identity {
             class: if header.is_64 { Class::Elf64 } else { Class::Elf32 },
             endian: Endian::Little,
@@ -81,7 +70,6 @@ pub(crate) fn open(
         notes: note.encode(Endian::Little).unwrap_or_default(),
         memory: Arc::new(memory),
         segments,
-        chunked,
         elf: None,
         findings,
     })
@@ -105,6 +93,7 @@ mod tests {
     use vmcore_formats::addr::PhysAddr;
 
     use super::*;
+    use crate::vmcore::{OpenError, Vmcore};
 
     /// A dump of one page at 0x1000, all of it sevens.
     fn dump(kind: u8) -> Vec<u8> {
@@ -128,18 +117,18 @@ mod tests {
     fn a_full_dump_has_its_memory_and_its_bugcheck() {
         let core = opened(&dump(1)).unwrap();
         let mut page = [0; 4096];
-        core.memory.read(PhysAddr(0x1000), &mut page).unwrap();
+        core.memory().read(PhysAddr(0x1000), &mut page).unwrap();
         assert_eq!(page, [7; 4096]);
         let header = core.windows_header().unwrap();
         assert_eq!((header.code, header.parameters), (0xe2, [9, 0, 0, 0]));
-        assert_eq!(core.identity.machine_name(), Some("x86_64"));
-        assert!(core.findings.is_empty(), "{:?}", core.findings);
+        assert_eq!(core.identity().machine_name(), Some("x86_64"));
+        assert!(core.findings().is_empty(), "{:?}", core.findings());
     }
 
     #[test]
     fn another_kind_says_that_its_memory_is_not_read() {
         let core = opened(&dump(5)).unwrap();
-        assert!(core.memory.ranges().is_empty() && core.findings[0].contains("not read"));
+        assert!(core.memory().ranges().is_empty() && core.findings()[0].contains("not read"));
         assert_eq!(core.windows_header().unwrap().code, 0xe2);
     }
 
@@ -147,7 +136,7 @@ mod tests {
     fn one_that_was_cut_off_says_so() {
         let bytes = dump(1);
         let core = opened(&bytes[..MAX_HEADER + 100]).unwrap();
-        assert!(core.findings[0].contains("missing at the end"), "{:?}", core.findings);
+        assert!(core.findings()[0].contains("missing at the end"), "{:?}", core.findings());
         let error = opened(&bytes[..0x40]).unwrap_err();
         assert!(error.to_string().contains("cut off"), "{error}");
     }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::kdump::page::PageDescriptor;
 
-use super::kdump_pages::{KdumpLayout, KdumpPages};
 use super::page_bitmap::PageBitmap;
 use super::page_cache::PageCache;
+use super::pages::{KdumpLayout, KdumpPages};
 use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::vmcore::memory::{MemoryError, MemoryRange, PhysMemory, range_of};
 
@@ -223,5 +223,5 @@ impl PhysMemory for KdumpMemory {
 }
 
 #[cfg(test)]
-#[path = "kdump_memory_tests.rs"]
+#[path = "memory_tests.rs"]
 mod tests;

@@ -1,6 +1,13 @@
-//! Opens a kdump-compressed file: its headers, notes and bitmaps.
+//! A kdump-compressed file: its headers, notes, bitmaps and memory.
 
-use std::path::Path;
+mod memory;
+mod page_bitmap;
+mod page_cache;
+pub mod page_codec;
+mod pages;
+#[cfg(test)]
+pub(crate) mod sample;
+
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -11,13 +18,13 @@ use vmcore_formats::kdump::header::{HEADER_LENGTH, Header};
 use vmcore_formats::kdump::sub_header::{Extent, SUB_HEADER_LENGTH, SubHeader};
 use vmcore_formats::kdump::{Codec, KdumpError};
 
-use super::kdump_memory::KdumpMemory;
-use super::kdump_pages::KdumpLayout;
-use super::page_bitmap::PageBitmap;
+use super::ReadError;
 use crate::corefile::read::bytes::{Bytes, DataError, read_vec};
-use crate::corefile::read::chunked::ChunkedFile;
+use crate::vmcore::dump::{Dump, MAX_NOTES};
 use crate::vmcore::memory::{MemoryRange, PhysMemory};
-use crate::vmcore::open::{Format, MAX_NOTES, OpenError, Vmcore};
+use memory::KdumpMemory;
+use page_bitmap::PageBitmap;
+use pages::KdumpLayout;
 
 /// The longest bitmap that is read, in bytes: of 8 TiB of memory in pages of 4 KiB.
 const MAX_BITMAP: u64 = 256 << 20;
@@ -51,46 +58,17 @@ pub enum KdumpFileError {
     Empty,
 }
 
-/// What a kdump-compressed file is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KdumpFormat {
-    /// Version of the header.
-    pub version: u32,
-    /// How its pages are compressed, as the header says.
-    pub codec: Option<Codec>,
-    /// Whether it was written through a pipe and never rearranged.
-    pub flattened: bool,
-}
-
-impl std::fmt::Display for KdumpFormat {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let codec = self.codec.map_or("no codec", Codec::name);
-        let flattened = if self.flattened { ", flattened" } else { "" };
-        write!(f, "kdump-compressed version {}, {codec}{flattened}", self.version)
-    }
-}
-
 /// Opens a file that begins with `KDUMP`.
-pub(crate) fn open(
-    path: &Path,
-    bytes: Arc<dyn Bytes>,
-    chunked: Option<Arc<ChunkedFile>>,
-    flattened: bool,
-) -> Result<Vmcore, OpenError> {
-    let kdump = |source| OpenError::Kdump { path: path.to_owned(), source };
-    let parts = read(&bytes).map_err(kdump)?;
-    let Parts { header, memory, notes, mut findings } = parts;
+pub(super) fn open(bytes: Arc<dyn Bytes>) -> Result<Dump, ReadError> {
+    let Parts { header, memory, notes, mut findings } = read(&bytes)?;
     let machine = Identity::machine_of_name(&header.uts.machine);
     if machine.is_none() {
         let name = String::from_utf8_lossy(&header.uts.machine).into_owned();
         findings.push(format!("the file does not tell the machine: it says {name:?}"));
     }
-    let format =
-        KdumpFormat { version: header.version, codec: Codec::of_flags(header.status), flattened };
-    Ok(Vmcore {
-        path: path.to_owned(),
-        file_bytes: chunked.as_ref().map_or(bytes.length(), |chunked| chunked.file().length()),
-        format: Format::Kdump(format),
+    let codec = Codec::of_flags(header.status).map_or("no codec", Codec::name);
+    Ok(Dump {
+        format: format!("kdump-compressed version {}, {codec}", header.version),
         identity: Identity {
             class: header.class,
             endian: header.endian,
@@ -101,7 +79,6 @@ pub(crate) fn open(
         notes,
         memory: Arc::new(memory),
         segments: Vec::new(),
-        chunked,
         elf: None,
         findings,
     })
