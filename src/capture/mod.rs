@@ -42,23 +42,9 @@ use request::Policy;
 use session::Session;
 use verdict::{Dumped, Released, Stored};
 
-use crate::corefile::write::Progress;
 use crate::interrupt::Interrupt;
-use crate::metadata::CaptureResult;
-
-/// Whom a capture tells how it goes.
-pub trait Observer {
-    /// A step was taken.
-    fn step(&self, text: &str);
-    /// This is what happened to the guest.
-    fn title(&self, text: &str);
-    /// Something is not as it should be, and the capture goes on.
-    fn warning(&self, text: &str);
-    /// The dump is this far.
-    fn progress(&self, progress: Progress);
-    /// The dump came to its end.
-    fn dump_ended(&self);
-}
+use crate::metadata::{CaptureResult, Release};
+use crate::observer::Observer;
 
 const NOT_RESUMED: &str =
     "the guest was not resumed: it was paused before its capture, and stays so";

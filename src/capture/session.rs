@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::Observer;
 use super::request::{Policy, Request, Wait};
 use super::same_guest::SameGuest;
 use super::verdict::Found;
@@ -12,6 +11,7 @@ use crate::held::facts::metadata_of_guest;
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Phase, Request as RequestMetadata};
 use crate::monitor::qmp::{Client, Patience, QmpError};
+use crate::observer::Observer;
 use crate::triage::report::Report;
 
 /// Everything that the steps of a capture share.

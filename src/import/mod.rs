@@ -22,13 +22,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::capture::Observer;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::tail;
 use crate::corefile::write::{StreamOptions, pack};
 use crate::interrupt::Interrupt;
 use crate::kernel::find::missing_note;
 use crate::metadata::Metadata;
+use crate::observer::Observer;
 use crate::store::space::Space;
 use crate::store::staging::{Place, Staging};
 use crate::store::{StoreError, report_file};
@@ -79,12 +79,12 @@ pub fn run(
 ) -> Result<Imported, ImportError> {
     let mut core = Vmcore::open(&request.file)?;
     let info = missing_note::complete(&mut core);
-    let missing = Missing::of(&*core.memory);
+    let missing = Missing::of(core.memory());
     let mut metadata = story::begin(request, &core, &missing, &info);
     for warning in &metadata.warnings {
         observer.warning(warning);
     }
-    let image = ElfImage::made(core.identity, &core.notes, Arc::clone(&core.memory))?;
+    let image = ElfImage::made(core.identity(), core.note_bytes(), core.shared_memory())?;
     let guest = metadata.guest.name.clone();
     let (staging, file) = Staging::create(&request.place, guest.as_deref(), Timestamp::now())?;
     metadata.id = staging.id().to_owned();

@@ -33,7 +33,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
 ];
 
 /// Arrows against the map that are still there.
-const AGAINST_THE_MAP: &[(&str, &str)] = &[("held", "capture"), ("import", "capture")];
+const AGAINST_THE_MAP: &[(&str, &str)] = &[("held", "capture")];
 
 /// Circles that are still there.
 const CIRCLES: &[&str] = &[
@@ -45,7 +45,6 @@ const CIRCLES: &[&str] = &[
     "kernel::types::inferred: module, module_memory, module_uses",
     "render::report: html, html_parts, html_pictures",
     "triage: crash, known_stacks",
-    "vmcore: open, reader",
 ];
 
 fn project(path: &str) -> PathBuf {

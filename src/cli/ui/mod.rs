@@ -11,12 +11,13 @@ use std::io::{self, Write};
 use voice::Voice;
 
 use super::exit::UsageError;
-use crate::capture::{Observer, Outcome};
+use crate::capture::Outcome;
 use crate::corefile::write::Progress;
 use crate::debugger::NotFound;
 use crate::held::HeldError;
 use crate::import::ImportError;
 use crate::mount::MountError;
+use crate::observer::Observer;
 use crate::render::shown::shown;
 use crate::store::StoreError;
 
