@@ -8,7 +8,7 @@
 //! held ─► metadata, monitor, vmcore                                              the memory of a held guest
 //! export ─► corefile, kernel, vmcore                                             a core as another tool's file
 //! mount ─► corefile, metadata, vmcore                                            a core as a plain file
-//! debugger ─► corefile, kernel, vmcore                                           a debugger's start; source lines
+//! debugger ─► corefile, kernel                                                   a debugger's start; source lines
 //! render ─► debugger, kernel, metadata, store, triage, vmcore                    prints; decides nothing
 //! triage ─► kernel, metadata, vmcore                                             what happened: crash, signature, report
 //! kernel ─► vmcore                                                               the guest's kernel, out of its memory

@@ -15,8 +15,9 @@ use super::dump_settling::{Settling, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
 use super::{facts, forecast, guard, other_dump};
-use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamOptions, Written};
-use crate::monitor::dump_pipe::{DESCRIPTOR, large_pipe};
+use crate::corefile::write::{
+    OutputError, PipeSource, Pipeline, StreamEnd, StreamOptions, Written,
+};
 use crate::monitor::qmp::{Happening, QmpError, Version};
 use crate::store::StoreError;
 use crate::store::staging::Staging;
@@ -119,7 +120,8 @@ fn dump(
         reserve,
         memory: session.metadata.guest.memory_bytes.unwrap_or(0),
     };
-    let pipeline = Pipeline::start(read_end, file, options).map_err(CaptureError::Pipe)?;
+    let pipeline = Pipeline::start(PipeSource(read_end), Box::new(file), options)
+        .map_err(CaptureError::Pipe)?;
     let pipeline = attempt.pipeline.insert(pipeline);
     session.metadata.request.threads = pipeline.threads();
     guard::check_events(session)?;

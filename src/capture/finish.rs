@@ -140,7 +140,7 @@ fn complete(
     let core_error = |source| StoreError::io("complete", staging.staged(), source);
     warn_of_contents(session, attempt);
     // The large part first, so that its time can be told in the metadata.
-    written.file.sync_data().map_err(core_error)?;
+    written.sink.sync_data().map_err(core_error)?;
     session.clock.lap("sync");
     session.observer.step("the core is on the disk");
     session.metadata.phases = session.clock.phases();
@@ -155,7 +155,7 @@ fn complete(
         json = session.metadata.to_json();
         tail::append(written, &json).map_err(core_error)?;
     }
-    written.file.sync_all().map_err(core_error)?;
+    written.sink.sync_all().map_err(core_error)?;
     staging.write_metadata(&json, true)?;
     if !whole {
         return Ok(None);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::corefile::read::bytes::DataError;
-use crate::corefile::write::{OutputError, PackError};
+use crate::corefile::write::OutputError;
 use crate::store::StoreError;
 use crate::vmcore::OpenError;
 use crate::vmcore::elf_image::ElfImageError;
@@ -57,17 +57,16 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    pub(super) fn of(error: PackError, source_path: &Path, core: &Path) -> Self {
+    /// Why the core was not written: it could not be read, or its file refused.
+    pub(super) fn of(error: OutputError, source_path: &Path, core: &Path) -> Self {
         match error {
-            PackError::Start(source) => Self::Start { source },
-            PackError::Source(source) => Self::Source { path: source_path.to_owned(), source },
-            PackError::Output(OutputError::Write { source, .. }) => {
-                Self::Store(StoreError::io("write", core, source))
-            }
-            PackError::Output(OutputError::Reserve { available, reserve, .. }) => {
+            OutputError::Write { source, .. } => match source.downcast::<DataError>() {
+                Ok(source) => Self::Source { path: source_path.to_owned(), source },
+                Err(source) => Self::Store(StoreError::io("write", core, source)),
+            },
+            OutputError::Reserve { available, reserve, .. } => {
                 Self::Space { path: core.to_owned(), available, reserve }
             }
-            PackError::Stopped => Self::Stopped { signal: "a signal" },
         }
     }
 

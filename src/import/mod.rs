@@ -1,9 +1,9 @@
 //! Takes a foreign dump into the store: normalised, compressed, with its story.
 //!
 //! ```text
-//! file ──► Vmcore ──► ElfImage ──► pack ──► tail ──► publish
-//!          notes,     one layout   chunks   metadata,
-//!          memory                           seek table
+//! file ──► Vmcore ──► ElfImage ──► Pipeline ──► tail ──► publish
+//!          notes,     one layout   chunks       metadata,
+//!          memory                               seek table
 //! ```
 //!
 //! Needs: a file that [`Vmcore::open`] reads. Gives: an entry like one that a capture
@@ -23,8 +23,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::write::tail;
-use crate::corefile::write::{StreamOptions, pack};
+use crate::corefile::write::{BytesSource, Pipeline, Progress, StreamOptions, tail};
 use crate::interrupt::Interrupt;
 use crate::kernel::find::missing_note;
 use crate::metadata::Metadata;
@@ -85,6 +84,7 @@ pub fn run(
         observer.warning(warning);
     }
     let image = ElfImage::made(core.identity(), core.note_bytes(), core.shared_memory())?;
+    let image = Arc::new(image);
     let guest = metadata.guest.name.clone();
     let (staging, file) = Staging::create(&request.place, guest.as_deref(), Timestamp::now())?;
     metadata.id = staging.id().to_owned();
@@ -126,11 +126,11 @@ fn write_report(request: &Request, core: &Path, metadata: &Metadata, observer: &
 fn write(
     request: &Request,
     core: &Vmcore,
-    image: &ElfImage,
+    image: &Arc<ElfImage>,
     staging: &Staging,
     file: File,
     metadata: &mut Metadata,
-    watch: &dyn Fn(crate::corefile::write::Progress) -> bool,
+    watch: &dyn Fn(Progress) -> bool,
 ) -> Result<(), ImportError> {
     // Helps whoever finds what a killed import left.
     staging.write_metadata(&metadata.to_json(), false)?;
@@ -140,13 +140,26 @@ fn write(
     };
     let memory = image.length();
     let options = StreamOptions { level: request.level, threads: request.threads, reserve, memory };
-    let packed = pack(image, file, options, watch)
-        .map_err(|error| ImportError::of(error, &request.file, staging.core_file()))?;
+    let source = BytesSource(Arc::<ElfImage>::clone(image));
+    let pipeline = Pipeline::start(source, Box::new(file), options)
+        .map_err(|source| ImportError::Start { source })?;
+    let mut written = match pipeline.wait(watch) {
+        Some(Ok(written)) => written,
+        Some(Err(error)) => {
+            return Err(ImportError::of(error, &request.file, staging.core_file()));
+        }
+        None => return Err(ImportError::Stopped { signal: "a signal" }),
+    };
     let core_error = |source| StoreError::io("complete", staging.staged(), source);
-    packed.written.file.sync_data().map_err(core_error)?;
+    written.sink.sync_data().map_err(core_error)?;
+    let packed = story::Packed {
+        table: &written.table,
+        zero_bytes: pipeline.zero_bytes(),
+        threads: pipeline.threads(),
+    };
     story::end(metadata, core, image, &packed, staging);
     let json = metadata.to_json();
-    tail::append(&packed.written, &json).map_err(core_error)?;
-    packed.written.file.sync_all().map_err(core_error)?;
+    tail::append(&mut written, &json).map_err(core_error)?;
+    written.sink.sync_all().map_err(core_error)?;
     Ok(staging.write_metadata(&json, true)?)
 }

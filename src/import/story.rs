@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::Class;
+use vmcore_formats::seekable::SeekTable;
 
 use super::Request;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::write::{CHUNK, Packed};
+use crate::corefile::write::CHUNK;
 use crate::kernel::find::missing_note::Outcome;
 use crate::metadata::{
     CaptureResult, Core, Failure, Imported, Metadata, Request as RequestMetadata,
@@ -103,17 +104,24 @@ pub(super) fn begin(
     metadata
 }
 
+/// What was written.
+pub(super) struct Packed<'a> {
+    pub(super) table: &'a SeekTable,
+    pub(super) zero_bytes: u64,
+    pub(super) threads: usize,
+}
+
 /// Adds what is known once the core is packed.
 pub(super) fn end(
     metadata: &mut Metadata,
     core: &Vmcore,
     image: &ElfImage,
-    packed: &Packed,
+    packed: &Packed<'_>,
     staging: &Staging,
 ) {
     let whole = metadata.failure.is_none();
     metadata.result = if whole { CaptureResult::Complete } else { CaptureResult::Incomplete };
-    let table = &packed.written.table;
+    let table = packed.table;
     let info = core.vmcoreinfo_note();
     let value = |key| info.as_ref().and_then(|info| info.value(key)).map(str::to_owned);
     metadata.core = Some(Core {

@@ -39,7 +39,6 @@ const AGAINST_THE_MAP: &[(&str, &str)] = &[("held", "capture")];
 const CIRCLES: &[&str] = &[
     ": capture, held",
     "capture: disk, forecast, outcome",
-    "corefile::write: end, writer",
     "kernel: per_cpu, types",
     "kernel::types::inferred: cpus, saved, task, threads",
     "kernel::types::inferred: module, module_memory, module_uses",

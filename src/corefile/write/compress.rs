@@ -1,32 +1,38 @@
 //! The workers: a chunk in, an independent zstd frame out.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender};
 use zstd::zstd_safe::{CCtx, CParameter, get_error_name};
 
-use super::CHUNK;
-use super::buffers::{Buffer, Buffers};
+use super::buffers::Buffer;
+use super::chunks::is_zero;
+use super::{CHUNK, Shared};
+use crate::corefile::read::bytes::Bytes;
 
 /// A chunk to compress.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// Its place in the core, counted in chunks.
+    /// Its number in the core.
     pub(super) index: u64,
     /// Its bytes, in front.
     pub(super) buffer: Buffer,
     /// How many bytes.
     pub(super) length: usize,
+    /// Where they are still to be read from, and at which offset.
+    pub(super) reader: Option<(Arc<dyn Bytes>, u64)>,
 }
 
 /// A compressed chunk.
 #[derive(Debug)]
 pub(super) struct Frame {
-    /// Its place in the core, counted in chunks.
+    /// Its number in the core.
     pub(super) index: u64,
     /// How many bytes it decompresses to.
     pub(super) decompressed: usize,
-    /// How often it stands there: chunks of zeros come in runs.
+    /// How many times it follows itself: chunks of zeros come in runs.
     pub(super) count: u64,
     /// What it is in the file.
     pub(super) content: Content,
@@ -99,29 +105,72 @@ fn failed(code: usize) -> io::Error {
 
 /// Compresses until no more jobs come.
 ///
-/// The chunk's buffer becomes the one for the next frame, so that a worker owns
-/// one buffer at any time and copies nothing.
+/// A worker owns one buffer at any time and copies nothing: the buffer of a chunk becomes
+/// the one for the next frame.
 pub(super) fn compress_jobs(
     jobs: &Receiver<Job>,
     frames: &Sender<Frame>,
     mut compressor: Compressor,
-    buffers: &Buffers,
+    shared: &Shared,
 ) {
-    let mut spare = buffers.extra();
-    for Job { index, buffer, length } in jobs {
-        let chunk = buffer.get(..length).unwrap_or(&buffer);
-        let content = match compressor.compress(chunk, &mut spare) {
-            Ok(size) => Content::Data(std::mem::replace(&mut spare, buffer), size),
-            Err(error) => {
-                buffers.give(buffer);
-                Content::Failed(error)
+    let mut spare = shared.buffers.extra();
+    for Job { index, buffer, length, reader } in jobs {
+        let (content, unused) = match reader {
+            None => {
+                let chunk = buffer.get(..length).unwrap_or(&buffer);
+                match compressor.compress(chunk, &mut spare) {
+                    Ok(size) => (Content::Data(std::mem::replace(&mut spare, buffer), size), None),
+                    Err(error) => (Content::Failed(error), Some(buffer)),
+                }
+            }
+            // Read into a buffer that stays in the cache, and compressed into the other.
+            Some((reader, offset)) => {
+                let mut buffer = buffer;
+                let chunk = spare.get_mut(..length).unwrap_or_default();
+                match read_and_compress(
+                    &*reader,
+                    offset,
+                    chunk,
+                    &mut buffer,
+                    &mut compressor,
+                    shared,
+                ) {
+                    Ok(Some(size)) => (Content::Data(buffer, size), None),
+                    Ok(None) => (Content::Zeros, Some(buffer)),
+                    Err(error) => (Content::Failed(error), Some(buffer)),
+                }
             }
         };
+        if let Some(buffer) = unused {
+            shared.buffers.give(buffer);
+        }
         // The writer goes first only when the output failed.
         if let Err(unsent) = frames.send(Frame { index, decompressed: length, count: 1, content })
             && let Content::Data(buffer, _) = unsent.into_inner().content
         {
-            buffers.give(buffer);
+            shared.buffers.give(buffer);
         }
     }
+}
+
+/// Reads a chunk, and gives the length of its frame; `None` for a whole chunk of zeros.
+fn read_and_compress(
+    reader: &dyn Bytes,
+    offset: u64,
+    chunk: &mut [u8],
+    frame: &mut [u8],
+    compressor: &mut Compressor,
+    shared: &Shared,
+) -> io::Result<Option<usize>> {
+    if shared.aborted.load(Ordering::Relaxed) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    reader.read(offset, chunk).map_err(io::Error::other)?;
+    let length = chunk.len() as u64;
+    shared.bytes_read.fetch_add(length, Ordering::Relaxed);
+    if chunk.len() == CHUNK && is_zero(chunk) {
+        shared.zero_bytes.fetch_add(length, Ordering::Relaxed);
+        return Ok(None);
+    }
+    compressor.compress(chunk, frame).map(Some)
 }

@@ -6,9 +6,9 @@ use thiserror::Error;
 use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::dump_head::{DumpHeadError, NoteSummary};
 use vmcore_formats::elf::stored_core::StoredCoreError;
+use vmcore_formats::seekable::SeekTable;
 
-use super::MAX_CORE;
-use super::writer::Written;
+use super::sink::CoreSink;
 
 /// What the head of the dump told.
 #[derive(Clone, Debug)]
@@ -89,6 +89,15 @@ pub enum StreamError {
 
 fn promised(expected: Option<u64>) -> String {
     expected.map_or_else(|| "more".to_owned(), |bytes| bytes.to_string())
+}
+
+/// What was written: frames, not synced, without their seek table.
+#[derive(Debug)]
+pub struct Written {
+    /// Where.
+    pub sink: Box<dyn CoreSink>,
+    /// Its whole frames.
+    pub table: SeekTable,
 }
 
 /// Why a file is not whole, and what is in it nevertheless.

@@ -6,7 +6,7 @@
 //! QEMU fills the pipe, so QEMU never waits.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,19 +24,19 @@ const NAP: Duration = Duration::from_micros(100);
 const NAPS: u32 = 20;
 
 /// The dump as it comes out of the pipe.
-pub(super) struct Input {
-    pipe: OwnedFd,
+pub(super) struct Input<'a> {
+    pipe: BorrowedFd<'a>,
     shared: Arc<Shared>,
     position: u64,
     naps: u32,
 }
 
-impl Input {
+impl<'a> Input<'a> {
     /// Reads from `pipe`, without blocking.
-    pub(super) fn new(pipe: OwnedFd, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(pipe: BorrowedFd<'a>, shared: Arc<Shared>) -> Self {
         // The flag is the read end's own: QEMU's end stays as it is.
-        let flags = rustix::fs::fcntl_getfl(&pipe).unwrap_or(rustix::fs::OFlags::empty());
-        let _ = rustix::fs::fcntl_setfl(&pipe, flags | rustix::fs::OFlags::NONBLOCK);
+        let flags = rustix::fs::fcntl_getfl(pipe).unwrap_or(rustix::fs::OFlags::empty());
+        let _ = rustix::fs::fcntl_setfl(pipe, flags | rustix::fs::OFlags::NONBLOCK);
         Self { pipe, shared, position: 0, naps: 0 }
     }
 
@@ -51,7 +51,7 @@ impl Input {
             if self.shared.aborted.load(Ordering::Relaxed) {
                 return Err(StreamError::Aborted { found: self.position });
             }
-            match rustix::io::read(&self.pipe, &mut *into) {
+            match rustix::io::read(self.pipe, &mut *into) {
                 Ok(count) => {
                     self.naps = 0;
                     self.position = self.position.saturating_add(count as u64);

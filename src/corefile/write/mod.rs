@@ -1,43 +1,47 @@
-//! From QEMU's pipe to the file: read, cut, compress, write in order.
+//! A core on its way to where it is stored: cut, compressed, written in order.
 //!
 //! ```text
-//!            ┌─────────────── free buffers ◄──────────────────┐
-//!            ▼                                                │
-//! pipe ──► reader ──► jobs ──► worker × N ──► frames ──► writer ──► file
-//!            └───────────── zero chunks ────────►┘
+//!              ┌─────────────── free buffers ◄──────────────────┐
+//!              ▼                                                │
+//! source ──► chunks ──► jobs ──► worker × N ──► frames ──► writer ──► sink
+//!              └───────────── zero chunks ────────►┘
 //! ```
 //!
-//! The reader never waits for a worker while there is a free buffer, and the
-//! number of buffers bounds the memory. The threads are not joined: a file
-//! system that hangs holds the writer, and nobody else.
+//! A source ([`CoreSource`]) gives bytes and runs of zeros: QEMU's pipe, or another core.
+//! It never waits for a worker while there is a free buffer, and the number of buffers
+//! bounds the memory. The sink ([`CoreSink`]) is written from front to back. The
+//! threads are not joined: a file system that hangs holds the writer, and nobody else.
 
 mod buffers;
+mod bytes_source;
+mod chunks;
 mod compress;
 mod end;
 mod input;
-mod pack;
-mod reader;
+mod pipe;
+mod sink;
 pub mod tail;
 mod writer;
 
-pub use end::{CoreSummary, OutputError, StreamEnd, StreamError};
-pub use pack::{PackError, Packed, pack};
-pub use writer::Written;
+pub use bytes_source::BytesSource;
+pub use chunks::{Chunks, CoreSource};
+pub use end::{CoreSummary, OutputError, StreamEnd, StreamError, Written};
+pub use pipe::PipeSource;
+pub use sink::CoreSink;
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
 use rustix::event::{EventfdFlags, eventfd};
 use vmcore_formats::seekable::{ENTRY_LENGTH, MAX_FRAMES};
 
 use buffers::Buffers;
 use compress::{Compressor, compress_jobs};
-use reader::Reader;
 use writer::Writer;
 
 /// How many bytes of the core a chunk has.
@@ -55,6 +59,8 @@ const LEAST_IN_FLIGHT: usize = 32 << 20;
 /// How much memory the workers' zstd contexts may take, in bytes. One of them
 /// has about 1 MiB at level 1, and 20 MiB at level 19.
 const CONTEXTS: usize = 96 << 20;
+/// How often whoever waits for a pipeline hears how far it is.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a pipeline needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -72,13 +78,13 @@ pub struct StreamOptions {
 /// How far a pipeline is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes that came from QEMU.
+    /// Bytes that the source gave.
     pub bytes_read: u64,
     /// Bytes that will come; 0 as long as it is not known.
     pub bytes_expected: u64,
-    /// Bytes in the file.
+    /// Bytes that were written.
     pub bytes_written: u64,
-    /// Whether the reader waits for the disk or the workers, and not for QEMU.
+    /// Whether the source waits for the disk or the workers, and not they for it.
     pub waits_for_output: bool,
 }
 
@@ -91,15 +97,15 @@ struct Shared {
     zero_bytes: AtomicU64,
     waits_for_output: AtomicBool,
     aborted: AtomicBool,
-    /// Readable once the reader should stop.
+    /// Readable once the source should stop.
     abort: OwnedFd,
-    /// Readable once the reader or the writer has come to its end.
+    /// Readable once the source or the writer has come to its end.
     ended: OwnedFd,
     buffers: Buffers,
 }
 
 impl Shared {
-    /// Makes the reader stop, which closes the pipe: QEMU's next write fails.
+    /// Makes the source stop. That closes a pipe: QEMU's next write fails.
     fn abort(&self) {
         self.aborted.store(true, Ordering::Relaxed);
         raise(&self.abort);
@@ -118,29 +124,39 @@ impl Shared {
 }
 
 /// What of a pipeline has come to its end.
-#[derive(Debug, Default)]
-pub struct Ended {
-    /// How the stream ended.
-    pub stream: Option<StreamEnd>,
-    /// What became of the file.
+#[derive(Debug)]
+pub struct Ended<E = StreamEnd> {
+    /// How the source ended.
+    pub stream: Option<E>,
+    /// What became of the output.
     pub output: Option<Result<Written, OutputError>>,
 }
 
-/// A dump on its way into a file.
+impl<E> Default for Ended<E> {
+    fn default() -> Self {
+        Self { stream: None, output: None }
+    }
+}
+
+/// A core on its way.
 #[derive(Debug)]
-pub struct Pipeline {
+pub struct Pipeline<E = StreamEnd> {
     shared: Arc<Shared>,
-    stream: Receiver<StreamEnd>,
+    stream: Receiver<E>,
     output: Receiver<Result<Written, OutputError>>,
     threads: usize,
 }
 
-impl Pipeline {
-    /// Starts to move what comes out of `pipe` into `file`.
+impl<E: Send + 'static> Pipeline<E> {
+    /// Starts to move what `source` gives into `sink`.
     ///
-    /// # Errors
     /// Fails if a thread, a descriptor or a zstd context cannot be had.
-    pub fn start(pipe: OwnedFd, file: File, options: StreamOptions) -> io::Result<Self> {
+    pub fn start<S: CoreSource<End = E>>(
+        mut source: S,
+        sink: Box<dyn CoreSink>,
+        options: StreamOptions,
+    ) -> io::Result<Self> {
+        let buffers = buffer_count(options.memory).min(source.buffers());
         let buffer_size = zstd::zstd_safe::compress_bound(CHUNK);
         let event = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let shared = Arc::new(Shared {
@@ -152,10 +168,10 @@ impl Pipeline {
             aborted: AtomicBool::new(false),
             abort: event()?,
             ended: event()?,
-            buffers: Buffers::new(buffer_count(options.memory), buffer_size),
+            buffers: Buffers::new(buffers, buffer_size),
         });
         // The buffers bound what is in these queues. A bound of their own could
-        // hold the reader, and with it QEMU, when the disk hangs.
+        // hold the source, and with it QEMU, when the disk hangs.
         let (job_sender, jobs) = unbounded();
         let (frame_sender, frames) = unbounded();
         let (stream_sender, stream) = bounded(1);
@@ -166,7 +182,7 @@ impl Pipeline {
         let affordable = CONTEXTS.checked_div(first.memory()).unwrap_or(options.threads);
         let threads = options.threads.min(affordable).max(1);
         drop(first);
-        let writer = Writer::new(file, Arc::clone(&shared), zero_chunk, options.reserve);
+        let writer = Writer::new(sink, Arc::clone(&shared), zero_chunk, options.reserve);
         spawn("writer", &shared, move |shared| {
             let written = writer.run(&frames);
             let failed = written.is_err();
@@ -180,14 +196,16 @@ impl Pipeline {
             let (jobs, frames) = (jobs.clone(), frame_sender.clone());
             let compressor = Compressor::new(options.level)?;
             spawn(&format!("zstd-{number}"), &shared, move |shared| {
-                compress_jobs(&jobs, &frames, compressor, &shared.buffers);
+                compress_jobs(&jobs, &frames, compressor, shared);
             })?;
         }
-        spawn("reader", &shared, move |shared| {
-            let (end, input) = Reader::new(pipe, shared, job_sender, frame_sender).run();
+        spawn("source", &shared, move |shared| {
+            let mut chunks = Chunks::new(Arc::clone(shared), job_sender, frame_sender);
+            let end = source.run(&mut chunks);
+            drop(chunks);
             // The cause is known before QEMU can report the consequence.
             let _ = stream_sender.send(end);
-            drop(input);
+            drop(source);
         })?;
         Ok(Self { shared, stream, output, threads })
     }
@@ -200,13 +218,34 @@ impl Pipeline {
 
     /// What has come to its end since this was asked last: each of the two once.
     #[must_use]
-    pub fn take_ended(&self) -> Ended {
+    pub fn take_ended(&self) -> Ended<E> {
         // Cleared once, and before both are looked at: what ends later wakes again.
         let _ = rustix::io::read(&self.shared.ended, &mut [0; 8]);
         Ended { stream: self.stream.try_recv().ok(), output: self.output.try_recv().ok() }
     }
 
-    /// Ends the stream: QEMU's next write fails, and the file gets what was read.
+    /// Waits until all is written. `watch` hears from time to time how far it is, and says
+    /// whether to go on; `None` if it ended the work.
+    pub fn wait(
+        &self,
+        mut watch: impl FnMut(Progress) -> bool,
+    ) -> Option<Result<Written, OutputError>> {
+        let mut stopped = false;
+        loop {
+            match self.output.recv_timeout(LOOK_INTERVAL) {
+                Ok(output) => return (!stopped).then_some(output),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    if !stopped && !watch(self.progress()) {
+                        stopped = true;
+                        self.abort();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the stream: QEMU's next write fails, and the sink gets what was read.
     pub fn abort(&self) {
         self.shared.abort();
     }

@@ -1,4 +1,4 @@
-//! What stands behind the chunks of a core.
+//! What follows the chunks of a core.
 //!
 //! ```text
 //! chunk, chunk, ... | metadata in a skippable frame | seek table
@@ -7,8 +7,7 @@
 //! The seek table of a large guest is large itself, so it goes to the file in
 //! pieces, and there is never a second copy of it.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 
 use vmcore_formats::seekable::{Footer, FrameEntry, METADATA_MAGIC, SeekTable, skippable_frame};
 
@@ -23,18 +22,12 @@ const GIVEN_UP: u64 = 1 << 20;
 const PIECE: usize = 64 << 10;
 
 /// Writes metadata and seek table behind the frames, over whatever is there.
-pub(crate) fn append(written: &Written, json: &[u8]) -> io::Result<()> {
-    let mut file: &File = &written.file;
-    let end = written.table.compressed_length();
-    // Setting the length that it has would free the room that was reserved.
-    if file.metadata()?.len() != end {
-        file.set_len(end)?;
-    }
-    file.seek(SeekFrom::Start(end))?;
-    write(&mut file, &written.table, json)
+pub(crate) fn append(written: &mut Written, json: &[u8]) -> io::Result<()> {
+    written.sink.truncate(written.table.compressed_length())?;
+    write(&mut written.sink, &written.table, json)
 }
 
-/// Gives up the newest chunks for what has to stand behind them.
+/// Gives up the newest chunks for what has to follow them.
 pub(crate) fn give_up_chunks(written: &mut Written) {
     let mut freed = 0_u64;
     while freed < GIVEN_UP
@@ -42,7 +35,7 @@ pub(crate) fn give_up_chunks(written: &mut Written) {
     {
         freed = freed.saturating_add(u64::from(frame.compressed));
     }
-    let _ = written.file.set_len(written.table.compressed_length());
+    let _ = written.sink.truncate(written.table.compressed_length());
 }
 
 fn write(out: &mut impl Write, table: &SeekTable, json: &[u8]) -> io::Result<()> {

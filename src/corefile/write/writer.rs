@@ -4,35 +4,22 @@
 //! frames, so that no full disk can take a core whose guest was let go.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
-use rustix::io::Errno;
-use vmcore_formats::endian::Endian;
-use vmcore_formats::seekable::{ENTRY_LENGTH, FrameEntry, SeekTable};
+use vmcore_formats::seekable::{FrameEntry, SeekTable};
 
 use super::Shared;
 use super::compress::{Content, Frame};
-use super::end::OutputError;
+use super::end::{OutputError, Written};
+use super::sink::CoreSink;
 
 /// How much is written between two looks at the free space, in bytes.
 const SPACE_INTERVAL: u64 = 64 << 20;
 /// Room for metadata behind the frames, in bytes. It takes a few thousand.
 const METADATA_ROOM: u64 = 256 << 10;
-
-/// A file with frames in it, not synced, without its seek table.
-#[derive(Debug)]
-pub struct Written {
-    /// The file.
-    pub file: File,
-    /// Its whole frames.
-    pub table: SeekTable,
-}
 
 /// The thread that writes.
 pub(super) struct Writer {
@@ -45,9 +32,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A writer of `file` that leaves `reserve` bytes of its file system free.
-    pub(super) fn new(file: File, shared: Arc<Shared>, zero_chunk: Vec<u8>, reserve: u64) -> Self {
-        let written = Written { file, table: SeekTable::default() };
+    /// A writer into `sink` that leaves `reserve` bytes of its space free.
+    pub(super) fn new(
+        sink: Box<dyn CoreSink>,
+        shared: Arc<Shared>,
+        zero_chunk: Vec<u8>,
+        reserve: u64,
+    ) -> Self {
+        let written = Written { sink, table: SeekTable::default() };
         Self { written, shared, zero_chunk, reserve, bytes: 0, checked: 0 }
     }
 
@@ -85,8 +77,8 @@ impl Writer {
             checksum: bytes.last_chunk().map(|last| Endian::Little.u32(*last)),
         };
         for _ in 0..frame.count {
-            self.written.file.write_all(bytes)?;
-            self.written.table.push(entry);
+            self.written.sink.write_all(bytes)?;
+            self.written.table.frames.push(entry);
             self.bytes = self.bytes.saturating_add(length as u64);
             self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
         }
@@ -101,23 +93,18 @@ impl Writer {
 
     fn check_space(&mut self) -> Result<(), Stop> {
         self.checked = self.bytes;
-        // Not every file system tells; one that is full refuses the write.
-        let Ok(space) = fstatvfs(self.written.file.as_fd()) else { return Ok(()) };
-        let available = space.f_bavail.saturating_mul(space.f_frsize);
-        if available < self.reserve { Err(Stop::Reserve { available }) } else { Ok(()) }
+        match self.written.sink.available() {
+            Some(available) if available < self.reserve => Err(Stop::Reserve { available }),
+            _ => Ok(()),
+        }
     }
 
-    /// Reserves the disk's room for metadata and seek table.
+    /// Reserves room for metadata and seek table.
     fn reserve_tail(&mut self) -> Result<(), Stop> {
         self.check_space()?;
-        let entries = (self.written.table.len() as u64).saturating_add(2);
-        let length = entries.saturating_mul(ENTRY_LENGTH as u64).saturating_add(METADATA_ROOM);
-        let file = self.written.file.as_fd();
-        match fallocate(file, FallocateFlags::KEEP_SIZE, self.bytes, length) {
-            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(Stop::Io(error.into())),
-            // Not every file system can; those find out when it is written.
-            Ok(()) | Err(_) => Ok(()),
-        }
+        let entries = (self.written.table.frames.len() as u64).saturating_add(2);
+        let length = entries.saturating_mul(12).saturating_add(METADATA_ROOM);
+        Ok(self.written.sink.reserve(self.bytes, length)?)
     }
 
     fn fail(self, stop: Stop) -> OutputError {

@@ -1,8 +1,12 @@
+use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
-
-use vmcore_formats::seekable::SeekTable;
+use std::thread;
+use std::time::Duration;
 
 use super::*;
+use crate::corefile::read::bytes::DataError;
+use crate::corefile::write::{OutputError, Pipeline, Progress, StreamOptions, Written};
 
 const OPTIONS: StreamOptions = StreamOptions { level: 1, threads: 3, reserve: 0, memory: 0 };
 
@@ -35,7 +39,7 @@ impl Bytes for Source {
     }
 }
 
-/// Three chunks and a half: numbers, zeros, zeros that are known in two parts, numbers.
+/// Three chunks and a half: numbers, zeros, zeros that are known in two runs, numbers.
 fn source() -> Source {
     let mut bytes: Vec<u8> = (0..CHUNK * 7 / 2).map(|at| (at / 7) as u8).collect();
     bytes[CHUNK..CHUNK * 3].fill(0);
@@ -44,43 +48,63 @@ fn source() -> Source {
     Source { bytes, known_zeros, damaged: None }
 }
 
-fn unpack(file: &File, table: &SeekTable) -> Vec<u8> {
+/// What became of a core, and how many of its bytes were in chunks of zeros.
+fn store(
+    source: impl Bytes + 'static,
+    file: &File,
+    watch: impl FnMut(Progress) -> bool,
+) -> (Option<Result<Written, OutputError>>, u64) {
+    let source = BytesSource(Arc::new(source));
+    let sink = Box::new(file.try_clone().unwrap());
+    let pipeline = Pipeline::start(source, sink, OPTIONS).unwrap();
+    (pipeline.wait(watch), pipeline.zero_bytes())
+}
+
+/// Stores a core, and checks that it is unpacked as it was. Gives the sizes of its chunks.
+fn stored(bytes: &[u8], source: Source) -> (Vec<usize>, u64) {
+    let file = tempfile::tempfile().unwrap();
+    let (written, zeros) = store(source, &file, |_| true);
+    let table = written.unwrap().unwrap().table;
     let mut packed = vec![0; usize::try_from(table.compressed_length()).unwrap()];
     file.read_exact_at(&mut packed, 0).unwrap();
-    zstd::decode_all(&packed[..]).unwrap()
+    assert!(zstd::decode_all(&packed[..]).unwrap() == bytes);
+    (table.frames.iter().map(|frame| frame.decompressed as usize).collect(), zeros)
 }
 
 #[test]
-fn what_is_packed_is_unpacked_as_it_was() {
+fn what_is_stored_is_unpacked_as_it_was() {
     let source = source();
-    let packed = pack(&source, tempfile::tempfile().unwrap(), OPTIONS, |_| true).unwrap();
-    assert!(unpack(&packed.written.file, &packed.written.table) == source.bytes);
-    assert_eq!(packed.zero_bytes, 2 * CHUNK as u64);
-    let sizes: Vec<_> =
-        packed.written.table.iter().map(|frame| frame.decompressed as usize).collect();
+    let (sizes, zeros) = stored(&source.bytes.clone(), source);
+    assert_eq!(zeros, 2 * CHUNK as u64);
     assert_eq!(sizes, [CHUNK, CHUNK, CHUNK, CHUNK / 2]);
 }
 
 #[test]
 fn more_chunks_than_buffers_come_in_order() {
     let bytes: Vec<u8> = (0..(IN_FLIGHT * 2 + 3) * CHUNK).map(|at| (at >> 20) as u8 + 1).collect();
-    let source = Source { bytes, ..Source::default() };
-    let packed = pack(&source, tempfile::tempfile().unwrap(), OPTIONS, |_| true).unwrap();
-    assert!(unpack(&packed.written.file, &packed.written.table) == source.bytes);
+    stored(&bytes.clone(), Source { bytes, ..Source::default() });
 }
 
 #[test]
 fn bytes_that_cannot_be_read_are_an_error_and_not_zeros() {
     let source = Source { damaged: Some(CHUNK as u64 * 3 + 1), ..source() };
-    let error = pack(&source, tempfile::tempfile().unwrap(), OPTIONS, |_| true).unwrap_err();
-    assert!(matches!(error, PackError::Source(_)), "{error:?}");
+    match store(source, &tempfile::tempfile().unwrap(), |_| true).0 {
+        Some(Err(OutputError::Write { source, .. })) => {
+            assert!(source.downcast::<DataError>().is_ok());
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
 fn a_full_disk_ends_it() {
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let error = pack(&source(), full, OPTIONS, |_| true).unwrap_err();
-    assert!(matches!(error, PackError::Output(OutputError::Write { .. })), "{error:?}");
+    match store(source(), &full, |_| true).0 {
+        Some(Err(OutputError::Write { source, .. })) => {
+            assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Bytes of a disk that takes its time.
@@ -102,11 +126,11 @@ impl Bytes for Slow {
 #[test]
 fn whoever_watches_can_stop_it() {
     let mut heard = Vec::new();
-    let stopped = pack(&Slow, tempfile::tempfile().unwrap(), OPTIONS, |progress| {
+    let (stopped, _) = store(Slow, &tempfile::tempfile().unwrap(), |progress| {
         heard.push(progress);
         heard.len() < 2
     });
-    assert!(matches!(stopped, Err(PackError::Stopped)), "{stopped:?}");
+    assert!(stopped.is_none(), "{stopped:?}");
     assert_eq!(heard[0].bytes_expected, 1 << 40);
     assert!(heard[1].bytes_read > 0, "{heard:?}");
 }

@@ -1,0 +1,210 @@
+//! Cuts a core into chunks and sends them on their way.
+//!
+//! Needs: the core's bytes and its runs of zeros in order, or for whole chunks who reads
+//! them. Gives: chunks for the workers, and runs of chunks of zeros for the writer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Sender;
+use thiserror::Error;
+
+use super::buffers::Buffer;
+use super::compress::{Content, Frame, Job};
+use super::{CHUNK, Shared};
+use crate::corefile::read::bytes::Bytes;
+
+/// How many chunks of zeros are one message to the writer at most: nothing bounds
+/// their number while the disk hangs, as they need no buffer.
+const RUN: u64 = 1024;
+static ZEROS: [u8; 4096] = [0; 4096];
+
+/// What gives a core to the writer: QEMU's pipe, or another core.
+///
+/// A source decides by itself what comes first: the head can wait until it is known
+/// which memory the core will have.
+pub trait CoreSource: Send + 'static {
+    /// How it ended.
+    type End: Send + 'static;
+
+    /// How many buffers are of use to it.
+    fn buffers(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Gives all of the core, in order. The source is dropped when its end is known to
+    /// whoever waits for it, so that a closed pipe is never the first news of a failure.
+    fn run(&mut self, chunks: &mut Chunks) -> Self::End;
+}
+
+/// Nobody takes chunks any more: the output failed, or the work was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the core was not written to its end")]
+pub struct Closed;
+
+/// The chunks of a core, as they are filled.
+#[derive(Debug)]
+pub struct Chunks {
+    shared: Arc<Shared>,
+    jobs: Sender<Job>,
+    frames: Sender<Frame>,
+    chunk: Option<Buffer>,
+    /// How much of the chunk is filled.
+    filled: usize,
+    /// Whether all of that is zero.
+    zero: bool,
+    index: u64,
+    /// How many of the chunks before were zeros, and the writer does not know it yet.
+    zero_run: u64,
+}
+
+impl Chunks {
+    pub(super) fn new(shared: Arc<Shared>, jobs: Sender<Job>, frames: Sender<Frame>) -> Self {
+        Self { shared, jobs, frames, chunk: None, filled: 0, zero: true, index: 0, zero_run: 0 }
+    }
+
+    /// What the threads share.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Tells how many bytes will come, for whoever watches the progress.
+    pub(super) fn expect(&self, bytes: u64) {
+        self.shared.bytes_expected.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Has `read` put bytes straight into the chunk: `most` at most, and no more than the
+    /// chunk has room for. Gives how many it says that it read.
+    pub(super) fn read_from<E: From<Closed>>(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let filled = self.filled;
+        let mut chunk = self.open_chunk()?;
+        let end = filled.saturating_add(most).min(CHUNK);
+        let space = chunk.get_mut(filled..end).unwrap_or_default();
+        let count = read(space);
+        let fresh = space.get(..*count.as_ref().unwrap_or(&0)).unwrap_or_default();
+        self.zero = self.zero && is_zero(fresh);
+        self.chunk = Some(chunk);
+        let count = count?;
+        self.advance(count)?;
+        Ok(count)
+    }
+
+    /// Copies bytes.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), Closed> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let count = self.read_from(rest.len(), |space| {
+                let count = space.len();
+                space.copy_from_slice(rest.get(..count).unwrap_or_default());
+                Ok::<_, Closed>(count)
+            })?;
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Adds zeros. Whole chunks of them are never in memory.
+    pub(super) fn put_zeros(&mut self, length: u64) -> Result<(), Closed> {
+        let mut left = length;
+        while left > 0 {
+            if self.filled == 0 && left >= CHUNK as u64 {
+                self.filled = CHUNK;
+                self.flush()?;
+                left = left.saturating_sub(CHUNK as u64);
+                continue;
+            }
+            let most = usize::try_from(left).unwrap_or(CHUNK);
+            let count = self.read_from(most, |space| {
+                space.fill(0);
+                Ok::<_, Closed>(space.len())
+            })?;
+            left = left.saturating_sub(count as u64);
+        }
+        Ok(())
+    }
+
+    /// Has a worker read the next chunk, which is at `offset` of `reader`. Only between
+    /// chunks.
+    pub(super) fn read_later(
+        &mut self,
+        reader: &Arc<dyn Bytes>,
+        offset: u64,
+        length: usize,
+    ) -> Result<(), Closed> {
+        debug_assert_eq!(self.filled, 0, "a chunk is being filled");
+        let buffer = self.open_chunk()?;
+        let job =
+            Job { index: self.index, buffer, length, reader: Some((Arc::clone(reader), offset)) };
+        let sent = self.send_zeros() && self.jobs.send(job).is_ok();
+        self.index = self.index.saturating_add(1);
+        if sent { Ok(()) } else { Err(Closed) }
+    }
+
+    /// Sends what is left: the last chunk need not be full.
+    pub(super) fn finish(&mut self) {
+        // Whoever does not take it has failed, and says so.
+        let _ = self.flush();
+        self.send_zeros();
+    }
+
+    /// The chunk that is being filled, to be put back.
+    fn open_chunk(&mut self) -> Result<Buffer, Closed> {
+        if let Some(chunk) = self.chunk.take() {
+            return Ok(chunk);
+        }
+        if let Some(buffer) = self.shared.buffers.try_take() {
+            return Ok(buffer);
+        }
+        self.shared.waits_for_output.store(true, Ordering::Relaxed);
+        let buffer = self.shared.buffers.take();
+        self.shared.waits_for_output.store(false, Ordering::Relaxed);
+        buffer.ok_or(Closed)
+    }
+
+    fn advance(&mut self, count: usize) -> Result<(), Closed> {
+        self.filled = self.filled.saturating_add(count);
+        if self.filled < CHUNK { Ok(()) } else { self.flush() }
+    }
+
+    /// Sends the chunk on its way, full or not.
+    fn flush(&mut self) -> Result<(), Closed> {
+        let (length, zero, index) = (self.filled, self.zero, self.index);
+        if length == 0 {
+            return Ok(());
+        }
+        self.filled = 0;
+        self.zero = true;
+        let sent = if zero && length == CHUNK {
+            self.shared.zero_bytes.fetch_add(CHUNK as u64, Ordering::Relaxed);
+            // The buffer stays: nothing has to be kept of a chunk of zeros.
+            self.zero_run = self.zero_run.saturating_add(1);
+            self.index = self.index.saturating_add(1);
+            self.zero_run < RUN || self.send_zeros()
+        } else {
+            let sent = self.send_zeros();
+            self.index = self.index.saturating_add(1);
+            let chunk = self.chunk.take();
+            let job = |buffer| Job { index, buffer, length, reader: None };
+            sent && chunk.is_some_and(|buffer| self.jobs.send(job(buffer)).is_ok())
+        };
+        if sent { Ok(()) } else { Err(Closed) }
+    }
+
+    /// Sends the chunks of zeros before the next one to the writer. Gives whether it listens.
+    fn send_zeros(&mut self) -> bool {
+        let count = std::mem::take(&mut self.zero_run);
+        let index = self.index.saturating_sub(count);
+        let run = Frame { index, decompressed: CHUNK, count, content: Content::Zeros };
+        count == 0 || self.frames.send(run).is_ok()
+    }
+}
+
+/// Compares against zeros a page at a time, so that a page with data ends the
+/// search, and the comparison is the C library's own.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(4096).all(|page| Some(page) == ZEROS.get(..page.len()))
+}
