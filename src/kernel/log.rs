@@ -6,6 +6,7 @@
 //!
 //! Only what records in use take is read: one range of each table, two where it wraps.
 
+use std::ops::Range;
 use std::thread;
 
 use thiserror::Error;
@@ -16,9 +17,8 @@ use vmcore_formats::printk::{LayoutError, LogMemory, LogPart, Record};
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::page_tables::{AddressSpace, ReadError};
+use crate::vmcore::pages::read_what_is_there;
 
-/// How much of a table that has holes is read at once.
-const PAGE: u64 = 4096;
 /// How many findings are told; the rest is counted.
 const MAX_FINDINGS: usize = 100;
 
@@ -119,7 +119,7 @@ fn ring(space: &AddressSpace, info: &VmcoreInfo, prb: VirtAddr) -> Result<Log, L
         }
     });
     if let Some(more) = missing_count.checked_sub(MAX_FINDINGS).filter(|more| *more > 0) {
-        log.findings.push(format!("and {more} records of the log more"));
+        log.findings.push(format!("{more} more log records are unreadable"));
     }
     Ok(log)
 }
@@ -232,8 +232,8 @@ struct Span {
     /// Where it begins in the table.
     offset: u64,
     bytes: Vec<u8>,
-    /// Offset in the span, length, and why it is missing.
-    holes: Vec<(u64, u64, ReadError)>,
+    /// Where in the span something is missing, and why.
+    holes: Vec<(Range<usize>, ReadError)>,
 }
 
 impl Table {
@@ -242,10 +242,9 @@ impl Table {
         let spans = ranges.iter().map(|(offset, length)| {
             let start = at.wrapping_add(*offset);
             let mut bytes = vec![0; usize::try_from(*length).unwrap_or_default()];
-            let holes = match space.read(start, &mut bytes) {
-                Ok(()) => Vec::new(),
-                Err(_) => by_pages(space, start, &mut bytes),
-            };
+            let mut holes = Vec::new();
+            let read = |at, buffer: &mut [u8]| space.read(VirtAddr(at), buffer);
+            read_what_is_there(start.0, &mut bytes, read, |hole, error| holes.push((hole, error)));
             Span { offset: *offset, bytes, holes }
         });
         Self { spans: spans.collect() }
@@ -262,41 +261,15 @@ impl Table {
             .iter()
             .find_map(|found| Some((found, span(&found)?)))
             .ok_or(PartError::Outside)?;
-        let end = skip.saturating_add(length);
-        let hole = span
-            .holes
-            .iter()
-            .find(|(start, size, _)| *start < end && skip < start.saturating_add(*size));
-        if let Some((_, _, error)) = hole {
+        let end = usize::try_from(skip.saturating_add(length)).map_err(|_| PartError::Outside)?;
+        let skip = usize::try_from(skip).map_err(|_| PartError::Outside)?;
+        if let Some((_, error)) =
+            span.holes.iter().find(|(hole, _)| hole.start < end && skip < hole.end)
+        {
             return Err(PartError::Missing(error.clone()));
         }
-        let range = usize::try_from(skip).ok().zip(usize::try_from(end).ok());
-        range.and_then(|(skip, end)| span.bytes.get(skip..end)).ok_or(PartError::Outside)
+        span.bytes.get(skip..end).ok_or(PartError::Outside)
     }
-}
-
-/// Reads what can be read, page by page. Gives what cannot.
-fn by_pages(space: &AddressSpace, start: VirtAddr, bytes: &mut [u8]) -> Vec<(u64, u64, ReadError)> {
-    let mut holes: Vec<(u64, u64, ReadError)> = Vec::new();
-    let mut offset = 0_u64;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let at = start.wrapping_add(offset);
-        let until_page_end = PAGE.saturating_sub(at.0 % PAGE);
-        let take = usize::try_from(until_page_end).unwrap_or(1).min(rest.len());
-        let (now, later) = rest.split_at_mut(take);
-        if let Err(error) = space.read(at, now) {
-            match holes.last_mut() {
-                Some((hole, length, _)) if hole.saturating_add(*length) == offset => {
-                    *length = length.saturating_add(take as u64);
-                }
-                _ => holes.push((offset, take as u64, error)),
-            }
-        }
-        offset = offset.saturating_add(take as u64);
-        rest = later;
-    }
-    holes
 }
 
 #[cfg(test)]

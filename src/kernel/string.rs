@@ -3,8 +3,7 @@
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
-
-const PAGE: u64 = 4096;
+use crate::vmcore::pages::page_pieces;
 
 impl Kernel {
     /// The text at an address, up to its first NUL and at most `max` bytes long.
@@ -13,18 +12,14 @@ impl Kernel {
     #[must_use]
     pub fn string(&self, at: VirtAddr, max: usize) -> String {
         let mut text = Vec::new();
-        let mut at = at;
-        while text.len() < max {
-            // A text may end on the last page that there is.
-            let left = usize::try_from(PAGE.saturating_sub(at.0 % PAGE)).unwrap_or(1);
-            let take = left.min(max.saturating_sub(text.len()));
-            let Ok(bytes) = self.space.read_vec(at, take) else { break };
+        // A text may end on the last page that there is.
+        for (at, length) in page_pieces(at.0, max) {
+            let Ok(bytes) = self.space.read_vec(VirtAddr(at), length) else { break };
             let end = bytes.iter().position(|byte| *byte == 0);
-            text.extend(bytes.get(..end.unwrap_or(take)).unwrap_or_default());
+            text.extend(bytes.get(..end.unwrap_or(length)).unwrap_or_default());
             if end.is_some() {
                 break;
             }
-            at = at.wrapping_add(take as u64);
         }
         String::from_utf8_lossy(&text).into_owned()
     }

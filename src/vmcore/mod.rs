@@ -17,6 +17,7 @@ pub mod memory;
 pub mod nearby;
 mod open;
 mod opened;
+pub mod pages;
 pub mod pattern;
 pub mod reader;
 pub mod registers;

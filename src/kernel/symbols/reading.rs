@@ -9,10 +9,11 @@ use std::thread;
 use vmcore_formats::addr::VirtAddr;
 
 use crate::kernel::page_tables::{AddressSpace, ReadError};
+use crate::vmcore::pages::read_what_is_there;
 
 /// More threads gain nothing: the longest table has a few chunks.
 const MAX_THREADS: usize = 4;
-/// How much of a piece that has holes is read at once.
+/// The shortest piece that a thread takes.
 const PAGE: usize = 4096;
 
 /// What could not be read of tables.
@@ -38,10 +39,12 @@ pub(super) fn read_tables(space: &AddressSpace, tables: &mut [(VirtAddr, &mut [u
         loop {
             let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((at, buffer)) = next else { return };
-            if space.read(at, buffer).is_err() {
+            let read = |at, buffer: &mut [u8]| space.read(VirtAddr(at), buffer);
+            read_what_is_there(at.0, buffer, read, |hole, error| {
                 let mut missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
-                by_pages(space, at, buffer, &mut missing);
-            }
+                missing.bytes = missing.bytes.saturating_add(hole.len() as u64);
+                missing.problem.get_or_insert(error);
+            });
         }
     };
     thread::scope(|scope| {
@@ -71,21 +74,5 @@ fn cut<'a>(
         let next = at.wrapping_add(now.len() as u64);
         pieces.push((at, now));
         (at, rest) = (next, later);
-    }
-}
-
-fn by_pages(space: &AddressSpace, start: VirtAddr, buffer: &mut [u8], missing: &mut Missing) {
-    let mut at = start;
-    let mut rest = buffer;
-    while !rest.is_empty() {
-        let in_page = usize::try_from(at.0 % PAGE as u64).unwrap_or_default();
-        let (now, later) = rest.split_at_mut(PAGE.saturating_sub(in_page).min(rest.len()));
-        if let Err(error) = space.read(at, now) {
-            now.fill(0);
-            missing.bytes = missing.bytes.saturating_add(now.len() as u64);
-            missing.problem.get_or_insert(error);
-        }
-        at = at.wrapping_add(now.len() as u64);
-        rest = later;
     }
 }

@@ -7,8 +7,8 @@ use vmcore_formats::endian::Endian;
 
 use super::layouts::Doubt;
 use crate::kernel::AddressSpace;
+use crate::vmcore::pages::read_before_gap;
 
-const PAGE: u64 = 4096;
 /// Kernel addresses have this bit.
 const KERNEL_HALF: u64 = 1 << 63;
 
@@ -23,22 +23,9 @@ pub(super) struct Sample {
 impl Sample {
     /// Up to `length` bytes: as many as are there.
     pub(super) fn read(space: &AddressSpace, at: VirtAddr, length: u64) -> Self {
-        let whole = usize::try_from(length).ok().and_then(|length| space.read_vec(at, length).ok());
-        let bytes = whole.unwrap_or_else(|| {
-            let mut bytes = Vec::new();
-            while (bytes.len() as u64) < length {
-                let next = at.wrapping_add(bytes.len() as u64);
-                let left = length.saturating_sub(bytes.len() as u64);
-                let piece = PAGE.saturating_sub(next.0 % PAGE).min(left);
-                let Some(mut piece) =
-                    usize::try_from(piece).ok().and_then(|piece| space.read_vec(next, piece).ok())
-                else {
-                    break;
-                };
-                bytes.append(&mut piece);
-            }
-            bytes
-        });
+        let length = usize::try_from(length).unwrap_or_default();
+        let read = |at, buffer: &mut [u8]| space.read(VirtAddr(at), buffer);
+        let bytes = read_before_gap(at.0, length, read);
         Self { at, bytes, endian: space.endian() }
     }
 
