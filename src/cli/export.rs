@@ -132,7 +132,7 @@ fn to_file(arguments: &ExportArgs, core: &Vmcore, threads: usize) -> anyhow::Res
 fn image(core: &Vmcore) -> Result<Arc<ElfImage>, ExportError> {
     let image = match core.memory().truncated() {
         0 => ElfImage::new(core)?,
-        _ => ElfImage::made(core.identity(), core.note_bytes(), core.shared_memory())?,
+        _ => ElfImage::build(core.identity(), core.note_bytes(), core.shared_memory())?,
     };
     Ok(Arc::new(image))
 }

@@ -11,7 +11,7 @@ use super::quantity::size;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui::{Narrator, Talk};
-use crate::import::{self, Request};
+use crate::import::{self, ImportRequest};
 use crate::interrupt::Interrupt;
 use crate::render;
 use crate::store::staging::Place;
@@ -61,7 +61,7 @@ pub(super) struct ImportArgs {
 /// Imports a file, and prints where it is.
 pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
     let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let request = Request {
+    let request = ImportRequest {
         file: arguments.file.clone(),
         place: match &arguments.output {
             Some(file) => Place::File(file.clone()),

@@ -11,8 +11,8 @@
 //! and cannot be read ends the import, so that nothing is invented. What the file's own
 //! metadata tells stays; of one without, only the import itself is told.
 
+mod describe;
 mod error;
-mod story;
 
 pub use error::ImportError;
 
@@ -35,11 +35,11 @@ use crate::triage::crash::families::Families;
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
-use story::Missing;
+use describe::Missing;
 
 /// What is to be imported, and how.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct ImportRequest {
     /// The file.
     pub file: PathBuf,
     /// Where the entry should go.
@@ -72,18 +72,18 @@ pub struct Imported {
 /// # Errors
 /// Fails if it cannot be read or stored. Nothing is left on disk then.
 pub fn run(
-    request: &Request,
+    request: &ImportRequest,
     interrupt: &Interrupt,
     observer: &dyn Observer,
 ) -> Result<Imported, ImportError> {
     let mut core = Vmcore::open(&request.file)?;
     let info = missing_note::complete(&mut core);
     let missing = Missing::of(core.memory());
-    let mut metadata = story::begin(request, &core, &missing, &info);
+    let mut metadata = describe::begin(request, &core, &missing, &info);
     for warning in &metadata.warnings {
         observer.warning(warning);
     }
-    let image = ElfImage::made(core.identity(), core.note_bytes(), core.shared_memory())?;
+    let image = ElfImage::build(core.identity(), core.note_bytes(), core.shared_memory())?;
     let image = Arc::new(image);
     let guest = metadata.guest.name.clone();
     let (staging, file) = Staging::create(&request.place, guest.as_deref(), Timestamp::now())?;
@@ -112,7 +112,12 @@ pub fn run(
 }
 
 /// Writes the report beside the core. The entry is whole without it.
-fn write_report(request: &Request, core: &Path, metadata: &Metadata, observer: &dyn Observer) {
+fn write_report(
+    request: &ImportRequest,
+    core: &Path,
+    metadata: &Metadata,
+    observer: &dyn Observer,
+) {
     let written = Vmcore::open(core).map_err(|error| error.to_string()).and_then(|opened| {
         let report = Report::with_metadata(&opened, Some(metadata), &request.families);
         observer.title(&report.title);
@@ -124,7 +129,7 @@ fn write_report(request: &Request, core: &Path, metadata: &Metadata, observer: &
 }
 
 fn write(
-    request: &Request,
+    request: &ImportRequest,
     core: &Vmcore,
     image: &Arc<ElfImage>,
     staging: &Staging,
@@ -152,12 +157,12 @@ fn write(
     };
     let core_error = |source| StoreError::io("complete", staging.staged(), source);
     written.sink.sync_data().map_err(core_error)?;
-    let packed = story::Packed {
+    let packed = describe::Packed {
         table: &written.table,
         zero_bytes: pipeline.zero_bytes(),
         threads: pipeline.threads(),
     };
-    story::end(metadata, core, image, &packed, staging);
+    describe::end(metadata, core, image, &packed, staging);
     let json = metadata.to_json();
     tail::append(&mut written, &json).map_err(core_error)?;
     written.sink.sync_all().map_err(core_error)?;

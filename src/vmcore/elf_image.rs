@@ -35,20 +35,20 @@ pub enum ElfImageError {
 /// A core as an ELF file.
 #[derive(Debug)]
 pub struct ElfImage {
-    source: Source,
+    origin: Origin,
 }
 
 #[derive(Debug)]
-enum Source {
+enum Origin {
     /// It is one.
     File(Arc<dyn Bytes>),
-    /// It is made.
-    Made(Made),
+    /// It is built.
+    Built(Built),
 }
 
 /// A head, and the memory that follows it.
 #[derive(Debug)]
-struct Made {
+struct Built {
     head: Vec<u8>,
     memory: Arc<dyn PhysMemory>,
     /// Where in the file each run of memory begins. In the order of both.
@@ -56,9 +56,9 @@ struct Made {
     length: u64,
 }
 
-/// What is at an offset of a file that is made.
+/// What is at an offset of a file that is built.
 #[derive(Debug)]
-enum Part<'a> {
+enum Region<'a> {
     /// These bytes, and what follows them.
     Head(&'a [u8]),
     /// So many zeros between the runs.
@@ -69,22 +69,22 @@ enum Part<'a> {
 
 impl ElfImage {
     /// The ELF file of a core. Memory that the core does not hold, because it was
-    /// left out or cut off, is in no program header of a file that is made.
+    /// left out or cut off, is in no program header of a file that is built.
     ///
     /// # Errors
     /// Fails if no ELF file can hold it.
     pub fn new(core: &Vmcore) -> Result<Self, ElfImageError> {
         if let Some(file) = core.elf() {
-            return Ok(Self { source: Source::File(Arc::clone(file)) });
+            return Ok(Self { origin: Origin::File(Arc::clone(file)) });
         }
-        Self::made(core.identity(), core.note_bytes(), core.shared_memory())
+        Self::build(core.identity(), core.note_bytes(), core.shared_memory())
     }
 
     /// The ELF file that is made of memory and notes, whatever file they come from.
     ///
     /// # Errors
     /// Fails if no ELF file can hold it.
-    pub fn made(
+    pub fn build(
         identity: Identity,
         notes: &[u8],
         memory: Arc<dyn PhysMemory>,
@@ -101,58 +101,58 @@ impl ElfImage {
         let head = layout.encode_head_with(notes);
         let offsets = layout.segments().iter().map(|segment| segment.offset);
         let runs = offsets.zip(runs).collect();
-        Ok(Self { source: Source::Made(Made { head, memory, runs, length: layout.length() }) })
+        Ok(Self { origin: Origin::Built(Built { head, memory, runs, length: layout.length() }) })
     }
 
     /// How many segments of memory a file that is made has.
     #[must_use]
-    pub fn made_segments(&self) -> Option<usize> {
-        match &self.source {
-            Source::File(_) => None,
-            Source::Made(made) => Some(made.runs.len()),
+    pub fn built_segments(&self) -> Option<usize> {
+        match &self.origin {
+            Origin::File(_) => None,
+            Origin::Built(built) => Some(built.runs.len()),
         }
     }
 }
 
-impl Made {
-    fn part(&self, offset: u64) -> Option<Part<'_>> {
+impl Built {
+    fn region(&self, offset: u64) -> Option<Region<'_>> {
         let left = self.length.checked_sub(offset).filter(|left| *left > 0)?;
         let in_head = usize::try_from(offset).ok().and_then(|offset| self.head.get(offset..));
         if let Some(head) = in_head.filter(|head| !head.is_empty()) {
-            return Some(Part::Head(head));
+            return Some(Region::Head(head));
         }
         let next = self.runs.partition_point(|(start, _)| *start <= offset);
         if let Some((start, run)) = next.checked_sub(1).and_then(|index| self.runs.get(index)) {
             let skip = offset.saturating_sub(*start);
             if let Some(length) = run.length.checked_sub(skip).filter(|length| *length > 0) {
-                let start = run.start.saturating_add(skip);
-                return Some(Part::Memory(MemoryRange { start, length }));
+                let start = PhysAddr(run.start.0.saturating_add(skip));
+                return Some(Region::Memory(MemoryRange { start, length }));
             }
         }
         let next = self.runs.get(next).map_or(left, |(start, _)| start.saturating_sub(offset));
-        Some(Part::Gap(next.min(left)))
+        Some(Region::Gap(next.min(left)))
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
         let (mut offset, mut rest) = (offset, buffer);
         while !rest.is_empty() {
-            let part =
-                self.part(offset).ok_or(DataError::PastEnd { offset, length: self.length })?;
-            let length = match &part {
-                Part::Head(bytes) => bytes.len() as u64,
-                Part::Gap(length) => *length,
-                Part::Memory(run) => run.length,
+            let region =
+                self.region(offset).ok_or(DataError::PastEnd { offset, length: self.length })?;
+            let length = match &region {
+                Region::Head(bytes) => bytes.len() as u64,
+                Region::Gap(length) => *length,
+                Region::Memory(run) => run.length,
             };
             let take = rest.len().min(usize::try_from(length).unwrap_or(usize::MAX));
             let (now, later) = rest.split_at_mut(take);
-            match part {
-                Part::Head(bytes) => {
+            match region {
+                Region::Head(bytes) => {
                     for (to, from) in now.iter_mut().zip(bytes) {
                         *to = *from;
                     }
                 }
-                Part::Gap(_) => now.fill(0),
-                Part::Memory(run) => self
+                Region::Gap(_) => now.fill(0),
+                Region::Memory(run) => self
                     .memory
                     .read(run.start, now)
                     .map_err(|error| DataError::Underlying(error.into()))?,
@@ -166,29 +166,29 @@ impl Made {
 
 impl Bytes for ElfImage {
     fn length(&self) -> u64 {
-        match &self.source {
-            Source::File(file) => file.length(),
-            Source::Made(made) => made.length,
+        match &self.origin {
+            Origin::File(file) => file.length(),
+            Origin::Built(built) => built.length,
         }
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
-        match &self.source {
-            Source::File(file) => file.read(offset, buffer),
-            Source::Made(made) => made.read(offset, buffer),
+        match &self.origin {
+            Origin::File(file) => file.read(offset, buffer),
+            Origin::Built(built) => built.read(offset, buffer),
         }
     }
 
     fn unit_end(&self, offset: u64) -> u64 {
-        let made = match &self.source {
-            Source::File(file) => return file.unit_end(offset),
-            Source::Made(made) => made,
+        let built = match &self.origin {
+            Origin::File(file) => return file.unit_end(offset),
+            Origin::Built(built) => built,
         };
-        let length = match made.part(offset) {
-            Some(Part::Head(bytes)) => bytes.len() as u64,
-            Some(Part::Gap(length)) => length,
-            Some(Part::Memory(run)) => {
-                let end = made.memory.piece_end(run.start).min(run.end());
+        let length = match built.region(offset) {
+            Some(Region::Head(bytes)) => bytes.len() as u64,
+            Some(Region::Gap(length)) => length,
+            Some(Region::Memory(run)) => {
+                let end = built.memory.piece_end(run.start).min(run.end());
                 end.0.saturating_sub(run.start.0)
             }
             None => 1,
@@ -197,12 +197,12 @@ impl Bytes for ElfImage {
     }
 
     fn zeros(&self, offset: u64) -> u64 {
-        match &self.source {
-            Source::File(file) => file.zeros(offset),
-            Source::Made(made) => match made.part(offset) {
-                Some(Part::Gap(length)) => length,
-                Some(Part::Memory(run)) => made.memory.zeros(run.start).min(run.length),
-                Some(Part::Head(_)) | None => 0,
+        match &self.origin {
+            Origin::File(file) => file.zeros(offset),
+            Origin::Built(built) => match built.region(offset) {
+                Some(Region::Gap(length)) => length,
+                Some(Region::Memory(run)) => built.memory.zeros(run.start).min(run.length),
+                Some(Region::Head(_)) | None => 0,
             },
         }
     }

@@ -73,19 +73,19 @@ pub fn search(
         memory,
         ranges,
         threads,
-        |piece, content| Part::of(piece, content, pattern, wanted),
-        |part| {
-            if let Some(error) = part.problem {
-                searched.missing = searched.missing.saturating_add(part.piece.length);
+        |piece, content| Matches::of(piece, content, pattern, wanted),
+        |matches| {
+            if let Some(error) = matches.problem {
+                searched.missing = searched.missing.saturating_add(matches.piece.length);
                 searched.damaged |=
                     matches!(error, MemoryError::Truncated { .. } | MemoryError::Damaged { .. });
                 searched.problem.get_or_insert(error);
                 seam.carry.clear();
                 return ControlFlow::Continue(());
             }
-            let across = seam.add(&part);
+            let across = seam.add(&matches);
             hand_on(&mut searched, across)?;
-            hand_on(&mut searched, part.places)
+            hand_on(&mut searched, matches.places)
         },
     );
     searched
@@ -123,7 +123,7 @@ impl Iterator for Places {
 }
 
 /// What a thread found in a piece, and its ends.
-struct Part {
+struct Matches {
     piece: MemoryRange,
     places: Places,
     /// As many bytes of its beginning and of its end as can belong to a place that
@@ -133,7 +133,7 @@ struct Part {
     problem: Option<MemoryError>,
 }
 
-impl Part {
+impl Matches {
     fn of(piece: MemoryRange, content: Content<'_>, pattern: &Pattern, wanted: Wanted) -> Self {
         let whole = usize::try_from(piece.length).unwrap_or(usize::MAX);
         let edge = pattern.length().saturating_sub(1).min(whole);
@@ -192,23 +192,23 @@ struct Seam<'a> {
 
 impl Seam<'_> {
     /// The places that begin before a part and end in it.
-    fn add(&mut self, part: &Part) -> Places {
-        if self.end != part.piece.start {
+    fn add(&mut self, matches: &Matches) -> Places {
+        if self.end != matches.piece.start {
             self.carry.clear();
         }
-        self.end = part.piece.end();
+        self.end = matches.piece.end();
         let before = self.carry.len();
-        let start = part.piece.start.0.saturating_sub(before as u64);
-        self.carry.extend(&part.head);
+        let start = matches.piece.start.0.saturating_sub(before as u64);
+        self.carry.extend(&matches.head);
         let (mut places, mut from) = (Vec::new(), 0);
         while let Some(at) = self.pattern.find(&self.carry, from).filter(|at| *at < before) {
             places.extend(u32::try_from(at));
             from = at.saturating_add(1);
         }
         let edge = self.pattern.length().saturating_sub(1);
-        if part.tail.len() >= edge {
+        if matches.tail.len() >= edge {
             self.carry.clear();
-            self.carry.extend(&part.tail);
+            self.carry.extend(&matches.tail);
         } else {
             // The whole part is shorter than that: what was there before still counts.
             let surplus = self.carry.len().saturating_sub(edge);

@@ -72,7 +72,7 @@ impl KdumpMemory {
         while whole && end > 0 {
             let first = end.saturating_sub(BATCH);
             let pages = self.pages.descriptors(first, end.saturating_sub(first), &mut table)?;
-            let own = |page: &PageDescriptor| page.offset != self.pages.zero_place();
+            let own = |page: &PageDescriptor| page.offset != self.pages.zero_page_offset();
             if let Some(last) = pages.iter().rev().find(|page| own(page)) {
                 whole = last.end() <= length;
                 break;
@@ -123,18 +123,18 @@ impl KdumpMemory {
             return Ok(());
         }
         Err(match (self.held.has(page), range_of(&self.ranges, at)) {
-            (true, _) => MemoryError::Truncated { at, offset: self.place_of(page) },
+            (true, _) => MemoryError::Truncated { at, offset: self.file_offset_of(page) },
             (false, Some(_)) => MemoryError::Excluded { at },
             (false, None) => MemoryError::Absent { at },
         })
     }
 
     /// Where a page's bytes should be, or its descriptor if that is missing, too.
-    fn place_of(&self, page: u64) -> u64 {
+    fn file_offset_of(&self, page: u64) -> u64 {
         let index = self.held.before(page);
         match self.pages.descriptors(index, 1, &mut Vec::new()) {
             Ok(found) => found.first().map_or(0, |page| page.offset),
-            Err(_) => self.pages.descriptor_place(index),
+            Err(_) => self.pages.descriptor_offset(index),
         }
     }
 

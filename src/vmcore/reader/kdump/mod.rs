@@ -60,7 +60,7 @@ pub enum KdumpFileError {
 
 /// Opens a file that begins with `KDUMP`.
 pub(super) fn open(bytes: Arc<dyn Bytes>) -> Result<Dump, ReadError> {
-    let Parts { header, memory, notes, mut findings } = read(&bytes)?;
+    let Content { header, memory, notes, mut findings } = read(&bytes)?;
     let machine = Identity::machine_of_name(&header.uts.machine);
     if machine.is_none() {
         let name = String::from_utf8_lossy(&header.uts.machine).into_owned();
@@ -84,14 +84,14 @@ pub(super) fn open(bytes: Arc<dyn Bytes>) -> Result<Dump, ReadError> {
     })
 }
 
-struct Parts {
+struct Content {
     header: Header,
     memory: KdumpMemory,
     notes: Vec<u8>,
     findings: Vec<String>,
 }
 
-fn read(bytes: &Arc<dyn Bytes>) -> Result<Parts, KdumpFileError> {
+fn read(bytes: &Arc<dyn Bytes>) -> Result<Content, KdumpFileError> {
     let start = |offset: u64, length: usize| {
         let there = bytes.length().saturating_sub(offset);
         read_vec(&**bytes, offset, there.min(length as u64))
@@ -124,7 +124,7 @@ fn read(bytes: &Arc<dyn Bytes>) -> Result<Parts, KdumpFileError> {
     }
     let notes = read_notes(&**bytes, &header, &sub_header, &mut findings);
     let memory = read_memory(bytes, &header, &sub_header, &mut findings)?;
-    Ok(Parts { header, memory, notes, findings })
+    Ok(Content { header, memory, notes, findings })
 }
 
 fn read_memory(

@@ -35,12 +35,12 @@ pub(crate) struct KdumpPages {
     /// The descriptor of all pages of zeros, if the first of its place is one of them.
     zeros: OnceLock<Option<PageDescriptor>>,
     /// What no thread uses just now.
-    idle: Mutex<Vec<Workshop>>,
+    idle: Mutex<Vec<Scratch>>,
 }
 
 /// What a thread needs to read pages.
 #[derive(Debug, Default)]
-struct Workshop {
+struct Scratch {
     unpacker: PageUnpacker,
     packed: Vec<u8>,
     table: Vec<u8>,
@@ -69,13 +69,13 @@ impl KdumpPages {
     }
 
     /// Where the pages' bytes begin: all pages of zeros are there, in one place.
-    pub(crate) fn zero_place(&self) -> u64 {
+    pub(crate) fn zero_page_offset(&self) -> u64 {
         let table = self.count.saturating_mul(DESCRIPTOR_LENGTH as u64);
         self.layout.descriptors.saturating_add(table)
     }
 
     /// Where a descriptor is in the file.
-    pub(crate) fn descriptor_place(&self, index: u64) -> u64 {
+    pub(crate) fn descriptor_offset(&self, index: u64) -> u64 {
         let skip = index.saturating_mul(DESCRIPTOR_LENGTH as u64);
         self.layout.descriptors.saturating_add(skip)
     }
@@ -87,7 +87,7 @@ impl KdumpPages {
         count: u64,
         table: &mut Vec<u8>,
     ) -> Result<Vec<PageDescriptor>, DataError> {
-        let offset = self.descriptor_place(first);
+        let offset = self.descriptor_offset(first);
         let length = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(DESCRIPTOR_LENGTH);
         table.resize(length, 0);
         self.bytes.read(offset, table)?;
@@ -102,14 +102,14 @@ impl KdumpPages {
 
     /// Reads as many whole pages as `buffer` has room for, from descriptor `first` on.
     pub(crate) fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), DataError> {
-        self.with_workshop(|workshop| self.read_with(first, buffer, workshop))
+        self.with_scratch(|scratch| self.read_with(first, buffer, scratch))
     }
 
     /// How many pages, of `count` from descriptor `first` on, are known to be zeros.
     pub(crate) fn zeros(&self, first: u64, count: u64) -> u64 {
-        self.with_workshop(|workshop| {
-            let pages = self.descriptors(first, count, &mut workshop.table).unwrap_or_default();
-            pages.iter().take_while(|page| self.is_zeros(page, workshop)).count() as u64
+        self.with_scratch(|scratch| {
+            let pages = self.descriptors(first, count, &mut scratch.table).unwrap_or_default();
+            pages.iter().take_while(|page| self.is_zeros(page, scratch)).count() as u64
         })
     }
 
@@ -117,21 +117,21 @@ impl KdumpPages {
         &self,
         first: u64,
         buffer: &mut [u8],
-        workshop: &mut Workshop,
+        scratch: &mut Scratch,
     ) -> Result<(), DataError> {
         let size = usize::try_from(self.layout.page_size).unwrap_or(usize::MAX);
         let count = buffer.len() / size.max(1);
-        let pages = self.descriptors(first, count as u64, &mut workshop.table)?;
+        let pages = self.descriptors(first, count as u64, &mut scratch.table)?;
         let (mut rest, mut buffer) = (pages.as_slice(), buffer);
         while let Some(page) = rest.first() {
-            let zeros = self.is_zeros(page, workshop);
+            let zeros = self.is_zeros(page, scratch);
             let count = if zeros { 1 } else { close_together(rest) };
             let (now, later) = rest.split_at(count.min(rest.len()));
             let (to, next) = buffer.split_at_mut(size.saturating_mul(now.len()));
             if zeros {
                 to.fill(0);
             } else {
-                self.unpack(now, to, workshop)?;
+                self.unpack(now, to, scratch)?;
             }
             (rest, buffer) = (later, next);
         }
@@ -139,13 +139,13 @@ impl KdumpPages {
     }
 
     /// Whether a page is one of those of zeros that share a place.
-    fn is_zeros(&self, page: &PageDescriptor, workshop: &mut Workshop) -> bool {
-        if page.offset != self.zero_place() {
+    fn is_zeros(&self, page: &PageDescriptor, scratch: &mut Scratch) -> bool {
+        if page.offset != self.zero_page_offset() {
             return false;
         }
         let known = self.zeros.get_or_init(|| {
             let mut bytes = vec![1; usize::try_from(self.layout.page_size).unwrap_or_default()];
-            let read = self.unpack(std::slice::from_ref(page), &mut bytes, workshop);
+            let read = self.unpack(std::slice::from_ref(page), &mut bytes, scratch);
             (read.is_ok() && bytes.iter().all(|byte| *byte == 0)).then_some(*page)
         });
         known.as_ref() == Some(page)
@@ -156,7 +156,7 @@ impl KdumpPages {
         &self,
         pages: &[PageDescriptor],
         buffer: &mut [u8],
-        workshop: &mut Workshop,
+        scratch: &mut Scratch,
     ) -> Result<(), DataError> {
         let (Some(first), Some(last)) = (pages.first(), pages.last()) else { return Ok(()) };
         for page in pages {
@@ -166,17 +166,17 @@ impl KdumpPages {
             }
         }
         let length = last.end().saturating_sub(first.offset);
-        workshop.packed.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        self.bytes.read(first.offset, &mut workshop.packed)?;
+        scratch.packed.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        self.bytes.read(first.offset, &mut scratch.packed)?;
         let size = usize::try_from(self.layout.page_size).unwrap_or(usize::MAX);
         for (page, to) in pages.iter().zip(buffer.chunks_exact_mut(size)) {
             let start = usize::try_from(page.offset.saturating_sub(first.offset)).ok();
             let packed = start.and_then(|start| {
-                workshop.packed.get(start..start.checked_add(page.size as usize)?)
+                scratch.packed.get(start..start.checked_add(page.size as usize)?)
             });
             let unpacked = match (packed, page.codec()) {
                 (None, _) => Err("its bytes are elsewhere".to_owned()),
-                (Some(packed), Some(codec)) => workshop.unpacker.unpack(codec, packed, to),
+                (Some(packed), Some(codec)) => scratch.unpacker.unpack(codec, packed, to),
                 (Some(packed), None) if packed.len() == to.len() => {
                     to.copy_from_slice(packed);
                     Ok(())
@@ -192,11 +192,11 @@ impl KdumpPages {
         Ok(())
     }
 
-    fn with_workshop<T>(&self, work: impl FnOnce(&mut Workshop) -> T) -> T {
+    fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut workshop = idle().pop().unwrap_or_default();
-        let result = work(&mut workshop);
-        idle().push(workshop);
+        let mut scratch = idle().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        idle().push(scratch);
         result
     }
 }

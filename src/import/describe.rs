@@ -5,13 +5,13 @@ use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::Class;
 use vmcore_formats::seekable::SeekTable;
 
-use super::Request;
+use super::ImportRequest;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::CHUNK;
 use crate::kernel::find::missing_note::Outcome;
 use crate::metadata::{
-    CaptureResult, Core, Failure, Imported, Metadata, Request as RequestMetadata,
+    CaptureResult, Core, Failure, Guest, Host, Imported, Metadata, Request, SCHEMA, Tool,
 };
 use crate::store::staging::Staging;
 use crate::vmcore::Vmcore;
@@ -59,7 +59,7 @@ impl Missing {
 
 /// The story before anything is read: the file's own, or an empty one.
 pub(super) fn begin(
-    request: &Request,
+    request: &ImportRequest,
     core: &Vmcore,
     missing: &Missing,
     info: &Outcome,
@@ -145,8 +145,8 @@ pub(super) fn end(
         bytes_written: table.compressed_length(),
         zero_bytes: packed.zero_bytes,
         chunk_bytes: CHUNK as u64,
-        chunks: table.len() as u64,
-        segments: image.made_segments(),
+        chunks: table.frames.len() as u64,
+        segments: image.built_segments(),
         cpus: Some(Summary::of(core).cpus),
         vmcoreinfo: Some(info.is_some()),
         kernel_release: value("OSRELEASE"),
@@ -155,6 +155,44 @@ pub(super) fn end(
     });
     if metadata.request.threads == 0 {
         metadata.request.threads = packed.threads;
+    }
+}
+
+/// The story of a file that tells none.
+fn empty(request: &ImportRequest, started: Timestamp) -> Metadata {
+    Metadata {
+        schema: SCHEMA.to_owned(),
+        id: String::new(),
+        tool: Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        host: Host::default(),
+        guest: Guest::default(),
+        title: None,
+        signature: None,
+        state_found: None,
+        panic: None,
+        request: Request {
+            then: "hold".to_owned(),
+            on_failure: "hold".to_owned(),
+            max_hold_seconds: None,
+            any_state: true,
+            wait: false,
+            level: request.level,
+            // Filled in when it is known how many there were.
+            threads: 0,
+        },
+        result: CaptureResult::Capturing,
+        failure: None,
+        release: None,
+        started,
+        held_seconds: None,
+        phases: Vec::new(),
+        core: None,
+        imported: None,
+        pages_dropped: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 
