@@ -14,7 +14,7 @@
 //! kernel ─► vmcore                                                               the guest's kernel, out of its memory
 //! vmcore ─► corefile, metadata                                                   the guest's memory, by physical address
 //! store ─► metadata                                                              entries on disk
-//! observer ─► corefile                                                           whom a long job tells how it goes
+//! observer ─► corefile                                                           who is notified of progress
 //! corefile ─► metadata                                                           the compressed core as a file
 //! ```
 //!

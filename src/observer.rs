@@ -1,8 +1,8 @@
-//! Whom a capture or an import tells how it goes.
+//! Who is notified of the progress of a capture or an import.
 
 use crate::corefile::write::Progress;
 
-/// Whom a capture or an import tells how it goes.
+/// Who is notified of the progress of a capture or an import.
 pub trait Observer {
     /// A step was taken.
     fn step(&self, text: &str);

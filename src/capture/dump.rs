@@ -18,6 +18,7 @@ use super::{facts, forecast, guard, other_dump};
 use crate::corefile::write::{
     OutputError, PipeSource, Pipeline, StreamEnd, StreamOptions, Written,
 };
+use crate::monitor::dump_pipe::{DESCRIPTOR, large_pipe};
 use crate::monitor::qmp::{Happening, QmpError, Version};
 use crate::store::StoreError;
 use crate::store::staging::Staging;

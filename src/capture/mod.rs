@@ -43,7 +43,7 @@ use session::Session;
 use verdict::{Dumped, Released, Stored};
 
 use crate::interrupt::Interrupt;
-use crate::metadata::{CaptureResult, Release};
+use crate::metadata::CaptureResult;
 use crate::observer::Observer;
 
 const NOT_RESUMED: &str =

@@ -29,7 +29,7 @@ use crate::store::staging::Place;
 pub(super) struct ImportArgs {
     /// The dump
     file: PathBuf,
-    /// Name of the guest [default: what FILE tells, if it does]
+    /// Name of the guest [default: the one in the metadata of FILE, if any]
     #[arg(long, value_name = "NAME")]
     guest: Option<String>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub(super) struct ImportArgs {
     /// Print the metadata as JSON
     #[arg(long)]
     json: bool,
-    /// Tell errors only
+    /// Print errors only
     #[arg(short, long)]
     quiet: bool,
 }

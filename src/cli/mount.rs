@@ -22,7 +22,7 @@ pub(super) struct MountArgs {
     core: CoreArgs,
     /// An empty directory
     folder: PathBuf,
-    /// Tell errors only
+    /// Print errors only
     #[arg(short, long)]
     quiet: bool,
 }
@@ -44,13 +44,15 @@ pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
     if mounted.wait(&interrupt)? == Ended::Interrupted {
         let folder = mounted.folder().display().to_string();
         if mounted.unmount()? == Detached::Busy {
-            tell(&format!("warning: {folder} was still in use: who reads from it gets errors now"));
+            tell(&format!(
+                "warning: {folder} was still in use: reads of files still open in it fail now"
+            ));
         }
     }
     Ok(Exit::Done)
 }
 
-/// Mounts a core, and tells what is wrong with it.
+/// Mounts a core, and reports its findings.
 pub(super) fn mount(core: &Vmcore, folder: &Path, tell: &dyn Fn(&str)) -> anyhow::Result<Mounted> {
     for finding in core.findings() {
         tell(&format!("warning: {finding}"));

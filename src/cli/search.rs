@@ -20,7 +20,7 @@ use crate::vmcore::{MemoryRange, Vmcore};
 /// Search a stored core's memory for text, bytes or a number
 ///
 /// All physical memory is searched, by several threads. Prints each address at which
-/// the pattern begins, and what stands there.
+/// the pattern begins, and the bytes there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:
   0  searched, whether or not something was found

@@ -1,4 +1,4 @@
-//! `vmcorectl verify`: is a stored core what it should be?
+//! `vmcorectl verify`: checks a stored core for damage.
 
 use std::num::NonZeroUsize;
 

@@ -56,7 +56,7 @@ pub fn to_file(
 /// Writes `image` into a stream.
 ///
 /// # Errors
-/// Fails if a part of it cannot be read, or nobody reads the stream any more.
+/// Fails if a part of it cannot be read, or the stream is closed.
 pub fn to_stream(
     image: Arc<dyn Bytes>,
     out: &mut dyn Write,

@@ -157,8 +157,8 @@ fn cpus(core: &Vmcore) -> usize {
     notes.filter(|note| note.name == b"CORE" && note.kind == NT_PRSTATUS).count()
 }
 
-/// Where the kernel is in physical memory, as far as VMCOREINFO tells; else, for
-/// machines whose memory does not begin at zero, where the memory begins.
+/// Where the kernel is in physical memory, if VMCOREINFO says so; else, for machines whose
+/// memory does not begin at zero, where the memory begins.
 fn phys_base(core: &Vmcore, info: Option<&VmcoreInfo>) -> u64 {
     let number = |name| info.and_then(|info| info.number(name));
     let start = core.memory().ranges().first().map_or(0, |range| range.start.0);

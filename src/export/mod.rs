@@ -8,7 +8,7 @@
 //! Needs: an open core. Gives: its memory and notes again, by all processors at
 //! once. Memory that the core does not hold is in no form: it is absent from an
 //! ELF file's headers, and from a kdump-compressed file's second bitmap. Damage
-//! ends an export, as nobody can tell what it should have been.
+//! ends an export: what the bytes should have been is unknown.
 
 pub mod elf;
 pub mod kdump;
@@ -28,8 +28,8 @@ use crate::vmcore::memory::MemoryError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// It fits into no ELF file.
-    #[error("cannot make an ELF file of the core: {0}")]
+    /// It does not fit into an ELF file.
+    #[error("cannot write the core as an ELF file: {0}")]
     Image(#[from] ElfImageError),
     /// A part of it cannot be read.
     #[error(transparent)]
@@ -37,7 +37,7 @@ pub enum ExportError {
     /// A part of its file cannot be read.
     #[error(transparent)]
     Data(Arc<DataError>),
-    /// What was made of it cannot be written.
+    /// The exported file cannot be written.
     #[error("cannot write")]
     Write(#[source] io::Error),
     /// It holds no whole page.
@@ -51,7 +51,7 @@ pub enum ExportError {
         /// How long it is.
         bytes: u64,
     },
-    /// No thread could be given what it needs.
+    /// A compressor cannot be set up.
     #[error("cannot start a compressor")]
     Compressor(#[source] io::Error),
 }

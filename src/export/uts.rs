@@ -1,7 +1,7 @@
 //! Whose memory it is, for the header of a kdump-compressed file.
 //!
 //! libkdumpfile, and with it drgn, takes the machine from there, and believes it
-//! only if the kernel's release and build stand beside it.
+//! only if the kernel's release and build are beside it.
 
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::kdump::header::{UTS_LENGTH, UtsName};
@@ -10,7 +10,7 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use crate::kernel::AddressSpace;
 use crate::vmcore::Vmcore;
 
-/// What stands for a build that nobody could find out.
+/// The build, where it is unknown.
 const UNKNOWN: &[u8] = b"unknown";
 
 /// What the kernel calls itself: from its memory, else from VMCOREINFO. Without

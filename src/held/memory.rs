@@ -78,7 +78,7 @@ impl HeldMemory {
         let bytes = self
             .ask(MemoryRange { start, length })
             .map_err(|problem| MemoryError::unreadable(at, format!("the held guest: {problem}")))?;
-        kept.ahead = (PhysAddr(start.0.saturating_add(length)), length);
+        kept.ahead = (start.saturating_add(length), length);
         let mut found = None;
         let mut first = start;
         for piece in (Cut { rest: &bytes, at: start }) {

@@ -32,6 +32,7 @@ use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor::qmp::{Client, Patience, QmpError};
 use crate::vmcore::{Dump, Vmcore};
+use facts::metadata_of_guest;
 use memory::HeldMemory;
 pub(crate) use partial_dump::PartialDumpError;
 

@@ -1,4 +1,4 @@
-//! What the metadata tells of an import.
+//! The metadata of an import.
 
 use jiff::Timestamp;
 use vmcore_formats::addr::PhysAddr;
@@ -10,9 +10,7 @@ use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::CHUNK;
 use crate::kernel::find::missing_note::Outcome;
-use crate::metadata::{
-    CaptureResult, Core, Failure, Guest, Host, Imported, Metadata, Request, SCHEMA, Tool,
-};
+use crate::metadata::{CaptureResult, Core, Failure, Imported, Metadata, Request};
 use crate::store::staging::Staging;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
@@ -22,7 +20,7 @@ use crate::vmcore::summary::Summary;
 /// Memory of the guest that a file does not hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Missing {
-    /// What whoever wrote it left out, in bytes.
+    /// What was left out when it was written, in bytes.
     pub(super) left_out: u64,
     /// What it lost at its end, in bytes.
     pub(super) cut_off: u64,
@@ -57,7 +55,8 @@ impl Missing {
     }
 }
 
-/// The story before anything is read: the file's own, or an empty one.
+/// The metadata before anything is read: the file's own, or one with every guest field
+/// unknown.
 pub(super) fn begin(
     request: &ImportRequest,
     core: &Vmcore,
@@ -67,7 +66,7 @@ pub(super) fn begin(
     let now = Timestamp::now();
     let mut metadata = core.metadata().unwrap_or_else(|| {
         // How many threads there were is filled in when it is known.
-        Metadata::new(RequestMetadata { level: request.level, ..RequestMetadata::to_read() }, now)
+        Metadata::new(Request { level: request.level, ..Request::to_read() }, now)
     });
     if request.guest.is_some() {
         metadata.guest.name.clone_from(&request.guest);
@@ -82,7 +81,7 @@ pub(super) fn begin(
     }
     match info {
         Outcome::Had => {}
-        Outcome::Found(told) => metadata.warnings.push(told.clone()),
+        Outcome::Found(note) => metadata.warnings.push(note.clone()),
         Outcome::None(why) => {
             metadata
                 .warnings
@@ -111,7 +110,7 @@ pub(super) struct Packed<'a> {
     pub(super) threads: usize,
 }
 
-/// Adds what is known once the core is packed.
+/// Adds what describes the stored core.
 pub(super) fn end(
     metadata: &mut Metadata,
     core: &Vmcore,
@@ -128,13 +127,7 @@ pub(super) fn end(
         file: staging.core_file().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         format: "elf+zstd-seekable".to_owned(),
         machine: core.identity().machine_name().map(str::to_owned),
-        endianness: Some(
-            match core.identity().endian {
-                Endian::Little => "little",
-                Endian::Big => "big",
-            }
-            .to_owned(),
-        ),
+        endianness: Some(core.identity().endian.name().to_owned()),
         elf_class: Some(match core.identity().class {
             Class::Elf32 => 32,
             Class::Elf64 => 64,
@@ -145,7 +138,7 @@ pub(super) fn end(
         bytes_written: table.compressed_length(),
         zero_bytes: packed.zero_bytes,
         chunk_bytes: CHUNK as u64,
-        chunks: table.frames.len() as u64,
+        chunks: table.len() as u64,
         segments: image.built_segments(),
         cpus: Some(Summary::of(core).cpus),
         vmcoreinfo: Some(info.is_some()),
@@ -155,44 +148,6 @@ pub(super) fn end(
     });
     if metadata.request.threads == 0 {
         metadata.request.threads = packed.threads;
-    }
-}
-
-/// The story of a file that tells none.
-fn empty(request: &ImportRequest, started: Timestamp) -> Metadata {
-    Metadata {
-        schema: SCHEMA.to_owned(),
-        id: String::new(),
-        tool: Tool {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        host: Host::default(),
-        guest: Guest::default(),
-        title: None,
-        signature: None,
-        state_found: None,
-        panic: None,
-        request: Request {
-            then: "hold".to_owned(),
-            on_failure: "hold".to_owned(),
-            max_hold_seconds: None,
-            any_state: true,
-            wait: false,
-            level: request.level,
-            // Filled in when it is known how many there were.
-            threads: 0,
-        },
-        result: CaptureResult::Capturing,
-        failure: None,
-        release: None,
-        started,
-        held_seconds: None,
-        phases: Vec::new(),
-        core: None,
-        imported: None,
-        pages_dropped: Vec::new(),
-        warnings: Vec::new(),
     }
 }
 
@@ -223,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_told_from_what_was_cut_off() {
+    fn what_was_left_out_is_distinct_from_what_was_cut_off() {
         let range = |start, end| MemoryRange { start: PhysAddr(start), length: end - start };
         let memory = Memory(
             [range(0x1000, 0x9000), range(0x10000, 0x20000)],

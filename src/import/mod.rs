@@ -1,4 +1,4 @@
-//! Takes a foreign dump into the store: normalised, compressed, with its story.
+//! Imports a dump of another tool: normalised, compressed, with metadata.
 //!
 //! ```text
 //! file ──► Vmcore ──► ElfImage ──► Pipeline ──► tail ──► publish
@@ -6,10 +6,10 @@
 //!          memory                               seek table
 //! ```
 //!
-//! Needs: a file that [`Vmcore::open`] reads. Gives: an entry like one that a capture
-//! made. Memory that the file does not hold has no segment in it; what is in the file
-//! and cannot be read ends the import, so that nothing is invented. What the file's own
-//! metadata tells stays; of one without, only the import itself is told.
+//! Needs: a file that [`Vmcore::open`] reads. Gives: an entry like that of a
+//! capture. Memory that the file does not hold has no segment in it; memory that it should
+//! hold and that cannot be read ends the import. Metadata of the file is kept; without any,
+//! that of the entry describes the import alone.
 
 mod describe;
 mod error;
@@ -17,13 +17,14 @@ mod error;
 pub use error::ImportError;
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::write::{BytesSource, Pipeline, Progress, StreamOptions, tail};
+use crate::corefile::write::{BytesSource, MAX_CORE, Pipeline, Progress, StreamOptions, tail};
 use crate::interrupt::Interrupt;
 use crate::kernel::find::missing_note;
 use crate::metadata::Metadata;
@@ -44,7 +45,7 @@ pub struct ImportRequest {
     pub file: PathBuf,
     /// Where the entry should go.
     pub place: Place,
-    /// The guest's name; `None` for the one that the file tells, if it does.
+    /// The guest's name; `None` for the one in the file's metadata, if it has any.
     pub guest: Option<String>,
     /// The functions that a crash is not named by.
     pub families: Arc<Families>,
@@ -61,7 +62,7 @@ pub struct ImportRequest {
 pub struct Imported {
     /// The published entry.
     pub entry: PathBuf,
-    /// Its story.
+    /// Its metadata.
     pub metadata: Metadata,
     /// Whether the file was cut off, so that memory is missing that it once had.
     pub cut_off: bool,
@@ -69,8 +70,7 @@ pub struct Imported {
 
 /// Imports a file.
 ///
-/// # Errors
-/// Fails if it cannot be read or stored. Nothing is left on disk then.
+/// One that fails leaves nothing on disk.
 pub fn run(
     request: &ImportRequest,
     interrupt: &Interrupt,
@@ -104,14 +104,14 @@ pub fn run(
     let (entry, synced) = staging.publish()?;
     if let Err(error) = synced {
         observer.warning(&format!(
-            "the entry is whole, but may not outlive a crash of the host: {error}"
+            "the entry is complete, but may not survive a crash of the host: {error}"
         ));
     }
     write_report(request, staging.core_file(), &metadata, observer);
     Ok(Imported { entry, metadata, cut_off: missing.cut_off > 0 })
 }
 
-/// Writes the report beside the core. The entry is whole without it.
+/// Writes the report beside the core. The entry is complete without it.
 fn write_report(
     request: &ImportRequest,
     core: &Path,
@@ -137,7 +137,7 @@ fn write(
     metadata: &mut Metadata,
     watch: &dyn Fn(Progress) -> bool,
 ) -> Result<(), ImportError> {
-    // Helps whoever finds what a killed import left.
+    // Says what it is, should the import be killed.
     staging.write_metadata(&metadata.to_json(), false)?;
     let reserve = match request.keep_free {
         Some(reserve) => reserve,
@@ -145,6 +145,9 @@ fn write(
     };
     let memory = image.length();
     let options = StreamOptions { level: request.level, threads: request.threads, reserve, memory };
+    if memory > MAX_CORE {
+        return Err(ImportError::Start { source: io::ErrorKind::FileTooLarge.into() });
+    }
     let source = BytesSource(Arc::<ElfImage>::clone(image));
     let pipeline = Pipeline::start(source, Box::new(file), options)
         .map_err(|source| ImportError::Start { source })?;

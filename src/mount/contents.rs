@@ -22,7 +22,7 @@ pub const VMCORE_FILE: &str = "vmcore";
 pub struct Contents {
     /// Each file, in the order of a listing.
     pub(super) files: Vec<FileContent>,
-    /// When the core was written, as far as the system tells.
+    /// When the core was written.
     pub(super) modified: SystemTime,
 }
 

@@ -55,7 +55,7 @@ pub enum MountError {
         /// What it said.
         source: io::Error,
     },
-    /// Mounted, and nobody there who could serve it.
+    /// Mounted, but not served.
     #[error("cannot serve the core mounted on {}", path.display())]
     Serve {
         /// The directory.

@@ -1,8 +1,7 @@
 //! A mount from its beginning to its end.
 //!
-//! Root mounts by itself; whoever may not has `fusermount3` do it. Threads of
-//! their own answer the kernel, so that whoever mounted can wait for something
-//! else, and a debugger can be a child of this very process.
+//! Root mounts by itself; other users through `fusermount3`. Threads answer the kernel, so
+//! that the caller can wait for something else, and a debugger can be its child.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -35,7 +34,7 @@ const READ_AHEAD: &[u8] = b"1024";
 #[derive(Debug)]
 pub struct Mounted {
     folder: PathBuf,
-    /// Readable once nobody serves it any more.
+    /// Readable once it is no longer served.
     ended: UnixStream,
     serving: Option<JoinHandle<io::Result<()>>>,
     /// `fusermount3`, if it mounted it.
@@ -45,7 +44,7 @@ pub struct Mounted {
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Somebody unmounted it.
+    /// It was unmounted.
     Unmounted,
     /// This process was asked to end.
     Interrupted,
@@ -54,9 +53,9 @@ pub enum Ended {
 /// How it was unmounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detached {
-    /// Nobody had anything open in it.
+    /// No file in it was open.
     Idle,
-    /// It is gone from its directory, and who had something open in it reads no more.
+    /// It is gone from its directory, and files that are still open in it give errors.
     Busy,
 }
 
@@ -68,7 +67,7 @@ impl Mounted {
     /// Fails if the directory cannot be mounted on, or the system refuses.
     pub fn new(contents: Contents, folder: &Path, source: &Path) -> Result<Self, MountError> {
         check(folder)?;
-        // What is relative now would not be found by whoever unmounts it.
+        // A relative path may mean another directory when it is unmounted.
         let folder = folder
             .canonicalize()
             .map_err(|source| MountError::Folder { path: folder.to_owned(), source })?;
@@ -152,7 +151,7 @@ impl Mounted {
     pub fn unmount(mut self) -> Result<Detached, MountError> {
         let detached = self.detach()?;
         if detached == Detached::Idle {
-            self.join_in(Duration::from_secs(5))?;
+            self.join_within(Duration::from_secs(5))?;
         }
         Ok(detached)
     }
@@ -181,10 +180,10 @@ impl Mounted {
         poll(&mut fds, Some(&rustix::event::Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
-    fn join_in(&mut self, patience: Duration) -> Result<(), MountError> {
+    fn join_within(&mut self, limit: Duration) -> Result<(), MountError> {
         let started = Instant::now();
         while !self.has_ended() {
-            if started.elapsed() > patience {
+            if started.elapsed() > limit {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(1));

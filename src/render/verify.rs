@@ -48,7 +48,7 @@ fn places(damage: &Damage) -> Vec<String> {
         places.push(format!("guest memory {:#x}..{end:#x}", range.start));
     }
     if let Some(more) = damage.memory.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        places.push(format!("and {more} ranges more"));
+        places.push(format!("{more} more ranges of guest memory"));
     }
     places
 }

@@ -1,9 +1,9 @@
 //! A core as the plain ELF file that it would be, without writing one.
 //!
 //! Needs: an open core. Gives: the bytes of an ELF core at any offset. A core that
-//! is an ELF file, plain or compressed, is that file as it stands; of any other
-//! the head is made here, in the layout of [`stored_core`](vmcore_formats::elf::stored_core),
-//! and the memory is read where it is asked for.
+//! is an ELF file, plain or compressed, is given as it is. For any other, headers are built
+//! here in the layout of [`stored_core`](vmcore_formats::elf::stored_core), and memory is
+//! read on demand.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::memory::{MemoryRange, PhysMemory, held_ranges};
 use super::opened::Vmcore;
 use crate::corefile::read::bytes::{Bytes, DataError};
 
-/// The most runs of memory that an ELF core is made of: as many as are read of one.
+/// The most runs of memory that an ELF core may have: as many as are read of one.
 pub const MAX_RUNS: usize = 500_000;
 
 /// Why a core cannot be shown as an ELF file.
@@ -40,7 +40,7 @@ pub struct ElfImage {
 
 #[derive(Debug)]
 enum Origin {
-    /// It is one.
+    /// The core is one.
     File(Arc<dyn Bytes>),
     /// It is built.
     Built(Built),
@@ -80,7 +80,7 @@ impl ElfImage {
         Self::build(core.identity(), core.note_bytes(), core.shared_memory())
     }
 
-    /// The ELF file that is made of memory and notes, whatever file they come from.
+    /// The ELF file built from memory and notes, wherever they come from.
     ///
     /// # Errors
     /// Fails if no ELF file can hold it.
@@ -104,7 +104,7 @@ impl ElfImage {
         Ok(Self { origin: Origin::Built(Built { head, memory, runs, length: layout.length() }) })
     }
 
-    /// How many segments of memory a file that is made has.
+    /// How many segments of memory a file that is built has.
     #[must_use]
     pub fn built_segments(&self) -> Option<usize> {
         match &self.origin {
@@ -125,7 +125,7 @@ impl Built {
         if let Some((start, run)) = next.checked_sub(1).and_then(|index| self.runs.get(index)) {
             let skip = offset.saturating_sub(*start);
             if let Some(length) = run.length.checked_sub(skip).filter(|length| *length > 0) {
-                let start = PhysAddr(run.start.0.saturating_add(skip));
+                let start = run.start.saturating_add(skip);
                 return Some(Region::Memory(MemoryRange { start, length }));
             }
         }

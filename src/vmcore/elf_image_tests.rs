@@ -69,7 +69,7 @@ fn memory_that_is_no_elf_file_is_shown_as_one() {
     let image = ElfImage::new(&core).unwrap();
     let bytes = read(&image, 0, image.length());
     let elf = Elf::parse(&bytes).unwrap();
-    assert_eq!(bytes[elf.program_headers[0].file_range()], core.note_bytes());
+    assert_eq!(bytes[elf.program_headers[0].file_range()], *core.note_bytes());
     let segments: Vec<_> = elf.program_headers[1..]
         .iter()
         .map(|header| (header.p_paddr, header.p_filesz, header.p_memsz))

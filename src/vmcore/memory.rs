@@ -1,4 +1,4 @@
-//! The one way to read a guest's memory.
+//! Guest physical memory: the trait through which everything reads it.
 //!
 //! ```text
 //! PhysMemory ◄── ElfMemory    an ELF core, plain or compressed
@@ -52,7 +52,7 @@ pub enum MemoryError {
         /// The first byte that is not there.
         at: PhysAddr,
     },
-    /// The guest has memory there that whoever wrote the core left out.
+    /// The guest has memory there that was left out when the core was written.
     #[error("the memory at {at} was left out when the core was written")]
     Excluded {
         /// The first byte that was left out.
@@ -108,8 +108,8 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
         PhysAddr(at.0.checked_add(1).map_or(u64::MAX, |next| next.next_multiple_of(PIECE)))
     }
 
-    /// How many bytes from `at` on are zeros, as far as that is known without reading
-    /// them. Zero if it is not known.
+    /// How many bytes from `at` on are zeros, as far as that can be said without reading
+    /// them; 0 if it cannot.
     fn zeros(&self, _at: PhysAddr) -> u64 {
         0
     }

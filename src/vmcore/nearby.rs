@@ -1,4 +1,4 @@
-//! What stands around a place in memory, as far as it is there.
+//! The bytes around an address, as far as the core has them.
 
 use vmcore_formats::addr::PhysAddr;
 

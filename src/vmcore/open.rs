@@ -1,4 +1,4 @@
-//! Opens a core, whoever wrote it.
+//! Opens a core, whatever its format.
 //!
 //! ```text
 //! file ─► chunks, if it is compressed ─► flattened form, if it is one ─► a reader by its magic
@@ -20,7 +20,7 @@ use crate::corefile::read::bytes::{Bytes, DataError, PlainFile, read_vec};
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::frame_table;
 
-/// How many bytes from a file's beginning tell what it is.
+/// How many bytes at a file's start are compared with magics.
 const MAGIC_BYTES: u64 = 64;
 
 /// Why a file is no core that can be opened.

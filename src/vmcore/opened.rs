@@ -72,7 +72,7 @@ impl Vmcore {
         &*self.dump.memory
     }
 
-    /// The guest's memory, for whoever outlives the core.
+    /// The guest's memory, to be kept longer than the core.
     #[must_use]
     pub fn shared_memory(&self) -> Arc<dyn PhysMemory> {
         Arc::clone(&self.dump.memory)

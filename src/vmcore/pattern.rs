@@ -25,7 +25,7 @@ pub enum PatternError {
     /// Not hexadecimal.
     #[error("{found:?} is neither a byte in hexadecimal nor ??")]
     NotHex {
-        /// What stands there.
+        /// What was found instead.
         found: String,
     },
 }

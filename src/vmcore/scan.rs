@@ -18,7 +18,7 @@ use super::memory::{MemoryError, MemoryRange, PhysMemory, pieces};
 pub enum Content<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
-    /// Zeros from end to end: known without reading them.
+    /// Zeros from end to end, which need not be read.
     Zeros,
     /// Nothing that can be read.
     Missing(MemoryError),

@@ -7,7 +7,7 @@
 //!
 //! Needs: memory, ranges of it, a pattern. Gives: each address at which the pattern
 //! begins, in order, those that overlap included. What is found does not depend on
-//! where pieces end. Chunks that are known to be zeros are not unpacked.
+//! where pieces end. Chunks of zeros are not unpacked.
 
 use std::ops::ControlFlow;
 
@@ -163,7 +163,7 @@ impl Matches {
 }
 
 fn inside(start: PhysAddr, bytes: &[u8], pattern: &Pattern, wanted: Wanted) -> Places {
-    // One more than is wanted, so that it is known whether there are more.
+    // One more than is wanted, to see whether there are more.
     let (most, listed) = match wanted {
         Wanted::First(limit) => (limit.saturating_add(1), true),
         Wanted::Count => (u64::MAX, false),
@@ -191,7 +191,7 @@ struct Seam<'a> {
 }
 
 impl Seam<'_> {
-    /// The places that begin before a part and end in it.
+    /// The places that begin before a piece and end in it.
     fn add(&mut self, matches: &Matches) -> Places {
         if self.end != matches.piece.start {
             self.carry.clear();
@@ -210,7 +210,7 @@ impl Seam<'_> {
             self.carry.clear();
             self.carry.extend(&matches.tail);
         } else {
-            // The whole part is shorter than that: what was there before still counts.
+            // The whole piece is shorter than that: what came before still counts.
             let surplus = self.carry.len().saturating_sub(edge);
             self.carry.drain(..surplus);
         }

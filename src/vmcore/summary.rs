@@ -1,4 +1,4 @@
-//! What a core's file says of itself, without a look into the guest's memory.
+//! What a core's headers and notes say, without reading guest memory.
 
 use serde::Serialize;
 use vmcore_formats::elf::Class;
@@ -9,7 +9,7 @@ use super::opened::Vmcore;
 /// The schema of [`Summary`] as JSON.
 pub const SCHEMA: &str = "vmcorectl/core/1";
 
-/// How many names of notes are told: a core has three or four, a hostile one millions.
+/// How many names of notes are listed: a core has three or four, a hostile one millions.
 const MAX_NAMES: usize = 64;
 
 /// A core, as its file describes it.
@@ -75,7 +75,7 @@ impl Summary {
         let info = core.vmcoreinfo_note();
         let value = |key| info.as_ref().and_then(|info| info.value(key)).map(str::to_owned);
         let memory: Vec<_> = core
-            .memory
+            .memory()
             .ranges()
             .iter()
             .map(|range| Range { start: range.start.0, length: range.length })

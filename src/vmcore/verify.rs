@@ -1,7 +1,7 @@
-//! Is a stored core what it should be?
+//! Checks a stored core for damage.
 //!
-//! Needs: an open core. Gives: everything that is wrong with it, each with where
-//! it is in the file and in the guest's memory. All of the core is read.
+//! Needs: an open core. Gives: every damage, with its place in the file and in the
+//! guest's memory, and what is missing. All of the core is read.
 
 use std::ops::ControlFlow;
 
@@ -16,8 +16,8 @@ use super::scan::{Content, scan};
 use super::{verify_chunks, verify_metadata};
 use crate::metadata::{CaptureResult, Metadata};
 
-/// How many ranges of memory are told of one damage: segments may overlap, and a
-/// file may have hundreds of thousands of them.
+/// How many ranges of memory are listed for one damage: segments may overlap, and a file
+/// may have hundreds of thousands of them.
 const MAX_RANGES: usize = 256;
 
 /// Something that is wrong.
@@ -44,7 +44,7 @@ pub struct GuestRange {
     pub length: u64,
 }
 
-/// What came of it.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// How many chunks were unpacked and compared with their checksums.
@@ -83,8 +83,9 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
         found.missing.push("its metadata says that a part of the dump is missing".to_owned());
     }
     let damage = |problem| Damage { problem, ..Damage::default() };
-    found.damage.extend(elf_problems(core).into_iter().map(damage));
-    verify_metadata::check(core, &mut found);
+    let metadata = verify_metadata::check(core);
+    found.damage.extend(elf_problems(core).into_iter().chain(metadata.problems).map(damage));
+    found.missing.extend(metadata.not_compared);
     found
 }
 
@@ -123,7 +124,7 @@ fn in_memory(segments: &[Segment], start: u64, length: u64) -> Vec<GuestRange> {
     segments.iter().filter_map(hit).take(MAX_RANGES).collect()
 }
 
-/// What no sane core has.
+/// What contradicts itself in an ELF core.
 fn elf_problems(core: &Vmcore) -> Vec<String> {
     let mut problems = Vec::new();
     for note in core.notes() {
@@ -136,12 +137,15 @@ fn elf_problems(core: &Vmcore) -> Vec<String> {
     let mut end = PhysAddr(0);
     for segment in order {
         if segment.physical < end {
-            problems.push(format!("two segments have the memory at {}", segment.physical));
+            problems.push(format!("two segments describe the memory at {}", segment.physical));
         }
         end = end.max(segment.physical.saturating_add(segment.memory_size));
         // A page of ours never lies across two chunks; foreign cores promise nothing.
         if core.chunked().is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
-            problems.push(format!("the segment at {} is not on a page", segment.physical));
+            problems.push(format!(
+                "the segment at {} is not aligned to pages in the file",
+                segment.physical
+            ));
         }
     }
     problems

@@ -8,7 +8,6 @@ use vmcore_formats::seekable::SeekTable;
 
 use super::opened::Vmcore;
 use super::summary::Summary;
-use super::verify::{Damage, Verification};
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::stored_metadata::{
@@ -16,10 +15,19 @@ use crate::corefile::read::stored_metadata::{
 };
 use crate::metadata::{CORE_FILE, Core};
 
-/// Adds what contradicts the metadata. Nothing if the core should have none.
-pub(super) fn check(core: &Vmcore, found: &mut Verification) {
-    let Some(chunked) = core.chunked() else { return };
-    let mut problems = Vec::new();
+/// What a comparison found, as sentences.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    /// What contradicts the metadata.
+    pub(super) problems: Vec<String>,
+    /// Why the metadata was not compared with the core.
+    pub(super) not_compared: Option<String>,
+}
+
+/// Compares the metadata of a core. Finds nothing if the core should have none.
+pub(super) fn check(core: &Vmcore) -> Compared {
+    let (mut problems, mut not_compared) = (Vec::new(), None);
+    let Some(chunked) = core.chunked() else { return Compared::default() };
     match text_in_core(chunked) {
         Ok(inside) => {
             compare_with_file(core, &inside, &mut problems);
@@ -28,9 +36,9 @@ pub(super) fn check(core: &Vmcore, found: &mut Verification) {
                     Some(described) => compare(described, core, chunked, &mut problems),
                     None => problems.push("the metadata describes no core".to_owned()),
                 },
-                // It may be as it should be; this version cannot tell.
+                // Not damage: this version does not know what it should say.
                 Err(error @ MetadataError::OtherSchema { .. }) => {
-                    found.missing.push(format!("{error}: it was not compared with the core"));
+                    not_compared = Some(format!("{error}: it was not compared with the core"));
                 }
                 Err(error) => problems.push(error.to_string()),
             }
@@ -45,8 +53,7 @@ pub(super) fn check(core: &Vmcore, found: &mut Verification) {
         }
         Err(error) => problems.push(error.to_string()),
     }
-    let damage = |problem| Damage { problem, ..Damage::default() };
-    found.damage.extend(problems.into_iter().map(damage));
+    Compared { problems, not_compared }
 }
 
 /// Compares the metadata in a core with the file beside it: what they say, not how it
@@ -57,7 +64,7 @@ fn compare_with_file(core: &Vmcore, inside: &[u8], problems: &mut Vec<String>) {
     let name = path.file_name().unwrap_or_default().display();
     match text_beside(core.path()) {
         Ok(beside) if beside == inside || same_values(&beside, inside) => {}
-        Ok(_) => problems.push(format!("{name} is not what the core says of itself")),
+        Ok(_) => problems.push(format!("{name} differs from the metadata in the core")),
         // A core in a file of its own is complete without the other one.
         Err(error) if error.kind() == ErrorKind::NotFound && !is_entry => {}
         Err(error) => problems.push(format!("{name} cannot be read: {error}")),
@@ -71,8 +78,8 @@ fn same_values(one: &[u8], other: &[u8]) -> bool {
 }
 
 fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, problems: &mut Vec<String>) {
-    let frames = chunked.table().entries().iter().filter(|frame| frame.decompressed > 0);
-    let table = SeekTable { frames: frames.copied().collect() };
+    let frames = chunked.table().frames().iter();
+    let table: SeekTable = frames.filter(|frame| frame.decompressed > 0).collect();
     let summary = Summary::of(core);
     let mut differ = |what: &str, says: Option<&dyn Display>, is: &dyn Display| {
         if let Some(says) = says
@@ -83,14 +90,14 @@ fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, problems: &mu
     };
     differ("unpacked length", Some(&described.bytes_core), &table.decompressed_length());
     differ("compressed length", Some(&described.bytes_written), &table.compressed_length());
-    differ("number of chunks", Some(&described.chunks), &table.frames.len());
+    differ("number of chunks", Some(&described.chunks), &table.len());
     differ("hash over the chunks", Some(&described.chunks_sha256), &chunk_hash(&table));
-    let known = described.elf_class.as_ref().map(|class| class as &dyn Display);
-    differ("ELF class", known, &summary.elf_class);
-    let known = described.machine.as_ref().map(|machine| machine as &dyn Display);
-    differ("machine", known, &summary.machine.unwrap_or("unknown"));
-    let known = described.segments.as_ref().map(|segments| segments as &dyn Display);
-    differ("number of segments", known, core.segments().len());
-    let known = described.cpus.as_ref().map(|cpus| cpus as &dyn Display);
-    differ("number of vCPUs with registers", known, &summary.cpus);
+    let described_as = described.elf_class.as_ref().map(|class| class as &dyn Display);
+    differ("ELF class", described_as, &summary.elf_class);
+    let described_as = described.machine.as_ref().map(|machine| machine as &dyn Display);
+    differ("machine", described_as, &summary.machine.unwrap_or("unknown"));
+    let described_as = described.segments.as_ref().map(|segments| segments as &dyn Display);
+    differ("number of segments", described_as, &core.segments().len());
+    let described_as = described.cpus.as_ref().map(|cpus| cpus as &dyn Display);
+    differ("number of vCPUs with registers", described_as, &summary.cpus);
 }

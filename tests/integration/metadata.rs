@@ -61,7 +61,7 @@ fn the_core_carries_the_same_bytes_and_each_chunk_opens_alone() {
     let core = Vmcore::open(&entry.join("vmcore.elf.zst")).unwrap();
     let whole = unpack(&entry.join("vmcore.elf.zst"));
     let (mut at, mut unpacked_at, mut carried) = (0, 0, None);
-    for frame in core.chunked().unwrap().table().entries() {
+    for frame in core.chunked().unwrap().table().frames().iter() {
         let end = at + frame.compressed as usize;
         let frame_bytes = &bytes[at..end];
         if frame.decompressed == 0 {

@@ -75,7 +75,7 @@ fn a_checksum_in_the_seek_table_that_differs_is_found() {
     let (_setting, entry) = entry();
     let path = core_of(&entry);
     let length = fs::metadata(&path).unwrap().len();
-    let frames = Vmcore::open(&path).unwrap().chunked().unwrap().table().entries().len() as u64;
+    let frames = Vmcore::open(&path).unwrap().chunked().unwrap().table().frames().len() as u64;
     // The third number of the first entry.
     flip(&path, length - 9 - frames * 12 + 8);
     let found = verify(&entry, 1);

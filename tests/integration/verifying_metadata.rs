@@ -15,13 +15,12 @@ use crate::verifying::{core_of, entry, flip, verify};
 /// Stores other metadata in a core, behind the same chunks.
 fn store_in_core(core: &Path, json: &str) {
     let opened = Vmcore::open(core).unwrap();
-    let entries = opened.chunked().unwrap().table().entries();
-    let (metadata, chunks) = entries.split_last().unwrap();
-    let mut table = SeekTable { frames: chunks.to_vec() };
+    let mut table: SeekTable = opened.chunked().unwrap().table().frames().iter().collect();
+    let metadata = table.pop().unwrap();
     let mut bytes = fs::read(core).unwrap();
     bytes.truncate(usize::try_from(table.compressed_length()).unwrap());
     let frame = skippable_frame(METADATA_MAGIC, json.as_bytes()).unwrap();
-    table.frames.push(FrameEntry { compressed: u32::try_from(frame.len()).unwrap(), ..*metadata });
+    table.push(FrameEntry { compressed: u32::try_from(frame.len()).unwrap(), ..metadata });
     bytes.extend(frame);
     bytes.extend(table.encode().unwrap());
     fs::write(core, bytes).unwrap();
@@ -107,7 +106,7 @@ fn metadata_that_is_not_of_this_core_is_found() {
     fs::write(&path, text).unwrap();
     let found = verify(&entry, 1);
     let problems = found["damage"].to_string();
-    assert!(problems.contains("metadata.json is not what the core says"), "{problems}");
+    assert!(problems.contains("metadata.json differs from the metadata in the core"), "{problems}");
 }
 
 #[test]

@@ -33,12 +33,10 @@ const OUTSIDE: &[(&str, &[&str])] = &[
 ];
 
 /// Arrows against the map that are still there.
-const AGAINST_THE_MAP: &[(&str, &str)] = &[("held", "capture")];
+const AGAINST_THE_MAP: &[(&str, &str)] = &[];
 
 /// Circles that are still there.
 const CIRCLES: &[&str] = &[
-    ": capture, held",
-    "capture: disk, forecast, outcome",
     "kernel: per_cpu, types",
     "kernel::types::inferred: cpus, saved, task, threads",
     "kernel::types::inferred: module, module_memory, module_uses",

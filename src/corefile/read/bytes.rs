@@ -31,8 +31,8 @@ pub enum DataError {
     /// The bytes are computed from something else, which cannot be read.
     #[error(transparent)]
     Underlying(Box<dyn std::error::Error + Send + Sync>),
-    /// Behind the end.
-    #[error("byte {offset:#x} is behind the end of what there is, {length:#x} bytes")]
+    /// Past the end.
+    #[error("byte {offset:#x} is past the end of the file, which has {length:#x} bytes")]
     PastEnd {
         /// What was wanted.
         offset: u64,
@@ -47,9 +47,6 @@ pub trait Bytes: fmt::Debug + Send + Sync {
     fn length(&self) -> u64;
 
     /// Reads bytes: all of `buffer`, or nothing that counts.
-    ///
-    /// # Errors
-    /// Fails if one of them is missing.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError>;
 
     /// The end of the unit that is best read at once with `offset`. Always after it.
@@ -60,8 +57,8 @@ pub trait Bytes: fmt::Debug + Send + Sync {
         if offset < self.length() { end.min(self.length()) } else { end }
     }
 
-    /// How many bytes from `offset` on are zeros, as far as that is known without
-    /// reading them.
+    /// How many bytes from `offset` on are zeros, as far as that can be said without reading
+    /// them.
     fn zeros(&self, _offset: u64) -> u64 {
         0
     }
@@ -69,8 +66,8 @@ pub trait Bytes: fmt::Debug + Send + Sync {
 
 /// A plain file.
 ///
-/// Read by `pread`: a file on a network file system, or one that somebody cuts
-/// meanwhile, then gives an error and not a signal.
+/// Read by `pread`: where a file is truncated meanwhile, or a network file system fails,
+/// the result is an error and not SIGBUS.
 #[derive(Debug)]
 pub struct PlainFile {
     file: File,
@@ -79,9 +76,6 @@ pub struct PlainFile {
 
 impl PlainFile {
     /// The bytes of an open file.
-    ///
-    /// # Errors
-    /// Fails if the system does not tell its length.
     pub fn new(file: File) -> std::io::Result<Self> {
         let length = file.metadata()?.len();
         Ok(Self { file, length })
@@ -109,9 +103,7 @@ impl Bytes for PlainFile {
 
 /// Reads up to `length` bytes at `offset` into a new buffer.
 ///
-/// # Errors
-/// Fails like [`Bytes::read`], and if there is no memory for them: callers bound
-/// `length` before.
+/// Callers bound `length`.
 pub fn read_vec(bytes: &dyn Bytes, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
     let past = || DataError::PastEnd { offset, length: bytes.length() };
     // What the file cannot hold is not allocated.

@@ -1,8 +1,8 @@
 //! A compressed core: independent zstd frames, unpacked where they are read.
 //!
-//! Needs: a file in the seekable format. One that was cut off, as an interrupted
-//! capture leaves it, has no seek table; its frames are then found one after
-//! the other, up to the last whole one.
+//! Needs: a file in the seekable format. One that was cut off, as by an interrupted
+//! capture, has no seek table: its frames are then found one after the other, up to the
+//! last complete one.
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ pub struct ChunkedFile {
     file: PlainFile,
     table: FrameTable,
     cache: ChunkCache,
-    /// zstd's contexts that no thread uses just now.
+    /// zstd contexts that no thread is using.
     idle: Mutex<Vec<Unpacker>>,
     /// Compressed chunks seen, and whether they are zeros from end to end.
     small_chunks: Mutex<Vec<(Vec<u8>, bool)>>,
@@ -84,8 +84,8 @@ impl ChunkedFile {
         Ok(bytes)
     }
 
-    /// Whether a chunk is all zeros, if that can be told cheaply: chunks of zeros
-    /// are short and all the same, so one is unpacked and the others compared.
+    /// Whether a chunk is all zeros, if that is cheap to find out: chunks of zeros are short
+    /// and all the same, so one is unpacked and the others are compared with it.
     fn is_zeros(&self, chunk: &Chunk) -> bool {
         const KNOWN: usize = 64;
         if chunk.entry.compressed > SMALL {

@@ -15,12 +15,14 @@ use vmcore_formats::seekable::{
 };
 use vmcore_formats::zstd_frame::{BLOCK_HEADER, BlockHeader, CHECKSUM, FrameHeader, MAX_HEADER};
 
-use super::bytes::{Bytes, DataError, PlainFile, read_vec};
+use super::bytes::{Bytes, DataError, PlainFile};
 
 /// The longest chunk that is unpacked, in bytes. Bounds the memory of every reader.
 pub const MAX_CHUNK: u32 = 64 << 20;
-/// The longest seek table that is read, in bytes: for a core of 8 TiB.
-const MAX_TABLE: u64 = 128 << 20;
+/// How many entries of a seek table are read at a time.
+const PIECE: u64 = 16 << 10;
+/// How many frames there are from mark to mark.
+const STRIDE: usize = 64;
 
 /// The longest compressed chunk, in bytes: what zstd needs at most for one that does
 /// not get shorter.

@@ -1,7 +1,6 @@
 //! The metadata of a core: in the core, behind its last chunk, and in a file beside it.
 //!
-//! Both are given as they are stored, too, so that nobody has to write them anew to
-//! compare or to copy them.
+//! Both can be had as stored, byte by byte, to compare or to copy them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -65,7 +64,9 @@ pub fn find(core: Option<&ChunkedFile>, path: &Path) -> Option<StoredMetadata> {
 
 /// The JSON text in the frame behind the last chunk.
 pub fn text_in_core(core: &ChunkedFile) -> Result<Vec<u8>, MetadataError> {
-    for chunk in core.table().chunks().rev().take_while(|chunk| chunk.entry.decompressed == 0) {
+    let table = core.table();
+    let from_end = (0..table.frames().len()).rev().map_while(|index| table.chunk(index));
+    for chunk in from_end.take_while(|chunk| chunk.entry.decompressed == 0) {
         let length = u64::from(chunk.entry.compressed);
         if length > MAX_METADATA {
             continue;

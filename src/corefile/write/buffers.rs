@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// A buffer for a chunk, or for the frame that it becomes.
 pub(super) type Buffer = Box<[u8]>;
 
-/// The buffers that nobody uses.
+/// The buffers that are free.
 #[derive(Debug)]
 pub(super) struct Buffers {
     state: Mutex<State>,
@@ -20,15 +20,15 @@ pub(super) struct Buffers {
 #[derive(Debug)]
 struct State {
     free: Vec<Buffer>,
-    /// How many more may be made.
-    unmade: usize,
+    /// How many more may be allocated.
+    unallocated: usize,
     closed: bool,
 }
 
 impl Buffers {
     /// Room for `count` buffers of `size` bytes.
     pub(super) fn new(count: usize, size: usize) -> Self {
-        let state = State { free: Vec::new(), unmade: count, closed: false };
+        let state = State { free: Vec::new(), unallocated: count, closed: false };
         Self { state: Mutex::new(state), returned: Condvar::new(), size }
     }
 
@@ -72,7 +72,7 @@ impl Buffers {
         if let Some(buffer) = state.free.pop() {
             return Some(buffer);
         }
-        state.unmade = state.unmade.checked_sub(1)?;
+        state.unallocated = state.unallocated.checked_sub(1)?;
         Some(self.extra())
     }
 

@@ -1,7 +1,7 @@
-//! Bytes that can be read anywhere, as a core to be stored: a dump that is there already.
+//! A core whose bytes can be read at any offset, such as a dump to be imported.
 //!
-//! Workers read the chunks that they compress, as reading can take as long: a dump of
-//! another tool has to be unpacked.
+//! Workers read the chunks that they compress: a dump of another tool may have to be
+//! decompressed, which takes as long.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ impl CoreSource for BytesSource {
 }
 
 impl BytesSource {
-    /// Whether bytes are known to be zeros without reading them.
+    /// Whether bytes are zeros, as far as that can be said without reading them.
     fn is_zeros(&self, offset: u64, length: u64) -> bool {
         let end = offset.saturating_add(length);
         let mut known = offset;

@@ -68,7 +68,7 @@ fn stored(bytes: &[u8], source: Source) -> (Vec<usize>, u64) {
     let mut packed = vec![0; usize::try_from(table.compressed_length()).unwrap()];
     file.read_exact_at(&mut packed, 0).unwrap();
     assert!(zstd::decode_all(&packed[..]).unwrap() == bytes);
-    (table.frames.iter().map(|frame| frame.decompressed as usize).collect(), zeros)
+    (table.iter().map(|frame| frame.decompressed as usize).collect(), zeros)
 }
 
 #[test]

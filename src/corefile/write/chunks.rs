@@ -11,18 +11,18 @@ use thiserror::Error;
 
 use super::buffers::Buffer;
 use super::compress::{Content, Frame, Job};
+use super::zeros::is_zero;
 use super::{CHUNK, Shared};
 use crate::corefile::read::bytes::Bytes;
 
 /// How many chunks of zeros are one message to the writer at most: nothing bounds
 /// their number while the disk hangs, as they need no buffer.
 const RUN: u64 = 1024;
-static ZEROS: [u8; 4096] = [0; 4096];
 
 /// What gives a core to the writer: QEMU's pipe, or another core.
 ///
-/// A source decides by itself what comes first: the head can wait until it is known
-/// which memory the core will have.
+/// A source writes the core's head, too, and when it likes: once it is decided which memory
+/// the core has.
 pub trait CoreSource: Send + 'static {
     /// How it ended.
     type End: Send + 'static;
@@ -32,12 +32,14 @@ pub trait CoreSource: Send + 'static {
         usize::MAX
     }
 
-    /// Gives all of the core, in order. The source is dropped when its end is known to
-    /// whoever waits for it, so that a closed pipe is never the first news of a failure.
+    /// Gives all of the core, in order.
+    ///
+    /// The source is dropped after its end was reported: a pipe that closes is never the
+    /// first sign of a failure.
     fn run(&mut self, chunks: &mut Chunks) -> Self::End;
 }
 
-/// Nobody takes chunks any more: the output failed, or the work was stopped.
+/// No more chunks are taken: the output failed, or the work was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the core was not written to its end")]
 pub struct Closed;
@@ -68,7 +70,7 @@ impl Chunks {
         &self.shared
     }
 
-    /// Tells how many bytes will come, for whoever watches the progress.
+    /// Sets how many bytes will come, for the progress.
     pub(super) fn expect(&self, bytes: u64) {
         self.shared.bytes_expected.store(bytes, Ordering::Relaxed);
     }
@@ -146,7 +148,7 @@ impl Chunks {
 
     /// Sends what is left: the last chunk need not be full.
     pub(super) fn finish(&mut self) {
-        // Whoever does not take it has failed, and says so.
+        // A writer that does not take it has failed, and reports that itself.
         let _ = self.flush();
         self.send_zeros();
     }
@@ -201,10 +203,4 @@ impl Chunks {
         let run = Frame { index, decompressed: CHUNK, count, content: Content::Zeros };
         count == 0 || self.frames.send(run).is_ok()
     }
-}
-
-/// Compares against zeros a page at a time, so that a page with data ends the
-/// search, and the comparison is the C library's own.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(4096).all(|page| Some(page) == ZEROS.get(..page.len()))
 }

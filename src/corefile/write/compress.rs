@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use zstd::zstd_safe::{CCtx, CParameter, get_error_name};
 
 use super::buffers::Buffer;
-use super::chunks::is_zero;
+use super::zeros::is_zero;
 use super::{CHUNK, Shared};
 use crate::corefile::read::bytes::Bytes;
 
@@ -45,7 +45,7 @@ pub(super) enum Content {
     Zeros,
     /// The frame in front of a buffer, with its length.
     Data(Buffer, usize),
-    /// zstd refused.
+    /// The chunk could not be read or compressed.
     Failed(io::Error),
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Compressor {
     context: CCtx<'static>,
 }
 
-/// The level that is made for the hold: see [`Compressor::new`].
+/// The default level, for which zstd is tuned: see [`Compressor::new`].
 const FAST: i32 = 1;
 
 impl Compressor {
@@ -80,7 +80,7 @@ impl Compressor {
         Ok(Self { context })
     }
 
-    /// How much memory it takes, in bytes. Known once it has compressed a chunk.
+    /// How much memory it takes, in bytes; meaningful once it has compressed a chunk.
     pub(super) fn memory(&self) -> usize {
         self.context.sizeof()
     }

@@ -8,9 +8,10 @@ use vmcore_formats::elf::dump_head::{DumpHeadError, NoteSummary};
 use vmcore_formats::elf::stored_core::StoredCoreError;
 use vmcore_formats::seekable::SeekTable;
 
+use super::MAX_CORE;
 use super::sink::CoreSink;
 
-/// What the head of the dump told.
+/// What the head of the dump says.
 #[derive(Clone, Debug)]
 pub struct CoreSummary {
     /// What machine it is of.
@@ -30,7 +31,7 @@ pub struct CoreSummary {
 pub struct StreamEnd {
     /// Bytes that came.
     pub bytes_read: u64,
-    /// What the head told; `None` if it never was whole.
+    /// What the head says; `None` if it was never complete.
     pub summary: Option<CoreSummary>,
     /// Whether the stream is whole.
     pub outcome: Result<(), StreamError>,
@@ -68,7 +69,7 @@ pub enum StreamError {
         /// How long the core would be.
         bytes: u64,
     },
-    /// Memory lies where the head was read.
+    /// Its memory overlaps its head.
     #[error("the dump's memory begins at {offset}, and {found} bytes were read before it")]
     Behind {
         /// Where the memory begins.
@@ -79,7 +80,7 @@ pub enum StreamError {
     /// The pipe broke.
     #[error("cannot read the dump")]
     Read(#[source] io::Error),
-    /// It was ended from our side.
+    /// This side ended it.
     #[error("the dump was ended after {found} bytes")]
     Aborted {
         /// Bytes that came.
@@ -91,7 +92,7 @@ fn promised(expected: Option<u64>) -> String {
     expected.map_or_else(|| "more".to_owned(), |bytes| bytes.to_string())
 }
 
-/// What was written: frames, not synced, without their seek table.
+/// What was written: frames, not synced yet, without their seek table.
 #[derive(Debug)]
 pub struct Written {
     /// Where.
@@ -100,14 +101,14 @@ pub struct Written {
     pub table: SeekTable,
 }
 
-/// Why a file is not whole, and what is in it nevertheless.
+/// Why a core was not written to its end, and what was written.
 #[derive(Debug)]
 pub enum OutputError {
     /// The system refused a write.
     Write {
         /// What it said.
         source: io::Error,
-        /// What is in the file.
+        /// What was written before.
         written: Box<Written>,
     },
     /// The file system has no more space to give.
@@ -116,7 +117,7 @@ pub enum OutputError {
         available: u64,
         /// What is to be kept free, in bytes.
         reserve: u64,
-        /// What is in the file.
+        /// What was written before.
         written: Box<Written>,
     },
 }

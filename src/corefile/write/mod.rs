@@ -10,7 +10,7 @@
 //! A source ([`CoreSource`]) gives bytes and runs of zeros: QEMU's pipe, or another core.
 //! It never waits for a worker while there is a free buffer, and the number of buffers
 //! bounds the memory. The sink ([`CoreSink`]) is written from front to back. The
-//! threads are not joined: a file system that hangs holds the writer, and nobody else.
+//! threads are not joined: a file system that hangs blocks the writer alone.
 
 mod buffers;
 mod bytes_source;
@@ -22,6 +22,7 @@ mod pipe;
 mod sink;
 pub mod tail;
 mod writer;
+mod zeros;
 
 pub use bytes_source::BytesSource;
 pub use chunks::{Chunks, CoreSource};
@@ -59,7 +60,7 @@ const LEAST_IN_FLIGHT: usize = 32 << 20;
 /// How much memory the workers' zstd contexts may take, in bytes. One of them
 /// has about 1 MiB at level 1, and 20 MiB at level 19.
 const CONTEXTS: usize = 96 << 20;
-/// How often whoever waits for a pipeline hears how far it is.
+/// How often progress is reported while a pipeline is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a pipeline needs to know.
@@ -71,7 +72,7 @@ pub struct StreamOptions {
     pub threads: usize,
     /// How much space the file system must keep, in bytes.
     pub reserve: u64,
-    /// How much memory the guest has, in bytes, as far as it is known.
+    /// How much memory the guest has, in bytes; 0 if that is unknown.
     pub memory: u64,
 }
 
@@ -80,7 +81,7 @@ pub struct StreamOptions {
 pub struct Progress {
     /// Bytes that the source gave.
     pub bytes_read: u64,
-    /// Bytes that will come; 0 as long as it is not known.
+    /// Bytes that will come; 0 as long as that is unknown.
     pub bytes_expected: u64,
     /// Bytes that were written.
     pub bytes_written: u64,
@@ -186,7 +187,7 @@ impl<E: Send + 'static> Pipeline<E> {
         spawn("writer", &shared, move |shared| {
             let written = writer.run(&frames);
             let failed = written.is_err();
-            // The cause is known before QEMU can report the consequence.
+            // Before QEMU can report the consequence.
             let _ = output_sender.send(written);
             if failed {
                 shared.abort();
@@ -203,7 +204,7 @@ impl<E: Send + 'static> Pipeline<E> {
             let mut chunks = Chunks::new(Arc::clone(shared), job_sender, frame_sender);
             let end = source.run(&mut chunks);
             drop(chunks);
-            // The cause is known before QEMU can report the consequence.
+            // Before QEMU can report the consequence.
             let _ = stream_sender.send(end);
             drop(source);
         })?;

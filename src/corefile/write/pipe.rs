@@ -10,6 +10,7 @@ use std::sync::Arc;
 use vmcore_formats::elf::dump_head::{self, DumpHead};
 use vmcore_formats::elf::stored_core::StoredCore;
 
+use super::MAX_CORE;
 use super::chunks::{Chunks, Closed, CoreSource};
 use super::end::{CoreSummary, StreamEnd, StreamError};
 use super::input::Input;
@@ -46,6 +47,9 @@ impl Stream<'_> {
     fn read_all(&mut self) -> Result<(), StreamError> {
         let (head, prefix) = self.read_head()?;
         let core = StoredCore::plan(&head)?;
+        if core.length() > MAX_CORE {
+            return Err(StreamError::TooLarge { bytes: core.length() });
+        }
         self.chunks.expect(head.stream_length);
         self.summary = Some(CoreSummary {
             identity: head.identity,

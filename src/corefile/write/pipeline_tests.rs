@@ -122,7 +122,7 @@ fn runs_of_zeros_of_any_length_keep_their_place() {
     // The head's page shifts each run by a page into the next chunk.
     let zeros: usize = runs.iter().map(|chunks| chunks - 1).sum();
     assert_eq!(pipeline.zero_bytes(), (zeros * CHUNK) as u64);
-    assert_eq!(written.table.frames.len(), memory.len() / CHUNK + 1);
+    assert_eq!(written.table.len(), memory.len() / CHUNK + 1);
     let core = unpack(&file);
     assert!(core.ends_with(&memory));
 }
@@ -196,7 +196,7 @@ fn why_a_stream_was_not_read_on_is_known_when_its_pipe_closes() {
 fn the_end_of_the_stream_and_of_the_file_both_wake() {
     // Either may come while the other is taken.
     for _ in 0..300 {
-        let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+        let (pipeline, pipe) = start(&tempfile::tempfile().unwrap());
         send(&pipe, &stream(&[1; PAGE])).unwrap();
         drop(pipe);
         let started = Instant::now();
@@ -223,7 +223,7 @@ fn a_core_with_more_chunks_than_the_format_allows_is_refused_before_its_memory_i
     for at in [96, 104] {
         bytes[at..at + 8].copy_from_slice(&(1_u64 << 47).to_le_bytes());
     }
-    let (pipeline, pipe) = start(tempfile::tempfile().unwrap());
+    let (pipeline, pipe) = start(&tempfile::tempfile().unwrap());
     send(&pipe, &bytes).unwrap();
     let (end, _) = wait_ended(&pipeline);
     assert!(matches!(end.outcome, Err(StreamError::TooLarge { .. })), "{end:?}");

@@ -8,20 +8,22 @@ use std::os::fd::AsFd;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 
-/// Where a core goes. Nobody sees it before it is published, which whoever made the sink
-/// does: for a file in a store that is [`Staging`](crate::store::staging::Staging).
+/// Where a core goes.
+///
+/// A core is published after it is complete and synced, by whoever opened the sink: a file
+/// of a store gets its name by `store::staging`.
 pub trait CoreSink: Write + fmt::Debug + Send {
     /// Gives up what was written behind `length`; what is written next goes there.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 
-    /// Waits until what was written would outlive a crash of the host. What describes a
-    /// file, as its times, may be left out.
+    /// Waits until what was written would survive a crash of the host. Times of a file and
+    /// the like may be left out.
     fn sync_data(&mut self) -> io::Result<()>;
 
     /// The same, with nothing left out.
     fn sync_all(&mut self) -> io::Result<()>;
 
-    /// How many bytes may still be written; `None` if nobody knows.
+    /// How many bytes can still be written, if that can be asked.
     fn available(&self) -> Option<u64>;
 
     /// Reserves room behind the first `length` bytes, so that what is written there cannot
@@ -47,7 +49,7 @@ impl CoreSink for File {
     }
 
     fn available(&self) -> Option<u64> {
-        // Not every file system tells; one that is full refuses the write.
+        // Without an answer, a full file system is noticed when it refuses a write.
         let space = fstatvfs(self.as_fd()).ok()?;
         Some(space.f_bavail.saturating_mul(space.f_frsize))
     }

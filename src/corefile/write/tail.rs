@@ -15,8 +15,8 @@ use crate::corefile::write::Written;
 
 /// Low 32 bits of XXH64 of no bytes: what a frame without content has.
 const CHECKSUM_OF_NOTHING: u32 = 0x51d8_e999;
-/// How much of the newest chunks is given up where a full disk leaves no room
-/// for a seek table, in bytes.
+/// How much of the newest chunks is dropped where a full disk leaves no room for a seek
+/// table, in bytes.
 const GIVEN_UP: u64 = 1 << 20;
 /// How much of a seek table is written at once, in bytes.
 const PIECE: usize = 64 << 10;
@@ -27,7 +27,7 @@ pub(crate) fn append(written: &mut Written, json: &[u8]) -> io::Result<()> {
     write(&mut written.sink, &written.table, json)
 }
 
-/// Gives up the newest chunks for what has to follow them.
+/// Drops the newest chunks to make room for what has to follow them.
 pub(crate) fn give_up_chunks(written: &mut Written) {
     let mut freed = 0_u64;
     while freed < GIVEN_UP

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
-use vmcore_formats::seekable::{FrameEntry, SeekTable};
+use vmcore_formats::endian::Endian;
+use vmcore_formats::seekable::{ENTRY_LENGTH, FrameEntry, SeekTable};
 
 use super::Shared;
 use super::compress::{Content, Frame};
@@ -78,7 +79,7 @@ impl Writer {
         };
         for _ in 0..frame.count {
             self.written.sink.write_all(bytes)?;
-            self.written.table.frames.push(entry);
+            self.written.table.push(entry);
             self.bytes = self.bytes.saturating_add(length as u64);
             self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
         }
@@ -102,8 +103,8 @@ impl Writer {
     /// Reserves room for metadata and seek table.
     fn reserve_tail(&mut self) -> Result<(), Stop> {
         self.check_space()?;
-        let entries = (self.written.table.frames.len() as u64).saturating_add(2);
-        let length = entries.saturating_mul(12).saturating_add(METADATA_ROOM);
+        let entries = (self.written.table.len() as u64).saturating_add(2);
+        let length = entries.saturating_mul(ENTRY_LENGTH as u64).saturating_add(METADATA_ROOM);
         Ok(self.written.sink.reserve(self.bytes, length)?)
     }
 

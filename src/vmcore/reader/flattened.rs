@@ -14,14 +14,14 @@ use vmcore_formats::kdump::flattened::{
 
 use crate::corefile::read::bytes::{Bytes, DataError, read_vec};
 
-/// The most segments that are kept in mind: QEMU's segments have 16 KiB, so those
-/// of 64 GiB of pages.
+/// The most segments that are read. QEMU's have 16 KiB, so this is enough for 64 GiB of
+/// pages.
 const MAX_SEGMENTS: usize = 4 << 20;
 
 /// Why a file of the flattened form cannot be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum FlattenedFileError {
+pub(crate) enum FlattenedFileError {
     /// It is none.
     #[error(transparent)]
     Start(#[from] FlattenedError),
@@ -30,7 +30,7 @@ pub enum FlattenedFileError {
     Data(#[from] DataError),
 }
 
-/// Bytes that belong together.
+/// Bytes written at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
     /// Where they go.
@@ -57,7 +57,7 @@ impl Segment {
 
 /// A file of the flattened form.
 #[derive(Debug)]
-pub struct FlattenedFile {
+pub(crate) struct FlattenedFile {
     file: Arc<dyn Bytes>,
     /// By offset, and apart.
     segments: Vec<Segment>,
@@ -72,7 +72,7 @@ impl FlattenedFile {
     /// # Errors
     /// Fails if it is of another form. One that was cut off, or is damaged, is
     /// opened up to there.
-    pub fn open(file: Arc<dyn Bytes>) -> Result<Self, FlattenedFileError> {
+    pub(crate) fn open(file: Arc<dyn Bytes>) -> Result<Self, FlattenedFileError> {
         check_start(&read_vec(&*file, 0, file.length().min(CHECKED_LENGTH as u64))?)?;
         let (mut written, mut at) = (Vec::new(), START_LENGTH as u64);
         let cut_off = loop {
@@ -113,7 +113,7 @@ impl FlattenedFile {
 
     /// What ends the file too early, if something does.
     #[must_use]
-    pub fn cut_off(&self) -> Option<&str> {
+    pub(crate) fn cut_off(&self) -> Option<&str> {
         self.cut_off.as_deref()
     }
 

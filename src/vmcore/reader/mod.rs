@@ -10,8 +10,7 @@ pub(super) mod windows;
 use std::error::Error;
 use std::sync::Arc;
 
-use goblin::elf::header::ELFMAG;
-use vmcore_formats::{kdump as kdump_format, windows_dump};
+use vmcore_formats::{elf as elf_format, kdump as kdump_format, windows_dump};
 
 use super::dump::Dump;
 use crate::corefile::read::bytes::Bytes;
@@ -32,7 +31,7 @@ pub(super) struct Reader {
 
 /// All formats that can be read.
 const READERS: &[Reader] = &[
-    Reader { format: "an ELF core", magics: &[ELFMAG], open: elf::open },
+    Reader { format: "an ELF core", magics: &[elf_format::MAGIC], open: elf::open },
     Reader {
         format: "a kdump-compressed file",
         magics: &[&kdump_format::SIGNATURE],

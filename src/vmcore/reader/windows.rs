@@ -1,13 +1,12 @@
 //! Opens a Windows crash dump: QEMU's `win-dmp`, or one of Windows itself.
 //!
 //! A full dump has all memory behind its header, run after run, so it is read like a core.
-//! Its header tells what no memory tells without symbols: the bugcheck. It becomes a note,
-//! so that an import keeps it.
+//! Its header has what cannot be found in memory without symbols: the bugcheck. It becomes
+//! a note, so that an import keeps it.
 
 use std::sync::Arc;
 
-use goblin::elf::header::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
-use vmcore_formats::cursor::Endian;
+use vmcore_formats::elf::machine::{EM_386, EM_AARCH64, EM_ARM, EM_NONE, EM_X86_64};
 use vmcore_formats::elf::note::{Note, Notes};
 use vmcore_formats::elf::{Class, Identity, Segment};
 use vmcore_formats::endian::Endian;

@@ -20,7 +20,7 @@ struct Run {
 
 /// The memory of an ELF core.
 #[derive(Debug)]
-pub struct ElfMemory {
+pub(crate) struct ElfMemory {
     bytes: Arc<dyn Bytes>,
     /// Sorted and apart.
     runs: Vec<Run>,
@@ -30,7 +30,7 @@ pub struct ElfMemory {
 impl ElfMemory {
     /// The memory that `segments` describe. Where they overlap, the first counts.
     #[must_use]
-    pub fn new(bytes: Arc<dyn Bytes>, segments: &[Segment]) -> Self {
+    pub(crate) fn new(bytes: Arc<dyn Bytes>, segments: &[Segment]) -> Self {
         let runs = apart(segments);
         let mut ranges: Vec<MemoryRange> = Vec::with_capacity(runs.len());
         for run in &runs {
@@ -44,9 +44,9 @@ impl ElfMemory {
         Self { bytes, runs, ranges }
     }
 
-    /// How many bytes of memory whoever wrote the core left out.
+    /// How many bytes of memory were left out when the core was written.
     #[must_use]
-    pub fn excluded(&self) -> u64 {
+    pub(crate) fn excluded(&self) -> u64 {
         let excluded = |run: &Run| run.memory.length.saturating_sub(run.held);
         self.runs.iter().fold(0, |sum, run| excluded(run).saturating_add(sum))
     }

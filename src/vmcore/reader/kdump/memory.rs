@@ -20,7 +20,7 @@ const PIECE: u64 = 1 << 20;
 
 /// The memory of a kdump-compressed file.
 #[derive(Debug)]
-pub struct KdumpMemory {
+pub(crate) struct KdumpMemory {
     pages: KdumpPages,
     /// The pages that have a descriptor in this file.
     held: PageBitmap,
@@ -55,7 +55,7 @@ impl KdumpMemory {
 
     /// How many bytes of memory are not in this file, and were not cut off.
     #[must_use]
-    pub fn excluded(&self) -> u64 {
+    pub(crate) fn excluded(&self) -> u64 {
         let all = self.ranges.iter().fold(0_u64, |sum, range| range.length.saturating_add(sum));
         all.saturating_sub(self.held.set().saturating_mul(self.pages.page_size()))
     }
@@ -66,7 +66,7 @@ impl KdumpMemory {
         let (length, there) = (self.pages.file_length(), self.pages.descriptors_there());
         let count = self.held.set();
         let mut table = Vec::new();
-        // The last page that has a place of its own tells whether all are there.
+        // The last page with bytes of its own shows whether the file has all.
         let mut whole = there >= count;
         let mut end = count.min(there);
         while whole && end > 0 {

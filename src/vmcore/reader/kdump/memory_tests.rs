@@ -108,7 +108,10 @@ fn a_part_of_a_split_dump_has_its_own_pages() {
 fn what_the_writer_says_of_itself_is_found() {
     let sample = Sample { status: 0x18, ..Sample::default() };
     let findings = open(&sample.build()).unwrap().findings().join("\n");
-    assert!(findings.contains("not whole") && findings.contains("vmemmap"), "{findings}");
+    assert!(
+        findings.contains("marked as incomplete") && findings.contains("vmemmap"),
+        "{findings}"
+    );
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub enum KdumpFileError {
     /// It cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// It is of more memory than can be held in mind.
+    /// It describes more memory than is supported.
     #[error("its bitmaps have {bytes:#x} bytes, and {MAX_BITMAP:#x} are read at most for each")]
     TooLarge {
         /// Length of both.
@@ -64,7 +64,7 @@ pub(super) fn open(bytes: Arc<dyn Bytes>) -> Result<Dump, ReadError> {
     let machine = Identity::machine_of_name(&header.uts.machine);
     if machine.is_none() {
         let name = String::from_utf8_lossy(&header.uts.machine).into_owned();
-        findings.push(format!("the file does not tell the machine: it says {name:?}"));
+        findings.push(format!("the machine {name:?} that the file names is unknown"));
     }
     let codec = Codec::of_flags(header.status).map_or("no codec", Codec::name);
     Ok(Dump {
@@ -109,12 +109,11 @@ fn read(bytes: &Arc<dyn Bytes>) -> Result<Content, KdumpFileError> {
     let mut findings = Vec::new();
     if header.is_incomplete() {
         findings.push(
-            "whoever wrote the file says that it is not whole: there was no space left".to_owned(),
+            "the file is marked as incomplete: the disk was full when it was written".to_owned(),
         );
     }
     if header.is_without_vmemmap() {
-        findings
-            .push("descriptions of pages (vmemmap) were left out along with the pages".to_owned());
+        findings.push("struct pages (vmemmap) were left out along with their pages".to_owned());
     }
     if sub_header.eraseinfo.length > 0 {
         findings.push(
@@ -152,7 +151,7 @@ fn read_memory(
     let dumped = bitmap(if two { offset.saturating_add(half) } else { offset })?;
     let all = if two { bitmap(offset)?.union(&dumped) } else { bitmap(offset)? };
     if pages > all.pages() {
-        findings.push(format!("the bitmaps speak of {} pages only, of {pages}", all.pages()));
+        findings.push(format!("the bitmaps cover {} of {pages} pages only", all.pages()));
     }
     let block = u64::from(header.block_size);
     let ranges = ranges_of(&all, block)?;

@@ -34,7 +34,7 @@ pub(crate) struct KdumpPages {
     count: u64,
     /// The descriptor of all pages of zeros, if the first of its place is one of them.
     zeros: OnceLock<Option<PageDescriptor>>,
-    /// What no thread uses just now.
+    /// What no thread is using.
     idle: Mutex<Vec<Scratch>>,
 }
 
@@ -105,7 +105,7 @@ impl KdumpPages {
         self.with_scratch(|scratch| self.read_with(first, buffer, scratch))
     }
 
-    /// How many pages, of `count` from descriptor `first` on, are known to be zeros.
+    /// How many pages, of `count` from descriptor `first` on, share the page of zeros.
     pub(crate) fn zeros(&self, first: u64, count: u64) -> u64 {
         self.with_scratch(|scratch| {
             let pages = self.descriptors(first, count, &mut scratch.table).unwrap_or_default();
@@ -151,7 +151,7 @@ impl KdumpPages {
         known.as_ref() == Some(page)
     }
 
-    /// Unpacks pages whose bytes stand close together in the file.
+    /// Unpacks pages whose bytes are close together in the file.
     fn unpack(
         &self,
         pages: &[PageDescriptor],
