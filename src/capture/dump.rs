@@ -90,6 +90,7 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
         let guest = metadata.guest.name.as_deref();
         let (staging, file) = Staging::create(&place, guest, Timestamp::now())?;
         metadata.id = staging.id().to_owned();
+        metadata.warnings.extend(staging.lock_warning());
         // Not synced: it only helps whoever finds what a killed capture left.
         let written = staging.write_metadata(&metadata.to_json(), false);
         Ok((staging, file, written))
@@ -101,6 +102,9 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     };
     let (staging, file, written) = on_disk(session, create, undo)??;
     session.metadata.id = staging.id().to_owned();
+    if let Some(warning) = staging.lock_warning() {
+        session.warn(warning);
+    }
     session.observer.step(&format!("the core goes to {}", staging.staged().display()));
     attempt.staging = Some(staging);
     written?;

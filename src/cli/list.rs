@@ -54,6 +54,8 @@ enum StateArg {
     Capturing,
     /// Its capture was interrupted
     Interrupted,
+    /// Not published, on a file system without locks: under way or interrupted
+    Unknown,
 }
 
 impl From<StateArg> for EntryState {
@@ -63,6 +65,7 @@ impl From<StateArg> for EntryState {
             StateArg::Incomplete => Self::Incomplete,
             StateArg::Capturing => Self::Capturing,
             StateArg::Interrupted => Self::Interrupted,
+            StateArg::Unknown => Self::Unknown,
         }
     }
 }
@@ -71,7 +74,12 @@ impl From<StateArg> for EntryState {
 pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
     let states = match (arguments.incomplete, arguments.state.as_slice()) {
-        (true, _) => vec![EntryState::Incomplete, EntryState::Capturing, EntryState::Interrupted],
+        (true, _) => vec![
+            EntryState::Incomplete,
+            EntryState::Capturing,
+            EntryState::Interrupted,
+            EntryState::Unknown,
+        ],
         (_, states) => states.iter().map(|state| (*state).into()).collect(),
     };
     let filter = Filter {

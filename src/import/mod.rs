@@ -88,6 +88,10 @@ pub fn run(
     let guest = metadata.guest.name.clone();
     let (staging, file) = Staging::create(&request.place, guest.as_deref(), Timestamp::now())?;
     metadata.id = staging.id().to_owned();
+    if let Some(warning) = staging.lock_warning() {
+        observer.warning(&warning);
+        metadata.warnings.push(warning);
+    }
     observer.step(&format!("importing {}", request.file.display()));
     let written = write(request, &core, &image, &staging, file, &mut metadata, &|progress| {
         observer.progress(progress);

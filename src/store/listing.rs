@@ -15,6 +15,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::lock::{self, Writer};
 use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE, StoreError};
 use crate::metadata::{CaptureResult, Metadata, SCHEMA};
 
@@ -32,8 +33,10 @@ pub enum EntryState {
     Incomplete,
     /// Not published: its capture is under way.
     Capturing,
-    /// Not published: its capture was interrupted, and nobody ended it.
+    /// Not published: its capture was interrupted.
     Interrupted,
+    /// Not published, and the file system does not say whether its capture is under way.
+    Unknown,
 }
 
 impl EntryState {
@@ -45,6 +48,7 @@ impl EntryState {
             Self::Incomplete => "incomplete",
             Self::Capturing => "capturing",
             Self::Interrupted => "interrupted",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -177,11 +181,14 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
     if from_id.is_none() && core_bytes.is_none() && metadata.is_none() {
         return None;
     }
-    let state = match metadata.as_ref().map(|metadata| metadata.result) {
-        _ if !published && is_locked(&core) => EntryState::Capturing,
-        Some(CaptureResult::Incomplete) => EntryState::Incomplete,
+    let result = metadata.as_ref().map(|metadata| metadata.result);
+    let writer = if published { Writer::Absent } else { lock::writer_of(&core) };
+    let state = match (writer, result) {
+        (Writer::Present, _) => EntryState::Capturing,
+        (_, Some(CaptureResult::Incomplete)) => EntryState::Incomplete,
         _ if published => EntryState::Complete,
-        _ => EntryState::Interrupted,
+        (Writer::Absent, _) => EntryState::Interrupted,
+        (Writer::Unknown, _) => EntryState::Unknown,
     };
     // Of a capture that made its report before the dump, and lost the dump.
     let told_before = metadata.as_ref().filter(|metadata| metadata.title.is_some());
@@ -217,12 +224,6 @@ fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
         return None;
     }
     serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// Whether the capture that writes this core is still at it.
-fn is_locked(core: &Path) -> bool {
-    let locked = |file: File| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock));
-    File::open(core).is_ok_and(locked)
 }
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ fn entries_come_by_time_with_what_their_names_say() {
 fn a_capture_under_way_is_told_from_one_that_was_interrupted() {
     let store = store();
     let core = store.path().join("db/20260104T000000Z-bbbb0004.incomplete").join(CORE_FILE);
-    let file = File::open(core).unwrap();
-    file.lock().unwrap();
+    let file = File::options().write(true).open(core).unwrap();
+    assert!(matches!(lock::for_writing(&file), lock::Attempt::Locked));
     assert_eq!(list(store.path()).unwrap().0[2].state, EntryState::Capturing);
     drop(file);
     assert_eq!(list(store.path()).unwrap().0[2].state, EntryState::Interrupted);

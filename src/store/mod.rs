@@ -17,6 +17,7 @@ pub mod filter;
 pub mod groups;
 pub mod guest_folder;
 pub mod listing;
+mod lock;
 mod publish;
 pub mod removal;
 pub mod report_file;
@@ -70,6 +71,14 @@ pub enum StoreError {
         /// The entry.
         path: PathBuf,
     },
+    /// Whether its capture is under way cannot be found out.
+    #[error("cannot lock the core in {}, so a capture may still be writing it", path.display())]
+    NoLock {
+        /// The entry.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Several entries go by that name.
     #[error("{wanted:?} is the beginning of {} entries in {}: {}", found.len(), store.display(), few(found))]
     Ambiguous {
@@ -100,6 +109,9 @@ impl StoreError {
             Self::Exists { .. } => Some("choose another name, or move the old file away"),
             Self::Ambiguous { .. } => Some("give more of the id"),
             Self::InUse { .. } => Some("wait for it, or end it"),
+            Self::NoLock { .. } => {
+                Some("make sure that no capture runs, then delete the directory")
+            }
             _ => None,
         }
     }

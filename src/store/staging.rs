@@ -8,15 +8,18 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use super::guest_folder::folder_name;
+use super::lock::{self, Attempt};
 use super::publish::{create_file, create_folders, rename_new, sync_folder};
 use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, StoreError};
 
-/// How often a directory is made again that another capture took away.
+/// How many ids are tried for one entry.
 const TRIES: u32 = 100;
 
 /// Where a core should go.
@@ -46,6 +49,10 @@ pub struct Staging {
     metadata: Names,
     /// The directory that becomes the entry; `None` for a single file.
     folder: Option<Names>,
+    /// Keeps the core locked until this is dropped, whoever closes the core itself.
+    lock: Option<File>,
+    /// Why the core could not be locked.
+    unlocked: Option<String>,
 }
 
 /// What something is called before and after it is published.
@@ -65,55 +72,68 @@ impl Staging {
         guest: Option<&str>,
         now: Timestamp,
     ) -> Result<(Self, File), StoreError> {
-        let staging = match place {
-            Place::Store(root) => Self::in_store(root, guest, now)?,
-            Place::File(path) => Self::as_file(path, now)?,
-        };
-        let core = create_file(&staging.core.staged)?;
-        // Tells a capture under way from one that was interrupted. A file system
-        // that knows no locks leaves that open.
-        let _ = core.try_lock();
-        Ok((staging, core))
+        match place {
+            Place::Store(root) => {
+                let parent = root.join(folder_name(guest));
+                Self::in_store(&parent, |attempt| new_id(now, attempt))
+            }
+            Place::File(path) => Self::as_file(path, now)?.with_core(),
+        }
     }
 
-    fn in_store(root: &Path, guest: Option<&str>, now: Timestamp) -> Result<Self, StoreError> {
-        let parent = root.join(folder_name(guest));
-        let mut tries = 0;
+    /// A new directory below `parent`, under the first of these ids that is free.
+    fn in_store(
+        parent: &Path,
+        mut new_id: impl FnMut(u32) -> String,
+    ) -> Result<(Self, File), StoreError> {
+        let mut attempt = 0;
         loop {
-            let id = new_id(now);
-            let published = parent.join(&id);
-            let staged = parent.join(id.clone() + INCOMPLETE);
-            if published.exists() {
-                continue;
+            attempt += 1;
+            match Self::in_folder(parent, new_id(attempt)) {
+                Err(error) if attempt < TRIES && is_lost_race(&error) => {}
+                other => return other,
             }
-            let made = create_folders(&parent).and_then(|()| {
-                let made = fs::create_dir(&staged);
-                made.map_err(|source| StoreError::io("create the directory", &staged, source))
-            });
-            match made {
-                // The name is taken, or the guest's directory went with the
-                // discarded entry of another capture.
-                Err(StoreError::Io { source, .. })
-                    if matches!(source.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound)
-                        && tries < TRIES =>
-                {
-                    tries += 1;
-                    continue;
-                }
-                other => other?,
-            }
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            fs::set_permissions(&staged, mode)
-                .map_err(|source| StoreError::io("restrict the directory", &staged, source))?;
-            let inside =
-                |name| Names { staged: staged.join(name), published: published.join(name) };
-            return Ok(Self {
-                id,
-                core: inside(CORE_FILE),
-                metadata: inside(METADATA_FILE),
-                folder: Some(Names { staged, published }),
-            });
         }
+    }
+
+    fn in_folder(parent: &Path, id: String) -> Result<(Self, File), StoreError> {
+        let published = parent.join(&id);
+        let staged = parent.join(id.clone() + INCOMPLETE);
+        if published.exists() {
+            return Err(StoreError::Exists { path: published });
+        }
+        create_folders(parent)?;
+        let made = fs::DirBuilder::new().mode(0o700).create(&staged);
+        made.map_err(|source| StoreError::io("create the directory", &staged, source))?;
+        let inside = |name| Names { staged: staged.join(name), published: published.join(name) };
+        let staging = Self {
+            id,
+            core: inside(CORE_FILE),
+            metadata: inside(METADATA_FILE),
+            folder: Some(Names { staged, published }),
+            lock: None,
+            unlocked: None,
+        };
+        staging.with_core()
+    }
+
+    /// Creates the core, and locks it.
+    fn with_core(mut self) -> Result<(Self, File), StoreError> {
+        let path = &self.core.staged;
+        let core = create_file(path)?;
+        match lock::for_writing(&core) {
+            // An `rm` came between: the file is its own.
+            Attempt::Held => return Err(StoreError::InUse { path: path.clone() }),
+            Attempt::Locked if !lock::has_a_name(&core) => {
+                return Err(StoreError::InUse { path: path.clone() });
+            }
+            Attempt::Locked => {
+                let copy = core.try_clone();
+                self.lock = Some(copy.map_err(|source| StoreError::io("lock", path, source))?);
+            }
+            Attempt::Unavailable(error) => self.unlocked = Some(error.to_string()),
+        }
+        Ok((self, core))
     }
 
     fn as_file(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
@@ -129,7 +149,17 @@ impl Staging {
                 return Err(StoreError::Exists { path: name.clone() });
             }
         }
-        Ok(Self { id: new_id(now), core, metadata, folder: None })
+        Ok(Self { id: new_id(now, 1), core, metadata, folder: None, lock: None, unlocked: None })
+    }
+
+    /// What to warn of if the core is not locked.
+    #[must_use]
+    pub fn lock_warning(&self) -> Option<String> {
+        let error = self.unlocked.as_ref()?;
+        Some(format!(
+            "the core cannot be locked ({error}): until it is published, `list` cannot tell \
+             this capture from an interrupted one"
+        ))
     }
 
     /// The entry's id.
@@ -215,11 +245,30 @@ impl Staging {
     }
 }
 
+/// Whether another name may do: this one is taken, or the guest's directory went with the
+/// discarded entry of another capture, or an `rm` took the new one.
+fn is_lost_race(error: &StoreError) -> bool {
+    match error {
+        StoreError::Io { source, .. } => {
+            matches!(source.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound)
+        }
+        StoreError::Exists { .. } | StoreError::InUse { .. } => true,
+        _ => false,
+    }
+}
+
 /// Time to the second, so that names sort by it, and 32 random bits.
-fn new_id(now: Timestamp) -> String {
+fn new_id(now: Timestamp, attempt: u32) -> String {
     let mut random = [0; 4];
-    // Without the system's random numbers the name is retried until it is free.
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    let drawn = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    if drawn != Ok(random.len()) {
+        // A system without random numbers: what differs from capture to capture does.
+        let now = Timestamp::now().as_nanosecond();
+        let different = format!("{now} {} {attempt}", std::process::id());
+        for (byte, digest) in random.iter_mut().zip(Sha256::digest(different)) {
+            *byte = digest;
+        }
+    }
     format!("{}-{:08x}", now.strftime("%Y%m%dT%H%M%SZ"), u32::from_be_bytes(random))
 }
 

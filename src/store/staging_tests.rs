@@ -1,5 +1,8 @@
-use super::*;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::store::listing::{self, EntryState};
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
@@ -80,4 +83,46 @@ fn an_entry_is_made_although_another_one_of_its_guest_is_discarded_meanwhile() {
             });
         }
     });
+}
+
+#[test]
+fn a_new_core_is_locked_while_its_store_is_listed() {
+    let root = tempfile::tempdir().unwrap();
+    let place = Place::Store(root.path().to_owned());
+    let created = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !created.load(Ordering::Relaxed) {
+                    let _ = listing::list(root.path());
+                }
+            });
+        }
+        let states: Vec<_> = (0..1000)
+            .map(|_| {
+                let (staging, core) =
+                    Staging::create(&place, Some("web-3"), Timestamp::now()).unwrap();
+                // The staging alone keeps the lock.
+                drop(core);
+                let state = listing::read_entry(staging.staged()).unwrap().state;
+                staging.discard();
+                state
+            })
+            .collect();
+        created.store(true, Ordering::Relaxed);
+        assert!(states.iter().all(|state| *state == EntryState::Capturing));
+    });
+}
+
+#[test]
+fn an_id_that_is_always_taken_is_an_error_in_the_end() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("taken")).unwrap();
+    let mut tried = 0;
+    let created = Staging::in_store(root.path(), |_| {
+        tried += 1;
+        "taken".to_owned()
+    });
+    assert!(matches!(created, Err(StoreError::Exists { .. })));
+    assert_eq!(tried, TRIES);
 }

@@ -20,7 +20,13 @@ pub(crate) fn no_strace() -> bool {
 /// `fsync:error=EIO:when=2`.
 #[track_caller]
 pub(crate) fn capture(setting: &Setting, more: &[&str], injections: &[&str]) -> Ran {
-    let program = tool::command(setting.arguments(more));
+    run(&setting.arguments(more), injections)
+}
+
+/// Runs the program while calls fail.
+#[track_caller]
+pub(crate) fn run(arguments: &[OsString], injections: &[&str]) -> Ran {
+    let program = tool::command(arguments);
     let calls: Vec<_> = injections.iter().map(|text| text.split(':').next().unwrap()).collect();
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e"]);

@@ -1,14 +1,20 @@
 //! `list` and `rm`: the store, looked at and tidied up.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use serde_json::Value;
 
 use crate::core_stream::MIB;
+use crate::refusing_system;
 use crate::scripted_qemu::{DumpPlan, Script};
 use crate::setting::Setting;
-use crate::tool::{Ran, run};
+use crate::tool::{Ran, metadata_of, run};
 
 /// A script of a guest with a name.
 fn named(name: &str) -> Script {
@@ -118,8 +124,7 @@ fn a_part_is_removed_only_by_its_whole_name_and_not_while_it_is_written() {
     let tail = id.rsplit_once('-').unwrap().1;
     with_store(&setting, &["rm", tail]).expect(1).says("no entry");
 
-    let writer = File::open(part.join("vmcore.elf.zst")).unwrap();
-    writer.lock().unwrap();
+    let writer = locked(&part.join("vmcore.elf.zst"));
     assert_eq!(
         lines(with_store(&setting, &["list", "--json", "--incomplete"]))[0]["state"],
         "capturing"
@@ -128,6 +133,97 @@ fn a_part_is_removed_only_by_its_whole_name_and_not_while_it_is_written() {
     drop(writer);
     with_store(&setting, &["rm", id]).expect(0);
     assert!(!part.exists());
+}
+
+/// Opens a core, and locks it as the capture that writes it does.
+fn locked(core: &Path) -> File {
+    let core = File::options().write(true).open(core).unwrap();
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&core, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+    core
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// `list` took the lock for a moment to see whether it was free. A capture that began in this
+/// moment stayed without one, and `rm` deleted the core under it.
+#[test]
+fn no_listing_costs_a_capture_its_lock() {
+    let store = tempfile::tempdir().unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    run([OsStr::new("list"), "--incomplete".as_ref(), "--store".as_ref()]
+                        .into_iter()
+                        .chain([store.path().as_os_str()]));
+                }
+            });
+        }
+        let mut unlocked = 0;
+        for _ in 0..20 {
+            let script = Script { dump: DumpPlan::Stalls(3 * MIB), ..named("web-3") };
+            let setting = Setting::with_store(script, store.path());
+            let child = setting.start(&[]);
+            setting.qemu.await_stall();
+            let part = setting.listing().incomplete[0].clone();
+            let ran = with_store(&setting, &["rm", part.to_str().unwrap()]);
+            unlocked += u32::from(!part.join("vmcore.elf.zst").exists());
+            end(child);
+            if part.exists() {
+                ran.expect(1).says("is under way");
+                with_store(&setting, &["rm", part.to_str().unwrap()]).expect(0);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(unlocked, 0, "cores were removed under their writers");
+    });
+}
+
+#[test]
+fn a_capture_that_cannot_lock_its_core_records_that_and_goes_on() {
+    // The lock is one of the first calls of `fcntl`; the others copy descriptors.
+    let recorded = (1..40).any(|call| {
+        let setting = Setting::new(named("web-3"));
+        let no_lock = format!("fcntl:error=ENOLCK:when={call}");
+        let ran = refusing_system::capture(&setting, &["--resume"], &[&no_lock]);
+        let found = ran.stderr.contains("warning: the core cannot be locked (");
+        if found {
+            let ran = ran.expect(0);
+            let warnings = metadata_of(&ran.entry()).warnings;
+            assert!(warnings.iter().any(|warning| warning.contains("cannot be locked")));
+        }
+        found
+    });
+    assert!(recorded);
+}
+
+#[test]
+fn what_cannot_be_locked_is_neither_called_interrupted_nor_removed() {
+    let setting = setting();
+    let part = setting.listing().incomplete[0].clone();
+    // As after a SIGKILL: nothing says how the capture ended.
+    fs::remove_file(part.join("metadata.json")).unwrap();
+    let store = setting.store.to_str().unwrap();
+    let no_locks = ["fcntl:error=ENOLCK"];
+    let list = ["list", "--json", "--incomplete", "--store", store].map(OsString::from);
+    assert_eq!(lines(refusing_system::run(&list, &no_locks))[0]["state"], "unknown");
+    let rm = ["rm", part.to_str().unwrap(), "--store", store].map(OsString::from);
+    refusing_system::run(&rm, &no_locks)
+        .expect(1)
+        .says("may still be writing it")
+        .says("hint: make sure that no capture runs");
+    assert!(part.join("vmcore.elf.zst").exists());
 }
 
 #[test]

@@ -29,6 +29,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("indicatif", &["cli", "render"]),
     ("std::env", &["cli", "debugger", "mount"]),
     ("fuser", &["mount"]),
+    ("nix", &["store"]),
     ("signal_hook", &["debugger", "interrupt"]),
 ];
 
