@@ -1,9 +1,14 @@
 //! What ends a wait early: a signal that asks the process to stop.
 //!
-//! The signal handler only writes a byte into a pipe and keeps the number.
-//! Whoever waits for something else polls the pipe's other end along with it,
-//! so no wait is missed and none needs a time slice of its own.
+//! The signal handler only writes a byte into a pipe and keeps the number. A wait
+//! for something else polls the pipe's other end along with it, so that no signal is
+//! missed and no wait needs a time slice of its own.
+//!
+//! A signal that the process inherited as ignored stays ignored: `nohup` ignores
+//! SIGHUP, and a shell without job control ignores SIGINT and SIGQUIT in the
+//! commands that it starts in the background.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -23,13 +28,14 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// An interrupt that SIGINT, SIGTERM and SIGHUP raise, from now on.
+    /// An interrupt that SIGINT, SIGTERM and SIGHUP raise, from now on, but for those
+    /// that are ignored.
     ///
     /// # Errors
     /// Fails if the handlers cannot be installed.
     pub fn on_signals() -> io::Result<Self> {
         let interrupt = Self::never()?;
-        for number in [SIGINT, SIGTERM, SIGHUP] {
+        for number in not_ignored(&[SIGINT, SIGTERM, SIGHUP]) {
             let value = usize::try_from(number).unwrap_or_default();
             signal_hook::flag::register_usize(number, Arc::clone(&interrupt.signal), value)?;
             signal_hook::low_level::pipe::register(number, interrupt._source.try_clone()?)?;
@@ -68,5 +74,45 @@ impl Interrupt {
             Ok(SIGHUP) => "SIGHUP",
             _ => "a signal",
         }
+    }
+}
+
+/// Those of these signals that the process does not ignore. Asked before a handler is
+/// installed: a handler ends the ignoring.
+#[must_use]
+pub fn not_ignored(numbers: &[i32]) -> Vec<i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Without /proc nothing is taken for ignored.
+    let ignored = ignored(&status).unwrap_or(0);
+    let is_ignored = |number: i32| {
+        let bit = u32::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        bit.and_then(|bit| ignored.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
+    };
+    numbers.iter().copied().filter(|number| !is_ignored(*number)).collect()
+}
+
+/// The mask of ignored signals in `/proc/PID/status`: bit 0 is signal 1.
+fn ignored(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        // SIGHUP and SIGPIPE.
+        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        assert_eq!(ignored(status), Some(0x1001));
+        assert_eq!(ignored("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_signal_that_nothing_ignores_is_handled() {
+        assert_eq!(not_ignored(&[SIGTERM]), [SIGTERM]);
+        // What the runtime of Rust ignores in every process.
+        assert_eq!(not_ignored(&[signal_hook::consts::SIGPIPE]), [0_i32; 0]);
     }
 }

@@ -13,17 +13,20 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator;
 
+use crate::interrupt::not_ignored;
+
 /// The signals that end this process no more, from when it was made.
 #[derive(Debug)]
 pub struct Signals(iterator::Signals);
 
 impl Signals {
-    /// Keeps them from ending this process.
+    /// Keeps them from ending this process. What is ignored stays ignored, in the debugger
+    /// as well.
     ///
     /// # Errors
     /// Fails if the system refuses.
     pub fn held() -> io::Result<Self> {
-        iterator::Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP]).map(Self)
+        iterator::Signals::new(not_ignored(&[SIGINT, SIGQUIT, SIGTERM, SIGHUP])).map(Self)
     }
 }
 

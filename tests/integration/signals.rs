@@ -7,7 +7,7 @@ use vmcorectl::metadata::CaptureResult;
 use crate::core_stream::MIB;
 use crate::scripted_qemu::{DumpPlan, PANICKED, Script, ScriptedQemu};
 use crate::setting::{Setting, check_whole, finish, printed_by, signal};
-use crate::tool::{Ran, metadata_of};
+use crate::tool::{Ran, metadata_of, start_through};
 
 /// A dump that no test finds whole because its signal came late.
 const UNDER_WAY: DumpPlan = DumpPlan::Stalls(3 * MIB);
@@ -271,4 +271,19 @@ fn a_hold_whose_state_cannot_be_asked_is_not_called_a_failed_release() {
         .expect(1)
         .says("QEMU did not answer query-name within")
         .says("nothing was done to the guest, and its state is unknown");
+}
+
+/// A hang-up of `nohup vmcorectl capture --wait` ended it.
+#[test]
+fn a_signal_that_was_ignored_from_the_start_stays_so() {
+    for (trap, number) in [("HUP", Signal::HUP), ("INT", Signal::INT)] {
+        let setting = Setting::new(Script { state: "running", ..Script::default() });
+        let ignoring = ["sh", "-c", &format!("trap '' {trap}; exec \"$@\""), "sh"];
+        let child = start_through(&ignoring, setting.arguments(&["--wait", "--resume"]));
+        setting.qemu.await_command("query-status");
+        signal(&child, number);
+        setting.qemu.panic_guest(&[("GUEST_PANICKED", json!({ "action": "pause" }))], PANICKED);
+        finish(child).expect(0);
+        assert_eq!(setting.listing().entries.len(), 1);
+    }
 }

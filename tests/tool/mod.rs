@@ -71,9 +71,22 @@ pub(crate) fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ra
     command(arguments).output().expect("the program starts").into()
 }
 
-/// Starts the program, to do something to it.
+/// Starts the program, to do something to it. Signals that this process was started with as
+/// ignored (`nohup`) end it nevertheless.
 pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Child {
-    let mut command = command(arguments);
+    start_through(&["env", "--default-signal=HUP,INT,QUIT"], arguments)
+}
+
+/// Starts the program by a command that replaces itself with it.
+pub(crate) fn start_through<A: AsRef<OsStr>>(
+    through: &[&str],
+    arguments: impl IntoIterator<Item = A>,
+) -> Child {
+    let program = command(arguments);
+    let mut command = Command::new(through[0]);
+    command.args(&through[1..]).arg(program.get_program()).args(program.get_args());
+    command.stdin(Stdio::null());
+    command.env_remove("VMCORECTL_STORE").env_remove("VMCORECTL_FAMILIES");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
