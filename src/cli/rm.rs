@@ -1,22 +1,29 @@
 //! `vmcorectl rm`: takes entries out of the store.
 
-use std::path::Path;
+use std::io::{self, BufRead, IsTerminal, Write};
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui;
+use crate::render::shown::shown;
+use crate::render::units::bytes;
 use crate::store::listing::{self, Listed};
-use crate::store::{StoreError, removal};
+use crate::store::{StoreError, entry, removal};
 
 /// Remove stored crashes
 ///
-/// Nothing is removed unless each ENTRY means one entry alone.
+/// On a terminal it shows what it is about to remove, and asks. Nothing is removed unless
+/// each ENTRY is the whole id or the directory of an entry: the beginning of an id, or
+/// `latest`, may mean another entry tomorrow.
 #[derive(Debug, clap::Args)]
 pub(super) struct RmArgs {
-    /// An entry of the store: its id or the beginning of it, or its directory
+    /// An entry of the store: its whole id, or its directory
     #[arg(required = true, value_name = "ENTRY")]
     entries: Vec<String>,
+    /// Remove without asking; needed where the standard input is no terminal
+    #[arg(short, long)]
+    yes: bool,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -24,19 +31,23 @@ pub(super) struct RmArgs {
 /// Finds every entry first, then removes them.
 pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
     let store = arguments.store.folder();
-    let (listed, _) = listing::list(&store)?;
-    let mut doomed: Vec<&Listed> = Vec::new();
+    let mut doomed: Vec<Listed> = Vec::new();
     for wanted in &arguments.entries {
-        let entry = find(wanted, &listed, &store)?;
+        let folder = entry::whole(wanted, &store)?;
+        let none = || StoreError::NoEntry { wanted: wanted.clone(), store: store.clone() };
+        let entry = listing::read_entry(&folder).ok_or_else(none)?;
         if !doomed.iter().any(|one| one.folder == entry.folder) {
             doomed.push(entry);
         }
     }
+    if !arguments.yes && !is_confirmed(&doomed)? {
+        return Ok(Exit::Failed);
+    }
     let mut removed = Vec::new();
     let mut exit = Exit::Done;
     for entry in doomed {
-        match removal::remove(entry) {
-            Ok(()) => removed.push(&entry.folder),
+        match removal::remove(&entry) {
+            Ok(()) => removed.push(entry.folder),
             Err(error) => {
                 ui::error(&error.into());
                 exit = Exit::Failed;
@@ -49,31 +60,30 @@ pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The one entry that is meant. What is not published is meant only by its whole
-/// id or its directory: the beginning of an id may fit a capture under way.
-fn find<'a>(wanted: &str, listed: &'a [Listed], store: &Path) -> Result<&'a Listed, StoreError> {
-    let folder = Path::new(wanted).canonicalize().ok();
-    let exact = |entry: &&Listed| {
-        entry.id == wanted
-            || entry.folder.file_name().is_some_and(|name| name == wanted)
-            || (folder.is_some() && entry.folder.canonicalize().ok() == folder)
-    };
-    if let Some(entry) = listed.iter().find(exact) {
-        return Ok(entry);
+/// Asks on the terminal. No answer is no.
+fn is_confirmed(doomed: &[Listed]) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(UsageError {
+            message: "rm asks before it removes, and the standard input is no terminal".to_owned(),
+            hint: Some("--yes removes without asking".to_owned()),
+        }
+        .into());
     }
-    let tail = |id: &str| id.rsplit_once('-').is_some_and(|(_, tail)| tail.starts_with(wanted));
-    let fits = |entry: &&Listed| {
-        let named = !wanted.is_empty() && (entry.id.starts_with(wanted) || tail(&entry.id));
-        named && entry.published
-    };
-    let found: Vec<&Listed> = listed.iter().filter(fits).collect();
-    match found.as_slice() {
-        [] => Err(StoreError::NoEntry { wanted: wanted.to_owned(), store: store.to_owned() }),
-        [entry] => Ok(entry),
-        many => Err(StoreError::Ambiguous {
-            wanted: wanted.to_owned(),
-            found: many.iter().map(|entry| entry.id.clone()).collect(),
-            store: store.to_owned(),
-        }),
+    for entry in doomed {
+        let size = entry.core_bytes.map_or_else(|| "-".to_owned(), bytes);
+        let title = entry.report.as_ref().and_then(|report| report.title.as_deref());
+        ui::say(&format!(
+            "{}  {}  {size}  {}  {}",
+            shown(&entry.guest()),
+            shown(&entry.id),
+            entry.state.name(),
+            title.map_or_else(|| "-".to_owned(), shown)
+        ));
     }
+    let what = if doomed.len() == 1 { "this entry" } else { "these entries" };
+    let mut stderr = io::stderr();
+    let _ = write!(stderr, "Remove {what}? [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -1,15 +1,23 @@
-//! Finds published entries by what people call them.
+//! What ENTRY means: the one place that decides it, for every command.
 //!
-//! An entry is named by its path, by its id or the beginning of it, or as
-//! `latest` and `latest:GUEST`. What is incomplete is never found.
+//! ```text
+//! path                          the entry in a directory, or a core by itself
+//! 20260101T000000Z-aaaa0001     the entry of this id, published or not
+//! 2026, aaaa                    the published entry whose id, or its random part, begins so
+//! latest, latest:GUEST          the newest published entry, or that of a guest
+//! ```
+//!
+//! What removes an entry takes none but its whole id and its directory ([`whole`]): the
+//! beginning of an id may be meant for another entry, and `latest` may have changed.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::guest_folder::folder_name;
 use super::{CORE_FILE, INCOMPLETE, StoreError};
 
-/// A published core, in a store or by itself.
+/// A core to read, in a store or by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The core's file.
@@ -17,10 +25,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry that `wanted` means.
+    /// The core that `wanted` means to a command that reads.
     ///
     /// # Errors
-    /// Fails if there is none, or more than one.
+    /// Fails if it means none, or more than one.
     pub fn find(wanted: &str, store: &Path) -> Result<Self, StoreError> {
         let path = Path::new(wanted);
         if path.is_dir() {
@@ -29,58 +37,135 @@ impl Entry {
         if path.exists() {
             return Ok(Self { core: path.to_owned() });
         }
-        let none = || StoreError::NoEntry { wanted: wanted.to_owned(), store: store.to_owned() };
-        let (guest, newest) = match wanted.strip_prefix("latest") {
-            Some("") => (None, true),
-            Some(rest) => (Some(folder_name(Some(rest.strip_prefix(':').ok_or_else(none)?))), true),
-            None => (None, false),
+        let folder = match wanted.strip_prefix("latest") {
+            Some("") => latest(None, store)?,
+            Some(rest) if rest.starts_with(':') => latest(rest.strip_prefix(':'), store)?,
+            _ => by_id(wanted, store)?,
         };
-        let mut found: Vec<_> = folders(store, "read the store")?
-            .into_iter()
-            .filter(|folder| guest.as_deref().is_none_or(|guest| folder.ends_with(guest)))
-            .filter_map(|folder| folders(&folder, "read the directory").ok())
-            .flatten()
-            .filter(|entry| {
-                newest
-                    || id(entry)
-                        .is_some_and(|id| id.starts_with(wanted) || tail(id).starts_with(wanted))
-            })
-            .collect();
-        if newest {
-            found.sort_by(|one, other| id(one).cmp(&id(other)));
-            found = found.pop().into_iter().collect();
-        }
-        match found.as_slice() {
-            [] => Err(none()),
-            [entry] => Ok(Self { core: entry.join(CORE_FILE) }),
-            many => Err(StoreError::Ambiguous {
-                wanted: wanted.to_owned(),
-                found: many.iter().filter_map(|entry| id(entry)).map(str::to_owned).collect(),
-                store: store.to_owned(),
-            }),
-        }
+        let folder = folder.ok_or_else(|| none(wanted, store))?;
+        Ok(Self { core: folder.join(CORE_FILE) })
     }
 }
 
-/// The directories in `path` that are published.
-fn folders(path: &Path, action: &'static str) -> Result<Vec<PathBuf>, StoreError> {
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|source| StoreError::io(action, path, source))?,
+/// The directory of the entry, published or not, that `wanted` means by its whole id or its
+/// path, and cannot mean otherwise.
+///
+/// # Errors
+/// Fails if it means none, or if it is a name that only reading commands take.
+pub fn whole(wanted: &str, store: &Path) -> Result<PathBuf, StoreError> {
+    let folders = entries(store)?;
+    let path = Path::new(wanted).canonicalize().ok();
+    let is_meant = |folder: &&PathBuf| {
+        name(folder).is_some_and(|name| name == wanted || id(name) == wanted)
+            || (path.is_some() && folder.canonicalize().ok() == path)
     };
-    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    Ok(names
-        .filter(|path| path.is_dir() && id(path).is_some_and(|id| !id.ends_with(INCOMPLETE)))
-        .collect())
+    let found: Vec<&PathBuf> = folders.iter().filter(is_meant).collect();
+    match found.as_slice() {
+        [folder] => Ok((*folder).clone()),
+        [] => match Entry::find(wanted, store) {
+            Ok(entry) if is_in(&entry.core, &folders) => Err(StoreError::NotWhole {
+                wanted: wanted.to_owned(),
+                found: entry.core.parent().and_then(name).map(id).unwrap_or(wanted).to_owned(),
+            }),
+            Err(error @ StoreError::Ambiguous { .. }) => Err(error),
+            _ => Err(none(wanted, store)),
+        },
+        many => Err(ambiguous(wanted, store, many)),
+    }
 }
 
-fn id(path: &Path) -> Option<&str> {
-    path.file_name()?.to_str()
+fn is_in(core: &Path, folders: &[PathBuf]) -> bool {
+    core.parent().is_some_and(|parent| folders.iter().any(|folder| folder == parent))
+}
+
+/// The newest published entry of a guest, or of all.
+fn latest(guest: Option<&str>, store: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let guest = guest.map(|guest| folder_name(Some(guest)));
+    let mut found = published(store)?;
+    found.retain(|folder| {
+        guest.as_deref().is_none_or(|guest| folder.parent().is_some_and(|of| of.ends_with(guest)))
+    });
+    Ok(found.into_iter().max_by(|one, other| name(one).cmp(&name(other))))
+}
+
+/// The entry of this whole id, else the published one whose id begins so.
+fn by_id(wanted: &str, store: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let folders = entries(store)?;
+    if let Some(folder) = folders.iter().find(|folder| name(folder).map(id) == Some(wanted)) {
+        return Ok(Some(folder.clone()));
+    }
+    let begins = |folder: &&PathBuf| {
+        name(folder).is_some_and(|name| {
+            let fits = name.starts_with(wanted) || random_part(name).starts_with(wanted);
+            fits && !name.ends_with(INCOMPLETE)
+        })
+    };
+    let found: Vec<&PathBuf> = match wanted {
+        "" => Vec::new(),
+        _ => folders.iter().filter(begins).collect(),
+    };
+    match found.as_slice() {
+        [] => Ok(None),
+        [folder] => Ok(Some((*folder).clone())),
+        many => Err(ambiguous(wanted, store, many)),
+    }
+}
+
+fn none(wanted: &str, store: &Path) -> StoreError {
+    StoreError::NoEntry { wanted: wanted.to_owned(), store: store.to_owned() }
+}
+
+fn ambiguous(wanted: &str, store: &Path, found: &[&PathBuf]) -> StoreError {
+    StoreError::Ambiguous {
+        wanted: wanted.to_owned(),
+        found: found.iter().filter_map(|folder| name(folder)).map(str::to_owned).collect(),
+        store: store.to_owned(),
+    }
+}
+
+/// The directories of a store's published entries.
+fn published(store: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut folders = entries(store)?;
+    folders.retain(|folder| name(folder).is_some_and(|name| !name.ends_with(INCOMPLETE)));
+    Ok(folders)
+}
+
+/// The directories of all entries of a store, those that are not published included. A guest
+/// whose directory cannot be read has none.
+fn entries(store: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let guests = folders(store, "read the store")?;
+    let of_guests = guests.iter().filter_map(|guest| folders(guest, "read the directory").ok());
+    Ok(of_guests.flatten().collect())
+}
+
+/// The directories in a directory. One that does not exist has none.
+///
+/// # Errors
+/// Fails if it cannot be read.
+pub(super) fn folders(path: &Path, action: &'static str) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|source| StoreError::io(action, path, source))?,
+    };
+    let folders = entries.filter_map(Result::ok).filter(|entry| {
+        // A link into another place is no entry of this store.
+        entry.file_type().is_ok_and(|kind| kind.is_dir())
+    });
+    Ok(folders.map(|entry| entry.path()).collect())
+}
+
+fn name(folder: &Path) -> Option<&str> {
+    folder.file_name()?.to_str()
+}
+
+/// The id in a directory's name.
+fn id(name: &str) -> &str {
+    name.strip_suffix(INCOMPLETE).unwrap_or(name)
 }
 
 /// The random part of an id.
-fn tail(id: &str) -> &str {
-    id.rsplit_once('-').map_or(id, |(_, tail)| tail)
+fn random_part(id: &str) -> &str {
+    id.rsplit_once('-').map_or(id, |(_, random)| random)
 }
 
 #[cfg(test)]
@@ -109,6 +194,7 @@ mod tests {
             ("bb", "db/20260102T000000Z-bbbb0003"),
             ("latest", "web/20260103T000000Z-aaaa0002"),
             ("latest:db", "db/20260102T000000Z-bbbb0003"),
+            ("20260104T000000Z-bbbb0004", "db/20260104T000000Z-bbbb0004.incomplete"),
         ] {
             let entry = Entry::find(wanted, store.path()).unwrap();
             assert_eq!(entry.core, store.path().join(expected).join(CORE_FILE), "{wanted}");
@@ -118,12 +204,36 @@ mod tests {
     #[test]
     fn what_is_missing_incomplete_or_ambiguous_is_an_error() {
         let store = store();
-        for wanted in ["bbbb0004", "latest:mail", "latest:..", "nothing", "latestweb"] {
+        for wanted in ["bbbb0004", "latest:mail", "latest:..", "nothing", "latestweb", ""] {
             let error = Entry::find(wanted, store.path()).unwrap_err();
             assert!(matches!(error, StoreError::NoEntry { .. }), "{wanted}: {error}");
         }
         let error = Entry::find("aaaa", store.path()).unwrap_err();
         assert!(error.to_string().contains("2 entries in"), "{error}");
         assert!(error.to_string().contains("aaaa0001"), "{error}");
+    }
+
+    #[test]
+    fn what_removes_takes_whole_ids_and_directories_alone() {
+        let store = store();
+        for (wanted, expected) in [
+            ("20260101T000000Z-aaaa0001", "web/20260101T000000Z-aaaa0001"),
+            ("20260104T000000Z-bbbb0004", "db/20260104T000000Z-bbbb0004.incomplete"),
+            ("20260104T000000Z-bbbb0004.incomplete", "db/20260104T000000Z-bbbb0004.incomplete"),
+        ] {
+            let expected = store.path().join(expected);
+            assert_eq!(whole(wanted, store.path()).unwrap(), expected, "{wanted}");
+            assert_eq!(whole(expected.to_str().unwrap(), store.path()).unwrap(), expected);
+        }
+        for wanted in ["bb", "bbbb0003", "20260102", "latest", "latest:db"] {
+            let error = whole(wanted, store.path()).unwrap_err();
+            assert!(matches!(error, StoreError::NotWhole { .. }), "{wanted}: {error}");
+        }
+        for wanted in ["", "..", "bbbb0004", "nothing", store.path().to_str().unwrap()] {
+            let error = whole(wanted, store.path()).unwrap_err();
+            assert!(matches!(error, StoreError::NoEntry { .. }), "{wanted}: {error}");
+        }
+        let error = whole("2026", store.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Ambiguous { .. }), "{error}");
     }
 }

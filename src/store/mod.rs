@@ -65,6 +65,14 @@ pub enum StoreError {
         /// Where it was looked for.
         store: PathBuf,
     },
+    /// A part of an id, where the whole id is wanted.
+    #[error("{wanted:?} is not the whole id {found}")]
+    NotWhole {
+        /// What was asked for.
+        wanted: String,
+        /// The id that a reading command would take.
+        found: String,
+    },
     /// Its capture is under way.
     #[error("the capture that writes {} is under way", path.display())]
     InUse {
@@ -107,12 +115,13 @@ impl StoreError {
                 Some("free some space, or choose another place with --store DIR or --output FILE")
             }
             Self::Exists { .. } => Some("choose another name, or move the old file away"),
-            Self::Ambiguous { .. } => Some("give more of the id"),
+            Self::Ambiguous { .. } => Some("give the whole id, or more of it"),
+            Self::NotWhole { .. } => Some("give the whole id, as `list` prints it"),
             Self::InUse { .. } => Some("wait for it, or end it"),
             Self::NoLock { .. } => {
                 Some("make sure that no capture runs, then delete the directory")
             }
-            _ => None,
+            Self::Io { .. } | Self::NoEntry { .. } => None,
         }
     }
 }

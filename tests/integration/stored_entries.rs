@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -13,8 +14,9 @@ use serde_json::Value;
 use crate::core_stream::MIB;
 use crate::refusing_system;
 use crate::scripted_qemu::{DumpPlan, Script};
-use crate::setting::Setting;
-use crate::tool::{Ran, metadata_of, run};
+use crate::setting::{Setting, finish};
+use crate::telling::terminal;
+use crate::tool::{self, Ran, metadata_of, run};
 
 /// A script of a guest with a name.
 fn named(name: &str) -> Script {
@@ -92,8 +94,17 @@ fn each_filter_leaves_out_what_does_not_fit() {
 fn an_entry_is_removed_with_all_that_is_in_it() {
     let setting = setting();
     let id = lines(with_store(&setting, &["list", "--json", "--guest", "db"]))[0]["id"].clone();
-    let tail = id.as_str().unwrap().rsplit_once('-').unwrap().1;
-    with_store(&setting, &["rm", tail]).expect(0);
+    let id = id.as_str().unwrap();
+    let tail = id.rsplit_once('-').unwrap().1;
+    let before = setting.listing();
+    // Nothing that could be meant for another entry, and nothing unasked.
+    for wanted in [tail, "latest:db", &id[..15]] {
+        let ran = with_store(&setting, &["rm", "--yes", wanted]).expect(1);
+        ran.says(&format!("is not the whole id {id}")).says("hint: give the whole id");
+    }
+    with_store(&setting, &["rm", id]).expect(2).says("the standard input is no terminal");
+    assert_eq!(setting.listing(), before);
+    with_store(&setting, &["rm", "--yes", id]).expect(0);
     assert!(!setting.store.join("db").exists());
     assert_eq!(guests(with_store(&setting, &["list", "--json"])), ["web-3"]);
 }
@@ -106,13 +117,16 @@ fn a_prefix_that_fits_several_removes_none() {
         .iter()
         .map(|line| line["id"].as_str().unwrap().to_owned())
         .collect();
-    let refused = with_store(&setting, &["rm", "20"]).expect(1).says("is the beginning of 2");
+    let refused =
+        with_store(&setting, &["rm", "--yes", "20"]).expect(1).says("is the beginning of 2");
     assert!(ids.iter().all(|id| refused.stderr.contains(id)), "{refused:?}");
-    refused.says("hint: give more of the id");
+    refused.says("hint: give the whole id");
     // One that is clear does not go either, if another is not.
-    with_store(&setting, &["rm", &ids[0], "nothing"]).expect(1).says("no entry \"nothing\"");
-    with_store(&setting, &["rm", ""]).expect(1);
-    with_store(&setting, &["rm", ".."]).expect(1);
+    with_store(&setting, &["rm", "--yes", &ids[0], "nothing"])
+        .expect(1)
+        .says("no entry \"nothing\"");
+    with_store(&setting, &["rm", "--yes", ""]).expect(1);
+    with_store(&setting, &["rm", "--yes", ".."]).expect(1);
     assert_eq!(setting.listing(), before);
 }
 
@@ -122,16 +136,16 @@ fn a_part_is_removed_only_by_its_whole_name_and_not_while_it_is_written() {
     let part = setting.listing().incomplete[0].clone();
     let id = part.file_name().unwrap().to_str().unwrap().strip_suffix(".incomplete").unwrap();
     let tail = id.rsplit_once('-').unwrap().1;
-    with_store(&setting, &["rm", tail]).expect(1).says("no entry");
+    with_store(&setting, &["rm", "--yes", tail]).expect(1).says("no entry");
 
     let writer = locked(&part.join("vmcore.elf.zst"));
     assert_eq!(
         lines(with_store(&setting, &["list", "--json", "--incomplete"]))[0]["state"],
         "capturing"
     );
-    with_store(&setting, &["rm", id]).expect(1).says("is under way");
+    with_store(&setting, &["rm", "--yes", id]).expect(1).says("is under way");
     drop(writer);
-    with_store(&setting, &["rm", id]).expect(0);
+    with_store(&setting, &["rm", "--yes", id]).expect(0);
     assert!(!part.exists());
 }
 
@@ -152,6 +166,34 @@ fn locked(core: &Path) -> File {
 fn end(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// The only entry went by `rm 2026`, with which every id begins.
+#[test]
+fn the_only_entry_is_not_removed_by_what_every_id_begins_with() {
+    let setting = Setting::new(named("web-3"));
+    let entry = setting.capture(&["--resume"]).expect(0).entry();
+    for wanted in ["20", "latest", "latest:web-3"] {
+        with_store(&setting, &["rm", "--yes", wanted]).expect(1).says("is not the whole id");
+    }
+    assert!(entry.exists());
+}
+
+#[test]
+fn rm_asks_on_a_terminal_and_takes_no_other_answer_for_yes() {
+    let setting = Setting::new(named("web-3"));
+    let entry = setting.capture(&["--resume"]).expect(0).entry();
+    for (answer, code, stays) in [("\n", 1, true), ("no\n", 1, true), ("y\n", 0, false)] {
+        let (mut seen, terminal) = terminal();
+        let mut command = tool::command(["rm", entry.to_str().unwrap()]);
+        command.args(["--store".as_ref(), setting.store.as_os_str()]);
+        command.stdin(terminal).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        seen.write_all(answer.as_bytes()).unwrap();
+        let ran = finish(child).expect(code);
+        ran.says("web-3  ").says("guest panicked (no log)").says("Remove this entry? [y/N]");
+        assert_eq!(entry.exists(), stays, "{answer:?}");
+    }
 }
 
 /// `list` took the lock for a moment to see whether it was free. A capture that began in this
@@ -177,12 +219,12 @@ fn no_listing_costs_a_capture_its_lock() {
             let child = setting.start(&[]);
             setting.qemu.await_stall();
             let part = setting.listing().incomplete[0].clone();
-            let ran = with_store(&setting, &["rm", part.to_str().unwrap()]);
+            let ran = with_store(&setting, &["rm", "--yes", part.to_str().unwrap()]);
             unlocked += u32::from(!part.join("vmcore.elf.zst").exists());
             end(child);
             if part.exists() {
                 ran.expect(1).says("is under way");
-                with_store(&setting, &["rm", part.to_str().unwrap()]).expect(0);
+                with_store(&setting, &["rm", "--yes", part.to_str().unwrap()]).expect(0);
             }
         }
         done.store(true, Ordering::Relaxed);
@@ -218,7 +260,7 @@ fn what_cannot_be_locked_is_neither_called_interrupted_nor_removed() {
     let no_locks = ["fcntl:error=ENOLCK"];
     let list = ["list", "--json", "--incomplete", "--store", store].map(OsString::from);
     assert_eq!(lines(refusing_system::run(&list, &no_locks))[0]["state"], "unknown");
-    let rm = ["rm", part.to_str().unwrap(), "--store", store].map(OsString::from);
+    let rm = ["rm", "--yes", part.to_str().unwrap(), "--store", store].map(OsString::from);
     refusing_system::run(&rm, &no_locks)
         .expect(1)
         .says("may still be writing it")

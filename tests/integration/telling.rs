@@ -14,7 +14,7 @@ use crate::setting::{Setting, finish};
 use crate::tool;
 
 /// A terminal of 120 columns: who looks at it, and who writes to it.
-fn terminal() -> (File, File) {
+pub(crate) fn terminal() -> (File, File) {
     let seen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&seen).unwrap();
     unlockpt(&seen).unwrap();
