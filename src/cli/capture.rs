@@ -131,6 +131,8 @@ impl From<ActionArg> for Action {
 /// Captures, and says how it went.
 pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
     let request = arguments.request()?;
+    // Before the guest is asked for anything.
+    request.place.check_free()?;
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let talk = match (arguments.quiet, arguments.verbose) {
         (true, _) => Talk::Quiet,

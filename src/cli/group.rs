@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::exit::Exit;
+use super::families::FamiliesArgs;
 use super::moment::moment;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
@@ -11,6 +12,8 @@ use crate::render;
 use crate::store::filter::{Filter, Pattern};
 use crate::store::groups::groups;
 use crate::store::listing;
+use crate::store::report_head::ReportVersion;
+use crate::triage::report::data::SCHEMA;
 
 /// Group the stored crashes by their signature, the one seen last first
 ///
@@ -25,6 +28,8 @@ pub(super) struct GroupArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     new_since: Option<Timestamp>,
     #[command(flatten)]
+    families: FamiliesArgs,
+    #[command(flatten)]
     store: StoreArgs,
     /// Print each group as one line of JSON
     #[arg(long)]
@@ -35,12 +40,14 @@ pub(super) struct GroupArgs {
 pub(super) fn run(arguments: &GroupArgs) -> anyhow::Result<Exit> {
     let filter =
         Filter { guest: arguments.guest.as_deref().map(Pattern::new), ..Filter::default() };
+    let families = arguments.families.table_or_own();
+    let current = ReportVersion { schema: SCHEMA, families: families.version() };
     let (mut entries, problems) = listing::list(&arguments.store.folder())?;
     for problem in &problems {
         ui::error(&anyhow::anyhow!(problem.to_string()));
     }
     entries.retain(|entry| filter.wants(entry));
-    let all = groups(&entries);
+    let all = groups(&entries, &current);
     let is_wanted = |group: &&_| {
         let first = |group: &crate::store::groups::Group| group.first;
         arguments.new_since.is_none_or(|since| first(group).is_some_and(|first| first >= since))

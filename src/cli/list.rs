@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::exit::Exit;
+use super::families::FamiliesArgs;
 use super::moment::moment;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
@@ -10,6 +11,8 @@ use super::ui;
 use crate::render;
 use crate::store::filter::{Filter, Pattern};
 use crate::store::listing::{self, EntryState};
+use crate::store::report_head::ReportVersion;
+use crate::triage::report::data::SCHEMA;
 
 /// List the stored crashes, the newest last
 ///
@@ -37,6 +40,8 @@ pub(super) struct ListArgs {
     /// Only what is not whole: parts, captures under way and interrupted ones
     #[arg(long, conflicts_with = "state")]
     incomplete: bool,
+    #[command(flatten)]
+    families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
     /// Print each entry as one line of JSON
@@ -90,6 +95,8 @@ pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
         until: arguments.until,
         states,
     };
+    let families = arguments.families.table_or_own();
+    let current = ReportVersion { schema: SCHEMA, families: families.version() };
     let (mut entries, problems) = listing::list(&arguments.store.folder())?;
     for problem in &problems {
         ui::error(&anyhow::anyhow!(problem.to_string()));
@@ -97,11 +104,11 @@ pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     entries.retain(|entry| filter.wants(entry));
     let printed = print(|out| {
         if arguments.json {
-            entries
-                .iter()
-                .try_for_each(|entry| render::json::line(&render::list::Line::of(entry), out))
+            entries.iter().try_for_each(|entry| {
+                render::json::line(&render::list::Line::of(entry, &current), out)
+            })
         } else {
-            render::list::table(&entries, out)
+            render::list::table(&entries, &current, out)
         }
     })?;
     Ok(if problems.is_empty() { printed } else { Exit::Failed })

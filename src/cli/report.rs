@@ -8,32 +8,53 @@ use std::{env, fs};
 
 use anyhow::Context;
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest;
 use super::quantity::positive_duration;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
+use super::ui;
 use crate::held;
 use crate::interrupt::Interrupt;
 use crate::render::report::{html, paint::Paint, text};
 use crate::store::entry::Entry;
+use crate::store::listing::{self, Listed};
+use crate::store::report_head::ReportVersion;
 use crate::store::single_file::SingleFile;
+use crate::store::{CORE_FILE, report_file};
+use crate::triage::crash::families::Families;
+use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, STORED_LOG};
-use crate::vmcore::Vmcore;
+use crate::vmcore::{OpenError, Vmcore};
 
 /// How many records of the log a page has.
 const LOG_OF_PAGE: usize = 20_000;
 
 /// Say what happened: title, cause, stacks, tasks, memory, log
 ///
-/// Read out of the core alone, without debug symbols; or out of a guest that is held,
+/// Read from the core alone, without debug symbols; or from a guest that is held,
 /// before anything is written.
+///
+/// With --save the reports of stored cores are made again and written beside them: a report
+/// is outdated when this version has another schema of reports, or when other families name
+/// its crash. `list` and `group` say which are.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReportArgs {
     /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`;
-    /// or the QMP socket of a guest that stands still
-    entry: String,
+    /// or the QMP socket of a stopped guest. With --save any number of stored cores
+    #[arg(value_name = "ENTRY", required_unless_present_any = ["all", "outdated"],
+        conflicts_with_all = ["all", "outdated"])]
+    entries: Vec<String>,
+    /// Write report.json beside each core, over the one that is there, and print its path
+    #[arg(long, conflicts_with_all = ["format", "json", "output"])]
+    save: bool,
+    /// With --save: all entries of the store
+    #[arg(long, requires = "save")]
+    all: bool,
+    /// With --save: the entries of the store whose report is missing or outdated
+    #[arg(long, requires = "save", conflicts_with = "all")]
+    outdated: bool,
     /// How to print it
     #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
     format: FormatArg,
@@ -56,17 +77,27 @@ pub(super) struct ReportArgs {
 enum FormatArg {
     /// For a terminal
     Text,
-    /// As it stands in report.json
+    /// As in report.json
     Json,
     /// One page for a browser that needs nothing else
     Html,
 }
 
-/// Prints a report.
+/// Prints a report, or writes those of stored cores.
 pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
+    if arguments.save {
+        return save(arguments);
+    }
+    let [entry] = arguments.entries.as_slice() else {
+        return Err(UsageError {
+            message: "one ENTRY is printed at a time".to_owned(),
+            hint: Some("--save writes the reports of several".to_owned()),
+        }
+        .into());
+    };
     let format = if arguments.json { FormatArg::Json } else { arguments.format };
     let log_lines = if format == FormatArg::Html { LOG_OF_PAGE } else { STORED_LOG };
-    let report = make(arguments, log_lines)?;
+    let report = make(entry, arguments, log_lines)?;
     let Some(path) = &arguments.output else {
         let colours = io::stdout().is_terminal() && colours_wanted();
         return print(|out| write(&report, format, Paint { colours }, out));
@@ -79,9 +110,9 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn make(arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
+fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
     let families = arguments.families.table()?;
-    if let Some(socket) = socket(&arguments.entry)? {
+    if let Some(socket) = socket(entry)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
         let report =
             held::read_guest(&socket, arguments.timeout, &interrupt, move |core, story| {
@@ -89,9 +120,56 @@ fn make(arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
             })?;
         return Ok(report);
     }
-    let path = Entry::find(&arguments.entry, &arguments.store.folder())?.core;
-    let core = Vmcore::open(&path)?;
-    Ok(Report::with(&core, core.metadata().as_ref(), &families, log_lines))
+    let path = Entry::find(entry, &arguments.store.folder())?.core;
+    Ok(of_stored(&path, &families, log_lines)?)
+}
+
+fn of_stored(path: &Path, families: &Families, log_lines: usize) -> Result<Report, OpenError> {
+    let core = Vmcore::open(path)?;
+    Ok(Report::with(&core, core.metadata().as_ref(), families, log_lines))
+}
+
+/// Makes the reports of stored cores again. One that cannot be made is an error, and the
+/// others are made nevertheless.
+fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
+    let families = arguments.families.table()?;
+    let mut exit = Exit::Done;
+    for core in cores_to_save(arguments, &families)? {
+        let saved = of_stored(&core, &families, STORED_LOG)
+            .map_err(anyhow::Error::from)
+            .and_then(|report| Ok(report_file::replace(&core, &report.to_json())?));
+        match saved {
+            Ok(()) => {
+                print(|out| writeln!(out, "{}", report_file::path(&core).display()))?;
+            }
+            Err(error) => {
+                ui::error(&error);
+                exit = Exit::Failed;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// The cores whose reports are wanted. All that are named exist, or none is touched.
+fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<Vec<PathBuf>> {
+    let store = arguments.store.folder();
+    if !arguments.all && !arguments.outdated {
+        let find = |entry: &String| Ok(Entry::find(entry, &store)?.core);
+        return arguments.entries.iter().map(find).collect();
+    }
+    let (entries, problems) = listing::list(&store)?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem.into());
+    }
+    let current = ReportVersion { schema: SCHEMA, families: families.version() };
+    let is_wanted = |entry: &Listed| {
+        let report = entry.report.as_ref();
+        let up_to_date = report.and_then(|report| report.is_outdated(&current)) == Some(false);
+        entry.published && entry.core_bytes.is_some() && !(arguments.outdated && up_to_date)
+    };
+    let wanted = entries.iter().filter(|entry| is_wanted(entry));
+    Ok(wanted.map(|entry| entry.folder.join(CORE_FILE)).collect())
 }
 
 /// The monitor's socket, if `entry` is one.

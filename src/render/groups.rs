@@ -17,8 +17,8 @@ const NAMED: usize = 3;
 pub struct Line<'a> {
     /// What its crashes have in common; `null` for those without a signature.
     signature: Option<&'a str>,
-    /// Whether that is too weak to say that two are the same.
-    weak: bool,
+    /// Whether that is too weak to say that two are the same; `null` if it is unknown.
+    weak: Option<bool>,
     /// What happened.
     title: Option<&'a str>,
     /// How often.
@@ -33,6 +33,8 @@ pub struct Line<'a> {
     kernels: Vec<&'a str>,
     /// The entries' ids.
     entries: &'a [String],
+    /// How many of their reports are of an older schema or of other families.
+    outdated: usize,
     /// Signatures of groups that may be the same.
     possibly_same: Vec<&'a str>,
 }
@@ -52,6 +54,7 @@ impl<'a> Line<'a> {
             guests: group.guests.iter().map(String::as_str).collect(),
             kernels: group.kernels.iter().map(String::as_str).collect(),
             entries: &group.entries,
+            outdated: group.outdated,
             possibly_same: same.filter_map(|group| group.signature.as_deref()).collect(),
         }
     }
@@ -82,6 +85,9 @@ pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Resul
             _ => format!("{cell:<width$}"),
         });
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        if let Some(outdated) = group.map(|group| group.outdated).filter(|count| *count > 0) {
+            writeln!(out, "       {outdated} of these reports are outdated")?;
+        }
         let same = group.iter().flat_map(|group| &group.possibly_same);
         for other in same.filter_map(|index| all.get(*index)) {
             let signature = other.signature.as_deref().unwrap_or("-");
@@ -96,7 +102,11 @@ fn row(group: &Group, zone: &TimeZone) -> [String; 7] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let time = |time: Timestamp| zone.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string();
     let signature = group.signature.as_deref().map(|signature| {
-        let weak = if group.weak { " (weak)" } else { "" };
+        let weak = match group.weak {
+            Some(false) => "",
+            Some(true) => " (weak)",
+            None => " (weak?)",
+        };
         format!("{}{weak}", shown(signature))
     });
     [

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::shown::shown;
 use super::units::{bytes, seconds};
 use crate::store::listing::{EntryState, Listed};
+use crate::store::report_head::ReportVersion;
 
 /// An entry as a line of JSON. What is not known is `null`.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +26,9 @@ pub struct Line {
     pub title: Option<String>,
     /// What crashes that are the same have in common.
     pub signature: Option<String>,
+    /// Whether the report is of an older schema or of other families; `null` if there is none,
+    /// or if it does not say.
+    pub report_outdated: Option<bool>,
     /// Length of the core's file.
     pub core_bytes: Option<u64>,
     /// The guest's memory.
@@ -40,7 +44,7 @@ pub struct Line {
 impl Line {
     /// What is known of an entry.
     #[must_use]
-    pub fn of(entry: &Listed) -> Self {
+    pub fn of(entry: &Listed, current: &ReportVersion<'_>) -> Self {
         let metadata = entry.metadata.as_deref();
         let report = entry.report.clone();
         Self {
@@ -49,6 +53,7 @@ impl Line {
             guest: entry.guest(),
             kernel: entry.kernel().map(str::to_owned),
             title: report.as_ref().and_then(|report| report.title.clone()),
+            report_outdated: report.as_ref().and_then(|report| report.is_outdated(current)),
             signature: report.and_then(|report| report.signature),
             core_bytes: entry.core_bytes,
             memory_bytes: metadata.and_then(|metadata| metadata.guest.memory_bytes),
@@ -63,14 +68,18 @@ impl Line {
 ///
 /// # Errors
 /// Fails if `out` does.
-pub fn table(entries: &[Listed], out: &mut dyn Write) -> io::Result<()> {
+pub fn table(
+    entries: &[Listed],
+    current: &ReportVersion<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     const HEAD: [&str; 8] = ["TIME", "GUEST", "KERNEL", "SIZE", "HELD", "STATE", "ID", "TITLE"];
     if entries.is_empty() {
         return Ok(());
     }
     let zone = TimeZone::system();
     let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(entries.iter().map(|entry| row(&Line::of(entry), &zone)));
+    rows.extend(entries.iter().map(|entry| row(&Line::of(entry, current), &zone)));
     let mut widths = [0; HEAD.len()];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -103,6 +112,11 @@ fn row(line: &Line, zone: &TimeZone) -> [String; 8] {
         or_dash(line.held_seconds.map(seconds)),
         line.state.name().to_owned(),
         shown(&line.id),
-        or_dash(line.title.as_deref().map(shown)),
+        title(line),
     ]
+}
+
+fn title(line: &Line) -> String {
+    let title = line.title.as_deref().map_or_else(|| "-".to_owned(), shown);
+    if line.report_outdated == Some(true) { format!("{title} (outdated)") } else { title }
 }

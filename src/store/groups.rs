@@ -2,21 +2,23 @@
 //!
 //! Needs: listed entries with their reports. Gives: groups, the one seen last first. Titles
 //! that two groups have in common make them possibly the same; nothing is merged by that. A
-//! weak signature makes nothing the same: each such entry is a group of its own.
+//! signature that is weak, or of unknown strength, makes nothing the same: each such entry
+//! is a group of its own.
 
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use super::listing::Listed;
+use super::report_head::ReportVersion;
 
 /// Entries with one signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     /// The signature; `None` for the entries without one.
     pub signature: Option<String>,
-    /// Whether it is too weak to say that two entries are the same.
-    pub weak: bool,
+    /// Whether it is too weak to take two entries for the same; `None` if that is unknown.
+    pub weak: Option<bool>,
     /// The title, as the newest entry has it.
     pub title: Option<String>,
     /// When it was seen first.
@@ -29,6 +31,8 @@ pub struct Group {
     pub kernels: BTreeSet<String>,
     /// The entries' ids, oldest first.
     pub entries: Vec<String>,
+    /// How many of their reports are of an older schema or of other families.
+    pub outdated: usize,
     /// Other groups that may be the same: their places in the list.
     pub possibly_same: Vec<usize>,
     titles: BTreeSet<String>,
@@ -36,23 +40,26 @@ pub struct Group {
 
 /// Groups entries. They are in the order of time, oldest first.
 #[must_use]
-pub fn groups(entries: &[Listed]) -> Vec<Group> {
+pub fn groups(entries: &[Listed], current: &ReportVersion<'_>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut by_signature: HashMap<Option<String>, usize> = HashMap::new();
     for entry in entries {
         let report = entry.report.as_ref();
         let signature = report.and_then(|report| report.signature.clone());
-        let weak = report.is_some_and(|report| report.weak);
-        let known = by_signature.get(&signature).copied().filter(|_| !weak);
-        let index = known.unwrap_or(groups.len());
-        if known.is_none() {
+        let weak =
+            if signature.is_some() { report.and_then(|report| report.weak) } else { Some(false) };
+        // Of a signature of unknown strength nothing follows, either.
+        let strong = weak == Some(false);
+        let existing = by_signature.get(&signature).copied().filter(|_| strong);
+        let index = existing.unwrap_or(groups.len());
+        if existing.is_none() {
             groups.push(Group { signature: signature.clone(), weak, ..Group::default() });
-            if !weak {
+            if strong {
                 by_signature.insert(signature, index);
             }
         }
         if let Some(group) = groups.get_mut(index) {
-            group.add(entry);
+            group.add(entry, current);
         }
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.last));
@@ -61,7 +68,7 @@ pub fn groups(entries: &[Listed]) -> Vec<Group> {
 }
 
 impl Group {
-    fn add(&mut self, entry: &Listed) {
+    fn add(&mut self, entry: &Listed, current: &ReportVersion<'_>) {
         self.entries.push(entry.id.clone());
         self.guests.insert(entry.guest());
         self.kernels.extend(entry.kernel().map(str::to_owned));
@@ -70,6 +77,7 @@ impl Group {
             self.last = Some(self.last.map_or(time, |last| last.max(time)));
         }
         let Some(report) = &entry.report else { return };
+        self.outdated += usize::from(report.is_outdated(current) == Some(true));
         if self.signature.is_some() {
             self.titles.extend(report.title.iter().chain(&report.alt_titles).cloned());
         }
@@ -105,9 +113,18 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::store::listing::{EntryState, ReportHead};
+    use crate::store::listing::EntryState;
+    use crate::store::report_head::ReportHead;
 
-    fn entry(id: u8, signature: Option<&str>, titles: &[&str], weak: bool) -> Listed {
+    const CURRENT: ReportVersion<'_> = ReportVersion { schema: "report/2", families: "1" };
+
+    fn entry(
+        id: u8,
+        signature: Option<&str>,
+        titles: &[&str],
+        weak: impl Into<Option<bool>>,
+    ) -> Listed {
+        let weak = weak.into();
         Listed {
             folder: PathBuf::from(format!("store/guest-{}/{id}", id % 2)),
             id: id.to_string(),
@@ -121,6 +138,8 @@ mod tests {
                 alt_titles: titles.iter().skip(1).map(|title| (*title).to_owned()).collect(),
                 signature: Some(signature.to_owned()),
                 weak,
+                schema: Some(CURRENT.schema.to_owned()),
+                ..ReportHead::default()
             }),
         }
     }
@@ -133,7 +152,7 @@ mod tests {
             entry(3, None, &[], false),
             entry(4, Some("v1-a"), &["A again"], false),
         ];
-        let groups = groups(&entries);
+        let groups = groups(&entries, &CURRENT);
         let told: Vec<_> = groups.iter().map(|group| group.signature.as_deref()).collect();
         assert_eq!(told, [Some("v1-a"), None, Some("v1-b")]);
         assert_eq!((groups[0].entries.len(), groups[0].guests.len()), (2, 2));
@@ -150,7 +169,7 @@ mod tests {
             entry(2, Some("v1-b"), &["BUG: b", "bad-access in f"], false),
             entry(3, Some("v1-c"), &["C"], false),
         ];
-        let groups = groups(&entries);
+        let groups = groups(&entries, &CURRENT);
         let same: Vec<_> = groups.iter().map(|group| group.possibly_same.clone()).collect();
         assert_eq!(same, [vec![], vec![2], vec![1]]);
     }
@@ -158,8 +177,33 @@ mod tests {
     #[test]
     fn a_weak_signature_makes_nothing_the_same() {
         let entries = [entry(1, Some("v1-a"), &["A"], true), entry(2, Some("v1-a"), &["A"], true)];
-        let groups = groups(&entries);
+        let groups = groups(&entries, &CURRENT);
         assert_eq!(groups.len(), 2);
         assert_eq!((&*groups[0].possibly_same, &*groups[1].possibly_same), (&[1][..], &[0][..]));
+    }
+
+    /// A title and a signature of before the dump counted as strong, and merged two crashes.
+    #[test]
+    fn a_signature_of_unknown_strength_makes_nothing_the_same() {
+        let entries = [
+            entry(1, Some("v1-a"), &["A"], None),
+            entry(2, Some("v1-a"), &["A"], None),
+            entry(3, Some("v1-a"), &["A"], false),
+        ];
+        let groups = groups(&entries, &CURRENT);
+        let weak: Vec<_> = groups.iter().map(|group| group.weak).collect();
+        assert_eq!(weak, [Some(false), None, None]);
+        assert_eq!(
+            (&*groups[0].possibly_same, &*groups[1].possibly_same),
+            (&[1, 2][..], &[0, 2][..])
+        );
+    }
+
+    #[test]
+    fn reports_of_another_version_are_counted() {
+        let mut entries =
+            [entry(1, Some("v1-a"), &["A"], false), entry(2, Some("v1-a"), &["A"], false)];
+        entries[0].report.as_mut().unwrap().schema = Some("report/1".to_owned());
+        assert_eq!(groups(&entries, &CURRENT)[0].outdated, 1);
     }
 }

@@ -4,8 +4,7 @@
 //! entry whose metadata cannot be read is listed all the same, with what its
 //! name says. Cores are not opened.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,14 +12,13 @@ use std::thread;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::entry::folders;
 use super::lock::{self, Writer};
+use super::report_head::{ReportHead, json};
 use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE, StoreError};
 use crate::metadata::{CaptureResult, Metadata, SCHEMA};
-
-/// The longest file beside a core that is read, in bytes.
-const MAX_FILE: u64 = 16 << 20;
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -74,21 +72,6 @@ pub struct Listed {
     pub report: Option<ReportHead>,
 }
 
-/// What a listing wants of a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportHead {
-    /// What happened, in one line.
-    pub title: Option<String>,
-    /// Other titles that the same bug can have.
-    #[serde(default)]
-    pub alt_titles: Vec<String>,
-    /// What crashes that are the same have in common.
-    pub signature: Option<String>,
-    /// Whether that is too weak to say that two are the same.
-    #[serde(default)]
-    pub weak: bool,
-}
-
 impl Listed {
     /// The guest's name: in its metadata, else that of its directory.
     #[must_use]
@@ -116,31 +99,19 @@ impl Listed {
 /// cannot be read is left out, and is in the second list.
 pub fn list(store: &Path) -> Result<(Vec<Listed>, Vec<StoreError>), StoreError> {
     let mut problems = Vec::new();
-    let mut folders = Vec::new();
-    for guest in directories(store, "read the store")? {
-        match directories(&guest, "read the directory") {
-            Ok(entries) => folders.extend(entries),
+    let mut found = Vec::new();
+    for guest in folders(store, "read the store")? {
+        match folders(&guest, "read the directory") {
+            Ok(entries) => found.extend(entries),
             Err(error) => problems.push(error),
         }
     }
-    let mut entries = read_all(&folders);
+    let mut entries = read_all(&found);
     // By the time in the id first, as `latest` goes by it, too: an import is new, although
     // its crash may be old.
     let key = |entry: &Listed| (time_of(&entry.id), entry.time, entry.id.clone());
     entries.sort_by_cached_key(key);
     Ok((entries, problems))
-}
-
-fn directories(path: &Path, action: &'static str) -> Result<Vec<PathBuf>, StoreError> {
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|source| StoreError::io(action, path, source))?,
-    };
-    let folders = entries.filter_map(Result::ok).filter(|entry| {
-        // A link into another place is no entry of this store.
-        entry.file_type().is_ok_and(|kind| kind.is_dir())
-    });
-    Ok(folders.map(|entry| entry.path()).collect())
 }
 
 /// Thousands of small files: several threads wait for them at once.
@@ -190,14 +161,6 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
         (Writer::Absent, _) => EntryState::Interrupted,
         (Writer::Unknown, _) => EntryState::Unknown,
     };
-    // Of a capture that made its report before the dump, and lost the dump.
-    let told_before = metadata.as_ref().filter(|metadata| metadata.title.is_some());
-    let told_before = told_before.map(|metadata| ReportHead {
-        title: metadata.title.clone(),
-        alt_titles: Vec::new(),
-        signature: metadata.signature.clone(),
-        weak: false,
-    });
     Some(Listed {
         id: id.to_owned(),
         // To the second in the id, finer in the metadata.
@@ -205,8 +168,10 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
         published,
         state,
         core_bytes,
+        // A capture may have made its report before the dump, and lost the dump.
+        report: ReportHead::read(&folder.join(REPORT_FILE))
+            .or_else(|| ReportHead::in_metadata(metadata.as_ref()?)),
         metadata: metadata.map(Box::new),
-        report: json(&folder.join(REPORT_FILE)).or(told_before),
         folder: folder.to_owned(),
     })
 }
@@ -216,14 +181,6 @@ fn time_of(id: &str) -> Option<Timestamp> {
     let (time, _) = id.split_once('-')?;
     let time = DateTime::strptime("%Y%m%dT%H%M%SZ", time).ok()?;
     TimeZone::UTC.to_timestamp(time).ok()
-}
-
-fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
-    let file = File::open(path).ok()?;
-    if file.metadata().ok()?.len() > MAX_FILE {
-        return None;
-    }
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod lock;
 mod publish;
 pub mod removal;
 pub mod report_file;
+pub mod report_head;
 pub mod single_file;
 pub mod space;
 pub mod staging;

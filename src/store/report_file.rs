@@ -7,7 +7,8 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::publish::create_file;
+use super::publish::{create_file, rename_new};
+use super::report_head::ReportHead;
 use super::{CORE_FILE, INCOMPLETE, REPORT_FILE, StoreError};
 
 /// Where the report of a core is: `report.json` in an entry, else the core's own name and
@@ -23,28 +24,65 @@ pub fn path(core: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes the report of a core, over one that was there.
+/// Writes the first report of a core.
 ///
 /// # Errors
-/// Fails if the system refuses; an old report is then as it was.
+/// Fails if the report's name is taken, or if the system refuses.
 pub fn write(core: &Path, json: &[u8]) -> Result<(), StoreError> {
     let path = path(core);
-    let mut name = OsString::from(&path);
-    name.push(INCOMPLETE);
-    let staged = PathBuf::from(name);
-    let error = |source| StoreError::io("write", &staged, source);
+    publish(&path, json, |staged| rename_new(staged, &path))
+}
+
+/// Writes the report of a core over the one that is there.
+///
+/// # Errors
+/// Fails if what is there is no report, or if the system refuses; it is then as it was.
+pub fn replace(core: &Path, json: &[u8]) -> Result<(), StoreError> {
+    let path = path(core);
+    // In an entry the name is the store's. Elsewhere a file of another kind may have it.
+    let in_entry = path.file_name().is_some_and(|name| name == REPORT_FILE);
+    if !in_entry && path.symlink_metadata().is_ok() && !is_report(&path) {
+        return Err(StoreError::Exists { path });
+    }
+    let staged = staged(&path);
+    // What an interrupted write left.
     match fs::remove_file(&staged) {
-        Err(source) if source.kind() != ErrorKind::NotFound => return Err(error(source)),
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            return Err(StoreError::io("remove", &staged, source));
+        }
         _ => {}
     }
-    let written = create_file(&staged).and_then(|mut file| file.write_all(json).map_err(error));
-    let written = written.and_then(|()| {
-        fs::rename(&staged, &path).map_err(|source| StoreError::io("publish", &path, source))
-    });
-    if written.is_err() {
+    publish(&path, json, |staged| {
+        fs::rename(staged, &path).map_err(|source| StoreError::io("publish", &path, source))
+    })
+}
+
+fn publish(
+    path: &Path,
+    json: &[u8],
+    rename: impl FnOnce(&Path) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let staged = staged(path);
+    let mut file = create_file(&staged)?;
+    let written = file.write_all(json);
+    let written = written.map_err(|source| StoreError::io("write", &staged, source));
+    let published = written.and_then(|()| rename(&staged));
+    if published.is_err() {
         let _ = fs::remove_file(&staged);
     }
-    written
+    published
+}
+
+fn staged(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(INCOMPLETE);
+    name.into()
+}
+
+fn is_report(path: &Path) -> bool {
+    ReportHead::read(path)
+        .and_then(|report| report.schema)
+        .is_some_and(|schema| schema.starts_with("vmcorectl/report/"))
 }
 
 #[cfg(test)]
@@ -60,7 +98,10 @@ mod tests {
             [("vmcore.elf.zst", "report.json"), ("web.zst", "web.zst.report.json")]
         {
             let core = folder.path().join(core);
-            for text in ["{}", "{\"title\": \"x\"}"] {
+            for (text, write) in [
+                ("{\"schema\": \"vmcorectl/report/1\"}", write as fn(&Path, &[u8]) -> _),
+                ("{\"title\": \"x\"}", replace),
+            ] {
                 write(&core, text.as_bytes()).unwrap();
                 let report = folder.path().join(report);
                 assert_eq!(path(&core), report);
@@ -69,6 +110,23 @@ mod tests {
             }
         }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn no_file_is_overwritten_but_a_report_by_a_report() {
+        let folder = tempfile::tempdir().unwrap();
+        let core = folder.path().join("web.zst");
+        let other = path(&core);
+        fs::write(&other, "{}").unwrap();
+        for write in [write, replace] {
+            assert!(matches!(write(&core, b"[]"), Err(StoreError::Exists { .. })));
+        }
+        assert_eq!(fs::read(&other).unwrap(), b"{}");
+        fs::write(&other, "{\"schema\": \"vmcorectl/report/0\"}").unwrap();
+        assert!(write(&core, b"[]").is_err());
+        replace(&core, b"[]").unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"[]");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
     #[test]

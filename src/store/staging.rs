@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::guest_folder::folder_name;
 use super::lock::{self, Attempt};
 use super::publish::{create_file, create_folders, rename_new, sync_folder};
-use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, StoreError};
+use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, StoreError, report_file};
 
 /// How many ids are tried for one entry.
 const TRIES: u32 = 100;
@@ -39,6 +39,31 @@ impl Place {
             Self::Store(path) | Self::File(path) => path,
         }
     }
+
+    /// Checks that nothing is there that a core in this place would have to overwrite: a file
+    /// has its metadata and its report beside it.
+    ///
+    /// # Errors
+    /// Fails with the first file that exists.
+    pub fn check_free(&self) -> Result<(), StoreError> {
+        let Self::File(core) = self else { return Ok(()) };
+        let published = [core.clone(), beside(core, ".json"), report_file::path(core)];
+        for path in published {
+            for path in [beside(&path, INCOMPLETE), path] {
+                if path.symlink_metadata().is_ok() {
+                    return Err(StoreError::Exists { path });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path with this behind its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// An entry that is not published yet.
@@ -137,18 +162,10 @@ impl Staging {
     }
 
     fn as_file(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
-        let with = |suffix: &str| {
-            let mut name = OsString::from(path);
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let core = Names { staged: with(INCOMPLETE), published: path.to_owned() };
-        let metadata = Names { staged: with(".json.incomplete"), published: with(".json") };
-        for name in [&core.published, &metadata.published, &core.staged, &metadata.staged] {
-            if name.symlink_metadata().is_ok() {
-                return Err(StoreError::Exists { path: name.clone() });
-            }
-        }
+        Place::File(path.to_owned()).check_free()?;
+        let names =
+            |published: PathBuf| Names { staged: beside(&published, INCOMPLETE), published };
+        let (core, metadata) = (names(path.to_owned()), names(beside(path, ".json")));
         Ok(Self { id: new_id(now, 1), core, metadata, folder: None, lock: None, unlocked: None })
     }
 

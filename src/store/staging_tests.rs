@@ -43,7 +43,7 @@ fn a_file_and_its_metadata_overwrite_nothing() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("core.zst");
     let place = Place::File(path.clone());
-    for taken in ["core.zst", "core.zst.json", "core.zst.incomplete"] {
+    for taken in ["core.zst", "core.zst.json", "core.zst.incomplete", "core.zst.report.json"] {
         let taken = root.path().join(taken);
         fs::write(&taken, "mine").unwrap();
         let error = Staging::create(&place, None, Timestamp::now()).unwrap_err();

@@ -196,6 +196,56 @@ fn rm_asks_on_a_terminal_and_takes_no_other_answer_for_yes() {
     }
 }
 
+/// The report of before `--output` was replaced.
+#[test]
+fn a_core_in_a_file_overwrites_nothing_beside_it_and_the_guest_is_not_asked() {
+    for taken in ["c", "c.json", "c.report.json", "c.report.json.incomplete"] {
+        let setting = Setting::new(Script { state: "running", ..Script::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(taken);
+        fs::write(&file, "mine").unwrap();
+        let core = folder.path().join("c");
+        let output = ["--output", core.to_str().unwrap(), "--any-state"];
+        setting.capture(&output).expect(1).says(&format!("{taken} exists already"));
+        assert!(setting.qemu.received("qmp_capabilities").is_empty());
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn reports_are_made_again_where_that_is_asked_and_the_outdated_ones_are_named() {
+    let setting = setting();
+    let entry = &setting.listing().entries[0];
+    let report = entry.join("report.json");
+    let fresh = fs::read_to_string(&report).unwrap();
+    let list = || lines(with_store(&setting, &["list", "--json"]));
+    assert!(list().iter().all(|line| line["report_outdated"] == false));
+    let old = fresh.replace("vmcorectl/report/1", "vmcorectl/report/0").replace("no log", "old");
+    fs::write(&report, &old).unwrap();
+    let count =
+        |lines: &[Value]| lines.iter().filter(|line| line["report_outdated"] == true).count();
+    assert_eq!(count(&list()), 1);
+    let table = with_store(&setting, &["list"]).expect(0).stdout;
+    assert!(table.contains("guest panicked (old) (outdated)"), "{table}");
+    assert_eq!(lines(with_store(&setting, &["group", "--json"]))[0]["outdated"], 1);
+    let table = with_store(&setting, &["group"]).expect(0).stdout;
+    assert!(table.contains("1 of these reports are outdated"), "{table}");
+
+    let printed = format!("{}\n", report.display());
+    for which in ["--outdated", entry.to_str().unwrap()] {
+        fs::write(&report, &old).unwrap();
+        assert_eq!(with_store(&setting, &["report", "--save", which]).expect(0).stdout, printed);
+        assert_eq!(fs::read_to_string(&report).unwrap(), fresh);
+    }
+    assert_eq!(with_store(&setting, &["report", "--save", "--outdated"]).expect(0).stdout, "");
+    let all = with_store(&setting, &["report", "--save", "--all"]).expect(0).stdout;
+    assert_eq!(all.lines().count(), 2);
+    with_store(&setting, &["report", "--all"]).expect(2);
+    with_store(&setting, &["report", "latest", "latest"]).expect(2).says("one ENTRY");
+    with_store(&setting, &["report", "--save", "latest", "nothing"]).expect(1);
+}
+
 /// `list` took the lock for a moment to see whether it was free. A capture that began in this
 /// moment stayed without one, and `rm` deleted the core under it.
 #[test]

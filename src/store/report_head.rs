@@ -1,0 +1,121 @@
+//! What a listing reads of a report: title, signature, and what it was made with.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+use crate::metadata::Metadata;
+
+/// The longest file beside a core that is read, in bytes.
+const MAX_FILE: u64 = 16 << 20;
+
+/// What a listing wants of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportHead {
+    /// The schema that it was written by.
+    pub schema: Option<String>,
+    /// What happened, in one line.
+    pub title: Option<String>,
+    /// Other titles that the same bug can have.
+    #[serde(default)]
+    pub alt_titles: Vec<String>,
+    /// What crashes that are the same have in common.
+    pub signature: Option<String>,
+    /// Whether the signature is too weak to take two crashes for the same; `None` if
+    /// that is unknown.
+    #[serde(default)]
+    pub weak: Option<bool>,
+    /// Whether the crash is one of Windows, which no families have a part in.
+    #[serde(default, skip_serializing, deserialize_with = "is_there", rename = "bugcheck")]
+    pub is_bugcheck: bool,
+}
+
+/// What reports are made with today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportVersion<'a> {
+    /// The schema of reports.
+    pub schema: &'a str,
+    /// The version of the table of families.
+    pub families: &'a str,
+}
+
+impl ReportHead {
+    /// The head of the report in a file; `None` if there is none that can be read.
+    pub(super) fn read(path: &Path) -> Option<Self> {
+        json(path)
+    }
+
+    /// What the metadata has of a report that was made before the dump: nothing of how
+    /// strong its signature is.
+    pub(super) fn in_metadata(metadata: &Metadata) -> Option<Self> {
+        let title = Some(metadata.title.clone()?);
+        Some(Self { title, signature: metadata.signature.clone(), ..Self::default() })
+    }
+
+    /// Whether the report was made by an older schema or with other families than
+    /// `current`; `None` if it does not say.
+    #[must_use]
+    pub fn is_outdated(&self, current: &ReportVersion<'_>) -> Option<bool> {
+        if self.schema.as_deref()? != current.schema {
+            return Some(true);
+        }
+        // A report without a signature has no version of its families.
+        let families = self.signature.as_deref().and_then(families_of);
+        Some(!self.is_bugcheck && families.is_some_and(|families| families != current.families))
+    }
+}
+
+/// The families' version in a signature: `vVERSION-HASH`.
+fn families_of(signature: &str) -> Option<&str> {
+    signature.strip_prefix('v')?.rsplit_once('-').map(|(version, _)| version)
+}
+
+/// Reads a file beside a core. Returns `None` if there is none that can be read.
+pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let file = File::open(path).ok()?;
+    if file.metadata().ok()?.len() > MAX_FILE {
+        return None;
+    }
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn is_there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    Ok(Option::<IgnoredAny>::deserialize(value)?.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CURRENT: ReportVersion<'_> =
+        ReportVersion { schema: "vmcorectl/report/1", families: "1.acme" };
+
+    fn head(json: &str) -> ReportHead {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_report_of_another_schema_or_of_other_families_is_outdated() {
+        for (json, outdated) in [
+            (r#"{"schema": "vmcorectl/report/1", "signature": "v1.acme-abc"}"#, Some(false)),
+            (r#"{"schema": "vmcorectl/report/1", "signature": "v1-abc"}"#, Some(true)),
+            (r#"{"schema": "vmcorectl/report/0", "signature": "v1.acme-abc"}"#, Some(true)),
+            (r#"{"schema": "vmcorectl/report/1", "signature": null}"#, Some(false)),
+            (r#"{"signature": "v1.acme-abc"}"#, None),
+            (
+                r#"{"schema": "vmcorectl/report/1", "signature": "v1-abc", "bugcheck": {"code": "0x1"}}"#,
+                Some(false),
+            ),
+        ] {
+            assert_eq!(head(json).is_outdated(&CURRENT), outdated, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_a_report_does_not_say_of_its_signature_is_unknown() {
+        assert_eq!(head("{}").weak, None);
+        assert_eq!(head(r#"{"weak": false}"#).weak, Some(false));
+    }
+}
