@@ -19,17 +19,17 @@ use crate::render::backtrace::{Document, Stack};
 use crate::render::shown::shown;
 use crate::vmcore::Vmcore;
 
-/// Show which functions had called which: the stack of the CPU that panicked
+/// Show stack traces: by default that of the CPU that panicked
 ///
-/// Stacks are unwound by the kernel's own tables, out of its memory: no debug symbols
-/// are needed. Behind each function stands how it was found; `scan?` means that it may be
-/// left over from before. Where the kernel was entered, the registers follow that were
-/// saved there.
+/// Stacks are unwound with the kernel's own tables, read from its memory: no debug symbols
+/// are needed. Each function is followed by how it was found; `scan?` marks an address
+/// on the stack that may be stale. At each entry into the kernel, the saved registers
+/// are shown.
 #[derive(Debug, clap::Args)]
 pub(super) struct BtArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Only this CPU, by the kernel's number
+    /// Only this CPU, by its number in the kernel
     #[arg(long, value_name = "N", conflicts_with_all = ["task", "all", "tasks"])]
     cpu: Option<u32>,
     /// The task with this pid, whether it is on a CPU or not
@@ -41,11 +41,11 @@ pub(super) struct BtArgs {
     /// All tasks, threads and idle tasks included
     #[arg(long)]
     tasks: bool,
-    /// Show source lines and inlined functions, out of the kernel's vmlinux with debug symbols,
-    /// and of modules out of the files that are found by their build ids
+    /// Show source lines and inlined functions, from this vmlinux with debug symbols; those
+    /// of modules from files found by their build ids
     #[arg(long, value_name = "FILE")]
     vmlinux: Option<PathBuf>,
-    /// The same, out of the vmlinux that is found by the core's build id
+    /// The same, from a vmlinux found by the core's build id
     #[arg(long, conflicts_with = "vmlinux")]
     lines: bool,
     /// Print the stacks as JSON

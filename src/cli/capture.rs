@@ -18,13 +18,13 @@ use crate::interrupt::Interrupt;
 use crate::render;
 use crate::store::staging::Place;
 
-/// The level where nobody says another: see ARCHITECTURE.md for the measurement.
+/// The default level: see ARCHITECTURE.md for the measurement.
 pub(super) const LEVEL: i32 = 1;
 
-/// Capture a guest that is held by its panic, and let it go as asked
+/// Capture a panicked guest, and release it as asked
 ///
-/// The guest's memory is dumped while QEMU holds it, compressed on the way, and
-/// published in the store when it is whole. Without a policy the guest stays held.
+/// The guest's memory is dumped while QEMU holds the guest, compressed on the way, and
+/// published in the store when the core is complete. By default the guest stays held.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:
   0  captured, and the guest was let go as asked
@@ -58,14 +58,14 @@ pub(super) struct CaptureArgs {
     /// [default: leave it as it was found]
     #[arg(long, value_name = "ACTION")]
     on_failure: Option<ActionArg>,
-    /// Let the guest go after this time, or when the dump fails before, by
-    /// --on-failure or else by --then; what was read so far is kept
+    /// Release the guest after this time, or as soon as the dump fails, by --on-failure or
+    /// else by --then; what was read so far is kept
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     max_hold: Option<Duration>,
     /// Capture a guest that did not panic, too: it is stopped for the dump
     #[arg(long)]
     any_state: bool,
-    /// Wait for a panic, until it comes or the time is up
+    /// Wait for a panic, for this time at most
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
         value_parser = duration, conflicts_with = "any_state")]
     wait: Option<Option<Duration>>,
@@ -73,7 +73,7 @@ pub(super) struct CaptureArgs {
     /// are known whatever happens to the dump
     #[arg(long)]
     report_first: bool,
-    /// How long QEMU may stay silent
+    /// How long to wait for an answer of QEMU
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
     #[command(flatten)]
@@ -97,10 +97,10 @@ pub(super) struct CaptureArgs {
     /// Print the metadata as JSON
     #[arg(long)]
     json: bool,
-    /// Tell every step
+    /// Print every step
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
-    /// Tell errors only
+    /// Print errors only
     #[arg(short, long)]
     quiet: bool,
 }
@@ -109,11 +109,11 @@ pub(super) struct CaptureArgs {
 enum ActionArg {
     /// Leave it stopped
     Hold,
-    /// Let it run on
+    /// Let it continue
     Resume,
     /// Reset it and let it start
     Reset,
-    /// End its QEMU
+    /// Terminate its QEMU
     Quit,
 }
 
@@ -128,7 +128,7 @@ impl From<ActionArg> for Action {
     }
 }
 
-/// Captures, and says how it went.
+/// Captures, and prints the result.
 pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
     let request = arguments.request()?;
     // Before the guest is asked for anything.

@@ -19,9 +19,8 @@ use crate::mount::{Detached, VMCORE_FILE};
 
 /// Start crash, drgn or gdb on a stored core, without unpacking it
 ///
-/// The core is mounted into a temporary directory as long as the debugger runs. The
-/// kernel's vmlinux is looked for by the build id that the core names, and one of another
-/// build is refused. The exit code is the debugger's.
+/// The core is mounted on a temporary directory while the debugger runs. The kernel's
+/// vmlinux is found by the build id in the core; a vmlinux of another build is refused. The exit code is the debugger's.
 #[derive(Debug, clap::Args)]
 pub(super) struct DebugArgs {
     #[command(flatten)]
@@ -29,13 +28,13 @@ pub(super) struct DebugArgs {
     /// Which debugger [default: the first of these that is installed]
     #[arg(long, value_name = "DEBUGGER")]
     with: Option<ProgramArg>,
-    /// The kernel's file with symbols [default: found by its build id]
+    /// The kernel's vmlinux [default: found by build id]
     #[arg(long, value_name = "FILE")]
     vmlinux: Option<PathBuf>,
-    /// Tell errors only
+    /// Print errors only
     #[arg(short, long)]
     quiet: bool,
-    /// What the debugger gets besides
+    /// Further arguments of the debugger
     #[arg(last = true, value_name = "ARGS")]
     own: Vec<OsString>,
 }

@@ -19,19 +19,19 @@ use crate::render::shown::shown;
 
 /// Show the guest kernel's log
 ///
-/// It is read out of the kernel's memory: no debug symbols are needed. What is missing
-/// or damaged in it is said on stderr.
+/// It is read from the kernel's memory: no debug symbols are needed. Missing or damaged
+/// records are reported on stderr.
 #[derive(Debug, clap::Args)]
 pub(super) struct DmesgArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Only these levels: names or numbers; `err+` is err and everything graver
+    /// Only these levels: names or numbers; `err+` is err and everything more severe
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = levels)]
     level: Vec<Levels>,
     /// Only the last N records
     #[arg(long, value_name = "N")]
     tail: Option<usize>,
-    /// Only from T on: since boot (`90.5`, `5m`), or before the last record (`-30s`)
+    /// Only from this time on: since boot (`90.5`, `5m`), or before the last record (`-30s`)
     #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = since)]
     since: Option<Since>,
     /// Show wall-clock time (UTC), estimated from when the panic was noticed

@@ -25,9 +25,9 @@ use crate::vmcore::Vmcore;
 /// How long a text log may be.
 const MAX_LOG: u64 = 1 << 30;
 
-/// Tell which log records and frames a crash's title and signature were made of
+/// Show which log records and stack frames a crash's title and signature are derived from
 ///
-/// The log is a stored core's, or text: a serial console's, pstore's, a journal's.
+/// The log comes from a stored core, or is text from a serial console, pstore or a journal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:
   0  there is a crash in the log; with --jsonl: each line was read

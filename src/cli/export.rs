@@ -20,11 +20,11 @@ use crate::store::single_file::SingleFile;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
 
-/// Write a stored core in the form that crash, drgn, gdb or makedumpfile reads
+/// Write a stored core in a format that crash, drgn, gdb or makedumpfile reads
 ///
 /// FILE appears under its name when it is whole; until then it is FILE.incomplete.
-/// What the core does not hold is left out, never filled in: if its file was cut
-/// off, what there is is exported, and the exit code is 3.
+/// Memory that the core does not hold is left out, never filled with zeros. Of a
+/// truncated core the rest is exported, and the exit code is 3.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(super) struct ExportArgs {
     /// What to write: a plain ELF core, or a kdump-compressed file
     #[arg(long, value_enum, default_value_t = Form::Elf)]
     format: Form,
-    /// Write the kdump-compressed file in the flattened form, as into a pipe
+    /// Write the kdump-compressed file in the flattened format, as for a pipe
     #[arg(long)]
     flattened: bool,
     /// Where to write it; `-` is the standard output, for which kdump formats are flattened

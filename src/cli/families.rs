@@ -13,7 +13,7 @@ use crate::triage::crash::families::Families;
 /// The `--families` option of every command that names a crash.
 #[derive(Debug, clap::Args)]
 pub(super) struct FamiliesArgs {
-    /// Pass over these functions, too, when a crash is named: a table like the program's own.
+    /// Never name a crash by the functions in this table, in addition to the built-in ones.
     /// Its version becomes a part of every signature
     #[arg(long, value_name = "FILE", env = "VMCORECTL_FAMILIES", hide_env_values = true)]
     families: Option<PathBuf>,
@@ -35,13 +35,11 @@ impl FamiliesArgs {
         Ok(Arc::new(table))
     }
 
-    /// The table; the program's own if the site's cannot be had, which is told: a guest that is
-    /// held is captured whatever its crash will be called.
+    /// The table; the built-in one, with a warning, if the site's cannot be read: a held guest
+    /// is captured whatever its crash will be called.
     pub(super) fn table_or_own(&self) -> Arc<Families> {
         self.table().unwrap_or_else(|error| {
-            ui::say(&format!(
-                "warning: {error:#}: the crash is named by the program's own families"
-            ));
+            ui::say(&format!("warning: {error:#}: using the built-in families"));
             Arc::new(Families::built_in().clone())
         })
     }

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::exit::Exit;
 use super::families::FamiliesArgs;
-use super::moment::moment;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
+use super::time_argument::time_argument;
 use super::ui;
 use crate::render;
 use crate::store::filter::{Filter, Pattern};
@@ -15,17 +15,18 @@ use crate::store::listing;
 use crate::store::report_head::ReportVersion;
 use crate::triage::report::data::SCHEMA;
 
-/// Group the stored crashes by their signature, the one seen last first
+/// Group the stored crashes by signature, the most recent first
 ///
-/// Groups whose titles may be of one bug are named below each other's; they are not merged.
+/// Groups that share a title may have the same cause: they are listed below each other, and
+/// not merged.
 /// Entries without a report are a group of their own.
 #[derive(Debug, clap::Args)]
 pub(super) struct GroupArgs {
-    /// Only of these guests; * stands for any characters
+    /// Only guests whose name matches; * matches any characters
     #[arg(long, value_name = "PATTERN")]
     guest: Option<String>,
-    /// Only groups that were not seen before: a time, a date, or how long ago (2h, 7d)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Only groups first seen since this time: a time, a date, or how long ago (2h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     new_since: Option<Timestamp>,
     #[command(flatten)]
     families: FamiliesArgs,
@@ -36,7 +37,7 @@ pub(super) struct GroupArgs {
     json: bool,
 }
 
-/// Prints the groups that are wanted.
+/// Prints the selected groups.
 pub(super) fn run(arguments: &GroupArgs) -> anyhow::Result<Exit> {
     let filter =
         Filter { guest: arguments.guest.as_deref().map(Pattern::new), ..Filter::default() };

@@ -16,16 +16,16 @@ use crate::interrupt::Interrupt;
 use crate::render;
 use crate::store::staging::Place;
 
-/// Take a dump that another tool wrote into the store
+/// Import another tool's dump into the store
 ///
-/// Reads what QEMU, libvirt, the kernel or makedumpfile wrote; the entry is compressed
-/// and laid out like a captured one. Memory that FILE does not hold stays absent.
+/// Reads dumps of QEMU, libvirt, the kernel's kdump and makedumpfile. The entry is
+/// compressed and laid out like a captured one. Memory that FILE lacks stays absent.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:
   0  imported
   1  failed, nothing imported
   2  usage
-  3  imported, but FILE was cut off: a part of the memory is missing")]
+  3  imported, but FILE is truncated: a part of the memory is missing")]
 pub(super) struct ImportArgs {
     /// The dump
     file: PathBuf,

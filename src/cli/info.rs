@@ -1,4 +1,4 @@
-//! `vmcorectl info`: what a stored core says about itself.
+//! `vmcorectl info`: the metadata of a stored core.
 
 use super::exit::Exit;
 use super::stored_core::{CoreArgs, print};
@@ -13,23 +13,23 @@ use crate::render::kernel::Told;
 use crate::render::shown::shown;
 use crate::vmcore::summary::Summary;
 
-/// Show the story of a stored core: guest, panic, release, sizes
+/// Show the metadata of a stored core: guest, panic, release, sizes
 ///
-/// Of a core that no capture wrote, what the file itself says.
+/// For a core without metadata, what its headers and notes say.
 #[derive(Debug, clap::Args)]
 pub(super) struct InfoArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Add what the kernel's memory tells: uname, command line, uptime, load, taint, memory,
-    /// what each CPU was doing, and mounted file systems; with --json print that alone
+    /// Add what is read from the kernel's memory: uname, command line, uptime, load, taint, memory,
+    /// what each CPU was doing, and mounted file systems; with --json, print only that
     #[arg(long)]
     kernel: bool,
-    /// Print the metadata as JSON, or what the file says where there is none
+    /// Print the metadata as JSON, or what the file says if it has none
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the metadata of a core, or what its file says, and what its memory tells if asked.
+/// Prints the metadata of a core, or what its file says, and on request what its memory says.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
     let kernel = if arguments.kernel { Some(Kernel::find(&core)?) } else { None };

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::exit::Exit;
 use super::families::FamiliesArgs;
-use super::moment::moment;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
+use super::time_argument::time_argument;
 use super::ui;
 use crate::render;
 use crate::store::filter::{Filter, Pattern};
@@ -16,28 +16,28 @@ use crate::triage::report::data::SCHEMA;
 
 /// List the stored crashes, the newest last
 ///
-/// A pattern is a whole name, in which * stands for any characters.
+/// A pattern has to match the whole name; * matches any characters.
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    /// Only of these guests
+    /// Only guests whose name matches
     #[arg(long, value_name = "PATTERN")]
     guest: Option<String>,
-    /// Only of these kernels, by their release
+    /// Only kernels whose release matches
     #[arg(long, value_name = "PATTERN")]
     kernel: Option<String>,
-    /// Only with such a signature in their report
+    /// Only entries whose signature matches
     #[arg(long, value_name = "PATTERN")]
     signature: Option<String>,
-    /// Only since: a time, a date, or how long ago (2h, 7d)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Only entries since this time: a time, a date, or how long ago (2h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     since: Option<Timestamp>,
-    /// Only until: a time, a date, or how long ago
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Only entries until this time: a time, a date, or how long ago
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     until: Option<Timestamp>,
-    /// Only in these states [default: all that is published]
+    /// Only these states [default: all published entries]
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     state: Vec<StateArg>,
-    /// Only what is not whole: parts, captures under way and interrupted ones
+    /// Only entries that are not complete: partial cores, captures under way or interrupted
     #[arg(long, conflicts_with = "state")]
     incomplete: bool,
     #[command(flatten)]
@@ -51,15 +51,15 @@ pub(super) struct ListArgs {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum StateArg {
-    /// The whole dump is there
+    /// The dump is complete
     Complete,
-    /// A part of the dump is there
+    /// A part of the dump is stored
     Incomplete,
     /// Its capture is under way
     Capturing,
     /// Its capture was interrupted
     Interrupted,
-    /// Not published, on a file system without locks: under way or interrupted
+    /// Not published, and the file system has no locks: under way or interrupted
     Unknown,
 }
 
@@ -75,7 +75,7 @@ impl From<StateArg> for EntryState {
     }
 }
 
-/// Prints the entries that are wanted.
+/// Prints the selected entries.
 pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
     let states = match (arguments.incomplete, arguments.state.as_slice()) {

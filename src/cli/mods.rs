@@ -9,8 +9,8 @@ use crate::render::shown::shown;
 
 /// Show the modules that the guest's kernel had loaded: address, size, taints, users
 ///
-/// They are read by the kernel's own types (BTF), out of its memory: no debug symbols
-/// are needed. What is missing or damaged is said on stderr.
+/// They are read from the kernel's memory with its own types (BTF): no debug symbols are
+/// needed. What is missing or damaged is reported on stderr.
 #[derive(Debug, clap::Args)]
 pub(super) struct ModsArgs {
     #[command(flatten)]

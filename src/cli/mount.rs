@@ -13,8 +13,8 @@ use crate::vmcore::Vmcore;
 
 /// Show a stored core as a plain ELF file, without unpacking it
 ///
-/// DIR gets the files vmcore, metadata.json and vmcoreinfo.txt, for the user who mounts
-/// alone. Runs until it is interrupted, or until `umount DIR`. Root mounts directly; other
+/// DIR shows vmcore, metadata.json and vmcoreinfo.txt, readable by the mounting user
+/// only. Runs until interrupted, or until `umount DIR`. Root mounts directly; other
 /// users need fusermount3 (Debian's package fuse3).
 #[derive(Debug, clap::Args)]
 pub(super) struct MountArgs {

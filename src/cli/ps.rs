@@ -11,27 +11,27 @@ use crate::render::shown::shown;
 use crate::render::tasks::Row;
 use crate::triage::report;
 
-/// Show the guest's tasks: processes first, then the kernel's own threads
+/// Show the guest's tasks: processes first, then kernel threads
 ///
-/// They are read by the kernel's own types (BTF), out of its memory: no debug symbols
-/// are needed. What is missing or damaged is said on stderr.
+/// They are read from the kernel's memory with its own types (BTF): no debug symbols are
+/// needed. What is missing or damaged is reported on stderr.
 #[derive(Debug, clap::Args)]
 pub(super) struct PsArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Only processes, and not the kernel's own threads
+    /// Only processes, no kernel threads
     #[arg(long, conflicts_with = "kernel")]
     user: bool,
-    /// Only the kernel's own threads
+    /// Only kernel threads
     #[arg(long)]
     kernel: bool,
-    /// The threads of each process, too
+    /// Show the threads of each process, too
     #[arg(long)]
     threads: bool,
-    /// As a tree of parents and children
+    /// Show a tree of parents and children
     #[arg(long)]
     tree: bool,
-    /// Only tasks that are blocked, with their stacks; those that wait for the same together
+    /// Only blocked tasks, with their stacks, grouped by what they wait for
     #[arg(long, conflicts_with_all = ["user", "kernel", "threads", "tree"])]
     blocked: bool,
     /// Print the tasks as JSON

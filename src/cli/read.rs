@@ -17,8 +17,8 @@ use crate::vmcore::Vmcore;
 
 /// Show memory of a stored core
 ///
-/// Nothing is invented: at the first byte that the core has not, the command ends,
-/// says where and why, and has printed what came before.
+/// Stops at the first byte that the core does not hold, prints what came before it, and
+/// reports the address and the reason.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReadArgs {
     #[command(flatten)]

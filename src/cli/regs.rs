@@ -9,9 +9,9 @@ use crate::vmcore::registers::Registers;
 
 /// Show the registers of a stored core's vCPUs
 ///
-/// What QEMU, or the kernel that wrote the core, noted of each vCPU: general
-/// registers everywhere; segment and control registers where QEMU notes them,
-/// with their bits by name.
+/// Read from the notes that QEMU, or the kernel that wrote the core, made of each vCPU:
+/// general registers always; segment and control registers, with the names of their
+/// bits, from QEMU's notes.
 #[derive(Debug, clap::Args)]
 pub(super) struct RegsArgs {
     #[command(flatten)]

@@ -64,7 +64,7 @@ pub(super) struct ReportArgs {
     /// Write to FILE instead of the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How long QEMU may stay silent, if ENTRY is a guest
+    /// How long to wait for an answer of QEMU, if ENTRY is a guest
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
     #[command(flatten)]

@@ -44,19 +44,19 @@ pub(super) struct SearchArgs {
     /// Only before this physical address
     #[arg(long, value_name = "ADDR", value_parser = quantity::address)]
     to: Option<u64>,
-    /// Stop after so many places
+    /// Stop after N matches
     #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "count")]
     limit: u64,
-    /// Print so many bytes before and after each place, in hexadecimal
+    /// Print N bytes before and after each match, in hexadecimal
     #[arg(short = 'C', long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(0..=4096), conflicts_with_all = ["count", "json"])]
     context: Option<u64>,
-    /// Print how many places there are, and nothing else
+    /// Print the number of matches only
     #[arg(long)]
     count: bool,
     /// Threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Print each place as JSON on one line
+    /// Print each match as one line of JSON
     #[arg(long)]
     json: bool,
 }

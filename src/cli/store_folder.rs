@@ -1,4 +1,4 @@
-//! Where the store is, if nobody says.
+//! The store's directory, and its default.
 
 use std::path::{Path, PathBuf};
 

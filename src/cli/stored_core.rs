@@ -31,7 +31,7 @@ impl CoreArgs {
     }
 }
 
-/// Prints to the standard output. That whoever reads has had enough is no failure.
+/// Prints to the standard output. A reader that closed the pipe is no failure.
 pub(super) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<Exit> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {

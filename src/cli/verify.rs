@@ -9,8 +9,8 @@ use crate::vmcore::verify::verify;
 
 /// Check a stored core from end to end
 ///
-/// Every chunk is unpacked and compared with its checksum, the ELF core with what
-/// a core must be, and the metadata with the file.
+/// Unpacks every chunk and compares its checksum, checks the headers of the ELF core, and
+/// compares the metadata with the file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:
   0  everything is as it should be

@@ -13,9 +13,9 @@ use crate::render;
 use crate::render::shown::shown;
 use crate::render::vtop::Translation;
 
-/// Translate a virtual address by the guest's page tables, and show each step
+/// Translate a virtual address with the guest's page tables, and show each step
 ///
-/// Kernel addresses are translated by the kernel's own tables, others by those of a vCPU.
+/// Kernel addresses are translated with the kernel's page tables, others with a vCPU's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes:
   0  translated, and the page is in the core
@@ -27,10 +27,10 @@ pub(super) struct VtopArgs {
     /// Virtual address, hexadecimal
     #[arg(value_parser = address)]
     address: u64,
-    /// Use the tables whose root is at this physical address: a CR3, or a process's pgd
+    /// Use the page tables with this root: the physical address in a CR3 or of a process's pgd
     #[arg(long, visible_alias = "pgd", value_name = "ADDR", value_parser = address)]
     cr3: Option<u64>,
-    /// Use the tables of this vCPU (x86-64), counted from 0
+    /// Use the page tables of this vCPU (x86-64), counted from 0
     #[arg(long, value_name = "N", conflicts_with = "cr3")]
     cpu: Option<usize>,
     /// Print the steps as JSON

@@ -1,4 +1,4 @@
-//! The story of a capture: `metadata.json`.
+//! The metadata of a capture: `metadata.json`.
 //!
 //! The same bytes travel in a skippable frame of the core. What could not be
 //! found out is `null`. The JSON Schema is `samples/metadata.schema.json`.
@@ -133,7 +133,7 @@ pub struct Panic {
     pub happened: Option<Timestamp>,
     /// What QEMU did about it: `pause`, `poweroff` or `run`. Only an event tells.
     pub action: Option<String>,
-    /// What the guest told, as QEMU gave it (hyper-v, s390, tdx, sev).
+    /// What the guest reported, as QEMU gave it (hyper-v, s390, tdx, sev).
     pub info: Option<Value>,
     /// The vCPUs that reported it; `null` where QEMU does not tell.
     pub reporting_cpus: Option<Vec<u32>>,
@@ -344,7 +344,7 @@ impl Metadata {
         }
     }
 
-    /// The JSON text, as it stands in the file and in the core.
+    /// The JSON text, as in the file and in the core.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         // A value made of strings, numbers and lists cannot fail to serialise.

@@ -41,7 +41,7 @@ impl Filter {
     }
 }
 
-/// A text in which `*` stands for any characters.
+/// A text in which `*` matches any characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 

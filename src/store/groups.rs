@@ -153,8 +153,8 @@ mod tests {
             entry(4, Some("v1-a"), &["A again"], false),
         ];
         let groups = groups(&entries, &CURRENT);
-        let told: Vec<_> = groups.iter().map(|group| group.signature.as_deref()).collect();
-        assert_eq!(told, [Some("v1-a"), None, Some("v1-b")]);
+        let signatures: Vec<_> = groups.iter().map(|group| group.signature.as_deref()).collect();
+        assert_eq!(signatures, [Some("v1-a"), None, Some("v1-b")]);
         assert_eq!((groups[0].entries.len(), groups[0].guests.len()), (2, 2));
         assert_eq!(groups[0].title.as_deref(), Some("A again"));
         assert_eq!(groups[0].first.unwrap().as_second(), 100);

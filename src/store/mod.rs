@@ -5,7 +5,7 @@
 //! <store>/<guest>/<time>-<id>/               published
 //!     vmcore.elf.zst
 //!     metadata.json
-//!     report.json                            what happened, once somebody found out
+//!     report.json                            what happened; written last
 //! ```
 //!
 //! An entry is published by one rename, after everything in it is on disk.

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::store::listing::read_entry;
 
-    /// An entry of a store that nobody has published.
+    /// An unpublished entry of a store.
     fn unpublished(store: &Path) -> PathBuf {
         let folder = store.join("web/20260101T000000Z-aaaa0001.incomplete");
         fs::create_dir_all(&folder).unwrap();

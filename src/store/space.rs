@@ -35,7 +35,7 @@ impl Space {
         })
     }
 
-    /// What is kept free where nobody said how much: one part in twenty, and at
+    /// What is kept free by default: one part in twenty, and at
     /// most 1 GiB.
     #[must_use]
     pub fn default_reserve(&self) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! Needs: where it should go ([`Place`]). Gives: the open core file, and in the
 //! end either the published names or an incomplete entry that keeps its name.
-//! Dropped without either, as after a signal that nobody can catch, it stays
+//! Dropped without either, as after SIGKILL, it stays
 //! as it is: unpublished.
 
 use std::ffi::OsString;
@@ -244,7 +244,7 @@ impl Staging {
         }
         let published = self.published().to_owned();
         // The guest's directory may be as new as the entry. It is synced only
-        // now, where nobody waits for it.
+        // now, when nothing waits for it.
         let folders = if self.folder.is_some() { 2 } else { 1 };
         let synced = published.ancestors().skip(1).take(folders).try_for_each(sync_folder);
         Ok((published, synced))

@@ -80,5 +80,5 @@ fn progress_is_for_terminals_alone_and_each_step_is_told_where_asked() {
 fn a_capture_does_without_a_sites_families_that_cannot_be_had() {
     let setting = Setting::new(Script::default());
     let ran = setting.capture(&["--families", "/nowhere/families.txt"]).expect(0);
-    ran.says("cannot read /nowhere/families.txt").says("the program's own families");
+    ran.says("cannot read /nowhere/families.txt").says("the built-in families");
 }

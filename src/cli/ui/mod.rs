@@ -4,11 +4,11 @@
 //! what was asked for, and nothing else.
 
 mod progress_bar;
-mod voice;
+mod stderr_writer;
 
 use std::io::{self, Write};
 
-use voice::Voice;
+use stderr_writer::StderrWriter;
 
 use super::exit::UsageError;
 use crate::capture::Outcome;
@@ -63,15 +63,15 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import).or_else(held)
 }
 
-/// Prints a line to stderr. Nobody is there to be told if that fails.
+/// Prints a line to stderr. There is no way to report that this failed.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Tells of a capture's steps and progress, and holds nobody by that.
+/// Prints a capture's steps and progress, and never blocks the capture.
 pub(super) struct Narrator {
     talk: Talk,
-    voice: Voice,
+    stderr: StderrWriter,
 }
 
 impl Narrator {
@@ -80,15 +80,15 @@ impl Narrator {
     /// # Errors
     /// Fails if there is no thread to be had.
     pub(super) fn new(talk: Talk) -> io::Result<Self> {
-        Ok(Self { talk, voice: Voice::on_stderr()? })
+        Ok(Self { talk, stderr: StderrWriter::on_stderr()? })
     }
 
-    /// Ends, once all is told.
+    /// Ends, once all is printed.
     pub(super) fn close(self) {
-        self.voice.end(Vec::new());
+        self.stderr.end(Vec::new());
     }
 
-    /// Tells what went wrong in a capture, and ends.
+    /// Prints what went wrong in a capture, and ends.
     pub(super) fn end(self, outcome: &Outcome) {
         let mut lines = Vec::new();
         for problem in &outcome.problems {
@@ -98,7 +98,7 @@ impl Narrator {
         if let Some(kept) = &outcome.incomplete {
             lines.push(format!("note: what was written is kept in {}", kept.display()));
         }
-        self.voice.end(lines);
+        self.stderr.end(lines);
     }
 }
 
@@ -106,30 +106,30 @@ impl Observer for Narrator {
     fn step(&self, text: &str) {
         if self.talk == Talk::Verbose {
             let now = jiff::Timestamp::now();
-            self.voice.say(format!("{now:.3} {text}"));
+            self.stderr.line(format!("{now:.3} {text}"));
         }
     }
 
     fn title(&self, text: &str) {
         if self.talk != Talk::Quiet {
-            self.voice.say(format!("title: {}", shown(text)));
+            self.stderr.line(format!("title: {}", shown(text)));
         }
     }
 
     fn warning(&self, text: &str) {
         if self.talk != Talk::Quiet {
-            self.voice.say(format!("warning: {text}"));
+            self.stderr.line(format!("warning: {text}"));
         }
     }
 
     fn progress(&self, progress: Progress) {
         if self.talk != Talk::Quiet {
-            self.voice.progress(progress);
+            self.stderr.progress(progress);
         }
     }
 
     fn dump_ended(&self) {
-        self.voice.dump_ended();
+        self.stderr.dump_ended();
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     use super::with_causes;
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_printed_once() {
         let error = anyhow::anyhow!("the disk is full").context("cannot write x: the disk is full");
         assert_eq!(
             with_causes(&error.context("no core")),

@@ -1,8 +1,8 @@
-//! The thread that writes to stderr, so that nobody else has to wait for it.
+//! The thread that writes to stderr, so that no other thread waits for it.
 //!
-//! A terminal that is stopped with Ctrl-S, or a pipe that nobody reads, blocks
-//! whoever writes to it. The thread that holds a guest only puts lines into a
-//! queue: a full one drops them, and they are counted and told.
+//! A terminal that is stopped with Ctrl-S, or a pipe without a reader, blocks
+//! its writer. The thread that holds a guest only queues lines. A full queue drops
+//! them, and their number is printed later.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::progress_bar::Bar;
 use crate::corefile::write::Progress;
 
-/// How many messages may wait. A capture tells a few dozen.
+/// How many messages may wait. A capture has a few dozen.
 const QUEUE: usize = 256;
-/// How long the last lines are waited for in the end.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the end waits for the last lines.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 enum Message {
     Line(String),
@@ -26,16 +26,16 @@ enum Message {
     DumpEnded,
 }
 
-/// Something to say lines with.
-pub(super) struct Voice {
+/// A queue of lines, and the thread that writes them.
+pub(super) struct StderrWriter {
     messages: Sender<Message>,
     dropped: Arc<AtomicU64>,
-    /// Disconnected when everything was said.
-    said: Receiver<()>,
+    /// Disconnected when everything is written.
+    drained: Receiver<()>,
 }
 
-impl Voice {
-    /// A voice that speaks on stderr.
+impl StderrWriter {
+    /// A writer to stderr.
     ///
     /// # Errors
     /// Fails if there is no thread to be had.
@@ -45,24 +45,24 @@ impl Voice {
 
     fn on(mut out: impl Write + Send + 'static, terminal: bool) -> io::Result<Self> {
         let (messages, queue) = bounded(QUEUE);
-        let (saying, said) = bounded(0);
+        let (writing, drained) = bounded(0);
         let dropped = Arc::new(AtomicU64::new(0));
         let missing = Arc::clone(&dropped);
-        thread::Builder::new().name("voice".to_owned()).spawn(move || {
-            speak(&queue, &missing, &mut out, terminal);
-            drop(saying);
+        thread::Builder::new().name("stderr".to_owned()).spawn(move || {
+            write_all(&queue, &missing, &mut out, terminal);
+            drop(writing);
         })?;
-        Ok(Self { messages, dropped, said })
+        Ok(Self { messages, dropped, drained })
     }
 
-    /// Says a line, sooner or later. Never waits.
-    pub(super) fn say(&self, line: String) {
+    /// Queues a line. Never waits.
+    pub(super) fn line(&self, line: String) {
         if self.messages.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Shows how far the dump is, unless something else is still to be said.
+    /// Shows how far the dump is, unless other messages are queued.
     /// Never waits.
     pub(super) fn progress(&self, progress: Progress) {
         if self.messages.is_empty() {
@@ -75,9 +75,9 @@ impl Voice {
         let _ = self.messages.try_send(Message::DumpEnded);
     }
 
-    /// Says the last lines, and waits a moment until all are said.
+    /// Queues the last lines, and waits up to two seconds until all are written.
     pub(super) fn end(self, lines: impl IntoIterator<Item = String>) {
-        let deadline = Instant::now() + LAST_WORDS;
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
         for line in lines {
             if self.messages.send_deadline(Message::Line(line), deadline).is_err() {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -85,14 +85,14 @@ impl Voice {
         }
         drop(self.messages);
         // A thread that hangs in a write goes with the process.
-        let _ = self.said.recv_deadline(deadline);
+        let _ = self.drained.recv_deadline(deadline);
     }
 }
 
-/// Says what comes, until nothing more can come.
-fn speak(queue: &Receiver<Message>, dropped: &AtomicU64, out: &mut impl Write, terminal: bool) {
+/// Writes what comes, until the queue is disconnected.
+fn write_all(queue: &Receiver<Message>, dropped: &AtomicU64, out: &mut impl Write, terminal: bool) {
     let mut bar = Bar::default();
-    // Nobody is there to be told if stderr takes no line.
+    // A line that stderr does not take has nowhere else to go.
     for message in queue {
         match message {
             Message::Line(line) => bar.suspend(|| {
@@ -104,17 +104,17 @@ fn speak(queue: &Receiver<Message>, dropped: &AtomicU64, out: &mut impl Write, t
         }
         // What was dropped came after all that waited.
         if queue.is_empty() {
-            bar.suspend(|| tell_dropped(dropped, out));
+            bar.suspend(|| write_dropped(dropped, out));
         }
     }
     bar.clear();
-    tell_dropped(dropped, out);
+    write_dropped(dropped, out);
 }
 
-fn tell_dropped(dropped: &AtomicU64, out: &mut impl Write) {
+fn write_dropped(dropped: &AtomicU64, out: &mut impl Write) {
     let count = dropped.swap(0, Ordering::Relaxed);
     if count > 0 {
-        let _ = writeln!(out, "note: {count} lines are missing here: nobody read them in time");
+        let _ = writeln!(out, "note: {count} lines are missing here: stderr was blocked");
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// A stderr that takes nothing as long as somebody holds its lock.
+    /// A stderr that takes nothing as long as its lock is held.
     #[derive(Clone, Default)]
     struct Stuck(Arc<Mutex<Vec<u8>>>);
 
@@ -139,32 +139,32 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_reads_hold_nobody_and_are_counted() {
+    fn a_blocked_stderr_blocks_no_sender_and_dropped_lines_are_counted() {
         let out = Stuck::default();
         let held = out.0.lock().unwrap();
-        let voice = Voice::on(out.clone(), false).unwrap();
+        let writer = StderrWriter::on(out.clone(), false).unwrap();
         for number in 0..QUEUE + 100 {
-            voice.say(number.to_string());
+            writer.line(number.to_string());
         }
         drop(held);
-        voice.end(["the end".to_owned()]);
-        let said = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-        let missing = said.lines().find_map(|line| line.strip_prefix("note: ")).expect("a note");
+        writer.end(["the end".to_owned()]);
+        let written = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let missing = written.lines().find_map(|line| line.strip_prefix("note: ")).expect("a note");
         let missing: usize = missing.split(' ').next().unwrap().parse().unwrap();
         // The thread may have taken one line before it hung.
-        assert!((99..=100).contains(&missing), "{said}");
-        assert_eq!(said.lines().count(), QUEUE + 100 - missing + 2, "{said}");
-        assert!(said.starts_with("0\n1\n") && said.contains("the end\n"));
+        assert!((99..=100).contains(&missing), "{written}");
+        assert_eq!(written.lines().count(), QUEUE + 100 - missing + 2, "{written}");
+        assert!(written.starts_with("0\n1\n") && written.contains("the end\n"));
     }
 
     #[test]
-    fn the_end_is_not_waited_for_without_end() {
+    fn the_end_waits_no_longer_than_its_timeout() {
         let out = Stuck::default();
         let held = out.0.lock().unwrap();
-        let voice = Voice::on(out.clone(), false).unwrap();
+        let writer = StderrWriter::on(out.clone(), false).unwrap();
         let started = Instant::now();
-        voice.end((0..2 * QUEUE).map(|number| number.to_string()));
-        assert!(started.elapsed() < 10 * LAST_WORDS);
+        writer.end((0..2 * QUEUE).map(|number| number.to_string()));
+        assert!(started.elapsed() < 10 * DRAIN_TIMEOUT);
         drop(held);
     }
 }
