@@ -18,12 +18,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 const DISK_TIMEOUTS: u32 = 4;
 
 /// How long a disk may do nothing.
-pub(super) fn disk_patience(session: &Session<'_>) -> Duration {
+pub(super) fn disk_timeout(session: &Session<'_>) -> Duration {
     session.request.timeout.saturating_mul(DISK_TIMEOUTS)
 }
 
 /// Does `work` and gives its result, or gives up at the hold's limit, at a
-/// signal, or when the disk is out of patience.
+/// signal, or when the disk is out of limits.
 ///
 /// A result that comes after that is undone by `undo`.
 pub(super) fn on_disk<T: Send + 'static>(
@@ -57,7 +57,7 @@ pub(super) fn on_disk<T: Send + 'static>(
             let limit = session.request.max_hold.unwrap_or_default();
             return Err(CaptureError::HoldLimit { limit });
         }
-        if started.elapsed() > disk_patience(session) {
+        if started.elapsed() > disk_timeout(session) {
             return Err(CaptureError::DiskHangs { waited: started.elapsed() });
         }
     }

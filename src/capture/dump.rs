@@ -8,7 +8,6 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::disk::on_disk;
 use super::dump_settling::{Settling, follow, give_up};
@@ -18,8 +17,8 @@ use super::{facts, forecast, guard, other_dump};
 use crate::corefile::write::{
     OutputError, PipeSource, Pipeline, StreamEnd, StreamOptions, Written,
 };
-use crate::monitor::dump_pipe::{DESCRIPTOR, large_pipe};
-use crate::monitor::qmp::{Happening, QmpError, Version};
+use crate::monitor::dump_pipe::large_pipe;
+use crate::monitor::{DumpPart, MonitorError, Version, WaitResult};
 use crate::store::StoreError;
 use crate::store::staging::Staging;
 
@@ -79,9 +78,9 @@ impl Attempt {
 }
 
 fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u64), CaptureError> {
-    let patience = session.patience();
-    session.client.ask("closefd", json!({ "fdname": DESCRIPTOR }), &patience)?;
-    other_dump::wait(session, &patience)?;
+    let limits = session.limits();
+    session.monitor.close_stale_pipe(&limits)?;
+    other_dump::wait(session, &limits)?;
     facts::ask_before(session)?;
     let reserve = forecast::check_space(session)?;
     let place = session.request.place.clone();
@@ -131,9 +130,8 @@ fn dump(
     session.metadata.request.threads = pipeline.threads();
     guard::check_events(session)?;
 
-    let patience = session.patience();
-    let name = json!({ "fdname": DESCRIPTOR });
-    let taken = session.client.execute_with_descriptor("getfd", name, write_end.as_fd(), &patience);
+    let limits = session.limits();
+    let taken = session.monitor.pass_pipe(write_end.as_fd(), &limits);
     // QEMU has its own now. The stream would not end as long as this one is open.
     drop(write_end);
     if let Err(error) = taken {
@@ -146,15 +144,9 @@ fn dump(
         take_back_descriptor(session);
         return Err(error);
     }
-    let mut arguments = json!({
-        "paging": false, "protocol": format!("fd:{DESCRIPTOR}"), "format": "elf",
-    });
-    let detached = session.client.version() >= DETACH;
-    if detached && let Some(arguments) = arguments.as_object_mut() {
-        arguments.insert("detach".to_owned(), true.into());
-    }
+    let detached = session.monitor.version() >= DETACH;
     session.observer.step("the dump begins");
-    let command = session.client.begin("dump-guest-memory", &arguments, &patience)?;
+    let command = session.monitor.begin_dump(DumpPart::Whole { detached }, &limits)?;
     let mut settling = Settling::new(command, detached);
     if !detached {
         guard::dump_begins(session);
@@ -173,8 +165,8 @@ fn dump(
             return Err(error.into());
         }
         // What happened to the guest before QEMU took the command is known by now.
-        let patience = session.patience();
-        match guard::check(session, &patience) {
+        let limits = session.limits();
+        match guard::check(session, &limits) {
             Err(error @ CaptureError::GuestChanged { .. }) => {
                 give_up(session, pipeline, &mut settling);
                 return Err(error);
@@ -184,7 +176,7 @@ fn dump(
         }
         if let Err(error) = facts::ask_during(session)
             && !error.is_connection_lost()
-            && !matches!(error, QmpError::Interrupted { .. })
+            && !matches!(error, MonitorError::Interrupted { .. })
         {
             session.warn(format!("not everything about the guest could be asked: {error}"));
         }
@@ -198,19 +190,19 @@ fn dump(
 /// Has QEMU close the pipe that it keeps. Nobody waits for the answer: QEMU may
 /// be silent, and the guest is to be let go.
 fn take_back_descriptor(session: &mut Session<'_>) {
-    let patience = session.release_patience();
-    let _ = session.client.begin("closefd", &json!({ "fdname": DESCRIPTOR }), &patience);
+    let limits = session.release_limits();
+    session.monitor.take_back_pipe(&limits);
 }
 
 /// Waits until QEMU took the command: what it refuses, it refuses here.
-fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), QmpError> {
-    let patience = session.patience();
-    let deadline = patience.deadline();
+fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), MonitorError> {
+    let limits = session.limits();
+    let deadline = limits.deadline();
     loop {
-        match session.client.wait("dump-guest-memory", &patience, &[])? {
-            Happening::Event(event) => settling.take_event(&event),
-            Happening::Reply(id, result) if id == settling.command => {
-                return result.map(|_| ()).map_err(|refusal| QmpError::Refused {
+        match session.monitor.wait("dump-guest-memory", &limits, &[])? {
+            WaitResult::Event(event) => settling.take_event(&event),
+            WaitResult::Reply(id, result) if id == settling.command => {
+                return result.map(|_| ()).map_err(|refusal| MonitorError::Refused {
                     command: "dump-guest-memory".to_owned(),
                     refusal,
                 });
@@ -218,8 +210,8 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
             _ => {}
         }
         if Instant::now() >= deadline {
-            let waited = patience.timeout;
-            return Err(QmpError::TimedOut { command: "dump-guest-memory".to_owned(), waited });
+            let waited = limits.timeout;
+            return Err(MonitorError::TimedOut { command: "dump-guest-memory".to_owned(), waited });
         }
     }
 }
@@ -227,11 +219,11 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
 /// A wait that ended because the hold was up, or by a signal, is told as such.
 fn in_time(session: &Session<'_>, error: CaptureError) -> CaptureError {
     match (error, session.request.max_hold) {
-        (CaptureError::Monitor(QmpError::Interrupted { signal, .. }), _) => {
+        (CaptureError::Monitor(MonitorError::Interrupted { signal, .. }), _) => {
             CaptureError::Interrupted { signal }
         }
         (
-            CaptureError::Monitor(QmpError::TimedOut { .. } | QmpError::NoTime { .. })
+            CaptureError::Monitor(MonitorError::TimedOut { .. } | MonitorError::NoTime { .. })
             | CaptureError::Busy { .. },
             Some(limit),
         ) if session.clock.is_over() => CaptureError::HoldLimit { limit },

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::disk::disk_patience;
+use super::disk::disk_timeout;
 use super::forecast::size;
 use super::guard;
 use super::outcome::CaptureError;
@@ -15,7 +15,7 @@ use super::request::Action;
 use super::session::Session;
 use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamError, Written};
 use crate::monitor::qemu_process::is_running_qemu;
-use crate::monitor::qmp::{Client, CommandId, Event, Happening, Patience, QmpError, Refusal};
+use crate::monitor::{CommandId, Event, MonitorError, Refusal, WaitLimits, WaitResult};
 
 /// How often progress is shown and QEMU's silence measured.
 const TICK: Duration = Duration::from_millis(100);
@@ -164,8 +164,8 @@ fn follow_stream(
         // A guest that is reset meanwhile is dumped on, and the dump `completed` in the end.
         guard::check_events(session)?;
         if settling.is_read() && settling.output.is_some() {
-            let patience = Patience { interrupt: None, ..session.patience() };
-            return confirm(session, settling, &patience);
+            let limits = WaitLimits { interrupt: None, ..session.limits() };
+            return confirm(session, settling, &limits);
         }
         if session.clock.is_over() {
             // The disk may take its time once everything is read, if the guest goes
@@ -174,7 +174,7 @@ fn follow_stream(
             let goes = session.metadata.request.then != Action::Hold.to_string();
             return if settling.is_read() && goes {
                 let timeout = session.request.timeout.min(REPORT);
-                confirm(session, settling, &Patience { timeout, until: None, interrupt: None })
+                confirm(session, settling, &WaitLimits { timeout, until: None, interrupt: None })
             } else {
                 Err(CaptureError::HoldLimit { limit })
             };
@@ -187,7 +187,7 @@ fn follow_stream(
         let waited = moved.0.elapsed();
         if (progress.bytes_read, progress.bytes_written) != moved.1 {
             moved = (Instant::now(), (progress.bytes_read, progress.bytes_written));
-        } else if waits_for_disk && waited > disk_patience(session) {
+        } else if waits_for_disk && waited > disk_timeout(session) {
             return Err(CaptureError::DiskHangs { waited });
         } else if !waits_for_disk && waited > session.request.timeout {
             return Err(CaptureError::Stalled { waited, found: progress.bytes_read });
@@ -209,7 +209,7 @@ fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), Capt
     let overdue = ended.elapsed() > REPORT;
     if settling.completed.is_none() && overdue && settling.lost.is_none() {
         // Its event did not come: it was sent while nobody was connected.
-        settling.completed = match session.client.dump_status(&session.patience()) {
+        settling.completed = match session.monitor.dump_status(&session.limits()) {
             Ok(Some(dump)) if dump.status == "completed" => Some(Ok(())),
             Ok(Some(dump)) if dump.status == "failed" => Some(Err("no reason given".to_owned())),
             Err(error) if !error.is_connection_lost() => return Err(error.into()),
@@ -236,8 +236,8 @@ fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), Capt
         Some(Lost::Silent) => return Err(CaptureError::Unconfirmed),
         None => {}
     }
-    let patience = session.request.timeout.max(REPORT);
-    if settling.completed.is_none() && ended.elapsed() > patience {
+    let limits = session.request.timeout.max(REPORT);
+    if settling.completed.is_none() && ended.elapsed() > limits {
         return Err(CaptureError::Unconfirmed);
     }
     Ok(())
@@ -253,11 +253,11 @@ fn await_news(
         std::thread::sleep(TICK / 10);
         return Ok(());
     }
-    let patience = session.patience().at_most(TICK);
-    match session.client.wait("the dump", &patience, &[pipeline.waker()]) {
-        Ok(Happening::Event(event)) => settling.take_event(&event),
-        Ok(Happening::Reply(id, reply)) if id == settling.command => settling.take_reply(reply),
-        Ok(_) | Err(QmpError::Interrupted { .. }) => {}
+    let limits = session.limits().at_most(TICK);
+    match session.monitor.wait("the dump", &limits, &[pipeline.waker()]) {
+        Ok(WaitResult::Event(event)) => settling.take_event(&event),
+        Ok(WaitResult::Reply(id, reply)) if id == settling.command => settling.take_reply(reply),
+        Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
         Err(error) => {
             monitor_was_lost(session, settling, &error)?;
         }
@@ -270,13 +270,13 @@ fn await_news(
 fn monitor_was_lost(
     session: &mut Session<'_>,
     settling: &mut Settling,
-    error: &QmpError,
+    error: &MonitorError,
 ) -> Result<(), CaptureError> {
     let mut text = format!("the monitor was lost during the dump: {error}");
     settling.lost = reconnect(session).err();
     if settling.lost.is_none() {
-        let patience = session.patience();
-        if let Ok(false) = guard::compare_anew(session, &patience) {
+        let limits = session.limits();
+        if let Ok(false) = guard::compare_anew(session, &limits) {
             text.push_str("; a second panic of the guest meanwhile would not have been noticed");
         }
     }
@@ -291,7 +291,7 @@ fn monitor_was_lost(
 fn confirm(
     session: &mut Session<'_>,
     settling: &mut Settling,
-    patience: &Patience<'_>,
+    limits: &WaitLimits<'_>,
 ) -> Result<(), CaptureError> {
     for _ in 0..CONFIRMATIONS {
         match settling.lost {
@@ -299,7 +299,7 @@ fn confirm(
             Some(Lost::Silent) => break,
             None => {}
         }
-        match guard::check(session, patience) {
+        match guard::check(session, limits) {
             Err(CaptureError::Monitor(error)) if error.is_connection_lost() => {
                 monitor_was_lost(session, settling, &error)?;
             }
@@ -312,23 +312,22 @@ fn confirm(
 
 /// Connects again. The dump goes on in QEMU meanwhile, and so does the pipeline.
 fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
-    let patience = session.patience();
-    let deadline = patience.deadline();
+    let limits = session.limits();
+    let deadline = limits.deadline();
     let started = Instant::now();
-    let process = session.client.peer_process();
+    let process = session.monitor.process();
     let is_gone = || !process.is_some_and(is_running_qemu);
     loop {
-        let patience = Patience { until: Some(deadline), ..patience };
-        match Client::connect(session.client.path(), &patience) {
-            Ok(client) => {
-                session.client = client;
+        let limits = WaitLimits { until: Some(deadline), ..limits };
+        match session.monitor.reconnect(&limits) {
+            Ok(()) => {
                 session.observer.step("connected again");
                 return Ok(());
             }
-            Err(QmpError::Connect { .. }) if started.elapsed() >= GONE && is_gone() => {
+            Err(MonitorError::Connect { .. }) if started.elapsed() >= GONE && is_gone() => {
                 return Err(Lost::Gone);
             }
-            Err(QmpError::Interrupted { .. }) => return Err(Lost::Silent),
+            Err(MonitorError::Interrupted { .. }) => return Err(Lost::Silent),
             Err(_) if Instant::now() >= deadline => return Err(Lost::Silent),
             Err(_) => std::thread::sleep(RECONNECT_INTERVAL),
         }
@@ -337,15 +336,15 @@ fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
 
 /// Waits until QEMU noticed that nobody reads: before, it refuses `cont`.
 fn await_quiet(session: &mut Session<'_>, settling: &mut Settling) {
-    let patience = session.release_patience();
-    let deadline = patience.deadline();
+    let limits = session.release_limits();
+    let deadline = limits.deadline();
     while settling.completed.is_none() && Instant::now() < deadline {
-        match session.client.dump_status(&patience) {
+        match session.monitor.dump_status(&limits) {
             Ok(Some(dump)) if dump.status == "active" => {}
             _ => return,
         }
-        if let Ok(Happening::Event(event)) =
-            session.client.wait("the dump's end", &patience.at_most(TICK / 10), &[])
+        if let Ok(WaitResult::Event(event)) =
+            session.monitor.wait("the dump's end", &limits.at_most(TICK / 10), &[])
         {
             settling.take_event(&event);
         }

@@ -4,18 +4,18 @@
 
 use super::session::Session;
 use crate::held::facts::{ask_first, ask_rest};
-use crate::monitor::qmp::QmpError;
+use crate::monitor::MonitorError;
 
 /// Asks what the store and the forecast need before the dump.
-pub(crate) fn ask_before(session: &mut Session<'_>) -> Result<(), QmpError> {
-    let patience = session.patience();
-    ask_first(&mut session.client, &mut session.metadata, &patience)
+pub(crate) fn ask_before(session: &mut Session<'_>) -> Result<(), MonitorError> {
+    let limits = session.limits();
+    ask_first(session.monitor.as_mut(), &mut session.metadata, &limits)
 }
 
 /// Asks the rest.
-pub(crate) fn ask_during(session: &mut Session<'_>) -> Result<(), QmpError> {
-    let patience = session.patience();
-    ask_rest(&mut session.client, &mut session.metadata, &patience)?;
+pub(crate) fn ask_during(session: &mut Session<'_>) -> Result<(), MonitorError> {
+    let limits = session.limits();
+    ask_rest(session.monitor.as_mut(), &mut session.metadata, &limits)?;
     if session.metadata.guest.memory_encrypted == Some(true) {
         session.warn(
             "the guest's memory is encrypted (SEV): the core holds what the host sees".to_owned(),

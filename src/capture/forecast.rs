@@ -27,7 +27,7 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
     };
     let reserve = session.request.keep_free.unwrap_or_else(|| space.default_reserve());
     let total = session.metadata.guest.memory_bytes;
-    let used = session.client.peer_process().and_then(used_memory);
+    let used = session.monitor.process().and_then(used_memory);
     let worst = match (used, total) {
         (Some(used), Some(total)) => Some(used.min(total)),
         (used, total) => used.or(total),

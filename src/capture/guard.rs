@@ -17,11 +17,11 @@ use super::session::Session;
 use crate::held::facts::ask_cpus;
 use crate::metadata::{Learnt, Panic};
 use crate::monitor::GuestEvent;
-use crate::monitor::qmp::{Patience, QmpError, RunState};
+use crate::monitor::{MonitorError, RunState, WaitLimits};
 
 /// The guest is stopped in `state`.
 pub(super) fn expect(session: &mut Session<'_>, state: &RunState) {
-    session.client.take_guest_events();
+    session.monitor.take_guest_events();
     session.guest.expect(state);
 }
 
@@ -32,7 +32,7 @@ pub(super) fn dump_begins(session: &mut Session<'_>) {
 
 /// Takes the events that came.
 pub(super) fn take_events(session: &mut Session<'_>) {
-    for event in session.client.take_guest_events() {
+    for event in session.monitor.take_guest_events() {
         if session.guest.take(event) {
             session.warn(format!(
                 "{}: the guest, which is stopped, sees that once it runs",
@@ -59,10 +59,10 @@ pub(super) fn check_events(session: &mut Session<'_>) -> Result<(), CaptureError
 /// is asked.
 pub(super) fn check(
     session: &mut Session<'_>,
-    patience: &Patience<'_>,
+    limits: &WaitLimits<'_>,
 ) -> Result<(), CaptureError> {
     check_events(session)?;
-    let state = session.client.run_state(patience)?;
+    let state = session.monitor.run_state(limits)?;
     compare(session, &state);
     check_events(session)
 }
@@ -80,16 +80,16 @@ pub(super) fn compare(session: &mut Session<'_>, state: &RunState) {
 /// whether a second panic can be excluded.
 pub(super) fn compare_anew(
     session: &mut Session<'_>,
-    patience: &Patience<'_>,
-) -> Result<bool, QmpError> {
-    let state = session.client.run_state(patience)?;
+    limits: &WaitLimits<'_>,
+) -> Result<bool, MonitorError> {
+    let state = session.monitor.run_state(limits)?;
     compare(session, &state);
-    let dump = session.client.dump_status(patience)?;
+    let dump = session.monitor.dump_status(limits)?;
     let Some(before) = session.metadata.panic.clone() else { return Ok(true) };
     if before.reporting_cpus.is_some() {
         let mut now = session.metadata.clone();
         now.panic = Some(Panic { reporting_cpus: None, info: None, ..before.clone() });
-        ask_cpus(&mut session.client, &mut now, patience)?;
+        ask_cpus(session.monitor.as_mut(), &mut now, limits)?;
         // The details that an event carried are not those of a vCPU's property.
         let same_details = before.learnt == Learnt::Event
             || now.panic.as_ref().is_some_and(|now| now.info == before.info);

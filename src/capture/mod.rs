@@ -123,7 +123,7 @@ fn release(
         Dumped::Complete => session.request.then.is_some(),
         _ => session.request.after_failure().is_some(),
     };
-    let released = Released::of(&release, session.released_by_us, asked);
+    let released = Released::of(&release, session.ordered, asked);
     if matches!(released, Released::AsAsked | Released::AsFound) {
         session.metadata.held_seconds = session.clock.held().map(|held| held.as_secs_f64());
     }

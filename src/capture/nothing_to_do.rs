@@ -3,7 +3,7 @@
 use super::outcome::Problem;
 use super::panic_events::Seen;
 use crate::monitor::GuestEvent;
-use crate::monitor::qmp::RunState;
+use crate::monitor::RunState;
 
 /// The guest is there, and not held by a panic.
 pub(super) fn not_panicked(state: &RunState, seen: &Seen) -> Problem {

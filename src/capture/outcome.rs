@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::same_guest::GuestChange;
 use crate::corefile::write::StreamError;
 use crate::metadata::{Failure, Metadata, QemuError};
-use crate::monitor::qmp::QmpError;
+use crate::monitor::MonitorError;
 use crate::store::StoreError;
 
 /// The one word for how it went.
@@ -73,7 +73,7 @@ impl Outcome {
 pub enum CaptureError {
     /// The monitor gave no answer, or no.
     #[error(transparent)]
-    Monitor(#[from] QmpError),
+    Monitor(#[from] MonitorError),
     /// Another dump of this guest is under way and does not end.
     #[error("another dump of this guest is under way, and did not end within {waited:.1?}")]
     Busy {
@@ -158,7 +158,7 @@ pub enum CaptureError {
     #[error(
         "the dump came to its end, but whether the guest stayed as it was during it is not known"
     )]
-    StateUnknown(#[source] QmpError),
+    StateUnknown(#[source] MonitorError),
     /// A signal came.
     #[error("interrupted by {signal} before the core was whole")]
     Interrupted {
@@ -207,7 +207,7 @@ impl CaptureError {
 }
 
 /// What QEMU said, if an error came from it.
-pub(super) fn qemu_error(error: &QmpError) -> Option<QemuError> {
+pub(super) fn qemu_error(error: &MonitorError) -> Option<QemuError> {
     error.refusal().map(|refusal| QemuError {
         class: Some(refusal.class.clone()),
         description: refusal.description.clone(),

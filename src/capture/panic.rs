@@ -8,7 +8,6 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::nothing_to_do;
 use super::outcome::{CaptureError, Problem};
@@ -19,7 +18,7 @@ use super::verdict::Found;
 use super::{guard, other_dump};
 use crate::metadata;
 use crate::metadata::Panic;
-use crate::monitor::qmp::{Happening, Patience, QmpError, RunState};
+use crate::monitor::{MonitorError, RunState, WaitLimits, WaitResult};
 
 /// How often QEMU is asked while an event is awaited, in case it was missed.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -42,7 +41,7 @@ pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, CaptureError> {
         pause_on_panic(session)?;
     }
     let mut seen = Seen::default();
-    let state = session.client.run_state(&session.patience())?;
+    let state = session.monitor.run_state(&session.limits())?;
     seen.take_queued(session);
     session.metadata.state_found = Some(state.status.clone());
     if state.is_panicked() {
@@ -62,10 +61,10 @@ pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, CaptureError> {
 }
 
 /// Asks QEMU to stop on a panic. By default it shuts down.
-fn pause_on_panic(session: &mut Session<'_>) -> Result<(), QmpError> {
-    let patience = session.patience();
-    match session.client.execute("set-action", json!({ "panic": "pause" }), &patience) {
-        Err(QmpError::Refused { refusal, .. }) => {
+fn pause_on_panic(session: &mut Session<'_>) -> Result<(), MonitorError> {
+    let limits = session.limits();
+    match session.monitor.pause_on_panic(&limits) {
+        Err(MonitorError::Refused { refusal, .. }) => {
             session.warn(format!(
                 "this QEMU cannot be told to stop on a panic ({}): it stops only if it was \
                  started with -no-shutdown",
@@ -73,7 +72,7 @@ fn pause_on_panic(session: &mut Session<'_>) -> Result<(), QmpError> {
             ));
             Ok(())
         }
-        other => other.map(|_| ()),
+        other => other,
     }
 }
 
@@ -90,9 +89,9 @@ fn await_panic(
         }
         let hour = now + Duration::from_hours(1);
         let until = Some(end.map_or(hour, |end| end.min(hour)));
-        let patience = Patience { timeout: Duration::MAX, until, ..session.patience() };
-        match session.client.wait("waiting for a panic", &patience, &[]) {
-            Ok(Happening::Event(event)) => {
+        let limits = WaitLimits { timeout: Duration::MAX, until, ..session.limits() };
+        match session.monitor.wait("waiting for a panic", &limits, &[]) {
+            Ok(WaitResult::Event(event)) => {
                 let name = event.name.clone();
                 seen.take(event);
                 match name.as_str() {
@@ -102,7 +101,7 @@ fn await_panic(
                             .to_owned(),
                     ),
                     "STOP" => {
-                        let state = session.client.run_state(&session.patience())?;
+                        let state = session.monitor.run_state(&session.limits())?;
                         if state.is_panicked() {
                             return Ok(held_by_panic(session, &state, &seen));
                         }
@@ -111,7 +110,7 @@ fn await_panic(
                 }
             }
             Ok(_) => {}
-            Err(QmpError::Closed { .. }) => {
+            Err(MonitorError::Closed { .. }) => {
                 return Ok(Learnt::NothingToDo(nothing_to_do::qemu_ended(&seen)));
             }
             Err(error) => return Err(error.into()),
@@ -126,16 +125,16 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, Captu
     let started = Instant::now();
     let bound = session.request.timeout.saturating_mul(STOP_TIMEOUTS);
     loop {
-        let patience = session.patience();
-        let state = match session.client.run_state(&patience) {
+        let limits = session.limits();
+        let state = match session.monitor.run_state(&limits) {
             // QEMU's main loop flushes the guest's disks before the stop.
-            Err(QmpError::TimedOut { .. })
+            Err(MonitorError::TimedOut { .. })
                 if started.elapsed() < bound && !session.clock.is_over() =>
             {
                 session.observer.step("QEMU still stops the guest: it waits for its storage");
                 continue;
             }
-            Err(QmpError::Closed { .. }) => {
+            Err(MonitorError::Closed { .. }) => {
                 return Ok(Learnt::NothingToDo(nothing_to_do::qemu_ended(&seen)));
             }
             other => other?,
@@ -155,8 +154,8 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, Captu
         if hopeless {
             return Ok(Learnt::NothingToDo(nothing_to_do::not_panicked(&state, &seen)));
         }
-        let patience = patience.at_most(ASK_INTERVAL);
-        if let Happening::Event(event) = session.client.wait("the stop", &patience, &[])? {
+        let limits = limits.at_most(ASK_INTERVAL);
+        if let WaitResult::Event(event) = session.monitor.wait("the stop", &limits, &[])? {
             seen.take(event);
         }
     }
@@ -194,10 +193,10 @@ fn stop_unpanicked(
     found: RunState,
     mut seen: Seen,
 ) -> Result<Learnt, CaptureError> {
-    let patience = session.patience();
+    let limits = session.limits();
     let mut state = found;
-    if other_dump::wait_for_end(session, &patience)? {
-        state = session.client.run_state(&patience)?;
+    if other_dump::wait_for_end(session, &limits)? {
+        state = session.monitor.run_state(&limits)?;
         seen.take_queued(session);
         if state.is_panicked() {
             return Ok(held_by_panic(session, &state, &seen));
@@ -216,19 +215,18 @@ fn stop(
     mut seen: Seen,
 ) -> Result<Learnt, CaptureError> {
     session.guest_is_held();
-    let patience = session.patience();
+    let limits = session.limits();
     if found.running {
         session.found = Found::Running;
-        session.client.execute("stop", json!({}), &patience)?;
-        let mut state = session.client.run_state(&patience)?;
-        let deadline = patience.deadline();
+        session.monitor.stop(&limits)?;
+        let mut state = session.monitor.run_state(&limits)?;
+        let deadline = limits.deadline();
         while state.running && Instant::now() < deadline {
-            let happening =
-                session.client.wait("the stop", &patience.at_most(ASK_INTERVAL), &[])?;
-            if let Happening::Event(event) = happening {
+            let result = session.monitor.wait("the stop", &limits.at_most(ASK_INTERVAL), &[])?;
+            if let WaitResult::Event(event) = result {
                 seen.take(event);
             }
-            state = session.client.run_state(&patience)?;
+            state = session.monitor.run_state(&limits)?;
         }
         seen.take_queued(session);
         if state.is_panicked() || (seen.panics > 0 && !seen.runs_on()) {

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::session::Session;
+use crate::monitor::Event;
 use crate::monitor::GuestEvent;
-use crate::monitor::qmp::Event;
 
 /// The events about a panic that came so far.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Seen {
 
     /// Takes the events that wait.
     pub(super) fn take_queued(&mut self, session: &mut Session<'_>) {
-        while let Some(event) = session.client.take_event() {
+        while let Some(event) = session.monitor.take_event() {
             self.take(event);
         }
     }

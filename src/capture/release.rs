@@ -6,8 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::guard;
 use super::outcome::{Problem, qemu_error, with_causes};
 use super::release_order::{self, Known, Order};
@@ -15,7 +13,7 @@ use super::request::Action;
 use super::session::Session;
 use super::verdict::Found;
 use crate::metadata::Release;
-use crate::monitor::qmp::{Client, Happening, Patience, QmpError, RunState, Version};
+use crate::monitor::{MonitorError, RunState, Version, WaitLimits, WaitResult};
 
 /// How often the state is asked for while it should change.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
@@ -31,7 +29,7 @@ const REPORTED_AGAIN: &str =
 const REVERSIBLE: Version = Version { major: 1, minor: 7, micro: 0 };
 
 /// Why a release did not work.
-enum Stuck {
+enum NotReleased {
     /// The guest is not as it was captured: nothing was ordered.
     Changed {
         change: String,
@@ -40,16 +38,16 @@ enum Stuck {
     /// Another client let the guest run: nothing was ordered.
     AlreadyRuns(RunState),
     /// Nothing was ordered, since the guest's state is unknown.
-    Unknown(QmpError),
-    Monitor(QmpError),
+    Unknown(MonitorError),
+    Monitor(MonitorError),
     /// The state that the guest stayed in.
     State(RunState, Duration),
     /// QEMU ended instead.
     Ended,
 }
 
-impl From<QmpError> for Stuck {
-    fn from(error: QmpError) -> Self {
+impl From<MonitorError> for NotReleased {
+    fn from(error: MonitorError) -> Self {
         Self::Monitor(error)
     }
 }
@@ -57,17 +55,17 @@ impl From<QmpError> for Stuck {
 /// Does what was asked with the guest.
 pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Option<Problem>) {
     let may_run = session.found.may_run();
-    let patience = session.release_patience();
-    let before = state(session, &patience);
+    let limits = session.release_limits();
+    let before = state(session, &limits);
     let mut release = untried(action);
     release.state_before = before.as_ref().ok().map(|state| state.status.clone());
     let outcome = match action {
-        Action::Hold => before.map(Some).map_err(Stuck::from),
+        Action::Hold => before.map(Some).map_err(NotReleased::from),
         _ => allow(session, action, before).and_then(|()| match action {
             Action::Hold => Ok(None),
-            Action::Resume => resume(session, &patience).map(Some),
-            Action::Reset => reset(session, &patience, may_run).map(Some),
-            Action::Quit => quit(session, &patience).map(|()| None),
+            Action::Resume => resume(session, &limits).map(Some),
+            Action::Reset => reset(session, &limits, may_run).map(Some),
+            Action::Quit => quit(session, &limits).map(|()| None),
         }),
     };
     session.clock.guest_is_released();
@@ -83,22 +81,22 @@ pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Op
             release.state_after = after;
             (release, None)
         }
-        Err(Stuck::AlreadyRuns(state)) => {
+        Err(NotReleased::AlreadyRuns(state)) => {
             session.warn(ALREADY_RUNS.to_owned());
             let state_before = release.state_before;
             let state_after = Some(state.status);
             (Release { done: true, state_before, state_after, ..untried(Action::Hold) }, None)
         }
-        Err(stuck) => {
-            let problem = explain(session, action, &stuck);
+        Err(failure) => {
+            let problem = explain(session, action, &failure);
             release.error = Some(problem.message.clone());
-            if let Stuck::Monitor(error) = &stuck {
+            if let NotReleased::Monitor(error) = &failure {
                 release.qemu_error = qemu_error(error);
             }
-            release.state_after = match stuck {
-                Stuck::Ended | Stuck::Unknown(_) => None,
-                Stuck::Changed { state, .. } => Some(state.status),
-                _ => state(session, &patience).ok().map(|state| state.status),
+            release.state_after = match failure {
+                NotReleased::Ended | NotReleased::Unknown(_) => None,
+                NotReleased::Changed { state, .. } => Some(state.status),
+                _ => state(session, &limits).ok().map(|state| state.status),
             };
             (release, Some(problem))
         }
@@ -121,8 +119,8 @@ fn untried(action: Action) -> Release {
 fn allow(
     session: &mut Session<'_>,
     action: Action,
-    state: Result<RunState, QmpError>,
-) -> Result<(), Stuck> {
+    state: Result<RunState, MonitorError>,
+) -> Result<(), NotReleased> {
     match &state {
         Ok(state) => guard::compare(session, state),
         Err(_) => guard::take_events(session),
@@ -133,56 +131,64 @@ fn allow(
         change,
         stopped_by_us: session.found == Found::Running,
     };
-    let order = release_order::decide(action, &known);
+    let decision = release_order::decide(action, &known);
     let change = change.map_or_else(String::new, ToString::to_string);
-    match (order, state) {
-        (_, Err(error)) if !matches!(error, QmpError::TimedOut { .. }) => Err(error.into()),
+    match (decision, state) {
+        (_, Err(error)) if !matches!(error, MonitorError::TimedOut { .. }) => Err(error.into()),
         (Order::Give, _) => Ok(()),
-        (Order::AlreadyRuns, Ok(state)) => Err(Stuck::AlreadyRuns(state)),
-        (_, Ok(state)) => Err(Stuck::Changed { change, state }),
-        (_, Err(error)) => Err(Stuck::Unknown(error)),
+        (Order::AlreadyRuns, Ok(state)) => Err(NotReleased::AlreadyRuns(state)),
+        (_, Ok(state)) => Err(NotReleased::Changed { change, state }),
+        (_, Err(error)) => Err(NotReleased::Unknown(error)),
     }
 }
 
-/// Tells QEMU to do something to the guest. Only of a refusal it is known that
-/// nothing was done.
-fn tell(session: &mut Session<'_>, command: &str, patience: &Patience<'_>) -> Result<(), QmpError> {
-    let answer = session.client.execute(command, json!({}), patience);
-    session.released_by_us |= !matches!(answer, Err(QmpError::Refused { .. }));
-    answer.map(|_| ())
+/// Gives an order. Only of a refusal it is known that nothing was done.
+fn order(
+    session: &mut Session<'_>,
+    action: Action,
+    limits: &WaitLimits<'_>,
+) -> Result<(), MonitorError> {
+    let answer = match action {
+        Action::Hold => return Ok(()),
+        Action::Resume => session.monitor.resume(limits),
+        Action::Reset => session.monitor.reset(limits),
+        Action::Quit => session.monitor.quit(limits),
+    };
+    session.ordered |= !matches!(answer, Err(MonitorError::Refused { .. }));
+    answer
 }
 
 /// Watches a guest that was let go for a panic that it reports once more, and
 /// lets it go again: the second of two panic devices is heard only when the
 /// guest runs. The hold is over meanwhile.
 pub(super) fn watch(session: &mut Session<'_>, release: &mut Release) -> Option<Problem> {
-    let patience = session.release_patience();
+    let limits = session.release_limits();
     let started = Instant::now();
     while release.done && started.elapsed() < WATCHED {
         let left = WATCHED.saturating_sub(started.elapsed());
-        match session.client.wait("the guest", &patience.at_most(left), &[]) {
-            Ok(Happening::Event(event)) if event.name == "GUEST_PANICKED" => {}
+        match session.monitor.wait("the guest", &limits.at_most(left), &[]) {
+            Ok(WaitResult::Event(event)) if event.name == "GUEST_PANICKED" => {}
             Ok(_) => continue,
             // With -no-reboot, a guest that runs on may end its QEMU.
             Err(_) => return None,
         }
-        let stopped = await_state(session, &patience, RunState::is_panicked);
-        if let Err(Stuck::State(..)) = stopped {
+        let stopped = await_state(session, &limits, RunState::is_panicked);
+        if let Err(NotReleased::State(..)) = stopped {
             // It was told to run on after its panic (panic=none).
             continue;
         }
         let resumed = stopped.and_then(|_| {
             session.warn(REPORTED_AGAIN.to_owned());
-            resume(session, &patience)
+            resume(session, &limits)
         });
         session.clock.guest_is_released();
         match resumed {
             Ok(state) => release.state_after = Some(state.status),
-            Err(stuck) => {
-                let problem = explain(session, Action::Resume, &stuck);
+            Err(failure) => {
+                let problem = explain(session, Action::Resume, &failure);
                 release.done = false;
                 release.error = Some(problem.message.clone());
-                release.state_after = state(session, &patience).ok().map(|state| state.status);
+                release.state_after = state(session, &limits).ok().map(|state| state.status);
                 return Some(problem);
             }
         }
@@ -191,34 +197,34 @@ pub(super) fn watch(session: &mut Session<'_>, release: &mut Release) -> Option<
 }
 
 /// The state, by a new connection if the old one is lost.
-fn state(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState, QmpError> {
-    match session.client.run_state(patience) {
+fn state(session: &mut Session<'_>, limits: &WaitLimits<'_>) -> Result<RunState, MonitorError> {
+    match session.monitor.run_state(limits) {
         Err(error) if error.is_connection_lost() => {
-            session.client = Client::connect(session.client.path(), patience)?;
-            let state = session.client.run_state(patience)?;
-            guard::compare_anew(session, patience)?;
+            session.monitor.reconnect(limits)?;
+            let state = session.monitor.run_state(limits)?;
+            guard::compare_anew(session, limits)?;
             Ok(state)
         }
         other => other,
     }
 }
 
-fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState, Stuck> {
+fn resume(session: &mut Session<'_>, limits: &WaitLimits<'_>) -> Result<RunState, NotReleased> {
     let started = Instant::now();
     let mut resumes = 0;
     loop {
         // What was reported before is no news about the guest that runs on.
-        session.client.forget_events();
-        match tell(session, "cont", patience) {
+        session.monitor.forget_events();
+        match order(session, Action::Resume, limits) {
             Ok(()) => {}
             // The dump's last steps in QEMU may follow its report.
-            Err(QmpError::Refused { refusal, .. })
-                if is_dumping(&refusal.description) && started.elapsed() < patience.timeout =>
+            Err(MonitorError::Refused { refusal, .. })
+                if is_dumping(&refusal.description) && started.elapsed() < limits.timeout =>
             {
                 std::thread::sleep(ASK_INTERVAL);
                 // It may be another client's dump, and that client may act on the guest.
-                if !session.released_by_us {
-                    let state = session.client.run_state(patience);
+                if !session.ordered {
+                    let state = session.monitor.run_state(limits);
                     allow(session, Action::Resume, state)?;
                 }
                 continue;
@@ -226,12 +232,12 @@ fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState
             Err(error) => return Err(error.into()),
         }
         resumes += 1;
-        let state = await_state(session, patience, |state| state.running || state.is_panicked())?;
+        let state = await_state(session, limits, |state| state.running || state.is_panicked())?;
         if state.running {
             return Ok(state);
         }
         if resumes == RESUMES {
-            return Err(Stuck::State(state, started.elapsed()));
+            return Err(NotReleased::State(state, started.elapsed()));
         }
         session.warn(REPORTED_AGAIN.to_owned());
     }
@@ -239,71 +245,71 @@ fn resume(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<RunState
 
 fn reset(
     session: &mut Session<'_>,
-    patience: &Patience<'_>,
+    limits: &WaitLimits<'_>,
     may_run: bool,
-) -> Result<RunState, Stuck> {
-    session.client.forget_events();
+) -> Result<RunState, NotReleased> {
+    session.monitor.forget_events();
     let ended = |error| match error {
         // With -no-reboot, and for guests whose vCPUs cannot be reset.
-        QmpError::Closed { .. } => Stuck::Ended,
-        error => Stuck::Monitor(error),
+        MonitorError::Closed { .. } => NotReleased::Ended,
+        error => NotReleased::Monitor(error),
     };
-    tell(session, "system_reset", patience).map_err(ended)?;
+    order(session, Action::Reset, limits).map_err(ended)?;
     let started = Instant::now();
     loop {
         match session
-            .client
-            .wait("the reset", &patience.at_most(ASK_INTERVAL), &[])
+            .monitor
+            .wait("the reset", &limits.at_most(ASK_INTERVAL), &[])
             .map_err(ended)?
         {
-            Happening::Event(event) if event.name == "RESET" => break,
-            Happening::Event(event) if event.name == "SHUTDOWN" => return Err(Stuck::Ended),
+            WaitResult::Event(event) if event.name == "RESET" => break,
+            WaitResult::Event(event) if event.name == "SHUTDOWN" => return Err(NotReleased::Ended),
             _ => {}
         }
-        let state = session.client.run_state(patience).map_err(ended)?;
+        let state = session.monitor.run_state(limits).map_err(ended)?;
         // The event may have come with the reply to the question.
         if state.status == "prelaunch" {
             break;
         }
-        if started.elapsed() > patience.timeout {
-            return Err(Stuck::State(state, started.elapsed()));
+        if started.elapsed() > limits.timeout {
+            return Err(NotReleased::State(state, started.elapsed()));
         }
     }
     // The new start begins where the old one was stopped: QEMU waits for `cont`.
-    if may_run { resume(session, patience) } else { Ok(session.client.run_state(patience)?) }
+    if may_run { resume(session, limits) } else { Ok(session.monitor.run_state(limits)?) }
 }
 
-fn quit(session: &mut Session<'_>, patience: &Patience<'_>) -> Result<(), Stuck> {
+fn quit(session: &mut Session<'_>, limits: &WaitLimits<'_>) -> Result<(), NotReleased> {
     let started = Instant::now();
-    match tell(session, "quit", patience) {
+    match order(session, Action::Quit, limits) {
         Ok(()) => {}
-        Err(QmpError::Closed { .. }) => return Ok(()),
+        Err(MonitorError::Closed { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    while started.elapsed() < patience.timeout {
-        match session.client.wait("quit", patience, &[]) {
+    while started.elapsed() < limits.timeout {
+        match session.monitor.wait("quit", limits, &[]) {
             Ok(_) => {}
-            Err(QmpError::Closed { .. }) => return Ok(()),
+            Err(MonitorError::Closed { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }
     let waited = started.elapsed();
-    Err(QmpError::TimedOut { command: "quit by ending".to_owned(), waited }.into())
+    Err(MonitorError::TimedOut { command: "quit by ending".to_owned(), waited }.into())
 }
 
 fn await_state(
     session: &mut Session<'_>,
-    patience: &Patience<'_>,
+    limits: &WaitLimits<'_>,
     wanted: impl Fn(&RunState) -> bool,
-) -> Result<RunState, Stuck> {
+) -> Result<RunState, NotReleased> {
     let started = Instant::now();
     loop {
-        let state = session.client.run_state(patience)?;
+        let state = session.monitor.run_state(limits)?;
         if wanted(&state) {
             return Ok(state);
         }
-        if started.elapsed() > patience.timeout {
-            return Err(Stuck::State(state, started.elapsed()));
+        if started.elapsed() > limits.timeout {
+            return Err(NotReleased::State(state, started.elapsed()));
         }
         std::thread::sleep(ASK_INTERVAL);
     }
@@ -314,10 +320,10 @@ fn is_dumping(description: &str) -> bool {
     description.contains("dump in process")
 }
 
-fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
-    let version = session.client.version();
-    let (what, refused) = match stuck {
-        Stuck::Changed { change, state } => {
+fn explain(session: &Session<'_>, action: Action, failure: &NotReleased) -> Problem {
+    let version = session.monitor.version();
+    let (what, refused) = match failure {
+        NotReleased::Changed { change, state } => {
             return Problem {
                 message: format!(
                     "{action} was not ordered: the guest is not as it was captured: {change}"
@@ -328,7 +334,7 @@ fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
                 )),
             };
         }
-        Stuck::Unknown(error) => {
+        NotReleased::Unknown(error) => {
             return Problem {
                 message: format!(
                     "{action} was not ordered: it destroys the guest's memory, and its state is \
@@ -338,16 +344,16 @@ fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
                 hint: error.hint().map(str::to_owned),
             };
         }
-        Stuck::AlreadyRuns(state) => (format!("its state is {:?}", state.status), false),
-        Stuck::Monitor(error) => (with_causes(error), error.refusal().is_some()),
-        Stuck::State(state, waited) => {
+        NotReleased::AlreadyRuns(state) => (format!("its state is {:?}", state.status), false),
+        NotReleased::Monitor(error) => (with_causes(error), error.refusal().is_some()),
+        NotReleased::State(state, waited) => {
             (format!("its state is still {:?} after {waited:.1?}", state.status), false)
         }
-        Stuck::Ended => {
+        NotReleased::Ended => {
             ("QEMU ended instead (-no-reboot, or vCPUs that cannot be reset)".to_owned(), false)
         }
     };
-    let dumping = matches!(stuck, Stuck::Monitor(error)
+    let dumping = matches!(failure, NotReleased::Monitor(error)
         if error.refusal().is_some_and(|refusal| is_dumping(&refusal.description)));
     if refused && action != Action::Quit {
         return Problem {
@@ -374,8 +380,8 @@ fn explain(session: &Session<'_>, action: Action, stuck: &Stuck) -> Problem {
             hint: None,
         };
     }
-    let hint = match stuck {
-        Stuck::Monitor(error) => error.hint().map(str::to_owned),
+    let hint = match failure {
+        NotReleased::Monitor(error) => error.hint().map(str::to_owned),
         _ => None,
     };
     Problem { message: format!("the guest could not be released ({action}): {what}"), hint }

@@ -15,7 +15,7 @@ use super::session::Session;
 use super::{guard, other_dump};
 use crate::held;
 use crate::held::facts;
-use crate::monitor::qmp::Patience;
+use crate::monitor::WaitLimits;
 use crate::store::{CORE_FILE, report_file};
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
@@ -34,8 +34,8 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
         return Ok(());
     }
     session.observer.step("reading the held guest");
-    let patience = limited(session.patience());
-    match other_dump::wait(session, &patience) {
+    let limits = limited(session.limits());
+    match other_dump::wait(session, &limits) {
         Err(CaptureError::Busy { waited }) => {
             session.clock.lap("report");
             session.warn(format!(
@@ -48,10 +48,10 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
         // What hinders here hinders the dump, too, and is told there.
         _ => {}
     }
-    let _ = facts::ask_all(&mut session.client, &mut session.metadata, &patience);
+    let _ = facts::ask_all(session.monitor.as_mut(), &mut session.metadata, &limits);
     let metadata = session.metadata.clone();
     let families = Arc::clone(&session.request.families);
-    let made = held::read(&mut session.client, &patience, move |core| {
+    let made = held::read(session.monitor.as_mut(), &limits, move |core| {
         Box::new(Report::with_metadata(&core, Some(&metadata), &families))
     });
     session.clock.lap("report");
@@ -68,14 +68,14 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
     Ok(())
 }
 
-/// The same patience, with a limit for a report.
-fn limited(patience: Patience<'_>) -> Patience<'_> {
+/// The same limits, with a limit for a report.
+fn limited(limits: WaitLimits<'_>) -> WaitLimits<'_> {
     let now = Instant::now();
-    let limit = match patience.until {
+    let limit = match limits.until {
         Some(until) => (until.saturating_duration_since(now) / 4).min(LIMIT),
         None => LIMIT,
     };
-    Patience { until: Some(now + limit), ..patience }
+    WaitLimits { until: Some(now + limit), ..limits }
 }
 
 /// Writes the report beside the core: the one that was made before the dump, or one of the

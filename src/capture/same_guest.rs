@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::monitor::GuestEvent;
-use crate::monitor::qmp::RunState;
+use crate::monitor::RunState;
 
 /// The guest as it was found, and what happened to it since.
 #[derive(Debug, Default)]

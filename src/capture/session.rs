@@ -10,7 +10,8 @@ use super::verdict::Found;
 use crate::held::facts::metadata_of_guest;
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Phase, Request as RequestMetadata};
-use crate::monitor::qmp::{Client, Patience, QmpError};
+use crate::monitor;
+use crate::monitor::{Monitor, MonitorError, WaitLimits};
 use crate::observer::Observer;
 use crate::triage::report::Report;
 
@@ -19,7 +20,7 @@ pub(crate) struct Session<'a> {
     pub(super) request: &'a Request,
     pub(super) interrupt: &'a Interrupt,
     pub(super) observer: &'a dyn Observer,
-    pub(super) client: Client,
+    pub(super) monitor: Box<dyn Monitor>,
     pub(super) metadata: Metadata,
     pub(super) clock: Clock,
     /// Whether the guest is still as it was found.
@@ -29,7 +30,7 @@ pub(crate) struct Session<'a> {
     /// How the guest was found.
     pub(super) found: Found,
     /// Whether QEMU was told to let the guest go, and did not refuse.
-    pub(super) released_by_us: bool,
+    pub(super) ordered: bool,
 }
 
 impl<'a> Session<'a> {
@@ -38,39 +39,39 @@ impl<'a> Session<'a> {
         request: &'a Request,
         interrupt: &'a Interrupt,
         observer: &'a dyn Observer,
-    ) -> Result<Self, QmpError> {
+    ) -> Result<Self, MonitorError> {
         let mut clock = Clock::start();
         let started = Timestamp::now();
-        let patience =
-            Patience { timeout: request.timeout, until: None, interrupt: Some(interrupt) };
-        let client = Client::connect(&request.monitor, &patience)?;
+        let limits =
+            WaitLimits { timeout: request.timeout, until: None, interrupt: Some(interrupt) };
+        let monitor = monitor::connect(&request.monitor, &limits)?;
         clock.lap("connect");
-        observer.step(&format!("connected to QEMU {}", client.version()));
+        observer.step(&format!("connected to QEMU {}", monitor.version()));
         let mut metadata = metadata_of(request, started);
-        metadata.guest.qemu_version = Some(client.version().to_string());
+        metadata.guest.qemu_version = Some(monitor.version().to_string());
         Ok(Self {
             request,
             interrupt,
             observer,
-            client,
+            monitor,
             metadata,
             clock,
             guest: SameGuest::default(),
             report: None,
             found: Found::default(),
-            released_by_us: false,
+            ordered: false,
         })
     }
 
-    /// The patience for everything before the release.
-    pub(crate) fn patience(&self) -> Patience<'a> {
+    /// The limits for everything before the release.
+    pub(crate) fn limits(&self) -> WaitLimits<'a> {
         let interrupt = Some(self.interrupt);
-        Patience { timeout: self.request.timeout, until: self.clock.limit, interrupt }
+        WaitLimits { timeout: self.request.timeout, until: self.clock.limit, interrupt }
     }
 
-    /// The patience for the release, which no signal and no limit stops.
-    pub(crate) fn release_patience(&self) -> Patience<'static> {
-        Patience { timeout: self.request.timeout, until: None, interrupt: None }
+    /// The limits for the release, which no signal and no limit stops.
+    pub(crate) fn release_limits(&self) -> WaitLimits<'static> {
+        WaitLimits { timeout: self.request.timeout, until: None, interrupt: None }
     }
 
     /// Starts the held time, and with it the limit. The first call counts.
@@ -80,7 +81,7 @@ impl<'a> Session<'a> {
             self.clock.held_since = Some(now);
             self.clock.limit = self.request.max_hold.and_then(|limit| now.checked_add(limit));
             // What happens to it matters from here on; what came before does not.
-            self.client.take_guest_events();
+            self.monitor.take_guest_events();
             self.guest = SameGuest::default();
         }
     }

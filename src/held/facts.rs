@@ -6,10 +6,10 @@ use std::ffi::CStr;
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::metadata::{Guest, Host, Metadata, Request};
-use crate::monitor::qmp::{Client, CrashInformation, Patience, QmpError};
+use crate::monitor::{CrashInformation, Monitor, MonitorError, WaitLimits};
 
 /// The metadata of a guest that was not asked anything yet.
 pub(crate) fn metadata_of_guest(monitor: &Path, request: Request, started: Timestamp) -> Metadata {
@@ -29,64 +29,54 @@ pub(crate) fn metadata_of_guest(monitor: &Path, request: Request, started: Times
 
 /// Asks everything of a guest that is not captured.
 pub(crate) fn ask_all(
-    client: &mut Client,
+    monitor: &mut dyn Monitor,
     metadata: &mut Metadata,
-    patience: &Patience<'_>,
-) -> Result<(), QmpError> {
-    ask_first(client, metadata, patience)?;
-    ask_rest(client, metadata, patience)
+    limits: &WaitLimits<'_>,
+) -> Result<(), MonitorError> {
+    ask_first(monitor, metadata, limits)?;
+    ask_rest(monitor, metadata, limits)
 }
 
 /// Asks what the store and the forecast need.
 pub(crate) fn ask_first(
-    client: &mut Client,
+    monitor: &mut dyn Monitor,
     metadata: &mut Metadata,
-    patience: &Patience<'_>,
-) -> Result<(), QmpError> {
-    metadata.guest.name = client.guest_name(patience)?;
-    let size = client.memory_size(patience)?;
+    limits: &WaitLimits<'_>,
+) -> Result<(), MonitorError> {
+    metadata.guest.name = monitor.guest_name(limits)?;
+    let size = monitor.memory_size(limits)?;
     metadata.guest.memory_bytes = size.map(|size| size.base.saturating_add(size.plugged));
     Ok(())
 }
 
 /// Asks the rest.
 pub(crate) fn ask_rest(
-    client: &mut Client,
+    monitor: &mut dyn Monitor,
     metadata: &mut Metadata,
-    patience: &Patience<'_>,
-) -> Result<(), QmpError> {
+    limits: &WaitLimits<'_>,
+) -> Result<(), MonitorError> {
     let guest = &mut metadata.guest;
-    guest.uuid = client.guest_uuid(patience)?;
-    let machine = json!({ "path": "/machine", "property": "type" });
-    let machine = client.ask("qom-get", machine, patience)?;
-    guest.machine = machine
-        .as_ref()
-        .and_then(Value::as_str)
-        .map(|name| name.strip_suffix("-machine").unwrap_or(name).to_owned());
-    let mut ask = |command, key| -> Result<Option<Value>, QmpError> {
-        let answer = client.ask(command, json!({}), patience)?;
-        Ok(answer.and_then(|mut answer| Some(answer.get_mut(key)?.take())))
-    };
-    guest.architecture = ask("query-target", "arch")?.and_then(text);
-    let kvm = ask("query-kvm", "enabled")?.and_then(|enabled| enabled.as_bool());
+    guest.uuid = monitor.guest_uuid(limits)?;
+    guest.machine = monitor.machine(limits)?;
+    guest.architecture = monitor.architecture(limits)?;
+    let kvm = monitor.uses_kvm(limits)?;
     guest.accelerator = kvm.map(|kvm| if kvm { "kvm" } else { "other" }.to_owned());
-    guest.dump_formats = ask("query-dump-guest-memory-capability", "formats")?.and_then(texts);
-    guest.migration_blocked =
-        ask("query-migrate", "blocked-reasons")?.and_then(texts).map(|reasons| {
-            // QEMU forbids migration for the time of a dump: that is us.
-            reasons.into_iter().filter(|reason| !reason.contains("dump-guest-memory")).collect()
-        });
-    guest.memory_encrypted = ask("query-sev", "enabled")?.and_then(|enabled| enabled.as_bool());
-    ask_cpus(client, metadata, patience)
+    guest.dump_formats = monitor.dump_formats(limits)?;
+    guest.migration_blocked = monitor.migration_blockers(limits)?.map(|reasons| {
+        // QEMU forbids migration for the time of a dump: that is us.
+        reasons.into_iter().filter(|reason| !reason.contains("dump-guest-memory")).collect()
+    });
+    guest.memory_encrypted = monitor.memory_encrypted(limits)?;
+    ask_cpus(monitor, metadata, limits)
 }
 
 /// Asks each vCPU what it knows of the crash. Only QEMU's event tells more.
 pub(crate) fn ask_cpus(
-    client: &mut Client,
+    monitor: &mut dyn Monitor,
     metadata: &mut Metadata,
-    patience: &Patience<'_>,
-) -> Result<(), QmpError> {
-    let cpus = client.cpus(patience)?;
+    limits: &WaitLimits<'_>,
+) -> Result<(), MonitorError> {
+    let cpus = monitor.cpus(limits)?;
     metadata.guest.cpus = cpus.as_ref().map(Vec::len);
     if metadata.panic.is_none() {
         return Ok(());
@@ -94,7 +84,7 @@ pub(crate) fn ask_cpus(
     let mut reporting = None;
     let mut info = None;
     for cpu in cpus.unwrap_or_default() {
-        match client.crash_information(&cpu, patience)? {
+        match monitor.crash_information(&cpu, limits)? {
             CrashInformation::Details(details) => {
                 reporting.get_or_insert_with(Vec::new).push(cpu.index);
                 info.get_or_insert(details);
@@ -112,12 +102,4 @@ pub(crate) fn ask_cpus(
         panic.info = panic.info.take().or(info.filter(Value::is_object));
     }
     Ok(())
-}
-
-fn text(value: Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
-}
-
-fn texts(value: Value) -> Option<Vec<String>> {
-    Some(value.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect())
 }

@@ -30,7 +30,8 @@ use thiserror::Error;
 
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
-use crate::monitor::qmp::{Client, Patience, QmpError};
+use crate::monitor;
+use crate::monitor::{Monitor, MonitorError, WaitLimits};
 use crate::vmcore::{Dump, Vmcore};
 use facts::metadata_of_guest;
 use memory::HeldMemory;
@@ -45,7 +46,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub enum HeldError {
     /// Its monitor gives no answer, or no.
     #[error(transparent)]
-    Monitor(#[from] QmpError),
+    Monitor(#[from] MonitorError),
     /// It gives no memory.
     #[error(transparent)]
     Dump(#[from] PartialDumpError),
@@ -86,46 +87,46 @@ impl HeldError {
 /// # Errors
 /// Fails if the guest runs, cannot be asked, or the time is up.
 pub fn read_guest<T: Send + 'static>(
-    monitor: &Path,
+    path: &Path,
     timeout: Duration,
     interrupt: &Interrupt,
     work: impl FnOnce(Vmcore, Metadata) -> T + Send + 'static,
 ) -> Result<T, HeldError> {
-    let patience = Patience { timeout, until: None, interrupt: Some(interrupt) };
-    let mut client = Client::connect(monitor, &patience)?;
-    let state = client.run_state(&patience)?;
+    let limits = WaitLimits { timeout, until: None, interrupt: Some(interrupt) };
+    let mut monitor = monitor::connect(path, &limits)?;
+    let state = monitor.run_state(&limits)?;
     if state.running {
         return Err(HeldError::Running { state: state.status });
     }
-    let mut metadata = metadata_of_guest(monitor, Request::to_read(), Timestamp::now());
-    metadata.guest.qemu_version = Some(client.version().to_string());
+    let mut metadata = metadata_of_guest(path, Request::to_read(), Timestamp::now());
+    metadata.guest.qemu_version = Some(monitor.version().to_string());
     if state.is_panicked() {
         metadata.panic = Some(Panic::found(Timestamp::now()));
     }
     metadata.state_found = Some(state.status);
-    client.take_guest_events();
-    facts::ask_all(&mut client, &mut metadata, &patience)?;
-    let result = read(&mut client, &patience, move |core| work(core, metadata))?;
+    monitor.take_guest_events();
+    facts::ask_all(monitor.as_mut(), &mut metadata, &limits)?;
+    let result = read(monitor.as_mut(), &limits, move |core| work(core, metadata))?;
     // What was read last may be of a guest that was being reset: QEMU reports that after.
-    if let Ok(state) = client.run_state(&patience)
+    if let Ok(state) = monitor.run_state(&limits)
         && state.running
     {
         return Err(HeldError::Running { state: state.status });
     }
-    partial_dump::check_guest(&client)?;
+    partial_dump::check_guest(monitor.as_ref())?;
     Ok(result)
 }
 
 /// Gives what `work` makes of a guest that stands still, as an open core.
 ///
-/// `patience.until` is when it has to end.
+/// `limits.until` is when it has to end.
 pub(super) fn read<T: Send + 'static>(
-    client: &mut Client,
-    patience: &Patience<'_>,
+    monitor: &mut dyn Monitor,
+    limits: &WaitLimits<'_>,
     work: impl FnOnce(Vmcore) -> T + Send + 'static,
 ) -> Result<T, HeldError> {
     let started = Instant::now();
-    let dump = partial_dump::head(client, patience)?;
+    let dump = partial_dump::head(monitor, limits)?;
     let (requests, served) = unbounded();
     let memory = HeldMemory::new(&dump.head, requests);
     let dump = Dump {
@@ -137,7 +138,7 @@ pub(super) fn read<T: Send + 'static>(
         elf: None,
         findings: Vec::new(),
     };
-    let core = Vmcore::without_file(client.path(), dump);
+    let core = Vmcore::without_file(monitor.path(), dump);
     let (sender, result) = bounded(1);
     thread::Builder::new()
         .name("held guest".to_owned())
@@ -145,7 +146,7 @@ pub(super) fn read<T: Send + 'static>(
             let _ = sender.send(work(core));
         })
         .map_err(HeldError::Threads)?;
-    let ended = serve::serve(client, patience, &served);
+    let ended = serve::serve(monitor, limits, &served);
     // From here on, reads fail at once, and the reader makes the best of what it has.
     drop(served);
     let result = result.recv_timeout(LAST_WORDS);

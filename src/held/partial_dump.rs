@@ -14,13 +14,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::fs::{OFlags, fcntl_setfl};
-use serde_json::{Value, json};
 use thiserror::Error;
 use vmcore_formats::elf::dump_head::{DumpHead, DumpHeadError, Progress};
 
 use crate::monitor::GuestEvent;
-use crate::monitor::dump_pipe::{DESCRIPTOR, large_pipe};
-use crate::monitor::qmp::{Client, CommandId, Happening, Patience, QmpError};
+use crate::monitor::dump_pipe::large_pipe;
+use crate::monitor::{CommandId, DumpPart, Monitor, MonitorError, WaitLimits, WaitResult};
 use crate::vmcore::MemoryRange;
 
 const COMMAND: &str = "dump-guest-memory";
@@ -35,7 +34,7 @@ const USUAL_HEAD: u64 = 64 << 10;
 pub enum PartialDumpError {
     /// The monitor gives no answer, or no.
     #[error(transparent)]
-    Monitor(#[from] QmpError),
+    Monitor(#[from] MonitorError),
     /// No pipe.
     #[error("cannot set up a pipe for the guest's memory")]
     Pipe(#[source] io::Error),
@@ -57,8 +56,8 @@ pub enum PartialDumpError {
 }
 
 /// Fails if something happened to the guest that changes its memory.
-pub(super) fn check_guest(client: &Client) -> Result<(), PartialDumpError> {
-    match client.guest_events().iter().find(|event| event.is_change()) {
+pub(super) fn check_guest(monitor: &dyn Monitor) -> Result<(), PartialDumpError> {
+    match monitor.guest_events().iter().find(|event| event.is_change()) {
         Some(event) => Err(PartialDumpError::GuestChanged { event: *event }),
         None => Ok(()),
     }
@@ -100,8 +99,11 @@ impl Part {
 }
 
 /// The head of a whole dump: notes, and where the guest has memory.
-pub(super) fn head(client: &mut Client, patience: &Patience<'_>) -> Result<Part, PartialDumpError> {
-    let mut dump = PartialDump::begin(client, patience, json!({}))?;
+pub(super) fn head(
+    monitor: &mut dyn Monitor,
+    limits: &WaitLimits<'_>,
+) -> Result<Part, PartialDumpError> {
+    let mut dump = PartialDump::begin(monitor, limits, DumpPart::Whole { detached: false })?;
     let head = dump.read_head()?;
     let bytes = std::mem::take(&mut dump.bytes);
     dump.end()?;
@@ -110,12 +112,12 @@ pub(super) fn head(client: &mut Client, patience: &Patience<'_>) -> Result<Part,
 
 /// The memory of a range, which lies in one of the guest's.
 pub(super) fn memory(
-    client: &mut Client,
+    monitor: &mut dyn Monitor,
     range: MemoryRange,
-    patience: &Patience<'_>,
+    limits: &WaitLimits<'_>,
 ) -> Result<Part, PartialDumpError> {
-    let arguments = json!({ "begin": range.start.0, "length": range.length });
-    let mut dump = PartialDump::begin(client, patience, arguments)?;
+    let mut dump =
+        PartialDump::begin(monitor, limits, DumpPart::Range(range.start.0, range.length))?;
     let room = range.length.saturating_add(USUAL_HEAD);
     dump.bytes.reserve(usize::try_from(room).unwrap_or_default());
     let head = dump.read_head()?;
@@ -129,8 +131,8 @@ pub(super) fn memory(
 
 /// A dump under way.
 struct PartialDump<'a, 'p> {
-    client: &'a mut Client,
-    patience: &'a Patience<'p>,
+    monitor: &'a mut dyn Monitor,
+    limits: &'a WaitLimits<'p>,
     pipe: File,
     command: CommandId,
     /// Whether QEMU has ended it.
@@ -141,25 +143,19 @@ struct PartialDump<'a, 'p> {
 impl<'a, 'p> PartialDump<'a, 'p> {
     /// Hands QEMU a pipe, and has it write into that.
     fn begin(
-        client: &'a mut Client,
-        patience: &'a Patience<'p>,
-        mut arguments: Value,
+        monitor: &'a mut dyn Monitor,
+        limits: &'a WaitLimits<'p>,
+        part: DumpPart,
     ) -> Result<Self, PartialDumpError> {
         let (read_end, write_end) = large_pipe().map_err(PartialDumpError::Pipe)?;
-        let name = json!({ "fdname": DESCRIPTOR });
-        client.execute_with_descriptor("getfd", name, write_end.as_fd(), patience)?;
+        monitor.pass_pipe(write_end.as_fd(), limits)?;
         drop(write_end);
         // Only this end: the flag of the other is QEMU's.
         fcntl_setfl(&read_end, OFlags::NONBLOCK)
             .map_err(|error| PartialDumpError::Pipe(error.into()))?;
-        if let Some(arguments) = arguments.as_object_mut() {
-            arguments.insert("paging".to_owned(), false.into());
-            arguments.insert("protocol".to_owned(), format!("fd:{DESCRIPTOR}").into());
-            arguments.insert("format".to_owned(), "elf".into());
-        }
-        let command = client.begin(COMMAND, &arguments, patience)?;
+        let command = monitor.begin_dump(part, limits)?;
         let pipe = File::from(read_end);
-        Ok(Self { client, patience, pipe, command, replied: false, bytes: Vec::new() })
+        Ok(Self { monitor, limits, pipe, command, replied: false, bytes: Vec::new() })
     }
 
     fn read_head(&mut self) -> Result<DumpHead, PartialDumpError> {
@@ -174,7 +170,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
     /// Reads until there are `length` bytes.
     fn read_until(&mut self, length: u64) -> Result<(), PartialDumpError> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut deadline = self.patience.deadline();
+        let mut deadline = self.limits.deadline();
         while self.bytes.len() < length {
             let had = self.bytes.len();
             self.bytes.resize(had.saturating_add(READ.min(length.saturating_sub(had))), 0);
@@ -186,7 +182,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
                     self.await_reply(false)?;
                     return Err(PartialDumpError::Short { found: had as u64 });
                 }
-                Ok(_) => deadline = self.patience.deadline(),
+                Ok(_) => deadline = self.limits.deadline(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait(deadline, true, false)?;
                 }
@@ -205,11 +201,11 @@ impl<'a, 'p> PartialDump<'a, 'p> {
     }
 
     fn await_reply(&mut self, broken_off: bool) -> Result<(), PartialDumpError> {
-        let deadline = self.patience.deadline();
+        let deadline = self.limits.deadline();
         while !self.replied {
             self.wait(deadline, false, broken_off)?;
         }
-        check_guest(self.client)
+        check_guest(self.monitor)
     }
 
     /// Waits for the reply, and if wanted for more in the pipe.
@@ -221,22 +217,22 @@ impl<'a, 'p> PartialDump<'a, 'p> {
     ) -> Result<(), PartialDumpError> {
         let pipe = [self.pipe.as_fd()];
         let wakers = if for_more { pipe.as_slice() } else { &[] };
-        match self.client.wait(COMMAND, self.patience, wakers)? {
-            Happening::Reply(id, result) if id == self.command => {
+        match self.monitor.wait(COMMAND, self.limits, wakers)? {
+            WaitResult::Reply(id, result) if id == self.command => {
                 self.replied = true;
                 match result {
                     // What it says of a pipe that we closed is no news.
                     Err(refusal) if !broken_off => {
                         let command = COMMAND.to_owned();
-                        return Err(QmpError::Refused { command, refusal }.into());
+                        return Err(MonitorError::Refused { command, refusal }.into());
                     }
                     _ => {}
                 }
             }
-            Happening::Event(_) => check_guest(self.client)?,
+            WaitResult::Event(_) => check_guest(self.monitor)?,
             _ if Instant::now() >= deadline => {
-                let (command, waited) = (COMMAND.to_owned(), self.patience.timeout);
-                return Err(QmpError::TimedOut { command, waited }.into());
+                let (command, waited) = (COMMAND.to_owned(), self.limits.timeout);
+                return Err(MonitorError::TimedOut { command, waited }.into());
             }
             _ => {}
         }

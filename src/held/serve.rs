@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::partial_dump::{self, PartialDumpError};
-use crate::monitor::qmp::{Client, Patience, QmpError};
+use crate::monitor::{Monitor, MonitorError, WaitLimits};
 use crate::vmcore::MemoryRange;
 
 /// How often the limit and signals are looked at while nobody asks for anything.
@@ -24,26 +24,26 @@ pub(super) struct Request {
 /// What QEMU refuses is the answer to that one request. A monitor that is lost, and a
 /// guest that somebody let go, end everything.
 pub(super) fn serve(
-    client: &mut Client,
-    patience: &Patience<'_>,
+    monitor: &mut dyn Monitor,
+    limits: &WaitLimits<'_>,
     requests: &Receiver<Request>,
 ) -> Result<(), PartialDumpError> {
     let started = Instant::now();
     loop {
-        if let Some(interrupt) = patience.interrupt.filter(|interrupt| interrupt.is_raised()) {
+        if let Some(interrupt) = limits.interrupt.filter(|interrupt| interrupt.is_raised()) {
             let (signal, during) = (interrupt.signal_name(), "reading the held guest".to_owned());
-            return Err(QmpError::Interrupted { signal, during }.into());
+            return Err(MonitorError::Interrupted { signal, during }.into());
         }
-        if patience.until.is_some_and(|until| Instant::now() >= until) {
+        if limits.until.is_some_and(|until| Instant::now() >= until) {
             let command = "reading the held guest".to_owned();
-            return Err(QmpError::TimedOut { command, waited: started.elapsed() }.into());
+            return Err(MonitorError::TimedOut { command, waited: started.elapsed() }.into());
         }
         let request = match requests.recv_timeout(LOOK_INTERVAL) {
             Ok(request) => request,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
-        let answer = match partial_dump::memory(client, request.range, patience) {
+        let answer = match partial_dump::memory(monitor, request.range, limits) {
             Ok(part) => {
                 let mut bytes = vec![0; usize::try_from(request.range.length).unwrap_or_default()];
                 let copied = part.copy_to(request.range, &mut bytes);
@@ -51,7 +51,7 @@ pub(super) fn serve(
                     format!("QEMU's partial dump of {} does not have all of it", request.range)
                 })
             }
-            Err(PartialDumpError::Monitor(error @ QmpError::Refused { .. })) => {
+            Err(PartialDumpError::Monitor(error @ MonitorError::Refused { .. })) => {
                 Err(error.to_string())
             }
             Err(error) => {
@@ -60,7 +60,7 @@ pub(super) fn serve(
             }
         };
         // Events of our own dumps, and of nobody else's.
-        client.forget_events();
+        monitor.forget_events();
         let _ = request.answer.send(answer);
     }
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
-use vmcorectl::monitor::qmp::{Client, Patience};
+use vmcorectl::monitor::qmp::Client;
+use vmcorectl::monitor::{Monitor, WaitLimits};
 
 use crate::leave_out::leave_out;
 use crate::turn::Turn;
@@ -88,8 +89,8 @@ impl Machine {
 
     /// QEMU's run state, asked through the second monitor.
     pub(crate) fn state(&self) -> String {
-        let patience = patience();
-        self.second_monitor().run_state(&patience).expect("a run state").status
+        let limits = limits();
+        self.second_monitor().run_state(&limits).expect("a run state").status
     }
 
     /// Waits for a run state.
@@ -108,7 +109,7 @@ impl Machine {
 
     /// Runs a command through the second monitor.
     pub(crate) fn execute(&self, command: &str) {
-        self.second_monitor().execute(command, json!({}), &patience()).expect(command);
+        self.second_monitor().execute(command, json!({}), &limits()).expect(command);
     }
 
     /// Has QEMU itself write a core of the held guest into a file.
@@ -116,7 +117,7 @@ impl Machine {
         let path = self.space("qemu.elf");
         let arguments = json!({ "paging": false, "protocol": format!("file:{}", path.display()) });
         self.second_monitor()
-            .execute("dump-guest-memory", arguments, &patience())
+            .execute("dump-guest-memory", arguments, &limits())
             .expect("QEMU's own dump");
         path
     }
@@ -126,7 +127,7 @@ impl Machine {
         let arguments = json!({ "command-line": line, "cpu-index": cpu });
         let answer = self
             .second_monitor()
-            .execute("human-monitor-command", arguments, &patience())
+            .execute("human-monitor-command", arguments, &limits())
             .expect("an answer of the monitor");
         answer.as_str().expect("a text").to_owned()
     }
@@ -137,7 +138,7 @@ impl Machine {
         let protocol = format!("file:{}", path.display());
         let arguments = json!({ "paging": false, "protocol": protocol, "format": "kdump-zlib" });
         self.second_monitor()
-            .execute("dump-guest-memory", arguments, &patience())
+            .execute("dump-guest-memory", arguments, &limits())
             .expect("QEMU's own kdump-compressed file");
         path
     }
@@ -172,7 +173,7 @@ impl Machine {
     }
 
     fn second_monitor(&self) -> Client {
-        Client::connect(&self.path("qmp2.sock"), &patience()).expect("the second monitor")
+        Client::connect(&self.path("qmp2.sock"), &limits()).expect("the second monitor")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -194,6 +195,6 @@ impl Drop for Machine {
     }
 }
 
-fn patience() -> Patience<'static> {
-    Patience { timeout: PATIENCE, until: None, interrupt: None }
+fn limits() -> WaitLimits<'static> {
+    WaitLimits { timeout: PATIENCE, until: None, interrupt: None }
 }

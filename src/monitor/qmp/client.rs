@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 use serde_json::{Value, json};
 
-use super::error::QmpError;
 use super::line::{LineBuffer, MAX_LINE};
-use super::message::{Event, Message, Refusal, Version};
-use super::patience::Patience;
+use super::message::Message;
 use super::socket::{
     Ready, await_ready, check_interrupt, connect_nonblocking, lost, peer_process, send_once,
 };
-use crate::monitor::GuestEvent;
+use crate::monitor::{
+    CommandId, Event, GuestEvent, MonitorError, Refusal, Version, WaitLimits, WaitResult,
+};
 
 /// The events that matter here; QEMU sends many more, and a guest can cause some
 /// of those as often as it likes.
@@ -40,23 +40,6 @@ const HEARD: [&str; 8] = [
 const MAX_EVENTS: usize = 1024;
 /// How often a full connection queue is tried again.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Names a command that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandId(u64);
-
-/// What a wait ended with.
-#[derive(Debug)]
-pub enum Happening {
-    /// An event came.
-    Event(Event),
-    /// The reply to a command came.
-    Reply(CommandId, Result<Value, Refusal>),
-    /// One of the given descriptors is ready.
-    Woken,
-    /// Nothing of all that in the given time.
-    Nothing,
-}
 
 /// A negotiated connection to a monitor.
 #[derive(Debug)]
@@ -85,22 +68,22 @@ impl Client {
     /// # Errors
     /// Fails if nobody listens, if the monitor stays silent (a monitor serves
     /// one client; the next one waits in its queue), or if it is not QMP.
-    pub fn connect(path: &Path, patience: &Patience<'_>) -> Result<Self, QmpError> {
+    pub fn connect(path: &Path, limits: &WaitLimits<'_>) -> Result<Self, MonitorError> {
         let started = Instant::now();
-        let deadline = patience.deadline();
-        let silent = || QmpError::Silent { path: path.to_owned(), waited: started.elapsed() };
+        let deadline = limits.deadline();
+        let silent = || MonitorError::Silent { path: path.to_owned(), waited: started.elapsed() };
         let socket = loop {
             match connect_nonblocking(path) {
                 Ok(socket) => break socket,
                 // The queue of waiting clients is full, too.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    check_interrupt(patience, "connecting")?;
+                    check_interrupt(limits, "connecting")?;
                     if Instant::now() >= deadline {
                         return Err(silent());
                     }
                     std::thread::sleep(CONNECT_INTERVAL);
                 }
-                Err(source) => return Err(QmpError::Connect { path: path.to_owned(), source }),
+                Err(source) => return Err(MonitorError::Connect { path: path.to_owned(), source }),
             }
         };
         let mut client = Self {
@@ -115,13 +98,13 @@ impl Client {
             last_id: 0,
         };
         client.version = loop {
-            match client.receive("the greeting", deadline, patience, &[])? {
+            match client.receive("the greeting", deadline, limits, &[])? {
                 Received::Message(Message::Greeting(version)) => break version,
                 Received::Message(_) => {}
                 Received::Woken | Received::Nothing => return Err(silent()),
             }
         };
-        client.execute("qmp_capabilities", json!({}), patience)?;
+        client.execute("qmp_capabilities", json!({}), limits)?;
         Ok(client)
     }
 
@@ -151,10 +134,10 @@ impl Client {
         &mut self,
         command: &str,
         arguments: Value,
-        patience: &Patience<'_>,
-    ) -> Result<Value, QmpError> {
-        let id = self.send(command, &arguments, None, patience)?;
-        self.reply(id, command, patience)
+        limits: &WaitLimits<'_>,
+    ) -> Result<Value, MonitorError> {
+        let id = self.send(command, &arguments, None, limits)?;
+        self.reply(id, command, limits)
     }
 
     /// Runs a command that takes a descriptor along, in the same message.
@@ -166,10 +149,10 @@ impl Client {
         command: &str,
         arguments: Value,
         descriptor: BorrowedFd<'_>,
-        patience: &Patience<'_>,
-    ) -> Result<Value, QmpError> {
-        let id = self.send(command, &arguments, Some(descriptor), patience)?;
-        self.reply(id, command, patience)
+        limits: &WaitLimits<'_>,
+    ) -> Result<Value, MonitorError> {
+        let id = self.send(command, &arguments, Some(descriptor), limits)?;
+        self.reply(id, command, limits)
     }
 
     /// Sends a command whose reply [`Client::wait`] will bring.
@@ -180,9 +163,9 @@ impl Client {
         &mut self,
         command: &str,
         arguments: &Value,
-        patience: &Patience<'_>,
-    ) -> Result<CommandId, QmpError> {
-        let id = self.send(command, arguments, None, patience)?;
+        limits: &WaitLimits<'_>,
+    ) -> Result<CommandId, MonitorError> {
+        let id = self.send(command, arguments, None, limits)?;
         self.begun.push(id);
         Ok(id)
     }
@@ -216,28 +199,28 @@ impl Client {
     pub fn wait(
         &mut self,
         during: &str,
-        patience: &Patience<'_>,
+        limits: &WaitLimits<'_>,
         wakers: &[BorrowedFd<'_>],
-    ) -> Result<Happening, QmpError> {
-        let deadline = patience.deadline();
+    ) -> Result<WaitResult, MonitorError> {
+        let deadline = limits.deadline();
         loop {
             if let Some(event) = self.events.pop_front() {
-                return Ok(Happening::Event(event));
+                return Ok(WaitResult::Event(event));
             }
             if let Some((id, result)) = self.replies.pop_front() {
-                return Ok(Happening::Reply(id, result));
+                return Ok(WaitResult::Reply(id, result));
             }
-            match self.receive(during, deadline, patience, wakers)? {
+            match self.receive(during, deadline, limits, wakers)? {
                 Received::Message(Message::Event(event)) => self.keep(event),
                 Received::Message(Message::Reply { id, result }) => self.keep_reply(id, result),
                 Received::Message(Message::Greeting(_)) => {}
-                Received::Woken => return Ok(Happening::Woken),
-                Received::Nothing => return Ok(Happening::Nothing),
+                Received::Woken => return Ok(WaitResult::Woken),
+                Received::Nothing => return Ok(WaitResult::Nothing),
             }
             // A guest can cause events without end, and none of them may matter.
             let none = self.events.is_empty() && self.replies.is_empty();
             if none && Instant::now() >= deadline {
-                return Ok(Happening::Nothing);
+                return Ok(WaitResult::Nothing);
             }
         }
     }
@@ -265,22 +248,22 @@ impl Client {
         &mut self,
         wanted: CommandId,
         command: &str,
-        patience: &Patience<'_>,
-    ) -> Result<Value, QmpError> {
+        limits: &WaitLimits<'_>,
+    ) -> Result<Value, MonitorError> {
         let started = Instant::now();
-        let deadline = patience.deadline();
+        let deadline = limits.deadline();
         let timed_out = || {
             let waited = started.elapsed();
-            Err(QmpError::TimedOut { command: command.to_owned(), waited })
+            Err(MonitorError::TimedOut { command: command.to_owned(), waited })
         };
         loop {
-            match self.receive(command, deadline, patience, &[])? {
+            match self.receive(command, deadline, limits, &[])? {
                 // A refusal without an id answers a line that QEMU could not parse:
                 // commands go out one at a time, so it is this one.
                 Received::Message(Message::Reply { id, result })
                     if id.is_none_or(|id| id == wanted.0) =>
                 {
-                    return result.map_err(|refusal| QmpError::Refused {
+                    return result.map_err(|refusal| MonitorError::Refused {
                         command: command.to_owned(),
                         refusal,
                     });
@@ -302,11 +285,11 @@ impl Client {
         command: &str,
         arguments: &Value,
         descriptor: Option<BorrowedFd<'_>>,
-        patience: &Patience<'_>,
-    ) -> Result<CommandId, QmpError> {
-        let deadline = patience.deadline();
+        limits: &WaitLimits<'_>,
+    ) -> Result<CommandId, MonitorError> {
+        let deadline = limits.deadline();
         if Instant::now() >= deadline {
-            return Err(QmpError::NoTime { command: command.to_owned() });
+            return Err(MonitorError::NoTime { command: command.to_owned() });
         }
         self.last_id = self.last_id.wrapping_add(1);
         let id = self.last_id;
@@ -328,17 +311,11 @@ impl Client {
             match send_once(&self.socket, rest, if first { &descriptors } else { &[] }) {
                 Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                    let ready = await_ready(
-                        &self.socket,
-                        PollFlags::OUT,
-                        deadline,
-                        patience,
-                        &[],
-                        command,
-                    )?;
+                    let ready =
+                        await_ready(&self.socket, PollFlags::OUT, deadline, limits, &[], command)?;
                     if !matches!(ready, Ready::Socket) {
-                        let waited = patience.timeout;
-                        return Err(QmpError::TimedOut { command: command.to_owned(), waited });
+                        let waited = limits.timeout;
+                        return Err(MonitorError::TimedOut { command: command.to_owned(), waited });
                     }
                 }
                 Err(error) => return Err(lost(command, error.into())),
@@ -351,29 +328,29 @@ impl Client {
         &mut self,
         during: &str,
         deadline: Instant,
-        patience: &Patience<'_>,
+        limits: &WaitLimits<'_>,
         wakers: &[BorrowedFd<'_>],
-    ) -> Result<Received, QmpError> {
+    ) -> Result<Received, MonitorError> {
         let mut has_read = false;
         loop {
             let line = self.lines.next_line();
-            if let Some(line) = line.map_err(|_| QmpError::TooLong { limit: MAX_LINE })? {
+            if let Some(line) = line.map_err(|_| MonitorError::TooLong { limit: MAX_LINE })? {
                 return Message::decode(&line)
                     .map(Received::Message)
-                    .ok_or_else(|| QmpError::Junk { start: start_of(&line) });
+                    .ok_or_else(|| MonitorError::Junk { start: start_of(&line) });
             }
             // A line may come byte by byte.
             if has_read && Instant::now() >= deadline {
                 return Ok(Received::Nothing);
             }
-            match await_ready(&self.socket, PollFlags::IN, deadline, patience, wakers, during)? {
+            match await_ready(&self.socket, PollFlags::IN, deadline, limits, wakers, during)? {
                 Ready::Socket => {}
                 Ready::Waker => return Ok(Received::Woken),
                 Ready::Nothing => return Ok(Received::Nothing),
             }
             let mut bytes = [0; 16 * 1024];
             match (&self.socket).read(&mut bytes) {
-                Ok(0) => return Err(QmpError::Closed { during: during.to_owned() }),
+                Ok(0) => return Err(MonitorError::Closed { during: during.to_owned() }),
                 Ok(count) => {
                     has_read = true;
                     self.lines.push(bytes.get(..count).unwrap_or_default());

@@ -1,14 +1,15 @@
 //! The client against a peer that a thread plays, byte by byte.
 
 use super::*;
+use crate::monitor::Monitor;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
 
 const GREETING: &str = r#"{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":9},"package":""},"capabilities":[]}}"#;
 
-const PATIENCE: Patience<'static> =
-    Patience { timeout: Duration::from_secs(5), until: None, interrupt: None };
+const LIMITS: WaitLimits<'static> =
+    WaitLimits { timeout: Duration::from_secs(5), until: None, interrupt: None };
 
 type Peer = BufReader<UnixStream>;
 
@@ -49,9 +50,9 @@ fn events_before_a_reply_are_kept_and_strange_replies_dropped() {
         say(&mut peer, r#"{"return":"of another time","id":99}"#);
         say(&mut peer, r#"{"unknown":true,"id":2,"return":{"status":"running","running":true}}"#);
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
     assert_eq!(client.version(), Version { major: 9, minor: 2, micro: 0 });
-    let state = client.run_state(&PATIENCE).unwrap();
+    let state = client.run_state(&LIMITS).unwrap();
     assert!(state.running && !state.is_panicked());
     assert_eq!(client.take_event().unwrap().name, "STOP");
     assert_eq!(client.take_event(), None);
@@ -67,8 +68,8 @@ fn a_reply_may_come_byte_by_byte() {
             peer.get_mut().flush().unwrap();
         }
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
-    assert_eq!(client.run_state(&PATIENCE).unwrap().status, "paused");
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
+    assert_eq!(client.run_state(&LIMITS).unwrap().status, "paused");
     thread.join().unwrap();
 }
 
@@ -80,9 +81,9 @@ fn a_connection_that_ends_at_any_byte_is_an_error_in_time() {
             heard(&mut peer);
             peer.get_mut().write_all(&REPLY[..cut]).unwrap();
         });
-        let mut client = Client::connect(&path, &PATIENCE).unwrap();
-        let error = client.run_state(&PATIENCE).unwrap_err();
-        assert!(matches!(error, QmpError::Closed { .. }), "cut at {cut}: {error}");
+        let mut client = Client::connect(&path, &LIMITS).unwrap();
+        let error = client.run_state(&LIMITS).unwrap_err();
+        assert!(matches!(error, MonitorError::Closed { .. }), "cut at {cut}: {error}");
         thread.join().unwrap();
     }
 }
@@ -93,9 +94,9 @@ fn junk_and_endless_lines_are_refused() {
         heard(&mut peer);
         say(&mut peer, "(qemu) info status");
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
-    let error = client.run_state(&PATIENCE).unwrap_err();
-    assert!(matches!(&error, QmpError::Junk { start } if start == "(qemu) info status"));
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
+    let error = client.run_state(&LIMITS).unwrap_err();
+    assert!(matches!(&error, MonitorError::Junk { start } if start == "(qemu) info status"));
     assert!(error.hint().unwrap().contains("human monitor"));
     thread.join().unwrap();
 
@@ -104,9 +105,9 @@ fn junk_and_endless_lines_are_refused() {
         let bytes = vec![b' '; 64 * 1024];
         while peer.get_mut().write_all(&bytes).is_ok() {}
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
-    let error = client.run_state(&PATIENCE).unwrap_err();
-    assert!(matches!(error, QmpError::TooLong { limit: MAX_LINE }), "{error}");
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
+    let error = client.run_state(&LIMITS).unwrap_err();
+    assert!(matches!(error, MonitorError::TooLong { limit: MAX_LINE }), "{error}");
     drop(client);
     thread.join().unwrap();
 }
@@ -120,8 +121,8 @@ fn a_refusal_keeps_its_class_and_text() {
             r#"{"error":{"class":"GenericError","desc":"Resetting the Virtual Machine is required"},"id":2}"#,
         );
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
-    let error = client.execute("cont", json!({}), &PATIENCE).unwrap_err();
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
+    let error = client.execute("cont", json!({}), &LIMITS).unwrap_err();
     assert_eq!(
         error.to_string(),
         "QEMU refused cont: GenericError: Resetting the Virtual Machine is required"
@@ -134,9 +135,9 @@ fn a_monitor_that_stays_silent_is_said_to_be_held_by_another() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("qmp");
     let _listener = UnixListener::bind(&path).unwrap();
-    let patience = Patience { timeout: Duration::from_millis(100), ..PATIENCE };
-    let error = Client::connect(&path, &patience).unwrap_err();
-    assert!(matches!(error, QmpError::Silent { .. }));
+    let limits = WaitLimits { timeout: Duration::from_millis(100), ..LIMITS };
+    let error = Client::connect(&path, &limits).unwrap_err();
+    assert!(matches!(error, MonitorError::Silent { .. }));
     assert!(error.hint().unwrap().contains("-qmp"));
 }
 
@@ -149,11 +150,11 @@ fn a_command_without_an_answer_ends_in_time_and_its_late_reply_is_dropped() {
         say(&mut peer, r#"{"return":{"status":"old","running":false},"id":2}"#);
         say(&mut peer, r#"{"return":{"status":"new","running":false},"id":3}"#);
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
-    let short = Patience { timeout: Duration::from_millis(50), ..PATIENCE };
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
+    let short = WaitLimits { timeout: Duration::from_millis(50), ..LIMITS };
     let error = client.run_state(&short).unwrap_err();
-    assert!(matches!(error, QmpError::TimedOut { .. }));
-    assert_eq!(client.run_state(&PATIENCE).unwrap().status, "new");
+    assert!(matches!(error, MonitorError::TimedOut { .. }));
+    assert_eq!(client.run_state(&LIMITS).unwrap().status, "new");
     thread.join().unwrap();
 }
 
@@ -166,8 +167,8 @@ fn a_flood_of_events_is_bounded() {
         }
         say(&mut peer, r#"{"return":{"status":"running","running":true},"id":2}"#);
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
-    client.run_state(&PATIENCE).unwrap();
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
+    client.run_state(&LIMITS).unwrap();
     assert_eq!(client.events.len(), MAX_EVENTS);
     thread.join().unwrap();
 }
@@ -187,13 +188,13 @@ fn events_without_end_do_not_outlast_a_deadline() {
                 std::thread::sleep(Duration::from_micros(20));
             }
         });
-        let mut client = Client::connect(&path, &PATIENCE).unwrap();
-        let short = Patience { timeout: Duration::from_millis(200), ..PATIENCE };
+        let mut client = Client::connect(&path, &LIMITS).unwrap();
+        let short = WaitLimits { timeout: Duration::from_millis(200), ..LIMITS };
         let started = Instant::now();
         let error = client.run_state(&short).unwrap_err();
-        assert!(matches!(error, QmpError::TimedOut { .. }), "{error}");
+        assert!(matches!(error, MonitorError::TimedOut { .. }), "{error}");
         let deadline = Instant::now() + short.timeout;
-        while !matches!(client.wait("a test", &short, &[]).unwrap(), Happening::Nothing) {
+        while !matches!(client.wait("a test", &short, &[]).unwrap(), WaitResult::Nothing) {
             if Instant::now() > deadline {
                 break;
             }
@@ -212,10 +213,10 @@ fn a_reply_that_comes_while_another_is_awaited_is_kept_for_who_waits() {
         say(&mut peer, r#"{"return":{},"id":2}"#);
         say(&mut peer, r#"{"return":{"status":"paused","running":false},"id":3}"#);
     });
-    let mut client = Client::connect(&path, &PATIENCE).unwrap();
-    let id = client.begin("dump-guest-memory", &json!({}), &PATIENCE).unwrap();
-    assert_eq!(client.run_state(&PATIENCE).unwrap().status, "paused");
-    let happening = client.wait("a test", &PATIENCE, &[]).unwrap();
-    assert!(matches!(happening, Happening::Reply(found, Ok(_)) if found == id), "{happening:?}");
+    let mut client = Client::connect(&path, &LIMITS).unwrap();
+    let id = client.begin("dump-guest-memory", &json!({}), &LIMITS).unwrap();
+    assert_eq!(client.run_state(&LIMITS).unwrap().status, "paused");
+    let result = client.wait("a test", &LIMITS, &[]).unwrap();
+    assert!(matches!(result, WaitResult::Reply(found, Ok(_)) if found == id), "{result:?}");
     thread.join().unwrap();
 }

@@ -1,160 +1,141 @@
-//! The commands that are used, with typed answers.
+//! QMP's commands behind the [`Monitor`] trait, with typed answers.
 //!
 //! Where a QEMU does not know a command, the answer is `Ok(None)` if the
-//! command only tells, and an error if it should have done something.
+//! command only reports, and an error if it should have done something.
 
-use serde::Deserialize;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::error::QmpError;
-use super::patience::Patience;
-
-/// What a guest is doing, by QEMU's words.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct RunState {
-    /// QEMU's name of the state, for example `guest-panicked`.
-    pub status: String,
-    /// Whether the vCPUs run.
-    pub running: bool,
-}
-
-impl RunState {
-    /// Whether a panic stopped the guest.
-    #[must_use]
-    pub fn is_panicked(&self) -> bool {
-        self.status == "guest-panicked"
-    }
-
-    /// Whether something went wrong that stopped the guest: nobody chose this
-    /// state, as somebody chose `paused`, `prelaunch` or `suspended`.
-    #[must_use]
-    pub fn is_fault(&self) -> bool {
-        const FAULTS: [&str; 5] =
-            ["guest-panicked", "internal-error", "io-error", "shutdown", "watchdog"];
-        FAULTS.contains(&self.status.as_str())
-    }
-}
-
-/// How much memory a guest has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct MemorySize {
-    /// Fixed memory, in bytes.
-    #[serde(rename = "base-memory")]
-    pub base: u64,
-    /// Memory that was plugged in later, in bytes.
-    #[serde(rename = "plugged-memory", default)]
-    pub plugged: u64,
-}
-
-/// How far a dump is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct DumpStatus {
-    /// `none`, `active`, `completed` or `failed`.
-    pub status: String,
-    /// Bytes of memory that were written.
-    pub completed: u64,
-    /// Bytes of memory in all.
-    pub total: u64,
-}
-
-/// A vCPU's place in QEMU's object tree.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct CpuPath {
-    /// Its number.
-    #[serde(rename = "cpu-index")]
-    pub index: u32,
-    /// Its path.
-    #[serde(rename = "qom-path")]
-    pub path: String,
-}
-
-/// What a vCPU object says about a crash.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CrashInformation {
-    /// This vCPU reported a crash, with details.
-    Details(Value),
-    /// This vCPU reported a crash, without details.
-    Reported,
-    /// Not this vCPU.
-    NotHere,
-    /// This QEMU or architecture does not tell.
-    Unknown,
-}
+use crate::monitor::dump_pipe::DESCRIPTOR;
+use crate::monitor::{
+    Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpStatus, Event, GuestEvent,
+    MemorySize, Monitor, MonitorError, RunState, Version, WaitLimits, WaitResult,
+};
 
 impl Client {
-    /// `query-status`.
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn run_state(&mut self, patience: &Patience<'_>) -> Result<RunState, QmpError> {
-        let answer = self.execute("query-status", json!({}), patience)?;
+    /// What a command that only reports gives. `Ok(None)` if this QEMU refuses it.
+    fn ask(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        limits: &WaitLimits<'_>,
+    ) -> Answer<Option<Value>> {
+        match self.execute(command, arguments, limits) {
+            Ok(value) => Ok(Some(value)),
+            Err(MonitorError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ask_for(
+        &mut self,
+        command: &str,
+        key: &str,
+        limits: &WaitLimits<'_>,
+    ) -> Answer<Option<Value>> {
+        let answer = self.ask(command, json!({}), limits)?;
+        Ok(answer.and_then(|mut answer| Some(answer.get_mut(key)?.take())))
+    }
+
+    fn ask_typed<T: DeserializeOwned>(
+        &mut self,
+        command: &str,
+        limits: &WaitLimits<'_>,
+    ) -> Answer<Option<T>> {
+        self.ask(command, json!({}), limits)?.map(|answer| typed(command, answer)).transpose()
+    }
+
+    fn order(&mut self, command: &str, arguments: Value, limits: &WaitLimits<'_>) -> Answer<()> {
+        self.execute(command, arguments, limits).map(|_| ())
+    }
+}
+
+impl Monitor for Client {
+    fn version(&self) -> Version {
+        Self::version(self)
+    }
+
+    fn path(&self) -> &Path {
+        Self::path(self)
+    }
+
+    fn process(&self) -> Option<i32> {
+        self.peer_process()
+    }
+
+    fn reconnect(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        *self = Self::connect(Self::path(self), limits)?;
+        Ok(())
+    }
+
+    fn run_state(&mut self, limits: &WaitLimits<'_>) -> Answer<RunState> {
+        let answer = self.execute("query-status", json!({}), limits)?;
         typed("query-status", answer)
     }
 
-    /// `query-name`: `Ok(None)` if the guest has none.
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn guest_name(&mut self, patience: &Patience<'_>) -> Result<Option<String>, QmpError> {
-        let answer = self.ask("query-name", json!({}), patience)?;
-        Ok(answer.as_ref().and_then(|answer| text(answer, "name")))
+    fn guest_name(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<String>> {
+        Ok(self.ask_for("query-name", "name", limits)?.and_then(text))
     }
 
-    /// `query-uuid`: `Ok(None)` if the guest has none, which QEMU says with zeros.
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn guest_uuid(&mut self, patience: &Patience<'_>) -> Result<Option<String>, QmpError> {
+    // QEMU reports zeros for a guest that has none.
+    fn guest_uuid(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<String>> {
         const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
-        let answer = self.ask("query-uuid", json!({}), patience)?;
-        Ok(answer.as_ref().and_then(|answer| text(answer, "UUID")).filter(|uuid| uuid != NO_UUID))
+        let uuid = self.ask_for("query-uuid", "UUID", limits)?.and_then(text);
+        Ok(uuid.filter(|uuid| uuid != NO_UUID))
     }
 
-    /// `query-memory-size-summary` (QEMU 2.11 and newer).
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn memory_size(&mut self, patience: &Patience<'_>) -> Result<Option<MemorySize>, QmpError> {
-        const COMMAND: &str = "query-memory-size-summary";
-        self.ask(COMMAND, json!({}), patience)?.map(|answer| typed(COMMAND, answer)).transpose()
+    // QEMU 2.11 and newer.
+    fn memory_size(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<MemorySize>> {
+        self.ask_typed("query-memory-size-summary", limits)
     }
 
-    /// `query-cpus-fast` (QEMU 2.12 and newer; `query-cpus` would disturb the guest).
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn cpus(&mut self, patience: &Patience<'_>) -> Result<Option<Vec<CpuPath>>, QmpError> {
-        const COMMAND: &str = "query-cpus-fast";
-        self.ask(COMMAND, json!({}), patience)?.map(|answer| typed(COMMAND, answer)).transpose()
+    fn machine(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<String>> {
+        let machine = json!({ "path": "/machine", "property": "type" });
+        let machine = self.ask("qom-get", machine, limits)?.and_then(text);
+        Ok(machine.map(|name| name.strip_suffix("-machine").unwrap_or(&name).to_owned()))
     }
 
-    /// `query-dump` (QEMU 2.6 and newer).
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn dump_status(&mut self, patience: &Patience<'_>) -> Result<Option<DumpStatus>, QmpError> {
-        const COMMAND: &str = "query-dump";
-        self.ask(COMMAND, json!({}), patience)?.map(|answer| typed(COMMAND, answer)).transpose()
+    fn architecture(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<String>> {
+        Ok(self.ask_for("query-target", "arch", limits)?.and_then(text))
     }
 
-    /// A vCPU's `crash-information` (QEMU 2.9 and newer, x86 and s390x).
-    ///
-    /// QEMU tells by its error's text alone whether this vCPU crashed, so the
-    /// text is compared; a text that QEMU changes makes the answer unknown.
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn crash_information(
+    fn uses_kvm(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<bool>> {
+        Ok(self.ask_for("query-kvm", "enabled", limits)?.and_then(|enabled| enabled.as_bool()))
+    }
+
+    fn dump_formats(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<Vec<String>>> {
+        let formats = self.ask_for("query-dump-guest-memory-capability", "formats", limits)?;
+        Ok(formats.and_then(texts))
+    }
+
+    fn migration_blockers(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<Vec<String>>> {
+        Ok(self.ask_for("query-migrate", "blocked-reasons", limits)?.and_then(texts))
+    }
+
+    fn memory_encrypted(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<bool>> {
+        Ok(self.ask_for("query-sev", "enabled", limits)?.and_then(|enabled| enabled.as_bool()))
+    }
+
+    // QEMU 2.12 and newer; `query-cpus` would disturb the guest.
+    fn cpus(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<Vec<CpuPath>>> {
+        self.ask_typed("query-cpus-fast", limits)
+    }
+
+    // QEMU 2.9 and newer, x86 and s390x. Only the text of the error tells whether this
+    // vCPU crashed, so the text is compared; one that QEMU changes makes the answer unknown.
+    fn crash_information(
         &mut self,
         cpu: &CpuPath,
-        patience: &Patience<'_>,
-    ) -> Result<CrashInformation, QmpError> {
+        limits: &WaitLimits<'_>,
+    ) -> Answer<CrashInformation> {
         let arguments = json!({ "path": cpu.path, "property": "crash-information" });
-        match self.execute("qom-get", arguments, patience) {
+        match self.execute("qom-get", arguments, limits) {
             Ok(details) => Ok(CrashInformation::Details(details)),
-            Err(QmpError::Refused { refusal, .. }) => Ok(match refusal.description.as_str() {
+            Err(MonitorError::Refused { refusal, .. }) => Ok(match refusal.description.as_str() {
                 "No crash information" => CrashInformation::Reported,
                 "No crash occurred" | "No crash occured" => CrashInformation::NotHere,
                 _ => CrashInformation::Unknown,
@@ -163,30 +144,99 @@ impl Client {
         }
     }
 
-    /// What a command that only tells gives. `Ok(None)` if this QEMU refuses it.
-    ///
-    /// # Errors
-    /// Fails if QEMU does not answer.
-    pub fn ask(
-        &mut self,
-        command: &str,
-        arguments: Value,
-        patience: &Patience<'_>,
-    ) -> Result<Option<Value>, QmpError> {
-        match self.execute(command, arguments, patience) {
-            Ok(value) => Ok(Some(value)),
-            Err(QmpError::Refused { .. }) => Ok(None),
-            Err(error) => Err(error),
+    // QEMU 2.6 and newer.
+    fn dump_status(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<DumpStatus>> {
+        self.ask_typed("query-dump", limits)
+    }
+
+    fn pass_pipe(&mut self, pipe: BorrowedFd<'_>, limits: &WaitLimits<'_>) -> Answer<()> {
+        let name = json!({ "fdname": DESCRIPTOR });
+        self.execute_with_descriptor("getfd", name, pipe, limits).map(|_| ())
+    }
+
+    fn close_stale_pipe(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        self.ask("closefd", json!({ "fdname": DESCRIPTOR }), limits).map(|_| ())
+    }
+
+    fn take_back_pipe(&mut self, limits: &WaitLimits<'_>) {
+        let _ = self.begin("closefd", &json!({ "fdname": DESCRIPTOR }), limits);
+    }
+
+    fn begin_dump(&mut self, part: DumpPart, limits: &WaitLimits<'_>) -> Answer<CommandId> {
+        let mut arguments = json!({
+            "paging": false, "protocol": format!("fd:{DESCRIPTOR}"), "format": "elf",
+        });
+        if let Some(arguments) = arguments.as_object_mut() {
+            match part {
+                DumpPart::Whole { detached: false } => {}
+                DumpPart::Whole { detached: true } => {
+                    arguments.insert("detach".to_owned(), true.into());
+                }
+                DumpPart::Range(begin, length) => {
+                    arguments.insert("begin".to_owned(), begin.into());
+                    arguments.insert("length".to_owned(), length.into());
+                }
+            }
         }
+        self.begin("dump-guest-memory", &arguments, limits)
+    }
+
+    fn wait(
+        &mut self,
+        during: &str,
+        limits: &WaitLimits<'_>,
+        wakers: &[BorrowedFd<'_>],
+    ) -> Answer<WaitResult> {
+        Self::wait(self, during, limits, wakers)
+    }
+
+    fn take_event(&mut self) -> Option<Event> {
+        Self::take_event(self)
+    }
+
+    fn forget_events(&mut self) {
+        Self::forget_events(self);
+    }
+
+    fn guest_events(&self) -> &[GuestEvent] {
+        Self::guest_events(self)
+    }
+
+    fn take_guest_events(&mut self) -> Vec<GuestEvent> {
+        Self::take_guest_events(self)
+    }
+
+    fn pause_on_panic(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        self.order("set-action", json!({ "panic": "pause" }), limits)
+    }
+
+    fn stop(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        self.order("stop", json!({}), limits)
+    }
+
+    fn resume(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        self.order("cont", json!({}), limits)
+    }
+
+    fn reset(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        self.order("system_reset", json!({}), limits)
+    }
+
+    fn quit(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        self.order("quit", json!({}), limits)
     }
 }
 
-fn text(answer: &Value, key: &str) -> Option<String> {
-    answer.get(key)?.as_str().map(str::to_owned)
+fn text(value: Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
-fn typed<T: DeserializeOwned>(command: &str, answer: Value) -> Result<T, QmpError> {
-    T::deserialize(&answer).map_err(|_| QmpError::Unexpected {
+fn texts(value: Value) -> Option<Vec<String>> {
+    Some(value.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+fn typed<T: DeserializeOwned>(command: &str, answer: Value) -> Answer<T> {
+    T::deserialize(&answer).map_err(|_| MonitorError::Unexpected {
         command: command.to_owned(),
         found: answer.to_string().chars().take(200).collect(),
     })

@@ -14,51 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The version of a QEMU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct Version {
-    /// First number.
-    pub major: u32,
-    /// Second number.
-    pub minor: u32,
-    /// Third number.
-    pub micro: u32,
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
-    }
-}
-
-/// Something that QEMU tells without being asked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// Its name, for example `GUEST_PANICKED`.
-    pub name: String,
-    /// Its data; `null` where it has none.
-    pub data: Value,
-    /// When it happened by QEMU's clock. QEMU sends -1 if it has none.
-    pub time: Option<Timestamp>,
-}
-
-/// An error that QEMU answers with.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Refusal {
-    /// The class, for example `CommandNotFound`.
-    pub class: String,
-    /// The text, as QEMU wrote it.
-    #[serde(rename = "desc")]
-    pub description: String,
-}
-
-impl Refusal {
-    /// Whether this QEMU does not know the command.
-    #[must_use]
-    pub fn is_unknown_command(&self) -> bool {
-        self.class == "CommandNotFound"
-    }
-}
+use crate::monitor::{Event, Refusal, Version};
 
 /// A decoded line.
 #[derive(Clone, Debug, PartialEq)]

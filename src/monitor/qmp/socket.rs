@@ -15,8 +15,7 @@ use rustix::net::{
     SocketFlags, SocketType, connect, sendmsg, socket_with,
 };
 
-use super::error::QmpError;
-use super::patience::Patience;
+use crate::monitor::{MonitorError, WaitLimits};
 
 /// What is ready after a wait.
 pub(super) enum Ready {
@@ -65,16 +64,16 @@ pub(super) fn await_ready(
     socket: &UnixStream,
     flags: PollFlags,
     deadline: Instant,
-    patience: &Patience<'_>,
+    limits: &WaitLimits<'_>,
     wakers: &[BorrowedFd<'_>],
     during: &str,
-) -> Result<Ready, QmpError> {
+) -> Result<Ready, MonitorError> {
     loop {
-        check_interrupt(patience, during)?;
+        check_interrupt(limits, during)?;
         let left = deadline.saturating_duration_since(Instant::now());
         let mut fds = vec![PollFd::from_borrowed_fd(socket.as_fd(), flags)];
         fds.extend(wakers.iter().map(|waker| PollFd::from_borrowed_fd(*waker, PollFlags::IN)));
-        if let Some(interrupt) = patience.interrupt {
+        if let Some(interrupt) = limits.interrupt {
             fds.push(PollFd::from_borrowed_fd(interrupt.descriptor(), PollFlags::IN));
         }
         let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
@@ -94,9 +93,9 @@ pub(super) fn await_ready(
 }
 
 /// Fails if the wait was interrupted.
-pub(super) fn check_interrupt(patience: &Patience<'_>, during: &str) -> Result<(), QmpError> {
-    match patience.interrupt {
-        Some(interrupt) if interrupt.is_raised() => Err(QmpError::Interrupted {
+pub(super) fn check_interrupt(limits: &WaitLimits<'_>, during: &str) -> Result<(), MonitorError> {
+    match limits.interrupt {
+        Some(interrupt) if interrupt.is_raised() => Err(MonitorError::Interrupted {
             signal: interrupt.signal_name(),
             during: during.to_owned(),
         }),
@@ -105,10 +104,12 @@ pub(super) fn check_interrupt(patience: &Patience<'_>, during: &str) -> Result<(
 }
 
 /// How a connection was lost.
-pub(super) fn lost(during: &str, source: io::Error) -> QmpError {
+pub(super) fn lost(during: &str, source: io::Error) -> MonitorError {
     let during = during.to_owned();
     match source.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => QmpError::Closed { during },
-        _ => QmpError::Broken { during, source },
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            MonitorError::Closed { during }
+        }
+        _ => MonitorError::Broken { during, source },
     }
 }

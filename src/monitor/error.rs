@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::message::Refusal;
+use super::answers::Refusal;
 use thiserror::Error;
 
 /// Why a monitor gave no answer, or not the one that was asked for.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum QmpError {
+pub enum MonitorError {
     /// Nobody listens there.
     #[error("cannot connect to the monitor {}", path.display())]
     Connect {
@@ -93,7 +93,7 @@ pub enum QmpError {
     },
 }
 
-impl QmpError {
+impl MonitorError {
     /// What QEMU said, if it said no.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {

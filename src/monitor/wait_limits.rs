@@ -6,7 +6,7 @@ use crate::interrupt::Interrupt;
 
 /// The limits of a wait.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience<'a> {
+pub struct WaitLimits<'a> {
     /// How long QEMU may stay silent about one question.
     pub timeout: Duration,
     /// When all waiting ends, however recent the question.
@@ -15,7 +15,7 @@ pub struct Patience<'a> {
     pub interrupt: Option<&'a Interrupt>,
 }
 
-impl Patience<'_> {
+impl WaitLimits<'_> {
     /// When a wait that begins now ends.
     #[must_use]
     pub fn deadline(&self) -> Instant {
