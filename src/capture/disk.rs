@@ -1,7 +1,7 @@
-//! Work on the disk that nobody waits for without end: a disk that hangs must not hold the guest.
+//! Disk work with a time limit: a disk that hangs must not hold the guest.
 //!
 //! A call into a file system that hangs does not return, and nothing ends it.
-//! So it is made on a thread of its own, and whoever waits can give up.
+//! So it is made on a thread of its own, and its caller can give up.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub(super) fn on_disk<T: Send + 'static>(
     undo: fn(T),
 ) -> Result<T, CaptureError> {
     let started = Instant::now();
-    // Without a place to wait in, a result is either taken or still the worker's.
+    // An unbuffered channel: a result is either taken or still the worker's.
     let (sender, results) = bounded(0);
     thread::Builder::new()
         .name("disk".to_owned())

@@ -1,7 +1,7 @@
 //! The dump: QEMU's stream through a pipe into the store.
 //!
-//! Needs: a guest that stands still. Gives: what was written, and whether it is
-//! the whole core. The guest is not let go here.
+//! Needs: a stopped guest. Gives: what was written, and whether it is the whole
+//! core. The guest is not released here.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -188,7 +188,7 @@ fn dump(
 }
 
 /// Has QEMU close the pipe that it keeps. Nobody waits for the answer: QEMU may
-/// be silent, and the guest is to be let go.
+/// be silent, and the guest is to be released.
 fn take_back_descriptor(session: &mut Session<'_>) {
     let limits = session.release_limits();
     session.monitor.take_back_pipe(&limits);
@@ -216,7 +216,7 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
     }
 }
 
-/// A wait that ended because the hold was up, or by a signal, is told as such.
+/// A wait that ended because the hold was up, or by a signal, is reported as such.
 fn in_time(session: &Session<'_>, error: CaptureError) -> CaptureError {
     match (error, session.request.max_hold) {
         (CaptureError::Monitor(MonitorError::Interrupted { signal, .. }), _) => {

@@ -19,12 +19,12 @@ use crate::monitor::{CommandId, Event, MonitorError, Refusal, WaitLimits, WaitRe
 
 /// How often progress is shown and QEMU's silence measured.
 const TICK: Duration = Duration::from_millis(100);
-/// How long after the stream's end QEMU may take to tell how the dump went.
+/// How long after the stream's end QEMU may take to report how the dump went.
 /// Then it is asked.
 const REPORT: Duration = Duration::from_secs(1);
 /// How often a lost monitor is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a socket on which nobody listens is tried: its QEMU is gone, unless
+/// How long a socket without a listener is tried: its QEMU is gone, unless
 /// its process is seen.
 const GONE: Duration = Duration::from_secs(1);
 /// How often a monitor that is lost at the dump's end is connected again to confirm it.
@@ -66,7 +66,7 @@ impl Settling {
         }
     }
 
-    /// Takes what QEMU tells of the dump.
+    /// Takes what QEMU reports of the dump.
     pub(super) fn take_event(&mut self, event: &Event) {
         if event.name != "DUMP_COMPLETED" {
             return;
@@ -208,7 +208,7 @@ fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), Capt
     let short = settling.stream.as_ref().is_some_and(|stream| stream.outcome.is_err());
     let overdue = ended.elapsed() > REPORT;
     if settling.completed.is_none() && overdue && settling.lost.is_none() {
-        // Its event did not come: it was sent while nobody was connected.
+        // Its event did not come: it was sent while this client was disconnected.
         settling.completed = match session.monitor.dump_status(&session.limits()) {
             Ok(Some(dump)) if dump.status == "completed" => Some(Ok(())),
             Ok(Some(dump)) if dump.status == "failed" => Some(Err("no reason given".to_owned())),
@@ -266,7 +266,7 @@ fn await_news(
 }
 
 /// Connects again, and checks that the guest is as it was found: what happened to
-/// it in between was reported to nobody.
+/// it in between was not reported.
 fn monitor_was_lost(
     session: &mut Session<'_>,
     settling: &mut Settling,
@@ -334,7 +334,7 @@ fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
     }
 }
 
-/// Waits until QEMU noticed that nobody reads: before, it refuses `cont`.
+/// Waits until QEMU noticed the closed pipe: before, it refuses `cont`.
 fn await_quiet(session: &mut Session<'_>, settling: &mut Settling) {
     let limits = session.release_limits();
     let deadline = limits.deadline();

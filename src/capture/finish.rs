@@ -1,4 +1,4 @@
-//! Brings an entry to its end, after the guest was let go.
+//! Brings an entry to its end, after the guest was released.
 //!
 //! Needs: what the dump left. Gives: a published entry, or an incomplete one
 //! with the same parts ([`crate::corefile::write::tail`]), or nothing. What is on disk in the end
@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::core_story::{describe, warn_of_contents};
+use super::core_metadata::{describe, warn_of_contents};
 use super::disk::in_time;
 use super::dump::Attempt;
 use super::outcome::{CaptureError, Problem};
@@ -85,7 +85,7 @@ pub(super) fn finish(
     }
 }
 
-/// Tells the user, and whoever reads the metadata. What failed first is why.
+/// Reports an error to the user and in the metadata, where the first one counts.
 fn note_failure(
     session: &mut Session<'_>,
     error: &CaptureError,
@@ -107,11 +107,11 @@ fn take_written(
         let ended = pipeline.take_ended();
         attempt.stream = attempt.stream.take().or(ended.stream);
         attempt.output = attempt.output.take().or(ended.output);
-        let patient = match attempt.outcome {
+        let waits = match attempt.outcome {
             Ok(()) => !session.interrupt.is_raised(),
             Err(_) => started.elapsed() < session.request.timeout,
         };
-        if (attempt.output.is_some() && attempt.stream.is_some()) || !patient {
+        if (attempt.output.is_some() && attempt.stream.is_some()) || !waits {
             break;
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -139,7 +139,7 @@ fn complete(
 ) -> Result<Option<PathBuf>, StoreError> {
     let core_error = |source| StoreError::io("complete", staging.staged(), source);
     warn_of_contents(session, attempt);
-    // The large part first, so that its time can be told in the metadata.
+    // The large part first, so that its time is in the metadata.
     written.sink.sync_data().map_err(core_error)?;
     session.clock.lap("sync");
     session.observer.step("the core is on the disk");
@@ -171,7 +171,7 @@ fn complete(
 
 /// Has an entry that could not be completed say so, where it may have said
 /// `complete` or nothing yet. The disk has refused something already: what it
-/// refuses now is not told again.
+/// refuses now is not reported again.
 fn correct(session: &mut Session<'_>, attempt: &Attempt, staging: &Staging, written: &mut Written) {
     session.metadata.phases = session.clock.phases();
     session.metadata.core = Some(describe(attempt, written, staging));

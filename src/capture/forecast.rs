@@ -1,9 +1,9 @@
 //! Whether a core will fit, asked before the guest's hold is spent on it.
 //!
 //! The forecast is what compression leaves of the memory that the guest uses:
-//! its QEMU's resident and swapped pages, where the system tells. Refused is
+//! its QEMU's resident and swapped pages, where the system shows them. Refused is
 //! only what will not fit by the forecast; what would not fit if nothing
-//! compressed is told as a warning.
+//! compressed is a warning.
 
 use super::disk::on_disk;
 use super::outcome::CaptureError;

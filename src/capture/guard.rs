@@ -67,7 +67,7 @@ pub(super) fn check(
     check_events(session)
 }
 
-/// Compares a run state that QEMU told just now. The events that preceded it
+/// Compares a run state that QEMU reported just now. The events that preceded it
 /// say more, and go first.
 pub(super) fn compare(session: &mut Session<'_>, state: &RunState) {
     take_events(session);

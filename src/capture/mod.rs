@@ -11,7 +11,7 @@
 //! happens after the release costs the guest nothing. Does not print
 //! ([`Observer`]) and does not choose exit codes (`cli`).
 
-mod core_story;
+mod core_metadata;
 mod disk;
 mod dump;
 mod dump_settling;
@@ -19,7 +19,7 @@ mod facts;
 mod finish;
 mod forecast;
 mod guard;
-mod nothing_to_do;
+mod no_panic;
 mod other_dump;
 mod outcome;
 mod panic;
@@ -37,7 +37,7 @@ pub use request::{Action, Request, Wait};
 pub use same_guest::GuestChange;
 
 use dump::Attempt;
-use panic::Learnt;
+use panic::Discovery;
 use request::Policy;
 use session::Session;
 use verdict::{Dumped, Released, Stored};
@@ -61,10 +61,10 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
             return Outcome::early(Verdict::Failed, Problem::new(&error, error.hint()));
         }
     };
-    let learnt = panic::learn(&mut session);
+    let discovery = panic::discover(&mut session);
     session.clock.lap("learn");
-    let (policy, attempt) = match learnt {
-        Ok(Learnt::Held(policy)) => {
+    let (policy, attempt) = match discovery {
+        Ok(Discovery::Held(policy)) => {
             session.note(policy);
             let attempt = match report::before_dump(&mut session) {
                 Ok(()) => dump::attempt(&mut session),
@@ -72,8 +72,8 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
             };
             (policy, attempt)
         }
-        Ok(Learnt::NothingToDo(problem)) => {
-            return Outcome::early(Verdict::NothingToDo, problem);
+        Ok(Discovery::NoPanic(problem)) => {
+            return Outcome::early(Verdict::NoPanic, problem);
         }
         // It panicked, or may be stopped by now, and its policy is still to be followed.
         Err(error) if session.clock.is_held() => {

@@ -15,21 +15,21 @@ use crate::store::StoreError;
 /// The one word for how it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Captured, and the guest was let go as asked.
+    /// Captured, and the guest was released as asked.
     Done,
     /// Nothing captured; the guest is as it was.
     Failed,
     /// Captured in part.
     Incomplete,
     /// There was nothing to capture.
-    NothingToDo,
-    /// Captured, but the guest could not be let go.
+    NoPanic,
+    /// Captured, but the guest could not be released.
     NotReleased,
-    /// The dump failed, and the guest was let go as asked.
+    /// The dump failed, and the guest was released as asked.
     ReleasedWithoutDump,
 }
 
-/// Something to tell the user.
+/// A problem to report to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What happened, with its causes.
@@ -50,7 +50,7 @@ impl Problem {
 pub struct Outcome {
     /// In one word.
     pub verdict: Verdict,
-    /// The story; `None` if the guest could not even be asked.
+    /// The metadata; `None` if the guest could not even be asked.
     pub metadata: Option<Box<Metadata>>,
     /// The published entry.
     pub entry: Option<PathBuf>,

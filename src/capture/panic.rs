@@ -1,7 +1,7 @@
 //! Learns whether there is a guest to capture: by asking, or by waiting.
 //!
 //! A panic that is found and one that comes while the tool is connected are the
-//! same panic; only the story differs. The run state decides, never an event
+//! same panic; only its metadata differs. The run state decides, never an event
 //! alone: a guest is held when QEMU says `guest-panicked`, and until then its
 //! memory changes.
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::nothing_to_do;
+use super::no_panic;
 use super::outcome::{CaptureError, Problem};
 use super::panic_events::Seen;
 use super::request::{Policy, Wait};
@@ -26,17 +26,17 @@ const ASK_INTERVAL: Duration = Duration::from_millis(500);
 /// its disks first, and a hanging storage hangs that.
 const STOP_TIMEOUTS: u32 = 4;
 
-/// What was learnt.
+/// What was found.
 #[derive(Debug)]
-pub(crate) enum Learnt {
+pub(crate) enum Discovery {
     /// The guest is stopped and waits to be dumped.
     Held(Policy),
     /// There is nothing to capture, for this reason.
-    NothingToDo(Problem),
+    NoPanic(Problem),
 }
 
 /// Finds the guest panicked, or waits until it is, or stops it where asked.
-pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, CaptureError> {
+pub(crate) fn discover(session: &mut Session<'_>) -> Result<Discovery, CaptureError> {
     if session.request.wait != Wait::No {
         pause_on_panic(session)?;
     }
@@ -54,7 +54,7 @@ pub(crate) fn learn(session: &mut Session<'_>) -> Result<Learnt, CaptureError> {
         return stop_unpanicked(session, state, seen);
     }
     match session.request.wait {
-        Wait::No => Ok(Learnt::NothingToDo(nothing_to_do::not_panicked(&state, &seen))),
+        Wait::No => Ok(Discovery::NoPanic(no_panic::not_panicked(&state, &seen))),
         Wait::Forever => await_panic(session, seen, None),
         Wait::For(limit) => await_panic(session, seen, Instant::now().checked_add(limit)),
     }
@@ -66,7 +66,7 @@ fn pause_on_panic(session: &mut Session<'_>) -> Result<(), MonitorError> {
     match session.monitor.pause_on_panic(&limits) {
         Err(MonitorError::Refused { refusal, .. }) => {
             session.warn(format!(
-                "this QEMU cannot be told to stop on a panic ({}): it stops only if it was \
+                "this QEMU cannot be set to stop on a panic ({}): it stops only if it was \
                  started with -no-shutdown",
                 refusal.description
             ));
@@ -80,12 +80,12 @@ fn await_panic(
     session: &mut Session<'_>,
     mut seen: Seen,
     end: Option<Instant>,
-) -> Result<Learnt, CaptureError> {
+) -> Result<Discovery, CaptureError> {
     session.observer.step("waiting for a panic");
     loop {
         let now = Instant::now();
         if end.is_some_and(|end| now >= end) {
-            return Ok(Learnt::NothingToDo(nothing_to_do::time_is_up(&seen)));
+            return Ok(Discovery::NoPanic(no_panic::time_is_up(&seen)));
         }
         let hour = now + Duration::from_hours(1);
         let until = Some(end.map_or(hour, |end| end.min(hour)));
@@ -111,15 +111,15 @@ fn await_panic(
             }
             Ok(_) => {}
             Err(MonitorError::Closed { .. }) => {
-                return Ok(Learnt::NothingToDo(nothing_to_do::qemu_ended(&seen)));
+                return Ok(Discovery::NoPanic(no_panic::qemu_ended(&seen)));
             }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// The panic was told; waits until the guest stands still.
-fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, CaptureError> {
+/// The panic was reported; waits until the guest is stopped.
+fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Discovery, CaptureError> {
     session.guest_is_held();
     session.observer.step("the guest panicked, QEMU stops it");
     let started = Instant::now();
@@ -135,7 +135,7 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, Captu
                 continue;
             }
             Err(MonitorError::Closed { .. }) => {
-                return Ok(Learnt::NothingToDo(nothing_to_do::qemu_ended(&seen)));
+                return Ok(Discovery::NoPanic(no_panic::qemu_ended(&seen)));
             }
             other => other?,
         };
@@ -148,11 +148,11 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, Captu
             return stop(session, &state, seen);
         }
         if let Some(event) = seen.released {
-            return Ok(Learnt::NothingToDo(nothing_to_do::released_by_another(event)));
+            return Ok(Discovery::NoPanic(no_panic::released_by_another(event)));
         }
         let hopeless = !state.running || seen.runs_on() || started.elapsed() >= bound;
         if hopeless {
-            return Ok(Learnt::NothingToDo(nothing_to_do::not_panicked(&state, &seen)));
+            return Ok(Discovery::NoPanic(no_panic::not_panicked(&state, &seen)));
         }
         let limits = limits.at_most(ASK_INTERVAL);
         if let WaitResult::Event(event) = session.monitor.wait("the stop", &limits, &[])? {
@@ -161,14 +161,14 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Learnt, Captu
     }
 }
 
-fn held_by_panic(session: &mut Session<'_>, state: &RunState, seen: &Seen) -> Learnt {
+fn held_by_panic(session: &mut Session<'_>, state: &RunState, seen: &Seen) -> Discovery {
     session.guest_is_held();
     session.found = Found::Panicked;
     guard::expect(session, state);
     session.metadata.panic = Some(describe(seen));
     let how = if seen.panics > 0 { "panicked while connected" } else { "had panicked before" };
     session.observer.step(&format!("the guest is held: it {how}"));
-    Learnt::Held(Policy::of(session.request, session.found))
+    Discovery::Held(Policy::of(session.request, session.found))
 }
 
 fn describe(seen: &Seen) -> Panic {
@@ -192,7 +192,7 @@ fn stop_unpanicked(
     session: &mut Session<'_>,
     found: RunState,
     mut seen: Seen,
-) -> Result<Learnt, CaptureError> {
+) -> Result<Discovery, CaptureError> {
     let limits = session.limits();
     let mut state = found;
     if other_dump::wait_for_end(session, &limits)? {
@@ -205,15 +205,15 @@ fn stop_unpanicked(
     stop(session, &state, seen)
 }
 
-/// Stops a guest that did not panic, unless it stands still already.
+/// Stops a guest that did not panic, unless it is stopped already.
 ///
-/// It may panic at that very moment. Then QEMU stops it once, for either reason,
+/// It may panic at the same time. Then QEMU stops it once, for either reason,
 /// and the panic is known by its event alone.
 fn stop(
     session: &mut Session<'_>,
     found: &RunState,
     mut seen: Seen,
-) -> Result<Learnt, CaptureError> {
+) -> Result<Discovery, CaptureError> {
     session.guest_is_held();
     let limits = session.limits();
     if found.running {
@@ -237,10 +237,10 @@ fn stop(
     } else {
         guard::expect(session, found);
         session.found = if found.is_fault() { Found::Faulted } else { Found::Paused };
-        session.observer.step(&format!("the guest stands still already: {}", found.status));
+        session.observer.step(&format!("the guest is already stopped: {}", found.status));
     }
     if seen.panics > 0 {
         session.metadata.panic = Some(describe(&seen));
     }
-    Ok(Learnt::Held(Policy::of(session.request, session.found)))
+    Ok(Discovery::Held(Policy::of(session.request, session.found)))
 }

@@ -1,4 +1,4 @@
-//! What QEMU told of a guest's panic, event by event.
+//! A guest's panic, as QEMU's events report it.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::monitor::GuestEvent;
 /// The events about a panic that came so far.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// How many panics were told.
+    /// How many panics were reported.
     pub(super) panics: u64,
     /// The first of them.
     pub(super) first: Option<Event>,

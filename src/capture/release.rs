@@ -1,8 +1,8 @@
-//! Lets the guest go, and checks that it went.
+//! Releases the guest, and checks that it was released.
 //!
 //! Needs: a connection, tried once more if it was lost. Gives: what was done, in
 //! the words of the metadata, and a problem if it did not work. Nothing stops a
-//! release, not even a signal: a half-released guest helps nobody.
+//! release, not even a signal: a half-released guest is of no use.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::monitor::{MonitorError, RunState, Version, WaitLimits, WaitResult};
 
 /// How often the state is asked for while it should change.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
-/// How often a guest that panics again at once is let go. A guest with two panic
+/// How often a guest that panics again at once is resumed. A guest with two panic
 /// devices reports one panic twice, the second time after `cont`.
 const RESUMES: u32 = 3;
 /// How long a guest that runs on is watched for that, after its hold.
@@ -158,8 +158,8 @@ fn order(
     answer
 }
 
-/// Watches a guest that was let go for a panic that it reports once more, and
-/// lets it go again: the second of two panic devices is heard only when the
+/// Watches a resumed guest for a panic that it reports once more, and resumes it
+/// again: the second of two panic devices is seen only when the
 /// guest runs. The hold is over meanwhile.
 pub(super) fn watch(session: &mut Session<'_>, release: &mut Release) -> Option<Problem> {
     let limits = session.release_limits();
@@ -174,7 +174,7 @@ pub(super) fn watch(session: &mut Session<'_>, release: &mut Release) -> Option<
         }
         let stopped = await_state(session, &limits, RunState::is_panicked);
         if let Err(NotReleased::State(..)) = stopped {
-            // It was told to run on after its panic (panic=none).
+            // QEMU lets it run on after its panic (panic=none).
             continue;
         }
         let resumed = stopped.and_then(|_| {
@@ -364,7 +364,7 @@ fn explain(session: &Session<'_>, action: Action, failure: &NotReleased) -> Prob
                      update QEMU, or reset the guest (--then reset)"
                 )
             } else if dumping {
-                "QEMU still dumps the guest and cannot be told to stop: release the guest when \
+                "QEMU still dumps the guest and cannot be stopped: release the guest when \
                  `query-dump` does not say `active` any more"
                     .to_owned()
             } else if session.metadata.panic.is_some() {

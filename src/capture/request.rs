@@ -54,7 +54,7 @@ pub struct Request {
     pub then: Option<Action>,
     /// What to do after a failed dump. `None`: leave the guest as it was.
     pub on_failure: Option<Action>,
-    /// When to let the guest go, however far the dump is.
+    /// When to release the guest, however far the dump is.
     pub max_hold: Option<Duration>,
     /// Whether to capture a guest that did not panic.
     pub any_state: bool,

@@ -1,4 +1,4 @@
-//! One capture under way: the connection, the clock and the story so far.
+//! One capture under way: the connection, the clock and the metadata so far.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub(crate) struct Session<'a> {
     pub(super) report: Option<Box<Report>>,
     /// How the guest was found.
     pub(super) found: Found,
-    /// Whether QEMU was told to let the guest go, and did not refuse.
+    /// Whether QEMU was given an order for the release, and did not refuse it.
     pub(super) ordered: bool,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
         self.metadata.request.on_failure = policy.on_failure.to_string();
     }
 
-    /// Tells the user, and whoever reads the metadata.
+    /// Warns the user, and records the warning in the metadata.
     pub(crate) fn warn(&mut self, text: String) {
         self.observer.warning(&text);
         self.metadata.warnings.push(text);
@@ -133,7 +133,7 @@ impl Clock {
         self.phases.clone()
     }
 
-    /// The guest was let go. The last call counts.
+    /// The guest was released. The last call counts.
     pub(crate) fn guest_is_released(&mut self) {
         self.held_until = Some(Instant::now());
     }
@@ -143,7 +143,7 @@ impl Clock {
         self.held_since.is_some()
     }
 
-    /// How long the guest was held, if it was let go.
+    /// How long the guest was held, if it was released.
     pub(crate) fn held(&self) -> Option<Duration> {
         Some(self.held_until?.duration_since(self.held_since?))
     }

@@ -20,7 +20,7 @@ pub(super) enum Found {
     Panicked,
     /// Running, without a panic: it is stopped for its dump.
     Running,
-    /// Stopped by a fault that is no panic, which nobody asked for.
+    /// Stopped by a fault that is no panic.
     Faulted,
     /// Stopped by another client, who decides when it runs again.
     Paused,
@@ -50,7 +50,7 @@ pub(super) enum Released {
     LeftAlone,
     /// It was released as asked.
     AsAsked,
-    /// It runs again as it was found, which nobody had to ask for.
+    /// It runs again as it was found, without a request for that.
     AsFound,
     /// An order was given, and what became of it is not confirmed.
     Unconfirmed,

@@ -41,7 +41,7 @@ impl From<Verdict> for Exit {
             Verdict::Done => Self::Done,
             Verdict::Failed => Self::Failed,
             Verdict::Incomplete => Self::Incomplete,
-            Verdict::NothingToDo => Self::NothingToDo,
+            Verdict::NoPanic => Self::NothingToDo,
             Verdict::NotReleased => Self::NotReleased,
             Verdict::ReleasedWithoutDump => Self::ReleasedWithoutDump,
         }

@@ -21,7 +21,7 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// Something that QEMU tells without being asked.
+/// Something that QEMU reports without being asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Its name, for example `GUEST_PANICKED`.
@@ -66,8 +66,8 @@ impl RunState {
         self.status == "guest-panicked"
     }
 
-    /// Whether something went wrong that stopped the guest: nobody chose this
-    /// state, as somebody chose `paused`, `prelaunch` or `suspended`.
+    /// Whether something went wrong that stopped the guest: no client chose
+    /// this state, as one chooses `paused`, `prelaunch` or `suspended`.
     #[must_use]
     pub fn is_fault(&self) -> bool {
         const FAULTS: [&str; 5] =
@@ -98,7 +98,7 @@ pub struct DumpStatus {
     pub total: u64,
 }
 
-/// A vCPU's place in QEMU's object tree.
+/// A vCPU's path in QEMU's object tree.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct CpuPath {
     /// Its number.
@@ -118,7 +118,7 @@ pub enum CrashInformation {
     Reported,
     /// Not this vCPU.
     NotHere,
-    /// This QEMU or architecture does not tell.
+    /// This QEMU or architecture does not report it.
     Unknown,
 }
 

@@ -1,7 +1,7 @@
 //! Events by which a stopped guest is no longer as it was stopped.
 //!
 //! Needs: QEMU's event by name. Gives: what happened to the guest, for the
-//! messages and the decisions of whoever relies on it.
+//! messages and for decisions about the guest.
 
 use std::fmt;
 

@@ -52,7 +52,7 @@ pub fn connect(path: &Path, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monitor>>
     Ok(Box::new(qmp::Client::connect(path, limits)?))
 }
 
-/// A connection to whoever manages a guest.
+/// A connection to the manager of a guest.
 ///
 /// A fact that this manager or its version does not report is `Ok(None)`.
 pub trait Monitor: fmt::Debug {
@@ -93,7 +93,7 @@ pub trait Monitor: fmt::Debug {
         cpu: &CpuPath,
         limits: &WaitLimits<'_>,
     ) -> Answer<CrashInformation>;
-    /// How far a dump is, whoever began it.
+    /// How far a dump is, of this client or another.
     fn dump_status(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<DumpStatus>>;
 
     /// Passes the pipe that the next dump writes to.

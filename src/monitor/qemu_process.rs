@@ -4,7 +4,7 @@
 
 use std::fs;
 
-/// What the system tells of a process, if that is a QEMU that runs.
+/// What the system shows of a process, if that is a QEMU that runs.
 fn status(process: i32) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let name = field(&status, "Name:")?;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_runs_until_it_has_ended_whether_or_not_anybody_heard_of_it() {
+    fn a_qemu_runs_until_it_has_ended_before_its_parent_waits_for_it() {
         let (_folder, mut child) = start("qemu-test");
         let process = i32::try_from(child.id()).unwrap();
         // It may not quite have its name yet.
@@ -67,14 +67,14 @@ mod tests {
         while is_running_qemu(process) {
             std::thread::yield_now();
         }
-        // Nobody has waited for it yet.
+        // It was not waited for yet.
         assert!(fs::exists(format!("/proc/{process}")).unwrap());
         child.wait().unwrap();
         assert!(!is_running_qemu(process));
     }
 
     #[test]
-    fn what_is_no_qemu_tells_nothing_of_one() {
+    fn a_process_of_another_name_is_no_qemu() {
         let (_folder, mut child) = start("libvirtd");
         let process = i32::try_from(child.id()).unwrap();
         assert!(!is_running_qemu(process));

@@ -97,7 +97,7 @@ fn an_old_qemu_that_cannot_be_told_to_stop_is_warned_of() {
     let panicked = ("GUEST_PANICKED", json!({ "action": "pause" }));
     wait_for(&setting, &[panicked], PANICKED)
         .expect(0)
-        .says("warning: this QEMU cannot be told to stop on a panic")
+        .says("warning: this QEMU cannot be set to stop on a panic")
         .says("-no-shutdown");
     assert_eq!(setting.whole_entry(&stream).warnings.len(), 1);
 }

@@ -35,7 +35,7 @@ const HEARD: [&str; 8] = [
     "SHUTDOWN",
     "STOP",
 ];
-/// How many events are kept for whoever asks later. A panicking guest that runs
+/// How many events are kept until they are taken. A panicking guest that runs
 /// on can send panics without end, so the newest are dropped beyond this.
 const MAX_EVENTS: usize = 1024;
 /// How often a full connection queue is tried again.
@@ -66,7 +66,7 @@ impl Client {
     /// alone comes from another thread and proves nothing.
     ///
     /// # Errors
-    /// Fails if nobody listens, if the monitor stays silent (a monitor serves
+    /// Fails without a listener, if the monitor stays silent (a monitor serves
     /// one client; the next one waits in its queue), or if it is not QMP.
     pub fn connect(path: &Path, limits: &WaitLimits<'_>) -> Result<Self, MonitorError> {
         let started = Instant::now();
@@ -120,7 +120,7 @@ impl Client {
         &self.path
     }
 
-    /// The process at the other end, if the system tells.
+    /// The process at the other end, if the system shows it.
     #[must_use]
     pub fn peer_process(&self) -> Option<i32> {
         peer_process(&self.socket)
@@ -170,7 +170,7 @@ impl Client {
         Ok(id)
     }
 
-    /// The oldest event that nobody took yet.
+    /// The oldest event that was not taken yet.
     pub fn take_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -236,7 +236,7 @@ impl Client {
         }
     }
 
-    /// Keeps a reply that somebody will wait for, and no other.
+    /// Keeps a reply that a caller will wait for, and no other.
     fn keep_reply(&mut self, id: Option<u64>, result: Result<Value, Refusal>) {
         let position = self.begun.iter().position(|begun| Some(begun.0) == id);
         if let Some(position) = position {

@@ -50,7 +50,7 @@ pub(super) fn send_once(
 /// The process at the other end.
 ///
 /// Returns `None` if it is in another namespace of processes: the system then
-/// tells 0, or nothing.
+/// shows 0, or nothing.
 pub(super) fn peer_process(socket: &UnixStream) -> Option<i32> {
     let credentials = socket_peercred(socket).ok()?;
     // By its type this is no 0, but it comes from the system as it is: the

@@ -15,7 +15,7 @@ pub(super) fn not_panicked(state: &RunState, seen: &Seen) -> Problem {
     }
     if seen.runs_on() {
         return problem(
-            "the guest panicked, and QEMU was told to let it run on (panic=none)",
+            "the guest panicked, and QEMU is set to let it run on (panic=none)",
             "start QEMU with `-action panic=pause`, or capture it with --any-state",
         );
     }

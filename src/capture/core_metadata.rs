@@ -1,4 +1,4 @@
-//! What the metadata tells of the core itself.
+//! The core file in the metadata.
 
 use vmcore_formats::elf::Class;
 
@@ -9,7 +9,7 @@ use crate::corefile::write::{CHUNK, Pipeline, Written};
 use crate::metadata::Core;
 use crate::store::staging::Staging;
 
-/// Tells what the head of the dump gives reason to doubt.
+/// Warns of what makes the dump's contents doubtful.
 pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
     let Some(summary) = attempt.stream.as_ref().and_then(|stream| stream.summary.as_ref()) else {
         return;
