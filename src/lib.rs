@@ -1,21 +1,22 @@
 //! Captures the memory of panicked QEMU guests and lets the guests go.
 //!
 //! ```text
-//! cli ─► all                                                                     what was typed, and what is answered
-//! all ─► formats, interrupt                                                      bytes to values; signals
-//! capture ─► corefile, held, metadata, monitor, observer, store, triage, vmcore  a guest's panic, to an entry
-//! import ─► corefile, kernel, metadata, observer, store, triage, vmcore          another tool's dump, to an entry
-//! held ─► metadata, monitor, vmcore                                              the memory of a held guest
-//! export ─► corefile, kernel, vmcore                                             a core as another tool's file
-//! mount ─► corefile, metadata, vmcore                                            a core as a plain file
-//! debugger ─► corefile, kernel                                                   a debugger's start; source lines
-//! render ─► debugger, kernel, metadata, store, triage, vmcore                    prints; decides nothing
-//! triage ─► kernel, metadata, vmcore                                             what happened: crash, signature, report
-//! kernel ─► vmcore                                                               the guest's kernel, out of its memory
-//! vmcore ─► corefile, metadata                                                   the guest's memory, by physical address
-//! store ─► metadata                                                              entries on disk
-//! observer ─► corefile                                                           who is notified of progress
-//! corefile ─► metadata                                                           the compressed core as a file
+//! cli ─► all                                                                      what was typed, and what is answered
+//! all ─► formats, interrupt                                                       bytes to values; signals
+//! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
+//! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
+//! held ─► metadata, monitor, sandbox, vmcore                                      the memory of a held guest
+//! sandbox ─► metadata, triage                                                     a report by a process without rights
+//! export ─► corefile, kernel, vmcore                                              a core as another tool's file
+//! mount ─► corefile, metadata, vmcore                                             a core as a plain file
+//! debugger ─► corefile, kernel                                                    a debugger's start; source lines
+//! render ─► debugger, kernel, metadata, store, triage, vmcore                     prints; decides nothing
+//! triage ─► kernel, metadata, vmcore                                              what happened: crash, signature, report
+//! kernel ─► vmcore                                                                the guest's kernel, out of its memory
+//! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address
+//! store ─► metadata                                                               entries on disk
+//! observer ─► corefile                                                            who is notified of progress
+//! corefile ─► metadata                                                            the compressed core as a file
 //! ```
 //!
 //! `cli` alone knows clap, anyhow, the environment and the standard streams.
@@ -39,6 +40,7 @@ pub mod monitor;
 pub mod mount;
 pub mod observer;
 pub mod render;
+pub mod sandbox;
 pub mod store;
 pub mod triage;
 pub mod vmcore;

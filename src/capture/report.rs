@@ -1,12 +1,12 @@
 //! The report of a capture: after the release, or if it was asked for, before the dump.
 //!
-//! After the release, it is made from the core that was just published, and whatever
-//! happens to it, the entry is whole already. Before the dump, it is made from the held
-//! guest by a thread that nobody depends on: its time has a limit of its own, a quarter of
-//! what is left of the longest hold at most.
+//! A child makes it ([`crate::sandbox`]): whatever becomes of that is a warning. After the
+//! release, it is made from the core that was just published, in a minute at most; the
+//! entry is whole already, and without a report has one that says why. Before the dump,
+//! it is made from the held guest: its time is a quarter of what is left of the longest
+//! hold at most.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::finish::Finished;
@@ -16,9 +16,9 @@ use super::{guard, other_dump};
 use crate::held;
 use crate::held::facts;
 use crate::monitor::WaitLimits;
+use crate::sandbox::report::{Answer, LIMIT as LIMIT_AFTER, Request};
 use crate::store::{CORE_FILE, report_file};
-use crate::triage::report::Report;
-use crate::vmcore::Vmcore;
+use crate::triage::report::{Report, STORED_LOG};
 
 /// How long a report may hold the guest.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -49,23 +49,35 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
         _ => {}
     }
     let _ = facts::ask_all(session.monitor.as_mut(), &mut session.metadata, &limits);
-    let metadata = session.metadata.clone();
-    let families = Arc::clone(&session.request.families);
-    let made = held::read(session.monitor.as_mut(), &limits, move |core| {
-        Box::new(Report::with_metadata(&core, Some(&metadata), &families))
-    });
+    let request = request(session, session.monitor.path());
+    let made = held::report(session.monitor.as_mut(), &limits, request);
     session.clock.lap("report");
     guard::check_events(session)?;
     match made {
-        Ok(report) => {
+        Ok(answer) => {
+            let report = take(session, answer);
             session.metadata.title = Some(report.title.clone());
             session.metadata.signature.clone_from(&report.signature);
-            session.observer.title(&report.title);
             session.report = Some(report);
         }
         Err(error) => session.warn(format!("no report before the dump: {}", with_causes(&error))),
     }
     Ok(())
+}
+
+/// What is asked of the child.
+fn request(session: &Session<'_>, core: &Path) -> Request {
+    let metadata = Some(session.metadata.clone());
+    Request::new(core, metadata, &session.request.families, STORED_LOG)
+}
+
+/// Tells what the child found.
+fn take(session: &Session<'_>, answer: Answer) -> Box<Report> {
+    for missing in &answer.unconfined {
+        session.observer.step(&format!("the report's process was not confined in all: {missing}"));
+    }
+    session.observer.title(&answer.report.title);
+    answer.report
 }
 
 /// The same limits, with a limit for a report.
@@ -84,18 +96,17 @@ pub(super) fn after_release(session: &mut Session<'_>, finished: &Finished) {
     if let Some(entry) = &finished.entry {
         let core = core_of(entry);
         if session.report.is_none() {
-            match Vmcore::open(&core) {
-                Ok(opened) => {
-                    let families = &session.request.families;
-                    let report = Report::with_metadata(&opened, Some(&session.metadata), families);
-                    session.observer.title(&report.title);
-                    session.report = Some(Box::new(report));
-                }
-                Err(error) => {
-                    let text = format!("no report: {}", with_causes(&error));
-                    session.observer.warning(&text);
-                }
-            }
+            session.report = Some(
+                match request(session, &core).of_stored(&core, Some(LIMIT_AFTER), session.interrupt)
+                {
+                    Ok(answer) => take(session, answer),
+                    Err(error) => {
+                        let problem = format!("no report: {error}");
+                        session.observer.warning(&problem);
+                        Box::new(Report::not_made(Some(&session.metadata), &problem))
+                    }
+                },
+            );
         }
         write(session, &core);
     } else if let Some(left) = &finished.incomplete {

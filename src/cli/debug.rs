@@ -58,7 +58,7 @@ impl From<ProgramArg> for Program {
 
 /// Mounts, runs the debugger to its end, and unmounts.
 pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
-    let mut core = arguments.core.open()?;
+    let mut core = arguments.core.open_unconfined()?;
     let tell = |text: &str| {
         if !arguments.quiet {
             say(text)

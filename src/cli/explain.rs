@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
 use super::store_folder::StoreArgs;
-use super::stored_core::print;
+use super::stored_core::{open_confined, print};
 use super::ui::say;
 use crate::kernel::Kernel;
 use crate::kernel::log::Log;
@@ -20,7 +21,6 @@ use crate::store::entry::Entry;
 use crate::triage::crash::families::Families;
 use crate::triage::crash::{self, Crash};
 use crate::triage::{KnownStacks, LogRecord, console, record};
-use crate::vmcore::Vmcore;
 
 /// How long a text log may be.
 const MAX_LOG: u64 = 1 << 30;
@@ -39,6 +39,8 @@ pub(super) struct ExplainArgs {
     entry: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Read a text log instead; `-` is the standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["entry", "jsonl"])]
     log: Option<PathBuf>,
@@ -63,11 +65,13 @@ struct LogLine {
 pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     let families = arguments.families.table()?;
     if let Some(path) = &arguments.jsonl {
-        return each(path, &families);
+        return each(path, &families, arguments.sandbox);
     }
     let (records, stacks) = match (&arguments.log, &arguments.entry) {
-        (Some(path), _) => (console::records(&text(path)?), KnownStacks::default()),
-        (None, Some(entry)) => of_core(entry, &arguments.store)?,
+        (Some(path), _) => {
+            (console::records(&text(path, arguments.sandbox)?), KnownStacks::default())
+        }
+        (None, Some(entry)) => of_core(entry, arguments)?,
         (None, None) => bail!("neither a core nor a log was named"),
     };
     let crash = crash::with_stacks(&records, &families, &stacks);
@@ -81,20 +85,29 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
 }
 
 /// A text log.
-fn text(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn text(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Vec<u8>> {
     let mut log = Vec::new();
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(MAX_LOG).read_to_end(&mut log)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_LOG).read_to_end(&mut log))
-    };
+    let input = open(path, sandbox)?;
+    let read = input.take(MAX_LOG).read_to_end(&mut log);
     read.with_context(|| format!("cannot read {}", path.display()))?;
     Ok(log)
 }
 
+/// Opens a text, and confines this process before it parses any of it.
+fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
+    };
+    sandbox.confine(None);
+    Ok(input)
+}
+
 /// The log of a stored core, and the stacks of its CPUs.
-fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<(Vec<LogRecord>, KnownStacks)> {
-    let core = Vmcore::open(&Entry::find(entry, &store.folder())?.core)?;
+fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, KnownStacks)> {
+    let path = Entry::find(entry, &arguments.store.folder())?.core;
+    let core = open_confined(&path, arguments.sandbox, None)?;
     let kernel = Kernel::find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {
@@ -105,12 +118,8 @@ fn of_core(entry: &str, store: &StoreArgs) -> anyhow::Result<(Vec<LogRecord>, Kn
 }
 
 /// A line for each line.
-fn each(path: &Path, families: &Families) -> anyhow::Result<Exit> {
-    let input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
-    };
+fn each(path: &Path, families: &Families, sandbox: SandboxArgs) -> anyhow::Result<Exit> {
+    let input = open(path, sandbox)?;
     let mut failed = None;
     let printed = print(|out| {
         for (index, line) in BufReader::with_capacity(1 << 16, input).lines().enumerate() {

@@ -86,7 +86,10 @@ pub(super) fn run(arguments: &ExportArgs) -> anyhow::Result<Exit> {
             "give -o FILE, or pipe it into a program",
         ));
     }
-    let core = arguments.core.open()?;
+    let core = match to_stdout {
+        true => arguments.core.open()?,
+        false => arguments.core.open_to_write(&arguments.output)?,
+    };
     let missing = warn(&core);
     let threads = match arguments.threads {
         Some(threads) => usize::from(threads),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
 use super::quantity::size;
@@ -36,6 +37,8 @@ pub(super) struct ImportArgs {
     families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Write the core to FILE and its metadata to FILE.json instead of the store
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -76,6 +79,7 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let talk = if arguments.quiet { Talk::Quiet } else { Talk::Normal };
     let narrator = Narrator::new(talk).context("cannot start a thread")?;
+    arguments.sandbox.limit_memory();
     let imported = import::run(&request, &interrupt, &narrator);
     narrator.close();
     let imported = imported?;

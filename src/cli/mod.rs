@@ -5,6 +5,7 @@
 
 mod backtrace;
 mod capture;
+mod confinement;
 mod debug;
 mod dmesg;
 mod exit;
@@ -23,6 +24,7 @@ mod quantity;
 mod read;
 mod regs;
 mod report;
+mod report_child;
 mod rm;
 mod search;
 mod store_folder;
@@ -69,6 +71,8 @@ enum Command {
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
     Rm(rm::RmArgs),
+    #[command(name = crate::sandbox::COMMAND, hide = true)]
+    ReportChild,
 }
 
 /// Runs the program.
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
+        Command::ReportChild => report_child::run(),
     };
     match outcome {
         Ok(exit) => exit.into(),

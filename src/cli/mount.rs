@@ -29,7 +29,8 @@ pub(super) struct MountArgs {
 
 /// Mounts, and waits for the end.
 pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    arguments.core.sandbox().limit_memory();
+    let core = arguments.core.open_unconfined()?;
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let tell = |text: &str| {
         if !arguments.quiet {

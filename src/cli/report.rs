@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
+use super::confinement::SandboxArgs;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest;
 use super::quantity::positive_duration;
 use super::store_folder::StoreArgs;
-use super::stored_core::print;
+use super::stored_core::{open_confined, print};
 use super::ui;
 use crate::held;
 use crate::interrupt::Interrupt;
 use crate::render::report::{html, paint::Paint, text};
+use crate::sandbox::report::Request;
 use crate::store::entry::Entry;
 use crate::store::listing::{self, Listed};
 use crate::store::report_head::ReportVersion;
@@ -26,7 +28,6 @@ use crate::store::{CORE_FILE, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, STORED_LOG};
-use crate::vmcore::{OpenError, Vmcore};
 
 /// How many records of the log a page has.
 const LOG_OF_PAGE: usize = 20_000;
@@ -71,6 +72,8 @@ pub(super) struct ReportArgs {
     families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -114,30 +117,29 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
     let families = arguments.families.table()?;
     if let Some(socket) = socket(entry)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-        let report =
-            held::read_guest(&socket, arguments.timeout, &interrupt, move |core, story| {
-                Report::with(&core, Some(&story), &families, log_lines)
-            })?;
-        return Ok(report);
+        let request = |metadata| Request::new(&socket, Some(metadata), &families, log_lines);
+        let answer = held::report_on(&socket, arguments.timeout, &interrupt, request)?;
+        return Ok(*answer.report);
     }
     let path = Entry::find(entry, &arguments.store.folder())?.core;
-    Ok(of_stored(&path, &families, log_lines)?)
+    let core = open_confined(&path, arguments.sandbox, arguments.output.as_deref())?;
+    Ok(Report::with(&core, core.metadata().as_ref(), &families, log_lines))
 }
 
-fn of_stored(path: &Path, families: &Families, log_lines: usize) -> Result<Report, OpenError> {
-    let core = Vmcore::open(path)?;
-    Ok(Report::with(&core, core.metadata().as_ref(), families, log_lines))
-}
-
-/// Makes the reports of stored cores again. One that cannot be made is an error, and the
-/// others are made nevertheless.
+/// Makes the reports of stored cores again, each in a process of its own. One that cannot
+/// be made is an error, and the others are made nevertheless.
 fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     let families = arguments.families.table()?;
+    let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let mut exit = Exit::Done;
     for core in cores_to_save(arguments, &families)? {
-        let saved = of_stored(&core, &families, STORED_LOG)
+        if interrupt.is_raised() {
+            bail!("interrupted by {}", interrupt.signal_name());
+        }
+        let saved = Request::new(&core, None, &families, STORED_LOG)
+            .of_stored(&core, None, &interrupt)
             .map_err(anyhow::Error::from)
-            .and_then(|report| Ok(report_file::replace(&core, &report.to_json())?));
+            .and_then(|answer| Ok(report_file::replace(&core, &answer.report.to_json())?));
         match saved {
             Ok(()) => {
                 print(|out| writeln!(out, "{}", report_file::path(&core).display()))?;

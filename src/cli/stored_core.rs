@@ -1,14 +1,16 @@
 //! ENTRY: the stored core that a command reads, and where it prints.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::store_folder::StoreArgs;
 use crate::store::entry::Entry;
-use crate::vmcore::Vmcore;
+use crate::vmcore::{OpenError, Vmcore};
 
 /// The ENTRY argument of every command that reads a core.
 #[derive(Debug, clap::Args)]
@@ -17,6 +19,8 @@ pub(super) struct CoreArgs {
     entry: String,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
 }
 
 impl CoreArgs {
@@ -25,10 +29,38 @@ impl CoreArgs {
         Ok(Entry::find(&self.entry, &self.store.folder())?.core)
     }
 
-    /// Opens the core.
+    /// Opens the core, and confines this process before it parses anything.
     pub(super) fn open(&self) -> anyhow::Result<Vmcore> {
+        open_confined(&self.path()?, self.sandbox, None)
+    }
+
+    /// The same, for a command that writes `output`.
+    pub(super) fn open_to_write(&self, output: &Path) -> anyhow::Result<Vmcore> {
+        open_confined(&self.path()?, self.sandbox, Some(output))
+    }
+
+    /// Opens the core for a command that mounts or starts programs.
+    pub(super) fn open_unconfined(&self) -> anyhow::Result<Vmcore> {
         Ok(Vmcore::open(&self.path()?)?)
     }
+
+    /// How this process may be confined.
+    pub(super) fn sandbox(&self) -> SandboxArgs {
+        self.sandbox
+    }
+}
+
+/// Opens a core, and confines this process before it parses anything. Only beside `output`
+/// may it write.
+pub(super) fn open_confined(
+    path: &Path,
+    sandbox: SandboxArgs,
+    output: Option<&Path>,
+) -> anyhow::Result<Vmcore> {
+    let file =
+        File::open(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    sandbox.confine(output);
+    Ok(Vmcore::of_file(file, path)?)
 }
 
 /// Prints to the standard output. A reader that closed the pipe is no failure.

@@ -5,28 +5,32 @@
 //! came is kept. Any number of threads may read; QEMU answers one after the other.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam_channel::{Sender, bounded};
 use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::dump_head::DumpHead;
 
-use super::serve::Request;
+use super::wire::MOST;
 use crate::vmcore::memory::range_of;
 use crate::vmcore::{MemoryError, MemoryRange, PhysMemory};
 
 /// A piece, in bytes.
 const PIECE: u64 = 256 << 10;
-/// The most that is asked for at once, in bytes.
-const MOST: u64 = 4 << 20;
 /// How much is kept, in bytes.
 const CAPACITY: u64 = 64 << 20;
+
+/// Where memory comes from.
+pub(super) trait Source: fmt::Debug + Send {
+    /// All bytes of a range, or why they are not to be had.
+    fn read(&mut self, range: MemoryRange) -> Result<Vec<u8>, String>;
+}
 
 /// The memory of a held guest.
 #[derive(Debug)]
 pub(super) struct HeldMemory {
     ranges: Vec<MemoryRange>,
-    requests: Sender<Request>,
+    source: Mutex<Box<dyn Source>>,
     kept: Mutex<Kept>,
 }
 
@@ -43,25 +47,8 @@ struct Kept {
 
 impl HeldMemory {
     /// The memory that a dump's head tells of.
-    pub(super) fn new(head: &DumpHead, requests: Sender<Request>) -> Self {
-        let mut segments: Vec<_> = head
-            .segments
-            .iter()
-            .filter(|segment| segment.file_size > 0)
-            .map(|segment| MemoryRange { start: segment.physical, length: segment.file_size })
-            .collect();
-        segments.sort_by_key(|range| range.start);
-        let mut ranges: Vec<MemoryRange> = Vec::new();
-        for range in segments {
-            match ranges.last_mut() {
-                Some(last) if range.start <= last.end() => {
-                    let end = range.end().max(last.end());
-                    last.length = end.0.saturating_sub(last.start.0);
-                }
-                _ => ranges.push(range),
-            }
-        }
-        Self { ranges, requests, kept: Mutex::default() }
+    pub(super) fn new(head: &DumpHead, source: Box<dyn Source>) -> Self {
+        Self { ranges: ranges(head), source: Mutex::new(source), kept: Mutex::default() }
     }
 
     /// The piece with `at`, and where it begins.
@@ -91,12 +78,32 @@ impl HeldMemory {
     }
 
     fn ask(&self, range: MemoryRange) -> Result<Vec<u8>, String> {
-        let gone = || "nobody reads the guest's memory any more".to_owned();
-        let (answer, answered) = bounded(1);
-        self.requests.send(Request { range, answer }).map_err(|_| gone())?;
-        let bytes = answered.recv().map_err(|_| gone())??;
-        if bytes.len() as u64 == range.length { Ok(bytes) } else { Err(gone()) }
+        let bytes = self.source.lock().unwrap_or_else(PoisonError::into_inner).read(range)?;
+        let found = bytes.len() as u64;
+        if found == range.length { Ok(bytes) } else { Err(format!("{found} bytes came")) }
     }
+}
+
+/// Where a guest has memory, as a dump's head tells it: sorted, apart, not empty.
+pub(super) fn ranges(head: &DumpHead) -> Vec<MemoryRange> {
+    let mut segments: Vec<_> = head
+        .segments
+        .iter()
+        .filter(|segment| segment.file_size > 0)
+        .map(|segment| MemoryRange { start: segment.physical, length: segment.file_size })
+        .collect();
+    segments.sort_by_key(|range| range.start);
+    let mut ranges: Vec<MemoryRange> = Vec::new();
+    for range in segments {
+        match ranges.last_mut() {
+            Some(last) if range.start <= last.end() => {
+                let end = range.end().max(last.end());
+                last.length = end.0.saturating_sub(last.start.0);
+            }
+            _ => ranges.push(range),
+        }
+    }
+    ranges
 }
 
 /// Cuts bytes at multiples of [`PIECE`] of their addresses.

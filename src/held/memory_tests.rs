@@ -1,31 +1,35 @@
-//! Held memory against a thread that plays the guest.
+//! Held memory against a source that plays the guest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use super::*;
 
 const RANGES: [(u64, u64); 3] = [(0, 0xa_0000), (0xc_0000, 0x34_0000), (0x100_1000, 0x20_0000)];
 
-/// Memory in which each byte tells its address, and how many bytes of it were asked for.
+/// Memory in which each byte tells its address.
+#[derive(Debug)]
+struct Guest {
+    asked: Arc<AtomicU64>,
+}
+
+impl Source for Guest {
+    fn read(&mut self, range: MemoryRange) -> Result<Vec<u8>, String> {
+        self.asked.fetch_add(1 << 32 | range.length, Ordering::SeqCst);
+        let inside = RANGES
+            .iter()
+            .any(|(start, length)| range.start.0 >= *start && range.end().0 <= start + length);
+        let bytes = (range.start.0..range.end().0).map(byte).collect();
+        if inside { Ok(bytes) } else { Err("outside".to_owned()) }
+    }
+}
+
+/// Such memory, and how many bytes of it were asked for.
 fn held() -> (HeldMemory, Arc<AtomicU64>) {
-    let (requests, served) = crossbeam_channel::unbounded::<Request>();
     let asked = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&asked);
-    thread::spawn(move || {
-        for request in served {
-            count.fetch_add(1 << 32 | request.range.length, Ordering::SeqCst);
-            let inside = RANGES.iter().any(|(start, length)| {
-                request.range.start.0 >= *start && request.range.end().0 <= start + length
-            });
-            let bytes = (request.range.start.0..request.range.end().0).map(byte).collect();
-            let bytes = if inside { Ok(bytes) } else { Err("outside".to_owned()) };
-            request.answer.send(bytes).unwrap();
-        }
-    });
     let ranges =
         RANGES.map(|(start, length)| MemoryRange { start: PhysAddr(start), length }).to_vec();
-    (HeldMemory { ranges, requests, kept: Mutex::default() }, asked)
+    let source = Mutex::new(Box::new(Guest { asked: Arc::clone(&asked) }) as Box<dyn Source>);
+    (HeldMemory { ranges, source, kept: Mutex::default() }, asked)
 }
 
 fn byte(at: u64) -> u8 {
@@ -71,11 +75,17 @@ fn what_was_read_is_not_asked_for_again_and_long_reads_ask_for_much() {
 }
 
 #[test]
-fn nobody_who_serves_is_an_error() {
-    let (requests, served) = crossbeam_channel::unbounded();
+fn a_source_that_gives_too_little_is_an_error() {
+    #[derive(Debug)]
+    struct Short;
+    impl Source for Short {
+        fn read(&mut self, _: MemoryRange) -> Result<Vec<u8>, String> {
+            Ok(vec![0])
+        }
+    }
     let ranges = vec![MemoryRange { start: PhysAddr(0), length: 0x1000 }];
-    let memory = HeldMemory { ranges, requests, kept: Mutex::default() };
-    drop(served);
+    let source = Mutex::new(Box::new(Short) as Box<dyn Source>);
+    let memory = HeldMemory { ranges, source, kept: Mutex::default() };
     assert!(matches!(memory.read(PhysAddr(0), &mut [0]), Err(MemoryError::Damaged { .. })));
 }
 

@@ -1,30 +1,33 @@
 //! A held guest as an open core, before anything is written.
 //!
 //! ```text
-//!   the thread that talks to QEMU            a thread of its own
+//!   this process                             a child without rights
 //!   head ─► whole dump, broken off  ──────►  Vmcore: notes, ranges
-//!   serve ◄─────────── pieces ◄────────────  HeldMemory: cache, PhysMemory
-//!     └──► dump-guest-memory, begin/length ─►  └──► whoever reads the core
+//!   serve ◄──────── questions ◄────────────  HeldMemory: cache, PhysMemory
+//!     └──► dump-guest-memory, begin/length ─►  └──► Report
 //! ```
 //!
-//! Needs: a guest that stands still, and its monitor. Gives: what somebody who knows
-//! nothing of guests makes of its [`Vmcore`]. Nothing is written, neither here nor in
-//! the guest.
+//! Needs: a guest that stands still, and its monitor. Gives: its report. Nothing is
+//! written, neither here nor in the guest.
 //!
-//! The reader may need longer than there is time, or never end: the thread that talks
-//! to QEMU serves it, and goes when the time is up. Reads fail from then on.
+//! The guest's memory is hostile, and its report may need longer than there is time, or
+//! never end. So a child makes it ([`crate::sandbox`]), and this process, which talks to
+//! QEMU, only hands memory to it. When the time is up, its questions are not answered any
+//! more, and it makes the best of what it has.
 
+mod ask;
 pub(crate) mod facts;
 mod memory;
 mod partial_dump;
 mod serve;
+mod wire;
 
+pub use ask::open;
+
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{bounded, unbounded};
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -32,12 +35,13 @@ use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor;
 use crate::monitor::{Monitor, MonitorError, WaitLimits};
-use crate::vmcore::{Dump, Vmcore};
+use crate::sandbox::report::{Answer, Request as ReportRequest};
+use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
 use facts::metadata_of_guest;
-use memory::HeldMemory;
 pub(crate) use partial_dump::PartialDumpError;
+use serve::Server;
 
-/// How long the reader may take for its end once no memory is to be had any more.
+/// How long the child may take for its end once no memory is to be had any more.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Why a held guest cannot be read.
@@ -56,15 +60,12 @@ pub enum HeldError {
         /// Its run state.
         state: String,
     },
-    /// No thread for the reader.
-    #[error("cannot start a thread")]
-    Threads(#[source] std::io::Error),
-    /// The time was up.
-    #[error("the held guest was not read to the end within {waited:.1?}")]
-    TimeUp {
-        /// How long.
-        waited: Duration,
-    },
+    /// No socket for its memory.
+    #[error("cannot set up a socket for the guest's memory")]
+    Socket(#[source] std::io::Error),
+    /// Whoever makes the report did not.
+    #[error(transparent)]
+    Child(#[from] ChildError),
 }
 
 impl HeldError {
@@ -81,17 +82,17 @@ impl HeldError {
     }
 }
 
-/// Connects to a guest that stands still, and gives what `work` makes of it: of an open
-/// core, and of what its monitor tells.
+/// Connects to a guest that stands still, and reports on it. `request` gives what its
+/// report is to be, by what the monitor tells.
 ///
 /// # Errors
-/// Fails if the guest runs, cannot be asked, or the time is up.
-pub fn read_guest<T: Send + 'static>(
+/// Fails if the guest runs, cannot be asked, or gives no report.
+pub fn report_on(
     path: &Path,
     timeout: Duration,
     interrupt: &Interrupt,
-    work: impl FnOnce(Vmcore, Metadata) -> T + Send + 'static,
-) -> Result<T, HeldError> {
+    request: impl FnOnce(Metadata) -> ReportRequest,
+) -> Result<Answer, HeldError> {
     let limits = WaitLimits { timeout, until: None, interrupt: Some(interrupt) };
     let mut monitor = monitor::connect(path, &limits)?;
     let state = monitor.run_state(&limits)?;
@@ -106,7 +107,7 @@ pub fn read_guest<T: Send + 'static>(
     metadata.state_found = Some(state.status);
     monitor.take_guest_events();
     facts::ask_all(monitor.as_mut(), &mut metadata, &limits)?;
-    let result = read(monitor.as_mut(), &limits, move |core| work(core, metadata))?;
+    let answer = report(monitor.as_mut(), &limits, request(metadata))?;
     // What was read last may be of a guest that was being reset: QEMU reports that after.
     if let Ok(state) = monitor.run_state(&limits)
         && state.running
@@ -114,45 +115,44 @@ pub fn read_guest<T: Send + 'static>(
         return Err(HeldError::Running { state: state.status });
     }
     partial_dump::check_guest(monitor.as_ref())?;
-    Ok(result)
+    Ok(answer)
 }
 
-/// Gives what `work` makes of a guest that stands still, as an open core.
+/// The report of a guest that stands still.
 ///
-/// `limits.until` is when it has to end.
-pub(super) fn read<T: Send + 'static>(
+/// `limits.until` is when it has to end, but for the child's last words.
+pub(super) fn report(
     monitor: &mut dyn Monitor,
     limits: &WaitLimits<'_>,
-    work: impl FnOnce(Vmcore) -> T + Send + 'static,
-) -> Result<T, HeldError> {
-    let started = Instant::now();
+    mut request: ReportRequest,
+) -> Result<Answer, HeldError> {
     let dump = partial_dump::head(monitor, limits)?;
-    let (requests, served) = unbounded();
-    let memory = HeldMemory::new(&dump.head, requests);
-    let dump = Dump {
-        format: "held guest".to_owned(),
-        identity: dump.head.identity,
-        notes: dump.notes(),
-        memory: Arc::new(memory),
-        segments: dump.head.segments,
-        elf: None,
-        findings: Vec::new(),
+    request.held = true;
+    let (ours, theirs) = UnixStream::pair().map_err(HeldError::Socket)?;
+    let ranges = memory::ranges(&dump.head);
+    let server = Server::new(&ranges, ours).map_err(HeldError::Socket)?;
+    let mut child = Child::start(theirs.into(), request.encode(dump.head_bytes()))?;
+    let answer = match server.serve(monitor, limits, &mut child) {
+        Ok(answer) => answer,
+        // The memory is another one by now, or the child is dead.
+        Err(
+            error @ (HeldError::Dump(PartialDumpError::GuestChanged { .. }) | HeldError::Child(_)),
+        ) => {
+            return Err(error);
+        }
+        Err(error) => last_words(&mut child).ok_or(error)?,
     };
-    let core = Vmcore::without_file(monitor.path(), dump);
-    let (sender, result) = bounded(1);
-    thread::Builder::new()
-        .name("held guest".to_owned())
-        .spawn(move || {
-            let _ = sender.send(work(core));
-        })
-        .map_err(HeldError::Threads)?;
-    let ended = serve::serve(monitor, limits, &served);
-    // From here on, reads fail at once, and the reader makes the best of what it has.
-    drop(served);
-    let result = result.recv_timeout(LAST_WORDS);
-    match (result, ended) {
-        (Ok(result), _) => Ok(result),
-        (Err(_), Err(error)) => Err(error.into()),
-        (Err(_), Ok(())) => Err(HeldError::TimeUp { waited: started.elapsed() }),
+    Ok(Answer::decode(&answer)?)
+}
+
+/// What the child still has to say once its reads fail.
+fn last_words(child: &mut Child) -> Option<Vec<u8>> {
+    let limits = ChildLimits { until: Some(Instant::now() + LAST_WORDS), interrupt: None };
+    loop {
+        match child.wait(&limits, None) {
+            Ok(Waited::Answered(answer)) => return Some(answer),
+            Ok(Waited::Ready) => {}
+            _ => return None,
+        }
     }
 }

@@ -71,10 +71,10 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The notes of all vCPUs, and the kernel's.
-    pub(super) fn notes(&self) -> Vec<u8> {
-        let ranges = self.head.notes.iter().cloned();
-        ranges.filter_map(|range| self.bytes.get(range)).flatten().copied().collect()
+    /// The head as QEMU wrote it.
+    pub(super) fn head_bytes(&self) -> &[u8] {
+        let length = usize::try_from(self.head.head_length).unwrap_or(usize::MAX);
+        self.bytes.get(..length).unwrap_or(&self.bytes)
     }
 
     /// Copies what it has of `range` into `buffer`. Fails if it does not have all of it.

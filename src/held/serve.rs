@@ -1,66 +1,180 @@
-//! Serves the memory of a held guest to whoever reads it on another thread.
+//! This process's side: serves the memory of a held guest to the child that reads it.
+//!
+//! The child has parsed what the guest wrote, and may ask for anything: a question is
+//! checked before QEMU is, and one answer is kept at most. Whoever does not take it waits
+//! for nobody but himself.
 
-use std::time::{Duration, Instant};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rustix::event::{PollFd, PollFlags};
 
+use super::HeldError;
 use super::partial_dump::{self, PartialDumpError};
+use super::wire::{self, MOST, QUESTION};
 use crate::monitor::{Monitor, MonitorError, WaitLimits};
+use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
 use crate::vmcore::MemoryRange;
+use crate::vmcore::memory::range_of;
 
-/// How often the limit and signals are looked at while nobody asks for anything.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// What is said of a wait that a limit ends.
+const COMMAND: &str = "reading the held guest";
 
-/// Somebody wants a range of memory.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) range: MemoryRange,
-    /// Where it should go: all of it, or why not.
-    pub(super) answer: Sender<Result<Vec<u8>, String>>,
+/// Somebody who asks for memory, and what he asked for.
+pub(super) struct Server<'a> {
+    ranges: &'a [MemoryRange],
+    socket: UnixStream,
+    /// What came of a question.
+    question: Vec<u8>,
+    /// What is still to be sent of an answer.
+    answer: Vec<u8>,
+    sent: usize,
+    /// Whether he has gone.
+    gone: bool,
 }
 
-/// Serves until nobody is left who could ask, or the limits are reached.
-///
-/// What QEMU refuses is the answer to that one request. A monitor that is lost, and a
-/// guest that somebody let go, end everything.
-pub(super) fn serve(
-    monitor: &mut dyn Monitor,
-    limits: &WaitLimits<'_>,
-    requests: &Receiver<Request>,
-) -> Result<(), PartialDumpError> {
-    let started = Instant::now();
-    loop {
-        if let Some(interrupt) = limits.interrupt.filter(|interrupt| interrupt.is_raised()) {
-            let (signal, during) = (interrupt.signal_name(), "reading the held guest".to_owned());
-            return Err(MonitorError::Interrupted { signal, during }.into());
+impl<'a> Server<'a> {
+    /// A server of the memory in these ranges.
+    pub(super) fn new(ranges: &'a [MemoryRange], socket: UnixStream) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let (question, answer) = (Vec::new(), Vec::new());
+        Ok(Self { ranges, socket, question, answer, sent: 0, gone: false })
+    }
+
+    /// Serves until the child has answered, or the limits are reached.
+    ///
+    /// What QEMU refuses is the answer to that one question. A monitor that is lost, and a
+    /// guest that somebody let go, end everything.
+    pub(super) fn serve(
+        mut self,
+        monitor: &mut dyn Monitor,
+        limits: &WaitLimits<'_>,
+        child: &mut Child,
+    ) -> Result<Vec<u8>, HeldError> {
+        let started = Instant::now();
+        let of_child = ChildLimits { until: limits.until, interrupt: limits.interrupt };
+        loop {
+            let wanted = if self.answer.is_empty() { PollFlags::IN } else { PollFlags::OUT };
+            let asked = PollFd::from_borrowed_fd(self.socket.as_fd(), wanted);
+            match child.wait(&of_child, (!self.gone).then_some(asked))? {
+                Waited::Answered(answer) => return Ok(answer),
+                Waited::Ready => self.turn(monitor, limits)?,
+                Waited::TimeUp => {
+                    let (command, waited) = (COMMAND.to_owned(), started.elapsed());
+                    return Err(MonitorError::TimedOut { command, waited }.into());
+                }
+                Waited::Interrupted(signal) => {
+                    let during = COMMAND.to_owned();
+                    return Err(MonitorError::Interrupted { signal, during }.into());
+                }
+            }
         }
-        if limits.until.is_some_and(|until| Instant::now() >= until) {
-            let command = "reading the held guest".to_owned();
-            return Err(MonitorError::TimedOut { command, waited: started.elapsed() }.into());
+    }
+
+    /// Sends what is to be sent, or takes what came and answers it.
+    fn turn(
+        &mut self,
+        monitor: &mut dyn Monitor,
+        limits: &WaitLimits<'_>,
+    ) -> Result<(), HeldError> {
+        if !self.answer.is_empty() {
+            self.send();
+            return Ok(());
         }
-        let request = match requests.recv_timeout(LOOK_INTERVAL) {
-            Ok(request) => request,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
-        };
-        let answer = match partial_dump::memory(monitor, request.range, limits) {
+        let Some(question) = self.receive() else { return Ok(()) };
+        let range = wire::range_of_question(question);
+        check(self.ranges, range)?;
+        let answer = match partial_dump::memory(monitor, range, limits) {
             Ok(part) => {
-                let mut bytes = vec![0; usize::try_from(request.range.length).unwrap_or_default()];
-                let copied = part.copy_to(request.range, &mut bytes);
+                let mut bytes = vec![0; usize::try_from(range.length).unwrap_or_default()];
+                let copied = part.copy_to(range, &mut bytes);
                 copied.map(|()| bytes).ok_or_else(|| {
-                    format!("QEMU's partial dump of {} does not have all of it", request.range)
+                    format!("QEMU's partial dump of {range} does not have all of it")
                 })
             }
             Err(PartialDumpError::Monitor(error @ MonitorError::Refused { .. })) => {
                 Err(error.to_string())
             }
-            Err(error) => {
-                let _ = request.answer.send(Err(error.to_string()));
-                return Err(error);
-            }
+            Err(error) => return Err(error.into()),
         };
         // Events of our own dumps, and of nobody else's.
         monitor.forget_events();
-        let _ = request.answer.send(answer);
+        self.answer = wire::answer(answer.as_deref().map_err(String::as_str));
+        self.sent = 0;
+        self.send();
+        Ok(())
+    }
+
+    /// A question, once all of it came.
+    fn receive(&mut self) -> Option<[u8; QUESTION]> {
+        let mut bytes = [0; QUESTION];
+        let missing = QUESTION.saturating_sub(self.question.len());
+        match self.socket.read(bytes.get_mut(..missing)?) {
+            Ok(0) => self.gone = true,
+            Ok(count) => self.question.extend(bytes.get(..count)?),
+            Err(error) => self.gone = is_fatal(&error),
+        }
+        let question = self.question.as_slice().try_into().ok()?;
+        self.question.clear();
+        Some(question)
+    }
+
+    /// Sends as much of the answer as the socket takes.
+    fn send(&mut self) {
+        while let Some(rest) = self.answer.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match self.socket.write(rest) {
+                Ok(count) => self.sent = self.sent.saturating_add(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.gone = is_fatal(&error);
+                    return;
+                }
+            }
+        }
+        self.answer = Vec::new();
+    }
+}
+
+fn is_fatal(error: &std::io::Error) -> bool {
+    !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Whether a range may be asked for: bounded, and in one of the guest's.
+fn check(ranges: &[MemoryRange], range: MemoryRange) -> Result<(), ChildError> {
+    let inside = range_of(ranges, range.start).is_some_and(|known| {
+        range.start.0.checked_add(range.length).is_some_and(|end| end <= known.end().0)
+    });
+    if inside && (1..=MOST).contains(&range.length) {
+        return Ok(());
+    }
+    let problem = format!("{} bytes at {}", range.length, range.start);
+    Err(ChildError::Asked { problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use vmcore_formats::addr::PhysAddr;
+
+    use super::*;
+
+    #[test]
+    fn only_memory_of_the_guest_may_be_asked_for_and_not_too_much() {
+        let range = |start, length| MemoryRange { start: PhysAddr(start), length };
+        let ranges = [range(0, 0xa_0000), range(0x10_0000, 64 << 20)];
+        for good in [range(0, 1), range(0x9_f000, 0x1000), range(0x10_0000, MOST)] {
+            assert!(check(&ranges, good).is_ok(), "{good}");
+        }
+        for bad in [
+            range(0, 0),
+            range(0x9_f000, 0x1001),
+            range(0xa_0000, 1),
+            range(0x10_0000, MOST + 1),
+            range(0x20_0000, u64::MAX),
+            range(u64::MAX, 1),
+        ] {
+            assert!(check(&ranges, bad).is_err(), "{bad}");
+        }
     }
 }

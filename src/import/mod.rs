@@ -29,11 +29,12 @@ use crate::interrupt::Interrupt;
 use crate::kernel::find::missing_note;
 use crate::metadata::Metadata;
 use crate::observer::Observer;
+use crate::sandbox::report::{LIMIT, Request as ReportRequest};
 use crate::store::space::Space;
 use crate::store::staging::{Place, Staging};
 use crate::store::{StoreError, report_file};
 use crate::triage::crash::families::Families;
-use crate::triage::report::Report;
+use crate::triage::report::{Report, STORED_LOG};
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
 use describe::Missing;
@@ -111,7 +112,7 @@ pub fn run(
             "the entry is complete, but may not survive a crash of the host: {error}"
         ));
     }
-    write_report(request, staging.core_file(), &metadata, observer);
+    write_report(request, staging.core_file(), &metadata, interrupt, observer);
     Ok(Imported { entry, metadata, cut_off: missing.cut_off > 0 })
 }
 
@@ -120,15 +121,23 @@ fn write_report(
     request: &ImportRequest,
     core: &Path,
     metadata: &Metadata,
+    interrupt: &Interrupt,
     observer: &dyn Observer,
 ) {
-    let written = Vmcore::open(core).map_err(|error| error.to_string()).and_then(|opened| {
-        let report = Report::with_metadata(&opened, Some(metadata), &request.families);
-        observer.title(&report.title);
-        report_file::write(core, &report.to_json()).map_err(|error| error.to_string())
-    });
-    if let Err(problem) = written {
-        observer.warning(&format!("no report: {problem}"));
+    let asked = ReportRequest::new(core, Some(metadata.clone()), &request.families, STORED_LOG);
+    let report = match asked.of_stored(core, Some(LIMIT), interrupt) {
+        Ok(answer) => {
+            observer.title(&answer.report.title);
+            answer.report
+        }
+        Err(error) => {
+            let problem = format!("no report: {error}");
+            observer.warning(&problem);
+            Box::new(Report::not_made(Some(metadata), &problem))
+        }
+    };
+    if let Err(error) = report_file::write(core, &report.to_json()) {
+        observer.warning(&format!("the report is not beside the core: {error}"));
     }
 }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 /// A mebibyte, which is also the size of a chunk.
 pub(crate) const MIB: usize = 1 << 20;
+const VMCOREINFO: &[u8] = b"OSRELEASE=6.1.0-test\nPAGESIZE=4096\n";
 const STRINGS: &[u8] = b"\0.shstrtab\0";
 const EHDR: usize = 64;
 const SHDR: usize = 64;
@@ -26,8 +27,16 @@ impl CoreStream {
     ///
     /// Of four MiB in a row, one compresses, one does not, and two are zero.
     pub(crate) fn of_guest(mebibytes: usize) -> Self {
+        Self::with_notes(mebibytes, &notes(&[(b"VMCOREINFO\0", 0, VMCOREINFO)]))
+    }
+
+    /// The same of a guest that told QEMU nothing of its kernel.
+    pub(crate) fn without_vmcoreinfo(mebibytes: usize) -> Self {
+        Self::with_notes(mebibytes, &notes(&[]))
+    }
+
+    fn with_notes(mebibytes: usize, notes: &[u8]) -> Self {
         let memory = memory(mebibytes * MIB);
-        let notes = notes();
         let head = EHDR + 2 * SHDR + 3 * PHDR;
         let low = 0..640 << 10;
         let high = MIB..memory.len();
@@ -73,7 +82,7 @@ impl CoreStream {
             }
         }
         assert_eq!(bytes.len(), head, "the head is as long as it says");
-        bytes.extend(&notes);
+        bytes.extend(notes);
         bytes.extend(&memory[low.clone()]);
         bytes.extend(&memory[high.clone()]);
         bytes.extend(STRINGS);
@@ -142,16 +151,18 @@ fn memory(length: usize) -> Vec<u8> {
     bytes
 }
 
-fn notes() -> Vec<u8> {
+type Note<'a> = (&'a [u8], usize, &'a [u8]);
+
+/// The notes of two vCPUs, and more.
+fn notes(more: &[Note<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let vmcoreinfo: &[u8] = b"OSRELEASE=6.1.0-test\nPAGESIZE=4096\n";
-    for (name, kind, descriptor) in [
-        (&b"CORE\0"[..], 1, &[7; 336][..]),
+    let cpus: [Note<'_>; 4] = [
+        (b"CORE\0", 1, &[7; 336]),
         (b"CORE\0", 1, &[8; 336]),
         (b"QEMU\0", 0, &[9; 440]),
         (b"QEMU\0", 0, &[9; 440]),
-        (b"VMCOREINFO\0", 0, vmcoreinfo),
-    ] {
+    ];
+    for (name, kind, descriptor) in cpus.iter().chain(more).copied() {
         for value in [name.len(), descriptor.len(), kind] {
             put(&mut bytes, value, 4);
         }

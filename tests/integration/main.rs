@@ -24,6 +24,7 @@ mod tmpfs;
 
 mod any_state;
 mod changed_guest;
+mod confined;
 mod faults_disk;
 mod faults_dump;
 mod faults_hanging_disk;
@@ -33,6 +34,7 @@ mod faults_sync;
 mod guest_names;
 mod metadata;
 mod reading;
+mod report_child;
 mod signals;
 mod stored_entries;
 mod stuck_stderr;

@@ -21,7 +21,8 @@ pub(crate) struct Script {
     pub(crate) greets: bool,
     /// Commands that are refused, with class and text.
     pub(crate) refuse: BTreeMap<&'static str, (&'static str, &'static str)>,
-    /// Commands that are not answered before [`ScriptedQemu::answer_all`].
+    /// Commands that are not answered before [`ScriptedQemu::answer_all`]; of a dump of one
+    /// range alone, `part of dump-guest-memory`.
     pub(crate) delay: BTreeSet<&'static str>,
     /// What the dump sends.
     pub(crate) stream: Arc<CoreStream>,

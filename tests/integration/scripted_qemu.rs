@@ -378,7 +378,10 @@ impl Peer {
             state.meddle_when(when);
         }
         self.changed.notify_all();
-        if self.script.delay.contains(name) {
+        let part = name == "dump-guest-memory" && arguments["begin"].is_u64();
+        if self.script.delay.contains(name)
+            || (part && self.script.delay.contains("part of dump-guest-memory"))
+        {
             let waits = |state: &mut State| !state.answers_all && !state.ended;
             state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
         }

@@ -26,6 +26,8 @@ use tree::{ModulePath, Tree};
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
+    ("landlock", &["sandbox"]),
+    ("seccompiler", &["sandbox"]),
     ("indicatif", &["cli", "render"]),
     ("std::env", &["cli", "debugger", "mount"]),
     ("fuser", &["mount"]),

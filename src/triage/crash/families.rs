@@ -43,6 +43,8 @@ pub struct Families {
     /// Its version, as it stands in signatures.
     version: String,
     families: Vec<Family>,
+    /// The site's own table, if there is one.
+    site: Option<String>,
 }
 
 /// One family.
@@ -75,8 +77,8 @@ impl Families {
     /// # Errors
     /// Fails if the site's table cannot be used.
     pub fn extended(site: &str) -> Result<Self, FamiliesError> {
+        let mut all = Self { site: Some(site.to_owned()), ..Self::built_in().clone() };
         let site = Self::parse(site)?;
-        let mut all = Self::built_in().clone();
         all.version = format!("{}.{}", all.version, site.version);
         for family in site.families {
             match all.families.iter_mut().find(|known| known.name == family.name) {
@@ -130,6 +132,11 @@ impl Families {
         let usable = (1..=MAX_VERSION).contains(&version.len())
             && version.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if usable { Ok(families) } else { Err(FamiliesError::Version) }
+    }
+
+    /// The text of the site's own table, as [`Self::extended`] took it.
+    pub fn site_table(&self) -> Option<&str> {
+        self.site.as_deref()
     }
 
     /// The table's version. A site's own follows a point.

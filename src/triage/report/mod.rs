@@ -30,6 +30,8 @@ use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
 use data::{Finding, SCHEMA, Trust};
 
+/// What makes reports.
+const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 /// How many records of the log a stored report has.
 pub const STORED_LOG: usize = 200;
 /// How many findings a report has.
@@ -55,7 +57,7 @@ impl Report {
     ) -> Self {
         let mut report = Self {
             schema: SCHEMA.to_owned(),
-            tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: TOOL.to_owned(),
             machine: machine::of(core, metadata),
             ..Self::default()
         };
@@ -66,10 +68,18 @@ impl Report {
         report
     }
 
-    /// The report of a core whose metadata is at hand.
+    /// A report that says why there is none.
     #[must_use]
-    pub fn with_metadata(core: &Vmcore, metadata: Option<&Metadata>, families: &Families) -> Self {
-        Self::with(core, metadata, families, STORED_LOG)
+    pub fn not_made(metadata: Option<&Metadata>, problem: &str) -> Self {
+        let title = metadata.and_then(|metadata| metadata.title.clone());
+        let mut report = Self {
+            schema: SCHEMA.to_owned(),
+            tool: TOOL.to_owned(),
+            title: title.unwrap_or_else(|| "no report".to_owned()),
+            ..Self::default()
+        };
+        report.find("report", problem, Trust::Certain);
+        report
     }
 
     /// The JSON text, as it stands in `report.json`.

@@ -1,0 +1,40 @@
+//! Commands that read a stored core confine themselves before they parse it.
+//!
+//! They open the core's file first, and need no network, no other program, and no file to
+//! write to but what they were asked for. `mount` and `debug` start programs and mount:
+//! they are not confined. `import` and `mount` have the limit on memory alone.
+
+use std::path::Path;
+
+use crate::sandbox::confine;
+
+/// The option of every command that confines itself.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct SandboxArgs {
+    /// Parse without limits, to look into a fault of this program
+    #[arg(long, hide = true)]
+    no_sandbox: bool,
+}
+
+impl SandboxArgs {
+    /// Confines this process. It may write beside `output` still.
+    pub(super) fn confine(self, output: Option<&Path>) {
+        if self.no_sandbox {
+            return;
+        }
+        let parent = output.and_then(Path::parent);
+        let folder = parent.map(|parent| match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        });
+        // An old kernel lacks some of it. What it has holds.
+        let _ = confine::command(folder.as_slice());
+    }
+
+    /// Limits the memory of this process.
+    pub(super) fn limit_memory(self) {
+        if !self.no_sandbox {
+            let _ = confine::memory();
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The hidden command that makes a report for a process that holds a guest.
+//!
+//! Not for people: its standard streams are sockets of that process ([`crate::sandbox`]).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::panic;
+
+use super::exit::Exit;
+use crate::held;
+use crate::sandbox::confine;
+use crate::sandbox::report::{Answer, Request};
+use crate::triage::report::Report;
+use crate::vmcore::Vmcore;
+
+/// Confines itself, reads the request, and answers it.
+pub(super) fn run() -> anyhow::Result<Exit> {
+    let unconfined = confine::child();
+    // Its last line is what the other process tells: all of it is on one.
+    panic::set_hook(Box::new(|info| {
+        let text = info.to_string().replace('\n', " ");
+        let _ = writeln!(io::stderr(), "{text}");
+    }));
+    let mut channel = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let memory = io::stdin().as_fd().try_clone_to_owned()?;
+    let (request, head) = Request::read(&channel)?;
+    let core = if request.held {
+        held::open(&request.path, &head, UnixStream::from(memory))?
+    } else {
+        Vmcore::of_file(File::from(memory), &request.path)?
+    };
+    let families = request.families()?;
+    let metadata = request.metadata.or_else(|| core.metadata());
+    let report = Report::with(&core, metadata.as_ref(), &families, request.log_lines);
+    let report = Box::new(report);
+    serde_json::to_writer(io::BufWriter::new(&channel), &Answer { report, unconfined })?;
+    channel.flush()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,32 @@
+//! Bounds what the parsing of hostile memory can cost.
+//!
+//! ```text
+//! capture, import, held                        child: the same program, confined
+//!   Request, dump head ──── channel (stdout) ──►  reads the request
+//!   core's file, or a socket ──────── (stdin) ──►  reads memory
+//!   Report, or why there is none ◄─── channel ───  writes the report
+//!   its last line ◄────────────────── (stderr) ──  says why it ends
+//! ```
+//!
+//! Whoever panicked a guest may have written every byte of its memory. A process that
+//! holds the guest therefore parses none of it: it starts a [`Child`], waits for it no
+//! longer than a limit, and takes whatever becomes of it as a result. Commands that read
+//! a stored core confine themselves ([`confine::command`]).
+//!
+//! Needs: `/proc`, where the program's own file is. Gives: limits on memory, processor
+//! time and files by rlimits, no new files by Landlock, no network and no other program
+//! by seccomp. A kernel without one of these gives the others.
+
+mod calls;
+mod child;
+pub mod confine;
+mod end;
+mod files;
+pub mod limits;
+pub mod report;
+
+pub use child::{Child, ChildLimits, Waited};
+pub use end::ChildError;
+
+/// The hidden command that the child runs.
+pub const COMMAND: &str = "report-child";

@@ -1,0 +1,176 @@
+//! What the child is asked for, and what it answers: a report.
+//!
+//! ```text
+//! request: a line of JSON ([`Request`]), then the head of a held guest's dump, if it is
+//!          to be made of one; up to the end of writing
+//! answer:  JSON ([`Answer`]), up to the end of the process
+//! ```
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::child::{Child, ChildLimits, Waited};
+use super::end::ChildError;
+use crate::interrupt::Interrupt;
+use crate::metadata::Metadata;
+use crate::triage::crash::families::{Families, FamiliesError};
+use crate::triage::report::Report;
+use crate::triage::report::data::SCHEMA;
+
+/// How long the report of a core that was just stored may take.
+pub const LIMIT: Duration = Duration::from_mins(1);
+/// How long a request may be, in bytes: metadata, and the notes of many vCPUs.
+const MAX_REQUEST: u64 = 64 << 20;
+
+/// Of what a report is to be made, and how.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The core's file, or the guest's monitor: a name, which is not opened.
+    pub path: PathBuf,
+    /// Whether the memory is that of a held guest, and comes through a socket.
+    pub held: bool,
+    /// The metadata of its capture; `None` for what the core has with it.
+    pub metadata: Option<Metadata>,
+    /// The site's own table of families.
+    site_families: Option<String>,
+    /// How many records of the log are wanted.
+    pub log_lines: usize,
+}
+
+/// What the child made.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The report.
+    pub report: Box<Report>,
+    /// What the kernel could not be made to enforce.
+    pub unconfined: Vec<String>,
+}
+
+impl Request {
+    /// A request for the report of a core.
+    #[must_use]
+    pub fn new(
+        path: &Path,
+        metadata: Option<Metadata>,
+        families: &Families,
+        log_lines: usize,
+    ) -> Self {
+        let site_families = families.site_table().map(str::to_owned);
+        Self { path: path.to_owned(), held: false, metadata, site_families, log_lines }
+    }
+
+    /// The functions that a crash is not named by.
+    ///
+    /// # Errors
+    /// Fails if the table is none.
+    pub fn families(&self) -> Result<Families, FamiliesError> {
+        match &self.site_families {
+            Some(table) => Families::extended(table),
+            None => Ok(Families::built_in().clone()),
+        }
+    }
+
+    /// The request in bytes, with the head of a dump behind it.
+    #[must_use]
+    pub fn encode(&self, head: &[u8]) -> Vec<u8> {
+        // A value made of strings, numbers and lists cannot fail to serialise.
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes.extend(head);
+        bytes
+    }
+
+    /// Reads a request, and the head behind it.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read, or is none.
+    pub fn read(from: impl Read) -> io::Result<(Self, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        from.take(MAX_REQUEST).read_to_end(&mut bytes)?;
+        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+        let head = bytes.get(end.saturating_add(1)..).unwrap_or_default().to_vec();
+        Ok((serde_json::from_slice(bytes.get(..end).unwrap_or_default())?, head))
+    }
+
+    /// The report of a stored core, made by a child within a limit if there is one.
+    ///
+    /// # Errors
+    /// Fails if the core cannot be opened, and whatever else becomes of the child.
+    pub fn of_stored(
+        &self,
+        core: &Path,
+        limit: Option<Duration>,
+        interrupt: &Interrupt,
+    ) -> Result<Answer, ChildError> {
+        let core = File::open(core).map_err(ChildError::Start)?;
+        let mut child = Child::start(core.into(), self.encode(&[]))?;
+        let since = Instant::now();
+        let until = limit.and_then(|limit| since.checked_add(limit));
+        let limits = ChildLimits { until, interrupt: Some(interrupt) };
+        loop {
+            match child.wait(&limits, None)? {
+                Waited::Answered(answer) => return Answer::decode(&answer),
+                Waited::TimeUp => return Err(ChildError::TimeUp { limit: since.elapsed() }),
+                Waited::Interrupted(signal) => return Err(ChildError::Interrupted { signal }),
+                Waited::Ready => {}
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// Reads the child's answer, of which nothing is sure.
+    ///
+    /// # Errors
+    /// Fails if it is no report of this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ChildError> {
+        let problem = |problem: String| ChildError::NoReport { problem };
+        let answer: Self =
+            serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
+        if answer.report.schema != SCHEMA {
+            return Err(problem("of another schema".to_owned()));
+        }
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_as_it_was_written() {
+        let families = Families::extended("version 3\n[own]\nfoo_*\n").unwrap();
+        let request = Request::new(Path::new("/a/core"), None, &families, 7);
+        let (read, head) = Request::read(request.encode(b"\x7fELF\n\n").as_slice()).unwrap();
+        assert_eq!(head, b"\x7fELF\n\n");
+        assert_eq!(
+            (read.path.as_path(), read.held, read.log_lines),
+            (Path::new("/a/core"), false, 7)
+        );
+        assert_eq!(read.families().unwrap().version(), families.version());
+    }
+
+    #[test]
+    fn what_is_no_report_is_an_error() {
+        let report = Report { schema: "vmcorectl/report/0".to_owned(), ..Report::default() };
+        let old = Answer { report: Box::new(report), unconfined: Vec::new() };
+        for bytes in [b"".to_vec(), b"{}".to_vec(), serde_json::to_vec(&old).unwrap()] {
+            assert!(matches!(Answer::decode(&bytes), Err(ChildError::NoReport { .. })));
+        }
+    }
+
+    /// The program that runs is that of the tests, which knows no such command, and answers
+    /// that it ran none.
+    #[test]
+    fn a_child_that_writes_something_else_is_an_error() {
+        let core = tempfile::NamedTempFile::new().unwrap();
+        let request = Request::new(core.path(), None, Families::built_in(), 7);
+        let error = request.of_stored(core.path(), None, &Interrupt::never().unwrap()).unwrap_err();
+        assert!(matches!(error, ChildError::NoReport { .. }), "{error}");
+    }
+}
