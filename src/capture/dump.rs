@@ -198,10 +198,15 @@ fn take_back_descriptor(session: &mut Session<'_>) {
 fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), MonitorError> {
     let limits = session.limits();
     let deadline = limits.deadline();
+    // Looked at after the reply: what they are about may have to be asked.
+    let mut events = Vec::new();
     loop {
         match session.monitor.wait("dump-guest-memory", &limits, &[])? {
-            WaitResult::Event(event) => settling.take_event(&event),
+            WaitResult::Event(event) => events.push(event),
             WaitResult::Reply(id, result) if id == settling.command => {
+                if result.is_ok() {
+                    events.iter().for_each(|event| settling.take_event(session, event));
+                }
                 return result.map(|_| ()).map_err(|refusal| MonitorError::Refused {
                     command: "dump-guest-memory".to_owned(),
                     refusal,

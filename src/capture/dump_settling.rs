@@ -67,13 +67,17 @@ impl Settling {
     }
 
     /// Takes what QEMU reports of the dump.
-    pub(super) fn take_event(&mut self, event: &Event) {
+    ///
+    /// A failure that is reported while QEMU still dumps is that of a dump before
+    /// this one: of a partial one, which a report was made from.
+    pub(super) fn take_event(&mut self, session: &mut Session<'_>, event: &Event) {
         if event.name != "DUMP_COMPLETED" {
             return;
         }
         let text = |key: &str| event.data.pointer(key).and_then(serde_json::Value::as_str);
         self.completed = Some(match text("/result/status") {
             Some("completed") => Ok(()),
+            _ if is_active(session) => return,
             _ => Err(text("/error").unwrap_or("no reason given").to_owned()),
         });
     }
@@ -255,7 +259,7 @@ fn await_news(
     }
     let limits = session.limits().at_most(TICK);
     match session.monitor.wait("the dump", &limits, &[pipeline.waker()]) {
-        Ok(WaitResult::Event(event)) => settling.take_event(&event),
+        Ok(WaitResult::Event(event)) => settling.take_event(session, &event),
         Ok(WaitResult::Reply(id, reply)) if id == settling.command => settling.take_reply(reply),
         Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
         Err(error) => {
@@ -263,6 +267,12 @@ fn await_news(
         }
     }
     Ok(())
+}
+
+/// Whether QEMU says that it dumps the guest now.
+fn is_active(session: &mut Session<'_>) -> bool {
+    let limits = session.limits();
+    matches!(session.monitor.dump_status(&limits), Ok(Some(dump)) if dump.status == "active")
 }
 
 /// Connects again, and checks that the guest is as it was found: what happened to
@@ -346,7 +356,7 @@ fn await_quiet(session: &mut Session<'_>, settling: &mut Settling) {
         if let Ok(WaitResult::Event(event)) =
             session.monitor.wait("the dump's end", &limits.at_most(TICK / 10), &[])
         {
-            settling.take_event(&event);
+            settling.take_event(session, &event);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vmcorectl::metadata::Metadata;
 
 use crate::core_stream::{CoreStream, MIB};
-use crate::scripted_qemu::{DumpPlan, PANICKED, Script};
+use crate::scripted_qemu::{DumpPlan, Meddling, PANICKED, Script, When};
 use crate::setting::{Setting, printed_by};
 use crate::tool::Ran;
 
@@ -102,6 +102,15 @@ fn what_is_no_elf_file_is_none() {
 #[test]
 fn an_event_before_the_last_bytes_ends_nothing() {
     works(plan(DumpPlan::CompletedEarly(3 * MIB)));
+}
+
+#[test]
+fn the_late_report_on_an_earlier_dump_ends_nothing() {
+    // A partial dump for a report that took too long ends when the dump has begun.
+    for command in ["dump-guest-memory", "query-uuid"] {
+        let meddling = vec![(When::Before(command, 1), Meddling::FailsAnEarlierDump)];
+        works(Script { meddling, ..Script::default() });
+    }
 }
 
 #[test]

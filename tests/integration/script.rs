@@ -132,6 +132,8 @@ pub(crate) enum Meddling {
     Dumps(u32),
     /// Presses its power button, which a stopped guest does not notice.
     PowersDown,
+    /// Nothing: QEMU is late with its report on a dump that was ended before.
+    FailsAnEarlierDump,
 }
 
 /// What happens after `cont`.

@@ -269,6 +269,12 @@ impl State {
                 (Vec::new(), run.as_str())
             }
             Meddling::PowersDown => (vec![("POWERDOWN", nothing)], run.as_str()),
+            Meddling::FailsAnEarlierDump => {
+                let result = json!({ "status": "failed", "completed": 4096, "total": 4096 });
+                let error = "dump: failed to save memory: Broken pipe";
+                let failed = json!({ "result": result, "error": error });
+                (vec![("DUMP_COMPLETED", failed)], run.as_str())
+            }
         };
         self.panicked_cpu = usize::from(meddling == Meddling::PanicsAgain);
         run.clone_into(&mut self.run);
