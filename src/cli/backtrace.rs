@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::symbol_places::symbol_places;
 use super::ui::say;
@@ -29,7 +30,9 @@ use crate::vmcore::Vmcore;
 pub(super) struct BtArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Only this CPU, by its number in the kernel
+    #[command(flatten)]
+    find_kernel: KernelArgs,
+    /// Only this CPU, by the kernel's number
     #[arg(long, value_name = "N", conflicts_with_all = ["task", "all", "tasks"])]
     cpu: Option<u32>,
     /// The task with this pid, whether it is on a CPU or not
@@ -56,7 +59,7 @@ pub(super) struct BtArgs {
 /// Prints stacks.
 pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let kernel = Kernel::find(&core)?;
+    let kernel = arguments.find_kernel.find(&core)?;
     let lines = lines(arguments, &kernel)?;
     let mut findings: Vec<String> =
         core.findings().iter().cloned().chain(kernel.origin()).collect();

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::mount::mount;
 use super::stored_core::CoreArgs;
 use super::symbol_places::symbol_places;
@@ -25,6 +26,8 @@ use crate::mount::{Detached, VMCORE_FILE};
 pub(super) struct DebugArgs {
     #[command(flatten)]
     core: CoreArgs,
+    #[command(flatten)]
+    find_kernel: KernelArgs,
     /// Which debugger [default: the first of these that is installed]
     #[arg(long, value_name = "DEBUGGER")]
     with: Option<ProgramArg>,
@@ -65,7 +68,7 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
         }
     };
     // Debuggers look for the note, and what is mounted can have it where the core has not.
-    match missing_note::complete(&mut core) {
+    match missing_note::complete(&mut core, arguments.find_kernel.depth()) {
         Outcome::Had => {}
         Outcome::Found(told) => tell(&format!("note: {told}")),
         Outcome::None(why) => tell(&format!("warning: {why}")),

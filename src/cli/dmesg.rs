@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use vmcore_formats::printk::{LEVELS, Record};
 
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::quantity::duration;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
-use crate::kernel::Kernel;
 use crate::kernel::log::Log;
 use crate::metadata::{Learnt, Metadata};
 use crate::render;
@@ -25,7 +25,9 @@ use crate::render::shown::shown;
 pub(super) struct DmesgArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Only these levels: names or numbers; `err+` is err and everything more severe
+    #[command(flatten)]
+    find_kernel: KernelArgs,
+    /// Only these levels: names or numbers; `err+` is err and everything graver
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = levels)]
     level: Vec<Levels>,
     /// Only the last N records
@@ -57,7 +59,7 @@ enum Since {
 /// Prints the log, or what was asked of it.
 pub(super) fn run(arguments: &DmesgArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let kernel = Kernel::find(&core)?;
+    let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {
         say(&format!("finding: {}", shown(finding)));

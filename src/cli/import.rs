@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
+use super::kernel::KernelArgs;
 use super::quantity::size;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
@@ -33,6 +34,8 @@ pub(super) struct ImportArgs {
     /// Name of the guest [default: the one in the metadata of FILE, if any]
     #[arg(long, value_name = "NAME")]
     guest: Option<String>,
+    #[command(flatten)]
+    find_kernel: KernelArgs,
     #[command(flatten)]
     families: FamiliesArgs,
     #[command(flatten)]
@@ -72,6 +75,7 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
         },
         guest: arguments.guest.clone(),
         families: arguments.families.table()?,
+        search: arguments.find_kernel.depth(),
         level: arguments.level,
         threads: arguments.threads.map_or(available.min(16), usize::from),
         keep_free: arguments.keep_free,

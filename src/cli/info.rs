@@ -1,9 +1,9 @@
 //! `vmcorectl info`: the metadata of a stored core.
 
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
-use crate::kernel::Kernel;
 use crate::kernel::cpus::Cpus;
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
@@ -20,8 +20,10 @@ use crate::vmcore::summary::Summary;
 pub(super) struct InfoArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Add what is read from the kernel's memory: uname, command line, uptime, load, taint, memory,
-    /// what each CPU was doing, and mounted file systems; with --json, print only that
+    #[command(flatten)]
+    find_kernel: KernelArgs,
+    /// Add what the kernel's memory tells: uname, command line, uptime, load, taint, memory,
+    /// what each CPU was doing, and mounted file systems; with --json print that alone
     #[arg(long)]
     kernel: bool,
     /// Print the metadata as JSON, or what the file says if it has none
@@ -32,7 +34,7 @@ pub(super) struct InfoArgs {
 /// Prints the metadata of a core, or what its file says, and on request what its memory says.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let kernel = if arguments.kernel { Some(Kernel::find(&core)?) } else { None };
+    let kernel = if arguments.kernel { Some(arguments.find_kernel.find(&core)?) } else { None };
     let parts = kernel.as_ref().map(|kernel| {
         let (identity, memory) = (Identity::of(kernel), MemoryUsage::of(kernel));
         (identity, memory, Mounts::of(kernel), Cpus::of(kernel, &core), kernel.tasks())

@@ -16,6 +16,7 @@ mod group;
 mod guest;
 mod import;
 mod info;
+mod kernel;
 mod list;
 mod mods;
 mod mount;

@@ -1,9 +1,9 @@
 //! `vmcorectl mods`: the modules that the guest's kernel had loaded.
 
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
-use crate::kernel::Kernel;
 use crate::render;
 use crate::render::shown::shown;
 
@@ -15,6 +15,8 @@ use crate::render::shown::shown;
 pub(super) struct ModsArgs {
     #[command(flatten)]
     core: CoreArgs,
+    #[command(flatten)]
+    find_kernel: KernelArgs,
     /// Print the modules as JSON, with build ids and the parts of each
     #[arg(long)]
     json: bool,
@@ -23,7 +25,7 @@ pub(super) struct ModsArgs {
 /// Prints modules.
 pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let kernel = Kernel::find(&core)?;
+    let kernel = arguments.find_kernel.find(&core)?;
     let modules = kernel.modules();
     let own = kernel.types_findings().iter().chain(&modules.findings);
     for finding in core.findings().iter().chain(&kernel.origin()).chain(own) {

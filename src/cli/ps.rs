@@ -1,6 +1,7 @@
 //! `vmcorectl ps`: the guest's tasks.
 
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::Kernel;
@@ -19,7 +20,9 @@ use crate::triage::report;
 pub(super) struct PsArgs {
     #[command(flatten)]
     core: CoreArgs,
-    /// Only processes, no kernel threads
+    #[command(flatten)]
+    find_kernel: KernelArgs,
+    /// Only processes, and not the kernel's own threads
     #[arg(long, conflicts_with = "kernel")]
     user: bool,
     /// Only kernel threads
@@ -42,7 +45,7 @@ pub(super) struct PsArgs {
 /// Prints tasks.
 pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let kernel = Kernel::find(&core)?;
+    let kernel = arguments.find_kernel.find(&core)?;
     let tasks = kernel.tasks();
     let own = kernel.types_findings().iter().chain(&tasks.findings);
     for finding in core.findings().iter().chain(&kernel.origin()).chain(own) {

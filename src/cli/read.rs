@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::{Context, bail};
 
 use super::exit::{Exit, UsageError};
+use super::kernel::KernelArgs;
 use super::quantity;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
-use crate::kernel::Kernel;
 use crate::kernel::view::{Gap, View};
 use crate::render::hexdump::{HexDump, Unit};
 use crate::render::memory_json::MemoryJson;
@@ -23,6 +23,8 @@ use crate::vmcore::Vmcore;
 pub(super) struct ReadArgs {
     #[command(flatten)]
     core: CoreArgs,
+    #[command(flatten)]
+    find_kernel: KernelArgs,
     /// Address in hexadecimal, with or without 0x
     #[arg(value_name = "ADDR", value_parser = quantity::address)]
     address: u64,
@@ -53,7 +55,7 @@ pub(super) fn run(arguments: &ReadArgs) -> anyhow::Result<Exit> {
         .into());
     }
     let core = arguments.core.open()?;
-    let view = view(&core, arguments.virtual_addresses)?;
+    let view = view(arguments, &core)?;
     let mut gap = None;
     let exit = print(|out| {
         gap = if arguments.raw {
@@ -72,11 +74,11 @@ pub(super) fn run(arguments: &ReadArgs) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn view(core: &Vmcore, virtual_addresses: bool) -> anyhow::Result<View> {
-    if !virtual_addresses {
+fn view(arguments: &ReadArgs, core: &Vmcore) -> anyhow::Result<View> {
+    if !arguments.virtual_addresses {
         return Ok(View::Physical(core.shared_memory()));
     }
-    let kernel = Kernel::find(core).context("cannot translate virtual addresses")?;
+    let kernel = arguments.find_kernel.find(core).context("cannot translate virtual addresses")?;
     for finding in core.findings().iter().chain(&kernel.origin()) {
         say(&format!("finding: {}", shown(finding)));
     }

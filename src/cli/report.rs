@@ -12,6 +12,7 @@ use super::confinement::SandboxArgs;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest;
+use super::kernel::KernelArgs;
 use super::quantity::positive_duration;
 use super::store_folder::StoreArgs;
 use super::stored_core::{open_confined, print};
@@ -24,10 +25,8 @@ use crate::store::entry::Entry;
 use crate::store::listing::{self, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::store::single_file::SingleFile;
-use crate::store::{CORE_FILE, report_file};
-use crate::triage::crash::families::Families;
-use crate::triage::report::data::SCHEMA;
-use crate::triage::report::{Report, STORED_LOG};
+use crate::triage::report::{Report, ReportOptions, STORED_LOG};
+use crate::vmcore::Vmcore;
 
 /// How many records of the log a page has.
 const LOG_OF_PAGE: usize = 20_000;
@@ -68,6 +67,8 @@ pub(super) struct ReportArgs {
     /// How long to wait for an answer of QEMU, if ENTRY is a guest
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
+    #[command(flatten)]
+    find_kernel: KernelArgs,
     #[command(flatten)]
     families: FamiliesArgs,
     #[command(flatten)]
@@ -115,63 +116,18 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 
 fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
     let families = arguments.families.table()?;
-    if let Some(socket) = socket(entry)? {
+    let options = ReportOptions { log_lines, search: arguments.find_kernel.depth() };
+    if let Some(socket) = socket(&arguments.entry)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-        let request = |metadata| Request::new(&socket, Some(metadata), &families, log_lines);
-        let answer = held::report_on(&socket, arguments.timeout, &interrupt, request)?;
-        return Ok(*answer.report);
+        let report =
+            held::read_guest(&socket, arguments.timeout, &interrupt, move |core, story| {
+                Report::with(&core, Some(&story), &families, options)
+            })?;
+        return Ok(report);
     }
-    let path = Entry::find(entry, &arguments.store.folder())?.core;
-    let core = open_confined(&path, arguments.sandbox, arguments.output.as_deref())?;
-    Ok(Report::with(&core, core.metadata().as_ref(), &families, log_lines))
-}
-
-/// Makes the reports of stored cores again, each in a process of its own. One that cannot
-/// be made is an error, and the others are made nevertheless.
-fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
-    let families = arguments.families.table()?;
-    let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-    let mut exit = Exit::Done;
-    for core in cores_to_save(arguments, &families)? {
-        if interrupt.is_raised() {
-            bail!("interrupted by {}", interrupt.signal_name());
-        }
-        let saved = Request::new(&core, None, &families, STORED_LOG)
-            .of_stored(&core, None, &interrupt)
-            .map_err(anyhow::Error::from)
-            .and_then(|answer| Ok(report_file::replace(&core, &answer.report.to_json())?));
-        match saved {
-            Ok(()) => {
-                print(|out| writeln!(out, "{}", report_file::path(&core).display()))?;
-            }
-            Err(error) => {
-                ui::error(&error);
-                exit = Exit::Failed;
-            }
-        }
-    }
-    Ok(exit)
-}
-
-/// The cores whose reports are wanted. All that are named exist, or none is touched.
-fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<Vec<PathBuf>> {
-    let store = arguments.store.folder();
-    if !arguments.all && !arguments.outdated {
-        let find = |entry: &String| Ok(Entry::find(entry, &store)?.core);
-        return arguments.entries.iter().map(find).collect();
-    }
-    let (entries, problems) = listing::list(&store)?;
-    if let Some(problem) = problems.into_iter().next() {
-        return Err(problem.into());
-    }
-    let current = ReportVersion { schema: SCHEMA, families: families.version() };
-    let is_wanted = |entry: &Listed| {
-        let report = entry.report.as_ref();
-        let up_to_date = report.and_then(|report| report.is_outdated(&current)) == Some(false);
-        entry.published && entry.core_bytes.is_some() && !(arguments.outdated && up_to_date)
-    };
-    let wanted = entries.iter().filter(|entry| is_wanted(entry));
-    Ok(wanted.map(|entry| entry.folder.join(CORE_FILE)).collect())
+    let path = Entry::find(&arguments.entry, &arguments.store.folder())?.core;
+    let core = Vmcore::open(&path)?;
+    Ok(Report::with(&core, core.metadata().as_ref(), &families, options))
 }
 
 /// The monitor's socket, if `entry` is one.

@@ -6,9 +6,10 @@ use vmcore_formats::elf::qemu_cpu::QemuCpu;
 use vmcore_formats::paging::root_of_cr3;
 
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
-use crate::kernel::{AddressSpace, Kernel};
+use crate::kernel::AddressSpace;
 use crate::render;
 use crate::render::shown::shown;
 use crate::render::vtop::Translation;
@@ -24,6 +25,8 @@ use crate::render::vtop::Translation;
 pub(super) struct VtopArgs {
     #[command(flatten)]
     core: CoreArgs,
+    #[command(flatten)]
+    find_kernel: KernelArgs,
     /// Virtual address, hexadecimal
     #[arg(value_parser = address)]
     address: u64,
@@ -41,7 +44,7 @@ pub(super) struct VtopArgs {
 /// Prints how an address is translated.
 pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
-    let kernel = Kernel::find(&core)?;
+    let kernel = arguments.find_kernel.find(&core)?;
     for finding in core.findings().iter().chain(&kernel.origin()) {
         say(&format!("finding: {}", shown(finding)));
     }

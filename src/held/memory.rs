@@ -160,6 +160,11 @@ impl Kept {
 }
 
 impl PhysMemory for HeldMemory {
+    /// The guest waits, and each piece is a dump of its own.
+    fn search_budget(&self) -> u64 {
+        64 << 20
+    }
+
     fn ranges(&self) -> &[MemoryRange] {
         &self.ranges
     }

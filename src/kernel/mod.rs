@@ -50,7 +50,7 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use crate::vmcore::Vmcore;
 use arch::Arch;
-use find::{vmcoreinfo, without_note};
+use find::{SearchDepth, vmcoreinfo, without_note};
 use symbols::Areas;
 
 /// A guest's kernel: what it says of itself, and its addresses.
@@ -89,16 +89,25 @@ impl Kernel {
     /// Finds a core's kernel.
     ///
     /// Where the core has no VMCOREINFO note, the kernel that a vCPU runs is found by its page
-    /// tables and its symbols; where vCPUs do not tell, VMCOREINFO is looked for in memory.
+    /// tables and its symbols. Where vCPUs lead to none, VMCOREINFO is looked for in the parts of
+    /// memory where it is likely.
     ///
     /// # Errors
     /// Fails if there is no VMCOREINFO, or its page tables do not map the kernel.
     pub fn find(core: &Vmcore) -> Result<Self, KernelError> {
+        Self::find_in(core, SearchDepth::Bounded)
+    }
+
+    /// The same, with as much of memory searched as is asked for.
+    ///
+    /// # Errors
+    /// Fails like [`Self::find`].
+    pub fn find_in(core: &Vmcore, depth: SearchDepth) -> Result<Self, KernelError> {
         let noted = core.vmcoreinfo_note().is_some_and(|info| info.release().is_some());
         if !noted && let Some(kernel) = without_note::find(core) {
             return Ok(kernel);
         }
-        let vmcoreinfo::Found { info, source } = vmcoreinfo::find(core)?;
+        let vmcoreinfo::Found { info, source } = vmcoreinfo::find(core, depth)?;
         let space = AddressSpace::find(core, &info)?;
         Ok(Self::new(info, source, space))
     }

@@ -29,6 +29,7 @@ pub(super) const ROOT: PhysAddr = PhysAddr(0x1000);
 pub(super) struct TestMemory {
     bytes: Vec<u8>,
     ranges: Vec<MemoryRange>,
+    search_budget: u64,
 }
 
 impl TestMemory {
@@ -38,6 +39,7 @@ impl TestMemory {
         Self {
             bytes: vec![0; length as usize],
             ranges: vec![MemoryRange { start: PhysAddr(range.start), length }],
+            search_budget: u64::MAX,
         }
     }
 
@@ -49,6 +51,12 @@ impl TestMemory {
             .word(0x2000, 0x3063)
             .word(0x3000, if pages { 0x4063 } else { 0x0e3 });
         (0..512).fold(memory, |memory, page| memory.word(0x4000 + page * 8, page << 12 | 0x163))
+    }
+
+    /// With a budget for searches.
+    pub(super) fn search_budget(mut self, bytes: u64) -> Self {
+        self.search_budget = bytes;
+        self
     }
 
     /// With these bytes at a physical address.
@@ -70,6 +78,10 @@ impl TestMemory {
 }
 
 impl PhysMemory for TestMemory {
+    fn search_budget(&self) -> u64 {
+        self.search_budget
+    }
+
     fn ranges(&self) -> &[MemoryRange] {
         &self.ranges
     }

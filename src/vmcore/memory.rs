@@ -114,6 +114,11 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
         0
     }
 
+    /// How many bytes a search through it may read that nobody asked to be complete.
+    fn search_budget(&self) -> u64 {
+        1 << 30
+    }
+
     /// How many bytes of memory should be in the file, and are behind its end.
     fn truncated(&self) -> u64 {
         0

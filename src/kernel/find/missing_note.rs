@@ -6,6 +6,7 @@
 use vmcore_formats::elf::note::{Note, Notes};
 use vmcore_formats::endian::Endian;
 
+use super::search::SearchDepth;
 use super::vmcoreinfo::{Found, Source, find_in_memory};
 use crate::vmcore::Vmcore;
 
@@ -20,15 +21,15 @@ pub enum Outcome {
     None(String),
 }
 
-/// Adds the note from the guest's memory, if the core has none. Reads all of the memory then.
+/// Adds the note from the guest's memory, if the core has none. Searches memory for it then.
 ///
 /// The core is no longer the ELF file that it was, if it was one: its image
 /// ([`ElfImage`](crate::vmcore::elf_image::ElfImage)) is made anew, with the note.
-pub fn complete(core: &mut Vmcore) -> Outcome {
+pub fn complete(core: &mut Vmcore, depth: SearchDepth) -> Outcome {
     if core.vmcoreinfo_note().is_some_and(|info| info.release().is_some()) {
         return Outcome::Had;
     }
-    let found = match find_in_memory(core) {
+    let found = match find_in_memory(core, depth) {
         Ok(found) => found,
         Err(error) => return Outcome::None(error.to_string()),
     };

@@ -2,5 +2,8 @@
 
 mod address_space;
 pub mod missing_note;
+mod search;
 pub mod vmcoreinfo;
 pub(super) mod without_note;
+
+pub use search::{SearchDepth, SearchExtent};

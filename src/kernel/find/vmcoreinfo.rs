@@ -22,6 +22,7 @@ use thiserror::Error;
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
 use vmcore_formats::vmcoreinfo::{BEGINNING, VmcoreInfo};
 
+use super::search::{SearchDepth, SearchExtent, SearchPlan};
 use crate::kernel::arch::{self, Arch, Machine};
 use crate::vmcore::memory::MemoryRange;
 use crate::vmcore::scan::{Content, scan};
@@ -76,12 +77,15 @@ pub struct Found {
 pub enum FindError {
     /// Nothing that looks like it.
     #[error(
-        "the core has no VMCOREINFO note, and its memory no VMCOREINFO: no Linux kernel, or its memory is encrypted or was left out"
+        "the core has no VMCOREINFO note, and its memory no VMCOREINFO: no Linux kernel, or its memory is encrypted or was left out{extent}"
     )]
-    None,
+    None {
+        /// How much was searched.
+        extent: SearchExtent,
+    },
     /// Nothing that fits the memory.
     #[error(
-        "the core has no VMCOREINFO note, and none of the {candidates} in its memory fits it; the last one (at {at}): {problem}"
+        "the core has no VMCOREINFO note, and none of the {candidates} in its memory fits it; the last one (at {at}): {problem}{extent}"
     )]
     NoneFits {
         /// How many there were.
@@ -90,6 +94,8 @@ pub enum FindError {
         at: PhysAddr,
         /// Why that one does not.
         problem: String,
+        /// How much was searched.
+        extent: SearchExtent,
     },
 }
 
@@ -97,10 +103,10 @@ pub enum FindError {
 ///
 /// # Errors
 /// Fails if there is no note, and nothing in memory that fits it.
-pub fn find(core: &Vmcore) -> Result<Found, FindError> {
+pub fn find(core: &Vmcore, depth: SearchDepth) -> Result<Found, FindError> {
     match core.vmcoreinfo_note() {
         Some(info) if info.release().is_some() => Ok(Found { info, source: Source::Note }),
-        _ => find_in_memory(core),
+        _ => find_in_memory(core, depth),
     }
 }
 
@@ -110,8 +116,9 @@ pub fn find(core: &Vmcore) -> Result<Found, FindError> {
 ///
 /// # Errors
 /// Fails if there is nothing in memory that fits it.
-pub fn find_in_memory(core: &Vmcore) -> Result<Found, FindError> {
-    Guest { machine: Machine::of(core), arch: arch::of_machine(core.identity().machine) }.search()
+pub fn find_in_memory(core: &Vmcore, depth: SearchDepth) -> Result<Found, FindError> {
+    let arch = arch::of_machine(core.identity().machine);
+    Guest { machine: Machine::of(core), arch }.search(depth)
 }
 
 /// What is known of a guest without VMCOREINFO.
@@ -130,7 +137,7 @@ struct Candidates {
 }
 
 impl Guest {
-    fn search(&self) -> Result<Found, FindError> {
+    fn search(&self, depth: SearchDepth) -> Result<Found, FindError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let memory = &*self.machine.memory;
         let mut candidates = Candidates::default();
@@ -139,7 +146,8 @@ impl Guest {
             Content::Zeros | Content::Missing(_) => Vec::new(),
         };
         let mut looked_at = 0_usize;
-        scan(memory, memory.ranges(), threads, work, |places: Vec<PhysAddr>| {
+        let SearchPlan { ranges, extent } = SearchPlan::of(memory, depth);
+        scan(memory, &ranges, threads, work, |places: Vec<PhysAddr>| {
             for at in places {
                 looked_at = looked_at.saturating_add(1);
                 if looked_at > MAX_CANDIDATES || self.consider(at, &mut candidates).is_break() {
@@ -154,9 +162,9 @@ impl Guest {
                 Ok(Found { info, source: Source::Memory { at, candidates: count, in_use } })
             }
             (None, Some((at, problem))) => {
-                Err(FindError::NoneFits { candidates: count, at, problem })
+                Err(FindError::NoneFits { candidates: count, at, problem, extent })
             }
-            (None, None) => Err(FindError::None),
+            (None, None) => Err(FindError::None { extent }),
         }
     }
 

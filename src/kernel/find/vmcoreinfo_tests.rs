@@ -26,6 +26,10 @@ fn text(base: u64, release: &str) -> String {
 }
 
 fn judge_of(memory: TestMemory, cr3: Option<u64>) -> Result<Found, FindError> {
+    searched(memory, cr3, SearchDepth::Bounded)
+}
+
+fn searched(memory: TestMemory, cr3: Option<u64>, depth: SearchDepth) -> Result<Found, FindError> {
     let cpu = |cr3| QemuCpu { control: [0, 0, 0, cr3, 0], ..QemuCpu::default() };
     let machine = Machine {
         memory: Arc::new(memory),
@@ -33,7 +37,7 @@ fn judge_of(memory: TestMemory, cr3: Option<u64>) -> Result<Found, FindError> {
         cpus: cr3.map(cpu).into_iter().collect(),
     };
     let guest = Guest { machine, arch: arch::of_machine(EM_X86_64) };
-    guest.search()
+    guest.search(depth)
 }
 
 fn memory() -> TestMemory {
@@ -51,7 +55,7 @@ fn the_text_is_found_at_the_start_of_a_page_and_behind_a_notes_header() {
     }
     // Anywhere else it is somebody's copy.
     let elsewhere = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0020);
-    assert!(matches!(judge_of(elsewhere, None), Err(FindError::None)));
+    assert!(matches!(judge_of(elsewhere, None), Err(FindError::None { .. })));
 }
 
 #[test]
@@ -112,4 +116,17 @@ fn a_text_is_read_across_pieces_and_no_further_than_memory() {
     assert_eq!(found.release(), Some("6.8.0"));
     let found = judge_of(memory, None).unwrap();
     assert!(matches!(found.source, Source::Memory { candidates: 2, .. }));
+}
+
+/// A guest without a kernel, or one that nothing leads to, was read to its end: 20 minutes a TiB.
+#[test]
+fn a_large_memory_is_not_searched_to_its_end_unless_asked_for() {
+    let at = |page| with_kernel(memory(), 0x40_0000, "6.8.0", page).search_budget(0x20_0000);
+    let error = judge_of(at(0x80_0000), None).unwrap_err().to_string();
+    assert!(error.ends_with("2 MiB of 16 MiB were searched, --deep searches all"), "{error}");
+    assert!(searched(at(0x80_0000), None, SearchDepth::All).is_ok());
+    // Near an end.
+    for page in [0x1_0000, 0xff_0000] {
+        assert!(judge_of(at(page), None).is_ok(), "{page:#x}");
+    }
 }

@@ -25,6 +25,7 @@ mod tasks;
 pub use data::Report;
 pub use tasks::blocked;
 
+use crate::kernel::find::SearchDepth;
 use crate::metadata::Metadata;
 use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
@@ -39,21 +40,35 @@ const MAX_FINDINGS: usize = 200;
 /// How long a finding may be, in characters.
 const MAX_FINDING: usize = 400;
 
+/// How much is put into a report, and read for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportOptions {
+    /// The most records of the log.
+    pub log_lines: usize,
+    /// How much of memory is searched for a kernel that nothing leads to.
+    pub search: SearchDepth,
+}
+
+impl Default for ReportOptions {
+    fn default() -> Self {
+        Self { log_lines: STORED_LOG, search: SearchDepth::Bounded }
+    }
+}
+
 impl Report {
     /// The report of a core.
     #[must_use]
     pub fn of(core: &Vmcore) -> Self {
-        Self::with(core, core.metadata().as_ref(), Families::built_in(), STORED_LOG)
+        Self::with(core, core.metadata().as_ref(), Families::built_in(), ReportOptions::default())
     }
 
-    /// The report of a core with this metadata, named by these families, and with so many records
-    /// of its log at most.
+    /// The report of a core with this metadata, named by these families.
     #[must_use]
     pub fn with(
         core: &Vmcore,
         metadata: Option<&Metadata>,
         families: &Families,
-        log_lines: usize,
+        options: ReportOptions,
     ) -> Self {
         let mut report = Self {
             schema: SCHEMA.to_owned(),
@@ -64,22 +79,14 @@ impl Report {
         for finding in core.findings() {
             report.find("core", finding.clone(), Trust::Certain);
         }
-        parts::gather(&mut report, core, metadata, families, log_lines);
+        parts::gather(&mut report, core, metadata, families, options);
         report
     }
 
     /// A report that says why there is none.
     #[must_use]
-    pub fn not_made(metadata: Option<&Metadata>, problem: &str) -> Self {
-        let title = metadata.and_then(|metadata| metadata.title.clone());
-        let mut report = Self {
-            schema: SCHEMA.to_owned(),
-            tool: TOOL.to_owned(),
-            title: title.unwrap_or_else(|| "no report".to_owned()),
-            ..Self::default()
-        };
-        report.find("report", problem, Trust::Certain);
-        report
+    pub fn with_metadata(core: &Vmcore, metadata: Option<&Metadata>, families: &Families) -> Self {
+        Self::with(core, metadata, families, ReportOptions::default())
     }
 
     /// The JSON text, as it stands in `report.json`.

@@ -4,6 +4,7 @@ use std::thread;
 
 use vmcore_formats::printk::Record;
 
+use super::ReportOptions;
 use super::bugcheck::Stop;
 use super::data::{self, CpuState, LogLine, Report, ToldBy, Trust};
 use super::hypervisor::Told;
@@ -28,13 +29,13 @@ pub(super) fn gather(
     core: &Vmcore,
     metadata: Option<&Metadata>,
     families: &Families,
-    log_lines: usize,
+    options: ReportOptions,
 ) {
     registers(report, core);
     let told = told(core, metadata);
     if !matches!(told, Some(Told::Windows(_))) {
-        match Kernel::find(core) {
-            Ok(kernel) => of_kernel(report, core, &kernel, metadata, families, log_lines),
+        match Kernel::find_in(core, options.search) {
+            Ok(kernel) => of_kernel(report, core, &kernel, metadata, families, options.log_lines),
             Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
         }
     }
