@@ -71,6 +71,7 @@ pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
         }
         findings.extend(source.findings());
     }
+    findings.extend(kernel.ambiguities());
     if !arguments.json {
         findings.iter().for_each(|finding| say(&format!("finding: {}", shown(finding))));
     }

@@ -4,6 +4,7 @@ use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
+use crate::kernel::Kernel;
 use crate::kernel::cpus::Cpus;
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
@@ -52,7 +53,8 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let summary = Summary::of(&core);
     let metadata = core.metadata();
     if let Some(told) = &told {
-        for finding in told.findings() {
+        let ambiguities = kernel.as_ref().map(Kernel::ambiguities).unwrap_or_default();
+        for finding in told.findings().chain(&ambiguities) {
             say(&format!("finding: {}", shown(finding)));
         }
     }

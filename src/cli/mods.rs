@@ -28,7 +28,9 @@ pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
     let kernel = arguments.find_kernel.find(&core)?;
     let modules = kernel.modules();
     let own = kernel.types_findings().iter().chain(&modules.findings);
-    for finding in core.findings().iter().chain(&kernel.origin()).chain(own) {
+    for finding in
+        core.findings().iter().chain(&kernel.origin()).chain(own).chain(&kernel.ambiguities())
+    {
         say(&format!("finding: {}", shown(finding)));
     }
     print(|out| {

@@ -48,7 +48,9 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
     let kernel = arguments.find_kernel.find(&core)?;
     let tasks = kernel.tasks();
     let own = kernel.types_findings().iter().chain(&tasks.findings);
-    for finding in core.findings().iter().chain(&kernel.origin()).chain(own) {
+    for finding in
+        core.findings().iter().chain(&kernel.origin()).chain(own).chain(&kernel.ambiguities())
+    {
         say(&format!("finding: {}", shown(finding)));
     }
     if arguments.blocked {

@@ -216,6 +216,15 @@ impl Kernel {
         self.types().map(Types::findings).unwrap_or_default()
     }
 
+    /// Names that were looked up so far and that several symbols or types have, as sentences.
+    #[must_use]
+    pub fn ambiguities(&self) -> Vec<String> {
+        let symbols = self.symbols.get().and_then(|symbols| symbols.as_ref().ok());
+        let types = self.types.get().and_then(|types| types.as_ref().ok());
+        let of_symbols = symbols.map(Symbols::ambiguities).into_iter().flatten();
+        of_symbols.chain(types.map(Types::ambiguities).into_iter().flatten()).collect()
+    }
+
     /// The modules that it has loaded: read when they are first asked for.
     #[must_use]
     pub fn modules(&self) -> &Modules {

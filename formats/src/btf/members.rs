@@ -71,6 +71,20 @@ impl Btf {
         found.ok_or_else(error)
     }
 
+    /// The different locations of a member in all structures of this name, the one of
+    /// [`Self::field`] first.
+    pub fn fields(&self, structure: &str, path: &str) -> Vec<Field> {
+        let mut found: Vec<Field> = Vec::new();
+        for start in self.named(structure) {
+            if let Some(field) = self.descend(start, path)
+                && !found.contains(&field)
+            {
+                found.push(field);
+            }
+        }
+        found
+    }
+
     /// The size of a type in bytes.
     ///
     /// # Errors

@@ -19,8 +19,9 @@ mod tables;
 pub(super) use areas::Areas;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
@@ -38,6 +39,9 @@ use tables::{Contents, Tables};
 const LAST_SIZE: u64 = 4096;
 /// The longest notes of an image that are read.
 const MAX_NOTES: u64 = 64 << 10;
+
+/// The most names of several symbols that are kept.
+const MAX_AMBIGUOUS: usize = 16;
 
 /// Why a kernel's symbols cannot be had.
 #[derive(Clone, Debug, Error)]
@@ -93,6 +97,8 @@ pub struct Symbols {
     build_id: Option<String>,
     index: OnceLock<NameIndex>,
     bounds: OnceLock<Bounds>,
+    /// Names that were looked up and that several symbols have: how many, and which was taken.
+    ambiguous: Mutex<BTreeMap<String, (usize, VirtAddr)>>,
 }
 
 /// Where the kernel's image and its code are.
@@ -142,6 +148,7 @@ impl Symbols {
             build_id: None,
             index: OnceLock::new(),
             bounds: OnceLock::new(),
+            ambiguous: Mutex::default(),
         }
     }
 
@@ -183,10 +190,38 @@ impl Symbols {
         self.build_id.as_deref()
     }
 
-    /// The address of a symbol: of several with one name, the lowest.
+    /// The address of a symbol. Of several with one name, the global one; if none or several
+    /// are global, the lowest, and [`Self::ambiguities`] says so.
     #[must_use]
     pub fn address_of(&self, name: &str) -> Option<VirtAddr> {
-        self.indices(name).into_iter().find_map(|index| self.addresses.address(index))
+        let indices = self.indices(name);
+        let at = |index: &u32| self.addresses.address(*index);
+        let first = indices.iter().find_map(at)?;
+        if indices.iter().filter_map(at).all(|other| other == first) {
+            return Some(first);
+        }
+        let is_global = |index: &&u32| {
+            self.names.name(**index).is_some_and(|name| name.letter.is_ascii_uppercase())
+        };
+        let mut global: Vec<_> = indices.iter().filter(is_global).filter_map(at).collect();
+        global.dedup();
+        if let [one] = global[..] {
+            return Some(one);
+        }
+        let mut ambiguous = self.ambiguous.lock().unwrap_or_else(PoisonError::into_inner);
+        if ambiguous.len() < MAX_AMBIGUOUS {
+            ambiguous.insert(name.to_owned(), (indices.len(), first));
+        }
+        Some(first)
+    }
+
+    /// Names that were looked up and that several symbols have, as sentences.
+    pub fn ambiguities(&self) -> Vec<String> {
+        let ambiguous = self.ambiguous.lock().unwrap_or_else(PoisonError::into_inner);
+        let sentence = |(name, (count, at)): (&String, &(usize, VirtAddr))| {
+            format!("{count} symbols are named {name}: the one at {at} was taken")
+        };
+        ambiguous.iter().map(sentence).collect()
     }
 
     /// The addresses of all symbols with this name, by ascending address. Names of functions

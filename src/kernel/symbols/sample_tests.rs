@@ -1,5 +1,6 @@
 //! The symbols of the small real core: what they are was checked once against its `vmlinux`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use vmcore_formats::addr::VirtAddr;
@@ -104,4 +105,27 @@ fn modules_have_symbols_of_their_own() {
     // Behind its code are its data, and nothing of it is before it.
     let data = core_module.ranges.iter().find(|range| range.kind == RangeKind::Data).unwrap();
     assert!(!kernel.is_text(data.base));
+}
+
+/// One of them was taken without a word.
+#[test]
+fn of_several_symbols_of_a_name_the_global_one_is_taken_or_a_finding_says_which() {
+    let kernel = kernel();
+    let symbols = kernel.symbols().unwrap();
+    let mut by_name: BTreeMap<String, Vec<(VirtAddr, bool)>> = BTreeMap::new();
+    for (at, letter, name) in symbols.iter() {
+        let same = by_name.entry(name.into_owned()).or_default();
+        same.push((at, letter.is_ascii_uppercase()));
+    }
+    let several = |(_, all): &(&String, &Vec<(VirtAddr, bool)>)| all[0].0 != all[all.len() - 1].0;
+    let global = |all: &[(VirtAddr, bool)]| all.iter().filter(|(_, global)| *global).count();
+    let mut named = by_name.iter().filter(several);
+    let (name, all) = named.clone().find(|(_, all)| global(all) == 1).unwrap();
+    let wanted = all.iter().find(|(_, global)| *global).map(|(at, _)| *at);
+    assert_eq!(symbols.address_of(name), wanted);
+    assert!(kernel.ambiguities().is_empty());
+    let (name, all) = named.find(|(_, all)| global(all) == 0).unwrap();
+    assert_eq!(symbols.address_of(name), Some(all[0].0));
+    let told = kernel.ambiguities();
+    assert!(told.len() == 1 && told[0].contains(&format!("symbols are named {name}:")), "{told:?}");
 }

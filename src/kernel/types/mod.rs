@@ -17,8 +17,8 @@ pub mod object;
 mod saved_context;
 pub mod tree;
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
@@ -61,6 +61,9 @@ pub enum TypesError {
     },
 }
 
+/// The most sentences on types of one name that are kept.
+const MAX_AMBIGUITIES: usize = 16;
+
 /// Fields that were looked up, by structure and path.
 type Fields = HashMap<String, HashMap<String, Result<Field, TypeError>>>;
 
@@ -79,6 +82,8 @@ pub struct Types {
     source: Source,
     findings: Vec<String>,
     fields: RwLock<Fields>,
+    /// Members that were looked up in several structures of one name, as sentences.
+    ambiguities: Mutex<BTreeSet<String>>,
 }
 
 impl Types {
@@ -108,12 +113,22 @@ impl Types {
     #[must_use]
     pub fn new(btf: Btf) -> Self {
         let findings = btf.unread().map(str::to_owned).into_iter().collect();
-        Self { source: Source::Btf(Arc::new(btf)), findings, fields: RwLock::default() }
+        Self {
+            source: Source::Btf(Arc::new(btf)),
+            findings,
+            fields: RwLock::default(),
+            ambiguities: Mutex::default(),
+        }
     }
 
     fn inferred(layouts: Layouts) -> Self {
         let findings = layouts.findings();
-        Self { source: Source::Inferred(layouts), findings, fields: RwLock::default() }
+        Self {
+            source: Source::Inferred(layouts),
+            findings,
+            fields: RwLock::default(),
+            ambiguities: Mutex::default(),
+        }
     }
 
     /// The BTF itself, which a module's goes on from.
@@ -152,12 +167,36 @@ impl Types {
         }
         drop(fields);
         let found = match &self.source {
-            Source::Btf(btf) => btf.field(structure, path),
+            Source::Btf(btf) => self.first_field(btf, structure, path),
             Source::Inferred(layouts) => layouts.field(structure, path),
         };
         let mut fields = self.fields.write().unwrap_or_else(PoisonError::into_inner);
         fields.entry(structure.to_owned()).or_default().insert(path.to_owned(), found.clone());
         found
+    }
+
+    /// A member of the first structure of this name that has it. Others that have it elsewhere
+    /// are kept for [`Self::ambiguities`].
+    fn first_field(&self, btf: &Btf, structure: &str, path: &str) -> Result<Field, TypeError> {
+        let found = btf.field(structure, path)?;
+        let count = btf.fields(structure, path).len();
+        if count > 1 {
+            let mut all = self.ambiguities.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() < MAX_AMBIGUITIES {
+                all.insert(format!(
+                    "{count} types are named {structure}, with {path} at different offsets: the first one's ({}) was taken",
+                    found.offset
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Members that were looked up and that several types of one name have in different places,
+    /// as sentences.
+    pub fn ambiguities(&self) -> Vec<String> {
+        let all = self.ambiguities.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().cloned().collect()
     }
 
     /// The first byte of a member, from that of its structure.

@@ -144,3 +144,18 @@ fn whatever_an_address_and_its_bytes_are_nothing_breaks() {
         assert!(thing.text("name", 8).is_err() || thing.bytes("name").unwrap().len() == 8);
     }
 }
+
+/// The first of them was taken without a word.
+#[test]
+fn a_member_in_different_places_of_types_of_one_name_is_told() {
+    let mut kernel = kernel();
+    kernel.structure("thing", 8, &[("byte", Number(1), 3), ("word", Number(4), 4)]);
+    let kernel = kernel.build();
+    let thing = at(&kernel, "thing", AT);
+    assert_eq!((thing.u64("byte").unwrap(), thing.u64("word").unwrap()), (0xff, 0x8000_0001));
+    let told = kernel.ambiguities();
+    assert_eq!(
+        told,
+        ["2 types are named thing, with byte at different offsets: the first one's (0) was taken"]
+    );
+}

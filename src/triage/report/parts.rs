@@ -124,6 +124,9 @@ fn of_kernel(
     tasks::take(report, kernel, kernel.tasks());
     modules::take(report, kernel.modules());
     mounts::take(report, &Mounts::of(kernel));
+    for finding in kernel.ambiguities() {
+        report.find("kernel", finding, Trust::Likely);
+    }
 }
 
 fn take_log(report: &mut Report, log: Log, log_lines: usize) {
