@@ -113,21 +113,49 @@ fn command_line(kernel: &Kernel) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The timekeeper stands behind a sequence counter; in a structure with a name since 6.13.
-fn times(kernel: &Kernel) -> Option<Times> {
+/// The timekeeper, which follows a sequence counter.
+///
+/// Kernels with `struct tk_data` have both in it. In others, the structure of the two has no name,
+/// and the counter has more than four bytes with lockdep: `dep_map`, and which lock it is of.
+fn keeper(kernel: &Kernel) -> Option<Object<'_>> {
+    /// Of a counter alone, with the padding behind it.
+    const COUNTER: u64 = 8;
     let types = kernel.types().ok()?;
     let core = kernel.symbol("timekeeper_data").or_else(|| kernel.symbol("tk_core"))?;
-    let skip = types.offset("tk_data", "timekeeper").unwrap_or(8);
-    let keeper = Object::at(kernel, "timekeeper", core.checked_add(skip)?).ok()?;
+    let at = |skip: u64| Object::at(kernel, "timekeeper", VirtAddr(core.0.checked_add(skip)?)).ok();
+    if let Ok(skip) = types.offset("tk_data", "timekeeper") {
+        return at(skip);
+    }
+    let counters = ["seqcount_raw_spinlock", "seqcount"].into_iter();
+    let counters = counters.filter_map(|name| types.size(name).ok()?.checked_next_multiple_of(8));
+    let mut skips: Vec<u64> = counters.chain([COUNTER]).collect();
+    skips.dedup();
+    let found =
+        skips.iter().find_map(|skip| at(*skip).filter(|keeper| is_keeper(keeper) == Some(true)));
+    // Inferred layouts do not have what is compared.
+    found.or_else(|| at(COUNTER).filter(|keeper| !keeper.has("offs_real")))
+}
+
+/// Whether `offs_real` is the negative of `wall_to_monotonic`, as it is in a timekeeper.
+fn is_keeper(keeper: &Object<'_>) -> Option<bool> {
+    let to_monotonic = to_monotonic(keeper)?;
+    Some(to_monotonic != 0 && keeper.i64("offs_real").ok()?.checked_neg()? == to_monotonic)
+}
+
+fn to_monotonic(keeper: &Object<'_>) -> Option<i64> {
+    let seconds = keeper.i64("wall_to_monotonic.tv_sec").ok()?;
+    let nanos = keeper.i64("wall_to_monotonic.tv_nsec").ok()?;
+    seconds.checked_mul(i64::try_from(NANOS).ok()?)?.checked_add(nanos)
+}
+
+fn times(kernel: &Kernel) -> Option<Times> {
+    let keeper = keeper(kernel)?;
     let shift = keeper.u32("tkr_mono.shift").ok()?;
     let nanos = keeper.u64("tkr_mono.xtime_nsec").ok()?.checked_shr(shift)?;
     let wall = keeper.u64("xtime_sec").ok()?.checked_mul(NANOS)?.checked_add(nanos)?;
     let wall = i64::try_from(wall).ok()?;
-    let to_monotonic = keeper.i64("wall_to_monotonic.tv_sec").ok()?;
-    let to_monotonic = to_monotonic
-        .checked_mul(i64::try_from(NANOS).ok()?)?
-        .checked_add(keeper.i64("wall_to_monotonic.tv_nsec").ok()?)?;
-    let uptime = wall.checked_add(to_monotonic)?.checked_add(keeper.i64("offs_boot").ok()?)?;
+    let uptime =
+        wall.checked_add(to_monotonic(&keeper)?)?.checked_add(keeper.i64("offs_boot").ok()?)?;
     Some(Times { wall_ns: u64::try_from(wall).ok()?, uptime_ns: u64::try_from(uptime).ok()? })
 }
 
@@ -163,4 +191,54 @@ fn dmi(kernel: &Kernel, fields: &[&str]) -> Option<String> {
     };
     let words: Vec<_> = fields.iter().filter_map(text).collect();
     (!words.is_empty()).then(|| words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::synthetic::Member::{Number, Of};
+    use crate::kernel::synthetic::{DIRECT, TestKernel};
+
+    const CORE: u64 = DIRECT + 0x8000;
+    const WALL: u64 = 1_700_000_000;
+    const UP: u64 = 90;
+
+    /// A timekeeper that begins at this offset of `tk_core`, in a kernel with these counters.
+    fn kernel(counters: &[(&str, u32)], at: u64) -> Kernel {
+        let mut kernel = TestKernel::new();
+        for (name, size) in counters {
+            kernel.structure(name, *size, &[("sequence", Number(4), 0)]);
+        }
+        let time = [("tv_sec", Number(8), 0), ("tv_nsec", Number(8), 8)];
+        let time = kernel.structure("timespec64", 16, &time);
+        let base = [("shift", Number(4), 0), ("xtime_nsec", Number(8), 8)];
+        let base = kernel.structure("tk_read_base", 16, &base);
+        let members = [
+            ("tkr_mono", Of(base), 0),
+            ("xtime_sec", Number(8), 16),
+            ("wall_to_monotonic", Of(time), 24),
+            ("offs_real", Number(8), 40),
+            ("offs_boot", Number(8), 48),
+        ];
+        kernel.structure("timekeeper", 56, &members);
+        let real = (WALL - UP) * NANOS;
+        kernel
+            .symbol("tk_core", CORE)
+            .words(CORE + at, &[0, 0, WALL, 0_u64.wrapping_sub(WALL - UP), 0, real, 0])
+            .build()
+    }
+
+    #[test]
+    fn uptime_is_known_on_kernels_with_lockdep() {
+        let expected = Times { wall_ns: WALL * NANOS, uptime_ns: UP * NANOS };
+        for (counters, at) in [
+            (&[("seqcount", 4), ("seqcount_raw_spinlock", 4)][..], 8),
+            // With lockdep, in 5.10 and newer, then before.
+            (&[("seqcount", 56), ("seqcount_raw_spinlock", 64)], 64),
+            (&[("seqcount", 56), ("seqcount_raw_spinlock", 64)], 56),
+            (&[("seqcount", 4)], 8),
+        ] {
+            assert_eq!(times(&kernel(counters, at)), Some(expected), "{counters:?} {at}");
+        }
+    }
 }
