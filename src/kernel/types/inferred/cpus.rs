@@ -14,8 +14,8 @@
 
 use vmcore_formats::addr::VirtAddr;
 
-use super::known::Known;
 use super::layouts::{Doubt, Layouts};
+use super::reference_tasks::ReferenceTasks;
 use super::samples::{Sample, offsets, only};
 use super::symbol_size;
 use super::task::TASK;
@@ -41,12 +41,12 @@ struct Seen {
 
 /// Where `on_cpu` is, if it is known.
 pub(super) fn infer(
-    known: &Known<'_>,
+    reference: &ReferenceTasks<'_>,
     flags: u64,
     stack: Option<u64>,
     layouts: &mut Layouts,
 ) -> Option<u64> {
-    let kernel = known.kernel;
+    let kernel = reference.kernel;
     let mask = kernel.symbol("__cpu_possible_mask").and_then(|at| symbol_size(kernel, at));
     let mask = mask.filter(|size| *size <= MAX_MASK && size % 8 == 0)?;
     layouts.know_size("cpumask", mask);
@@ -58,8 +58,8 @@ pub(super) fn infer(
         Some(Seen { number, queue: Sample::read(&kernel.space, at, QUEUE_LENGTH) })
     });
     let seen: Vec<Seen> = seen.collect();
-    let tasks = tasks(known, &seen);
-    let idle = match idle(known, &seen, &tasks) {
+    let tasks = tasks(reference, &seen);
+    let idle = match idle(reference, &seen, &tasks) {
         Ok(idle) => idle,
         Err(doubt) => {
             layouts.doubt("rq.idle", doubt);
@@ -69,8 +69,9 @@ pub(super) fn infer(
     layouts.know(QUEUE, "idle", idle, 8);
     let before =
         tasks.into_iter().filter(|at| *at < idle && idle.saturating_sub(*at) <= MAX_BETWEEN);
-    let ways: Vec<(u64, (u64, u64))> =
-        before.filter_map(|curr| Some((curr, on_cpu(known, &seen, idle, curr, flags)?))).collect();
+    let ways: Vec<(u64, (u64, u64))> = before
+        .filter_map(|curr| Some((curr, on_cpu(reference, &seen, idle, curr, flags)?)))
+        .collect();
     // Which task runs and which one gives it its time are told apart from 6.12 on: what runs is last.
     let Some((curr, on_cpu)) = ways.last().copied() else {
         layouts.doubt("rq.curr", Doubt::Nothing);
@@ -81,7 +82,7 @@ pub(super) fn infer(
     let (on_cpu, size) = on_cpu;
     layouts.know(TASK, "on_cpu", on_cpu, size);
     if seen.len() > 1 {
-        match cpu(known, &seen, idle, curr, flags, on_cpu) {
+        match cpu(reference, &seen, idle, curr, flags, on_cpu) {
             Some(offset) => {
                 let inside = stack.is_some_and(|stack| offset < stack);
                 layouts.know(TASK, if inside { "thread_info.cpu" } else { "cpu" }, offset, 4);
@@ -93,18 +94,19 @@ pub(super) fn infer(
 }
 
 /// Where all run queues have a task.
-fn tasks(known: &Known<'_>, seen: &[Seen]) -> Vec<u64> {
-    let is_task = |at: VirtAddr| known.addresses.contains(&at) || known.name_of(at).is_some();
+fn tasks(reference: &ReferenceTasks<'_>, seen: &[Seen]) -> Vec<u64> {
+    let is_task =
+        |at: VirtAddr| reference.addresses.contains(&at) || reference.name_of(at).is_some();
     offsets(0..QUEUE_LENGTH, 8, |offset| {
         !seen.is_empty() && seen.iter().all(|cpu| cpu.queue.pointer(offset).is_some_and(is_task))
     })
 }
 
 /// Where all of them have the idle task. What runs may be it, too, and is before it.
-fn idle(known: &Known<'_>, seen: &[Seen], tasks: &[u64]) -> Result<u64, Doubt> {
+fn idle(reference: &ReferenceTasks<'_>, seen: &[Seen], tasks: &[u64]) -> Result<u64, Doubt> {
     let of_all = |offset: &u64| {
         seen.iter().all(|cpu| {
-            let name = cpu.queue.pointer(*offset).and_then(|at| known.name_of(at));
+            let name = cpu.queue.pointer(*offset).and_then(|at| reference.name_of(at));
             name.is_some_and(|name| {
                 name.strip_prefix("swapper/")
                     .map_or(name == "swapper", |number| number.parse() == Ok(cpu.number))
@@ -121,21 +123,21 @@ fn idle(known: &Known<'_>, seen: &[Seen], tasks: &[u64]) -> Result<u64, Doubt> {
 /// What is on the CPUs, and what is not: other leaders, and idle tasks. The offset, and how many
 /// bytes tell it: four, or one since it is a bool (7.2).
 fn on_cpu(
-    known: &Known<'_>,
+    reference: &ReferenceTasks<'_>,
     seen: &[Seen],
     idle: u64,
     curr: u64,
     flags: u64,
 ) -> Option<(u64, u64)> {
     let end = flags.saturating_add(BEHIND_FLAGS);
-    let read = |at: &VirtAddr| Sample::read(&known.kernel.space, *at, end.saturating_add(8));
+    let read = |at: &VirtAddr| Sample::read(&reference.kernel.space, *at, end.saturating_add(8));
     let queued = |offset: u64| seen.iter().filter_map(move |cpu| cpu.queue.pointer(offset));
     let running: Vec<VirtAddr> = queued(curr).collect();
     let runs: Vec<Sample> = running.iter().map(read).collect();
     let idles: Vec<VirtAddr> = queued(idle).filter(|at| !running.contains(at)).collect();
     let idles: Vec<Sample> = idles.iter().map(read).collect();
     let is_so = |is: &dyn Fn(&Sample, u8) -> bool| {
-        let others = known.others.iter().filter(|task| !running.contains(&task.at));
+        let others = reference.others.iter().filter(|task| !running.contains(&task.at));
         runs.iter().all(|task| is(task, 1)) && others.chain(&idles).all(|task| is(task, 0))
     };
     let byte = |offset: &u64| is_so(&|task, value| task.byte(*offset) == Some(value));
@@ -146,7 +148,7 @@ fn on_cpu(
 
 /// Where tasks tell their CPU.
 fn cpu(
-    known: &Known<'_>,
+    reference: &ReferenceTasks<'_>,
     seen: &[Seen],
     idle: u64,
     curr: u64,
@@ -154,21 +156,21 @@ fn cpu(
     on_cpu: u64,
 ) -> Option<u64> {
     let length = flags.saturating_add(BEHIND_FLAGS).saturating_add(8);
-    let read = |at| Sample::read(&known.kernel.space, at, length);
+    let read = |at| Sample::read(&reference.kernel.space, at, length);
     let of_queues: Vec<(Sample, u32)> = seen
         .iter()
         .flat_map(|cpu| [idle, curr].map(|offset| (cpu.queue.pointer(offset), cpu.number)))
         .filter_map(|(at, number)| Some((read(at?), number)))
         .collect();
     let bound = |task: &Sample| {
-        let name = String::from_utf8_lossy(task.text(known.comm, 16)?).into_owned();
+        let name = String::from_utf8_lossy(task.text(reference.comm, 16)?).into_owned();
         BOUND.iter().find_map(|start| name.strip_prefix(start)?.parse::<u32>().ok())
     };
     let highest = seen.iter().map(|cpu| cpu.number).max()?;
     let places = (0..flags.saturating_add(BEHIND_FLAGS)).step_by(4);
     places.filter(|offset| *offset != on_cpu).find(|offset| {
         let queued = of_queues.iter().all(|(task, number)| task.half(*offset) == Some(*number));
-        let others = known.others.iter().all(|task| {
+        let others = reference.others.iter().all(|task| {
             let told = task.half(*offset);
             match bound(task) {
                 Some(number) => told == Some(number),

@@ -12,8 +12,8 @@ use std::collections::HashSet;
 
 use vmcore_formats::addr::VirtAddr;
 
-use super::known::Known;
 use super::layouts::Doubt;
+use super::reference_tasks::ReferenceTasks;
 use super::samples::{Sample, only};
 use crate::kernel::types::List;
 
@@ -28,14 +28,14 @@ const SIBLING: u64 = 32;
 const GROUP_LEADER: u64 = 48;
 
 /// Where `pid` is, with `tgid` behind it.
-pub(super) fn pid(known: &Known<'_>) -> Result<u64, Doubt> {
+pub(super) fn pid(reference: &ReferenceTasks<'_>) -> Result<u64, Doubt> {
     let pair = |task: &Sample, offset: u64| {
         Some((task.half(offset)?, task.half(offset.saturating_add(4))?))
     };
-    only(&known.offsets(4, |offset| {
+    only(&reference.offsets(4, |offset| {
         let mut seen = HashSet::new();
-        pair(&known.init, offset) == Some((0, 0))
-            && known.others.iter().all(|task| {
+        pair(&reference.init, offset) == Some((0, 0))
+            && reference.others.iter().all(|task| {
                 let Some((pid, tgid)) = pair(task, offset) else { return false };
                 pid == tgid && (1..=MAX_PID).contains(&pid) && seen.insert(pid)
             })
@@ -44,26 +44,26 @@ pub(super) fn pid(known: &Known<'_>) -> Result<u64, Doubt> {
 }
 
 /// Where `real_parent` is.
-pub(super) fn real_parent(known: &Known<'_>) -> Result<u64, Doubt> {
-    let own = |offset: u64| known.all().all(|task| task.pointer(offset) == Some(task.at));
-    let parents = known.offsets(8, own).into_iter().filter_map(|leader| {
+pub(super) fn real_parent(reference: &ReferenceTasks<'_>) -> Result<u64, Doubt> {
+    let own = |offset: u64| reference.all().all(|task| task.pointer(offset) == Some(task.at));
+    let parents = reference.offsets(8, own).into_iter().filter_map(|leader| {
         let parent = leader.checked_sub(GROUP_LEADER)?;
-        leads_to_children(known, parent).then_some(parent)
+        leads_to_children(reference, parent).then_some(parent)
     });
     only(&parents.collect::<Vec<_>>())
 }
 
-fn leads_to_children(known: &Known<'_>, parent: u64) -> bool {
+fn leads_to_children(reference: &ReferenceTasks<'_>, parent: u64) -> bool {
     let (mut right, mut wrong) = (0_usize, 0_usize);
-    for task in known.all().take(MAX_PARENTS) {
+    for task in reference.all().take(MAX_PARENTS) {
         let head = task.place(parent.saturating_add(CHILDREN));
-        let children = List::walk(&known.kernel.space, head, "children", MAX_CHILDREN);
+        let children = List::walk(&reference.kernel.space, head, "children", MAX_CHILDREN);
         for node in children.nodes {
             let at = node.0.wrapping_sub(parent.saturating_add(SIBLING));
             let length = parent.saturating_add(8);
-            let child = Sample::read(&known.kernel.space, VirtAddr(at), length);
+            let child = Sample::read(&reference.kernel.space, VirtAddr(at), length);
             let fits =
-                known.addresses.contains(&child.at) && child.pointer(parent) == Some(task.at);
+                reference.addresses.contains(&child.at) && child.pointer(parent) == Some(task.at);
             let count = if fits { &mut right } else { &mut wrong };
             *count = count.saturating_add(1);
         }

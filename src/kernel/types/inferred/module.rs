@@ -37,14 +37,14 @@ const MAX_SAMPLES: usize = 512;
 const MAX_COUNT: u32 = 1 << 22;
 
 /// The modules that layouts are checked on.
-pub(super) struct Known<'k> {
+pub(super) struct ReferenceModules<'k> {
     pub(super) kernel: &'k Kernel,
     pub(super) modules: Vec<Sample>,
     /// Where all of them are.
     addresses: HashSet<VirtAddr>,
 }
 
-impl Known<'_> {
+impl ReferenceModules<'_> {
     /// The offsets in a module at which something is so of all of them.
     pub(super) fn of_all(&self, step: usize, is_so: impl Fn(&Sample, u64) -> bool) -> Vec<u64> {
         let all = |offset| self.modules.iter().all(|module| is_so(module, offset));
@@ -63,27 +63,29 @@ pub(super) fn infer(kernel: &Kernel, layouts: &mut Layouts) {
     let addresses = list.nodes.iter().map(|node| node.wrapping_sub(LIST));
     let samples = addresses.clone().take(MAX_SAMPLES);
     let modules = samples.map(|at| Sample::read(&kernel.space, at, LENGTH)).collect();
-    let known = Known { kernel, modules, addresses: addresses.collect() };
-    if known.modules.is_empty() && list.finding.is_none() {
+    let reference = ReferenceModules { kernel, modules, addresses: addresses.collect() };
+    if reference.modules.is_empty() && list.finding.is_none() {
         // Where the list is empty, its place in a module does not matter.
         layouts.know(MODULE, "list", LIST, 16);
         return;
     }
-    if known.modules.is_empty() || !known.modules.iter().all(|module| is_module(kernel, module)) {
+    if reference.modules.is_empty()
+        || !reference.modules.iter().all(|module| is_module(kernel, module))
+    {
         return layouts.doubt("module.list", Doubt::Nothing);
     }
-    layouts.modules = known.modules.len();
+    layouts.modules = reference.modules.len();
     layouts.know(MODULE, "state", 0, 4);
     layouts.know(MODULE, "list", LIST, 16);
     layouts.know_text(MODULE, "name", NAME, NAME_LENGTH);
-    let ranges = module_memory::infer(&known, layouts);
-    let kallsyms = layouts.take(MODULE, "kallsyms", 8, kallsyms(&known));
+    let ranges = module_memory::infer(&reference, layouts);
+    let kallsyms = layouts.take(MODULE, "kallsyms", 8, kallsyms(&reference));
     if let Some(kallsyms) = kallsyms {
-        symbols(&known, kallsyms, &ranges, layouts);
-        layouts.take(MODULE, "taints", 8, taints(&known, kallsyms));
+        symbols(&reference, kallsyms, &ranges, layouts);
+        layouts.take(MODULE, "taints", 8, taints(&reference, kallsyms));
     }
-    orc(&known, &ranges, layouts);
-    module_uses::infer(&known, layouts);
+    orc(&reference, &ranges, layouts);
+    module_uses::infer(&reference, layouts);
 }
 
 /// Whether this is a module, by its name: it is told twice.
@@ -97,8 +99,8 @@ fn is_module(kernel: &Kernel, module: &Sample) -> bool {
 }
 
 /// What points to where it ends itself. Modules that are just being loaded have it elsewhere.
-fn kallsyms(known: &Known<'_>) -> Result<u64, Doubt> {
-    let live = || known.modules.iter().filter(|module| module.half(0) == Some(0));
+fn kallsyms(reference: &ReferenceModules<'_>) -> Result<u64, Doubt> {
+    let live = || reference.modules.iter().filter(|module| module.half(0) == Some(0));
     only(&offsets(NAME..LENGTH, 8, |offset| {
         let behind = offset.saturating_add(8);
         let leads = |module: &Sample| module.pointer(offset) == Some(module.place(behind));
@@ -113,12 +115,17 @@ fn is_within(ranges: &[(VirtAddr, u64)], at: VirtAddr) -> bool {
     ranges.iter().any(|(start, size)| at.is_in(*start, *size))
 }
 
-fn symbols(known: &Known<'_>, kallsyms: u64, ranges: &Ranges, layouts: &mut Layouts) {
-    let live = known.modules.iter().zip(ranges).filter(|(module, _)| module.half(0) == Some(0));
+fn symbols(
+    reference: &ReferenceModules<'_>,
+    kallsyms: u64,
+    ranges: &Ranges,
+    layouts: &mut Layouts,
+) {
+    let live = reference.modules.iter().zip(ranges).filter(|(module, _)| module.half(0) == Some(0));
     let (mut sound, mut typed, mut untyped) = (true, 0_usize, 0_usize);
     for (module, ranges) in live {
         let Some(at) = module.pointer(kallsyms) else { continue };
-        let table = Sample::read(&known.kernel.space, at, 32);
+        let table = Sample::read(&reference.kernel.space, at, 32);
         let inside = |offset| table.pointer(offset).is_some_and(|at| is_within(ranges, at));
         let count = table.half(8).is_some_and(|count| count > 0 && count < MAX_COUNT);
         sound &= inside(0) && count && inside(16);
@@ -137,33 +144,36 @@ fn symbols(known: &Known<'_>, kallsyms: u64, ranges: &Ranges, layouts: &mut Layo
 }
 
 /// Before the list of what has tables of `BUG()`, which is through all modules.
-fn taints(known: &Known<'_>, kallsyms: u64) -> Result<u64, Doubt> {
+fn taints(reference: &ReferenceModules<'_>, kallsyms: u64) -> Result<u64, Doubt> {
     const KNOWN: u64 = 1 << 32;
     let (list, taints) = (kallsyms.checked_sub(24), kallsyms.checked_sub(40));
     let (Some(list), Some(taints)) = (list, taints) else { return Err(Doubt::Nothing) };
-    let ends = known.kernel.symbol("module_bug_list");
+    let ends = reference.kernel.symbol("module_bug_list");
     let links = |module: &Sample| {
         [list, list.saturating_add(8)].into_iter().all(|offset| {
             let to = module.pointer(offset);
-            to.is_some_and(|to| known.has(to.wrapping_sub(list)) || Some(to) == ends)
+            to.is_some_and(|to| {
+                reference.has(VirtAddr(to.0.wrapping_sub(list))) || Some(to) == ends
+            })
         })
     };
     // Those that are just coming are in no list yet.
-    let listed = known.modules.iter().filter(|module| links(module)).count();
-    let few = known.modules.iter().all(|module| module.word(taints).is_some_and(|it| it < KNOWN));
-    let most = listed.saturating_mul(8) >= known.modules.len().saturating_mul(7);
+    let listed = reference.modules.iter().filter(|module| links(module)).count();
+    let few =
+        reference.modules.iter().all(|module| module.word(taints).is_some_and(|it| it < KNOWN));
+    let most = listed.saturating_mul(8) >= reference.modules.len().saturating_mul(7);
     (few && most).then_some(taints).ok_or(Doubt::Nothing)
 }
 
 /// A count and two tables: where code begins, in order, and what is said of it.
-fn orc(known: &Known<'_>, ranges: &Ranges, layouts: &mut Layouts) {
-    if known.kernel.symbol("__start_orc_unwind_ip").is_none() {
+fn orc(reference: &ReferenceModules<'_>, ranges: &Ranges, layouts: &mut Layouts) {
+    if reference.kernel.symbol("__start_orc_unwind_ip").is_none() {
         return;
     }
     let found = offsets(NAME..LENGTH, 8, |offset| {
         let word = |module: &Sample, skip: u64| module.word(offset.saturating_add(skip));
         let mut tables = 0_usize;
-        let sound = known.modules.iter().zip(ranges).all(|(module, ranges)| {
+        let sound = reference.modules.iter().zip(ranges).all(|(module, ranges)| {
             let (Some(count), Some(ips)) = (module.half(offset), word(module, 8)) else {
                 return false;
             };
@@ -174,7 +184,7 @@ fn orc(known: &Known<'_>, ranges: &Ranges, layouts: &mut Layouts) {
             tables = tables.saturating_add(1);
             [ips, entries].iter().all(|at| is_within(ranges, VirtAddr(*at)))
                 && are_side_by_side((ips, 4), (entries, 6), count)
-                && is_of_code(known, ranges, ips, count)
+                && is_of_code(reference, ranges, ips, count)
         });
         sound && tables > 0
     });
@@ -194,10 +204,15 @@ fn are_side_by_side((a, each_a): (u64, u64), (b, each_b): (u64, u64), count: u32
 }
 
 /// Whether a table leads from place to place in code. Code that ran once is gone.
-fn is_of_code(known: &Known<'_>, ranges: &[(VirtAddr, u64)], table: u64, count: u32) -> bool {
+fn is_of_code(
+    reference: &ReferenceModules<'_>,
+    ranges: &[(VirtAddr, u64)],
+    table: u64,
+    count: u32,
+) -> bool {
     const LOOKED_AT: u32 = 4096;
     let count = u64::from(count.min(LOOKED_AT));
-    let table = Sample::read(&known.kernel.space, VirtAddr(table), count.saturating_mul(4));
+    let table = Sample::read(&reference.kernel.space, VirtAddr(table), count.saturating_mul(4));
     let code = (0..count).map(|index| {
         let offset = index.saturating_mul(4);
         let to = i64::from(table.half(offset)?.cast_signed());

@@ -14,7 +14,7 @@ use vmcore_formats::addr::VirtAddr;
 
 use super::Field;
 use super::layouts::{Doubt, Layouts};
-use super::module::{Known, MODULE, Ranges};
+use super::module::{MODULE, Ranges, ReferenceModules};
 use super::samples::{Sample, only};
 
 /// `enum mod_mem_type`, from 0 on.
@@ -42,13 +42,14 @@ struct Parts {
 }
 
 /// The parts of each module, as far as they are known.
-pub(super) fn infer(known: &Known<'_>, layouts: &mut Layouts) -> Ranges {
+pub(super) fn infer(reference: &ReferenceModules<'_>, layouts: &mut Layouts) -> Ranges {
     let parts = [8, 12].into_iter().flat_map(|size| {
-        let found = known.of_all(8, |module, start| is_mem(known, module, Parts { start, size }));
+        let found =
+            reference.of_all(8, |module, start| is_mem(reference, module, Parts { start, size }));
         found.into_iter().map(move |start| Parts { start, size })
     });
     let parts: Vec<Parts> = parts.collect();
-    let layout = known.of_all(8, |module, start| is_layout(known, module, start));
+    let layout = reference.of_all(8, |module, start| is_layout(reference, module, start));
     match (&parts[..], &layout[..]) {
         ([parts], []) => {
             mem(*parts, layouts);
@@ -59,11 +60,11 @@ pub(super) fn infer(known: &Known<'_>, layouts: &mut Layouts) -> Ranges {
                 };
                 (0..KINDS.len() as u64).filter_map(range).collect()
             };
-            known.modules.iter().map(of).collect()
+            reference.modules.iter().map(of).collect()
         }
         ([], [core]) => {
             core_layout(*core, layouts);
-            known
+            reference
                 .modules
                 .iter()
                 .map(|module| part(module, *core, 8).into_iter().collect())
@@ -73,7 +74,7 @@ pub(super) fn infer(known: &Known<'_>, layouts: &mut Layouts) -> Ranges {
             let all: Vec<u64> =
                 parts.iter().map(|parts| parts.start).chain(layout.to_vec()).collect();
             layouts.doubt("module.mem", only(&all).err().unwrap_or(Doubt::Nothing));
-            known.modules.iter().map(|_| Vec::new()).collect()
+            reference.modules.iter().map(|_| Vec::new()).collect()
         }
     }
 }
@@ -91,15 +92,15 @@ fn leads_back(module: &Sample, at: u64) -> bool {
     module.pointer(at) == Some(module.at)
 }
 
-fn is_code(known: &Known<'_>, at: VirtAddr) -> Option<bool> {
-    let space = &known.kernel.space;
+fn is_code(reference: &ReferenceModules<'_>, at: VirtAddr) -> Option<bool> {
+    let space = &reference.kernel.space;
     let walk = space.walk(at);
     walk.outcome.ok()?;
     Some(space.paging().is_executable(walk.steps.last()?.value))
 }
 
 /// `mem[]`: code first, then data. Parts that a module has not are empty.
-fn is_mem(known: &Known<'_>, module: &Sample, parts: Parts) -> bool {
+fn is_mem(reference: &ReferenceModules<'_>, module: &Sample, parts: Parts) -> bool {
     let start = |index: u64| parts.start.saturating_add(index.saturating_mul(PART));
     let other = if parts.size == 8 { 12 } else { 8 };
     let Some((code, _)) = part(module, start(0), parts.size) else { return false };
@@ -109,13 +110,13 @@ fn is_mem(known: &Known<'_>, module: &Sample, parts: Parts) -> bool {
         let rest = module.half(start(index).saturating_add(other));
         leads_back(module, start(index).saturating_add(16))
             && rest.is_some_and(|rest| rest <= 1)
-            && is_code(known, base) == Some(index == 0)
+            && is_code(reference, base) == Some(index == 0)
     });
-    sound && is_code(known, code) == Some(true)
+    sound && is_code(reference, code) == Some(true)
 }
 
 /// `core_layout`, with `init_layout` behind it. Code is first, and ends at a page's end.
-fn is_layout(known: &Known<'_>, module: &Sample, start: u64) -> bool {
+fn is_layout(reference: &ReferenceModules<'_>, module: &Sample, start: u64) -> bool {
     let Some((base, size)) = part(module, start, 8) else { return false };
     let half = |skip| module.half(start.saturating_add(skip)).map(u64::from);
     let (Some(text), Some(read_only), Some(after)) = (half(12), half(16), half(20)) else {
@@ -127,8 +128,8 @@ fn is_layout(known: &Known<'_>, module: &Sample, start: u64) -> bool {
         && read_only <= after
         && after <= size
         && leads_back(module, start.saturating_add(24))
-        && is_code(known, base) == Some(true)
-        && (text == size || is_code(known, data) == Some(false))
+        && is_code(reference, base) == Some(true)
+        && (text == size || is_code(reference, data) == Some(false))
 }
 
 fn mem(parts: Parts, layouts: &mut Layouts) {

@@ -11,7 +11,7 @@
 use vmcore_formats::addr::VirtAddr;
 
 use super::layouts::{Doubt, Layouts};
-use super::module::{Known, MODULE};
+use super::module::{MODULE, ReferenceModules};
 use super::samples::{Sample, offsets, only};
 use crate::kernel::types::List;
 
@@ -20,16 +20,16 @@ const MAX_USERS: usize = 1024;
 /// `exit` and the list of what a module uses are between.
 const REFERENCES: u64 = 40;
 
-pub(super) fn infer(known: &Known<'_>, layouts: &mut Layouts) {
-    let length = known.modules.iter().map(Sample::length).max().unwrap_or_default();
+pub(super) fn infer(reference: &ReferenceModules<'_>, layouts: &mut Layouts) {
+    let length = reference.modules.iter().map(Sample::length).max().unwrap_or_default();
     let mut used = false;
     let found = offsets(0..length, 8, |offset| {
         let all: Option<Vec<usize>> =
-            known.modules.iter().map(|module| users(known, module, offset)).collect();
+            reference.modules.iter().map(|module| users(reference, module, offset)).collect();
         let Some(all) = all else { return false };
         let any = all.iter().any(|users| *users > 0);
         used |= any;
-        any && known.modules.iter().zip(all).all(|(module, users)| {
+        any && reference.modules.iter().zip(all).all(|(module, users)| {
             let references = module.half(offset.saturating_add(REFERENCES)).map(u32::cast_signed);
             let least = i32::try_from(users).unwrap_or(i32::MAX).saturating_add(1);
             references.is_some_and(|references| references >= least || module.half(0) == Some(2))
@@ -48,21 +48,21 @@ pub(super) fn infer(known: &Known<'_>, layouts: &mut Layouts) {
 }
 
 /// How many users are in a list, if it is one of users.
-fn users(known: &Known<'_>, module: &Sample, offset: u64) -> Option<usize> {
+fn users(reference: &ReferenceModules<'_>, module: &Sample, offset: u64) -> Option<usize> {
     let head = module.place(offset);
     let (next, before) = (module.pointer(offset)?, module.pointer(offset.saturating_add(8))?);
     if next == head && before == head {
         return Some(0);
     }
     let is_use = |at: VirtAddr| {
-        let one = Sample::read(&known.kernel.space, at, 48);
-        one.pointer(32).is_some_and(|source| known.has(source) && source != module.at)
+        let one = Sample::read(&reference.kernel.space, at, 48);
+        one.pointer(32).is_some_and(|source| reference.has(source) && source != module.at)
             && one.pointer(40) == Some(module.at)
     };
     if !is_use(next) {
         return None;
     }
-    let list = List::walk(&known.kernel.space, head, "users", MAX_USERS);
+    let list = List::walk(&reference.kernel.space, head, "users", MAX_USERS);
     let sound = list.finding.is_none() && list.nodes.iter().all(|node| is_use(*node));
     sound.then_some(list.nodes.len())
 }

@@ -12,8 +12,8 @@ use std::collections::HashSet;
 
 use vmcore_formats::addr::VirtAddr;
 
-use super::known::Known;
 use super::layouts::{Doubt, Layouts};
+use super::reference_tasks::ReferenceTasks;
 use super::samples::{Sample, only};
 use super::task::TASK;
 use crate::kernel::types::SavedContext;
@@ -25,17 +25,22 @@ const MAX_SAVED: u64 = 16;
 /// Where tasks begin.
 const NEW: [&str; 2] = ["ret_from_fork", "ret_from_fork_asm"];
 
-pub(super) fn infer(known: &Known<'_>, stack: u64, on_cpu: Option<u64>, layouts: &mut Layouts) {
+pub(super) fn infer(
+    reference: &ReferenceTasks<'_>,
+    stack: u64,
+    on_cpu: Option<u64>,
+    layouts: &mut Layouts,
+) {
     let waits = |task: &&Sample| {
         let runs = on_cpu.is_some_and(|offset| task.byte(offset) != Some(0));
         !runs && task.pointer(stack).is_some()
     };
-    let waiting: Vec<&Sample> = known.others.iter().filter(waits).collect();
-    match *known.kernel.arch.saved_context() {
+    let waiting: Vec<&Sample> = reference.others.iter().filter(waits).collect();
+    match *reference.kernel.arch.saved_context() {
         SavedContext::OnStack { sp, frame, return_address, frame_pointer } => {
-            let sp = layouts.take(TASK, sp, 8, stack_pointer(known, &waiting, stack));
+            let sp = layouts.take(TASK, sp, 8, stack_pointer(reference, &waiting, stack));
             let Some(sp) = sp else { return };
-            match saved_words(known, &waiting, sp) {
+            match saved_words(reference, &waiting, sp) {
                 Ok(words) => {
                     let ret = words.saturating_mul(8);
                     layouts.know(frame, return_address, ret, 8);
@@ -46,7 +51,7 @@ pub(super) fn infer(known: &Known<'_>, stack: u64, on_cpu: Option<u64>, layouts:
             }
         }
         SavedContext::InTask { pc, sp, fp } => {
-            let offset = layouts.take(TASK, pc, 8, context(known, &waiting, stack));
+            let offset = layouts.take(TASK, pc, 8, context(reference, &waiting, stack));
             let Some(offset) = offset else { return };
             layouts.know(TASK, sp, offset.saturating_sub(8), 8);
             layouts.know(TASK, fp, offset.saturating_sub(16), 8);
@@ -61,21 +66,25 @@ fn is_on_stack(task: &Sample, offset: u64, stack: u64) -> bool {
     depth > 0 && depth < MAX_STACK && word % 8 == 0
 }
 
-fn stack_pointer(known: &Known<'_>, waiting: &[&Sample], stack: u64) -> Result<u64, Doubt> {
+fn stack_pointer(
+    reference: &ReferenceTasks<'_>,
+    waiting: &[&Sample],
+    stack: u64,
+) -> Result<u64, Doubt> {
     let of_all = |offset| waiting.iter().all(|task| is_on_stack(task, offset, stack));
-    only(&known.offsets(8, |offset| !waiting.is_empty() && of_all(offset)))
+    only(&reference.offsets(8, |offset| !waiting.is_empty() && of_all(offset)))
 }
 
 /// How many words are saved before the return address.
-fn saved_words(known: &Known<'_>, waiting: &[&Sample], sp: u64) -> Result<u64, Doubt> {
+fn saved_words(reference: &ReferenceTasks<'_>, waiting: &[&Sample], sp: u64) -> Result<u64, Doubt> {
     let saved: Vec<Sample> = waiting
         .iter()
         .filter_map(|task| task.pointer(sp))
-        .map(|at| Sample::read(&known.kernel.space, at, MAX_SAVED.saturating_mul(8)))
+        .map(|at| Sample::read(&reference.kernel.space, at, MAX_SAVED.saturating_mul(8)))
         .collect();
     let returns = |index: u64| {
         let words = saved.iter().map(|saved| saved.word(index.saturating_mul(8)));
-        !saved.is_empty() && of_one_function(known, words, 1)
+        !saved.is_empty() && of_one_function(reference, words, 1)
     };
     // What is on the stack behind it may be of one function, too.
     let first = (1..MAX_SAVED).find(|index| returns(*index));
@@ -83,23 +92,24 @@ fn saved_words(known: &Known<'_>, waiting: &[&Sample], sp: u64) -> Result<u64, D
 }
 
 /// Where `pc` is, with `sp` and `fp` before it.
-fn context(known: &Known<'_>, waiting: &[&Sample], stack: u64) -> Result<u64, Doubt> {
-    only(&known.offsets(8, |offset| {
+fn context(reference: &ReferenceTasks<'_>, waiting: &[&Sample], stack: u64) -> Result<u64, Doubt> {
+    only(&reference.offsets(8, |offset| {
         let Some(sp) = offset.checked_sub(8).filter(|_| !waiting.is_empty()) else { return false };
-        let strip = |word: u64| word | known.kernel.info.number("KERNELPACMASK").unwrap_or(0);
+        let strip = |word: u64| word | reference.kernel.info.number("KERNELPACMASK").unwrap_or(0);
         let words = waiting.iter().map(|task| task.word(offset).map(strip));
-        waiting.iter().all(|task| is_on_stack(task, sp, stack)) && of_one_function(known, words, 0)
+        waiting.iter().all(|task| is_on_stack(task, sp, stack))
+            && of_one_function(reference, words, 0)
     }))
 }
 
 /// Whether all words are addresses in one and the same function of the kernel, but for those
 /// that are where a task begins.
 fn of_one_function(
-    known: &Known<'_>,
+    reference: &ReferenceTasks<'_>,
     words: impl Iterator<Item = Option<u64>>,
     before: u64,
 ) -> bool {
-    let Ok(symbols) = known.kernel.symbols() else { return false };
+    let Ok(symbols) = reference.kernel.symbols() else { return false };
     let mut functions = HashSet::new();
     for word in words {
         let Some(word) = word else { return false };

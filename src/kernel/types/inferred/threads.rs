@@ -12,8 +12,8 @@ use std::ops::Range;
 
 use vmcore_formats::addr::VirtAddr;
 
-use super::known::Known;
 use super::layouts::{Doubt, Layouts};
+use super::reference_tasks::ReferenceTasks;
 use super::samples::Sample;
 use super::task::TASK;
 use crate::kernel::types::List;
@@ -34,11 +34,15 @@ struct Way {
 }
 
 /// Where `thread_node` is, if it is known.
-pub(super) fn infer(known: &Known<'_>, pid: u64, layouts: &mut Layouts) -> Option<u64> {
-    let ways: Vec<Way> = nodes(known)
+pub(super) fn infer(
+    reference: &ReferenceTasks<'_>,
+    pid: u64,
+    layouts: &mut Layouts,
+) -> Option<u64> {
+    let ways: Vec<Way> = nodes(reference)
         .into_iter()
-        .flat_map(|(node, heads)| signals(known, node, &heads))
-        .filter(|way| leads_to_threads(known, *way, pid))
+        .flat_map(|(node, heads)| signals(reference, node, &heads))
+        .filter(|way| leads_to_threads(reference, *way, pid))
         .collect();
     let [way] = ways[..] else {
         let doubt = if ways.is_empty() { Doubt::Nothing } else { Doubt::Several(ways.len()) };
@@ -52,8 +56,8 @@ pub(super) fn infer(known: &Known<'_>, pid: u64, layouts: &mut Layouts) -> Optio
 }
 
 /// Nodes that are alone in a list whose head is elsewhere, in most tasks; and those heads.
-fn nodes(known: &Known<'_>) -> Vec<(u64, Vec<Option<VirtAddr>>)> {
-    let space = &known.kernel.space;
+fn nodes(reference: &ReferenceTasks<'_>) -> Vec<(u64, Vec<Option<VirtAddr>>)> {
+    let space = &reference.kernel.space;
     let head = |task: &Sample, offset: u64| {
         let next = task.pointer(offset)?;
         let alone = task.pointer(offset.saturating_add(8))? == next;
@@ -63,13 +67,13 @@ fn nodes(known: &Known<'_>) -> Vec<(u64, Vec<Option<VirtAddr>>)> {
         (alone && outside && back(0) && back(8)).then_some(next)
     };
     let is_likely =
-        |offset: u64| known.others.first().is_some_and(|task| task.word(offset).is_some());
-    known
+        |offset: u64| reference.others.first().is_some_and(|task| task.word(offset).is_some());
+    reference
         .offsets(8, is_likely)
         .into_iter()
         .filter_map(|offset| {
-            head(&known.init, offset)?;
-            let heads: Vec<_> = known.all().map(|task| head(task, offset)).collect();
+            head(&reference.init, offset)?;
+            let heads: Vec<_> = reference.all().map(|task| head(task, offset)).collect();
             let alone = heads.iter().flatten().count();
             let each: HashSet<_> = heads.iter().flatten().collect();
             let most = alone.saturating_mul(2) > heads.len() && each.len() == alone;
@@ -79,26 +83,26 @@ fn nodes(known: &Known<'_>) -> Vec<(u64, Vec<Option<VirtAddr>>)> {
 }
 
 /// Members that point to as far before the head in all tasks.
-fn signals(known: &Known<'_>, node: u64, heads: &[Option<VirtAddr>]) -> Vec<Way> {
+fn signals(reference: &ReferenceTasks<'_>, node: u64, heads: &[Option<VirtAddr>]) -> Vec<Way> {
     let distance = |task: &Sample, offset: u64, head: VirtAddr| {
         let distance = head.0.wrapping_sub(task.pointer(offset)?.0);
         HEAD.contains(&distance).then_some(distance)
     };
     let of_all = |signal: u64| {
-        let mut distances = known
+        let mut distances = reference
             .all()
             .zip(heads)
             .filter_map(|(task, head)| Some(distance(task, signal, (*head)?)));
         let first = distances.next()??;
         distances.all(|other| other == Some(first)).then_some(Way { node, signal, head: first })
     };
-    (0..known.init.length()).step_by(8).filter_map(of_all).collect()
+    (0..reference.init.length()).step_by(8).filter_map(of_all).collect()
 }
 
 /// Whether all tasks in a process's list are of that process.
-fn leads_to_threads(known: &Known<'_>, way: Way, pid: u64) -> bool {
-    let space = &known.kernel.space;
-    known.others.iter().take(MAX_PROCESSES).all(|task| {
+fn leads_to_threads(reference: &ReferenceTasks<'_>, way: Way, pid: u64) -> bool {
+    let space = &reference.kernel.space;
+    reference.others.iter().take(MAX_PROCESSES).all(|task| {
         let Some(signal) = task.pointer(way.signal) else { return true };
         let head = signal.wrapping_add(way.head);
         let list = List::walk(space, head, "threads", MAX_THREADS);

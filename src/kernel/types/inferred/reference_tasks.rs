@@ -31,7 +31,7 @@ const MAX_SAMPLES: usize = 256;
 const MIN_SAMPLES: usize = 4;
 
 /// The tasks that layouts are checked on.
-pub(super) struct Known<'k> {
+pub(super) struct ReferenceTasks<'k> {
     pub(super) kernel: &'k Kernel,
     pub(super) init: Sample,
     /// The other leaders, in the order of their list.
@@ -42,7 +42,7 @@ pub(super) struct Known<'k> {
     pub(super) tasks: u64,
 }
 
-impl Known<'_> {
+impl ReferenceTasks<'_> {
     /// All of them, `init_task` first.
     pub(super) fn all(&self) -> impl Iterator<Item = &Sample> {
         std::iter::once(&self.init).chain(&self.others)
@@ -62,9 +62,10 @@ impl Known<'_> {
 }
 
 /// `init_task`, the place of `comm`, and the list.
-pub(super) fn find(kernel: &Kernel) -> Result<Known<'_>, Doubt> {
-    let told = kernel.symbol("init_task").map(|at| (at, symbol_size(kernel, at)));
-    let (at, size) = told.or_else(|| Some((init_in_image(kernel)?, None))).ok_or(Doubt::Nothing)?;
+pub(super) fn find(kernel: &Kernel) -> Result<ReferenceTasks<'_>, Doubt> {
+    let by_symbol = kernel.symbol("init_task").map(|at| (at, symbol_size(kernel, at)));
+    let (at, size) =
+        by_symbol.or_else(|| Some((init_in_image(kernel)?, None))).ok_or(Doubt::Nothing)?;
     let length = size.filter(|size| LENGTHS.contains(size)).unwrap_or(LENGTH);
     let init = Sample::read(&kernel.space, at, length);
     let comm = only(&names(&init))?;
@@ -74,7 +75,7 @@ pub(super) fn find(kernel: &Kernel) -> Result<Known<'_>, Doubt> {
     let sample = |at: &VirtAddr| Sample::read(&kernel.space, *at, length);
     let others = addresses.iter().take(MAX_SAMPLES).map(sample).collect();
     let addresses = addresses.into_iter().chain([at]).collect();
-    Ok(Known { kernel, init, others, addresses, comm, tasks })
+    Ok(ReferenceTasks { kernel, init, others, addresses, comm, tasks })
 }
 
 /// Where the first idle task's name is in it.
