@@ -22,6 +22,7 @@ pub mod modules;
 pub mod mounts;
 pub mod page_tables;
 mod per_cpu;
+mod per_cpu_objects;
 pub mod place;
 mod string;
 pub mod symbols;

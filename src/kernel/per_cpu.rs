@@ -2,12 +2,11 @@
 //!
 //! `address = symbol + __per_cpu_offset[cpu]`, modulo 2^64. On x86-64 before Linux 6.15 the
 //! symbol is a small number, else it is an address in the image: the sum is the same.
-//! What a pointer to per-CPU memory has is added in the same way.
+//! A pointer to per-CPU memory is resolved in the same way.
 
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
-use super::types::{Object, ObjectError};
 
 /// The most CPUs that are looked at: as many as a kernel has room for.
 const MAX_CPUS: u32 = 8192;
@@ -65,31 +64,5 @@ impl Kernel {
     /// What is added to the address of a per-CPU variable.
     pub(super) fn per_cpu_offset(&self, cpu: u32) -> Option<u64> {
         self.cpu_areas().offsets.get(usize::try_from(cpu).ok()?).copied()
-    }
-
-    /// The run queue of a CPU.
-    pub(super) fn run_queue(&self, cpu: u32) -> Option<Object<'_>> {
-        Object::at(self, "rq", self.per_cpu(self.symbol("runqueues")?, cpu)?).ok()
-    }
-
-    /// The value of a `struct percpu_counter`: its sum, and what each CPU has not added to it yet.
-    ///
-    /// Not below zero: the parts are read at different times.
-    ///
-    /// # Errors
-    /// Fails if the sum cannot be read.
-    pub(super) fn per_cpu_counter(
-        &self,
-        owner: &Object<'_>,
-        path: &str,
-    ) -> Result<u64, ObjectError> {
-        let sum = owner.i64(&format!("{path}.count"))?;
-        // Without SMP there are no parts.
-        let parts = owner.pointer(&format!("{path}.counters")).ok().filter(|parts| parts.0 != 0);
-        let part =
-            |cpu: &u32| Some(self.space.read_u32(self.per_cpu(parts?, *cpu)?).ok()?.cast_signed());
-        let parts = self.possible_cpus().iter().filter_map(part);
-        let sum = parts.fold(sum, |sum, part| sum.saturating_add(part.into()));
-        Ok(sum.max(0).cast_unsigned())
     }
 }

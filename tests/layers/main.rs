@@ -40,9 +40,9 @@ const AGAINST_THE_MAP: &[(&str, &str)] = &[];
 
 /// Circles that are still there.
 const CIRCLES: &[&str] = &[
-    "kernel: per_cpu, types",
-    "kernel::types::inferred: cpus, saved, task, threads",
-    "kernel::types::inferred: module, module_memory, module_uses",
+    ": corefile, vmcore",
+    "corefile::read: chunked, frame_table",
+    "corefile::write: end, writer",
     "render::report: html, html_parts, html_pictures",
     "triage: crash, known_stacks",
 ];

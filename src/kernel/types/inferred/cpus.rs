@@ -15,10 +15,9 @@
 use vmcore_formats::addr::VirtAddr;
 
 use super::layouts::{Doubt, Layouts};
-use super::reference_tasks::ReferenceTasks;
+use super::reference_tasks::{ReferenceTasks, TASK};
 use super::samples::{Sample, offsets, only};
 use super::symbol_size;
-use super::task::TASK;
 use crate::kernel::per_cpu::PerCpu;
 
 const QUEUE: &str = "rq";

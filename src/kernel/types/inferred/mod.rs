@@ -21,6 +21,7 @@ mod layouts;
 mod module;
 mod module_memory;
 mod module_uses;
+mod reference_modules;
 mod reference_tasks;
 mod samples;
 mod saved;

@@ -14,64 +14,28 @@
 //!
 //! Source: Linux `include/linux/module.h`.
 
-use std::collections::HashSet;
-
 use vmcore_formats::addr::VirtAddr;
 
 use super::layouts::{Doubt, Layouts};
+use super::reference_modules::{
+    self, LENGTH, LIST, MODULE, NAME, NAME_LENGTH, Ranges, ReferenceModules,
+};
 use super::samples::{Sample, offsets, only};
 use super::{module_memory, module_uses};
 use crate::kernel::Kernel;
-use crate::kernel::types::List;
 
-pub(super) const MODULE: &str = "module";
 const SYMBOLS: &str = "mod_kallsyms";
-const LIST: u64 = 8;
-const NAME: u64 = 24;
-const NAME_LENGTH: u32 = 56;
-/// How much of a module is looked at.
-const LENGTH: u64 = 2048;
-const MAX_MODULES: usize = 4096;
-const MAX_SAMPLES: usize = 512;
 /// The most symbols of a module.
 const MAX_COUNT: u32 = 1 << 22;
 
-/// The modules that layouts are checked on.
-pub(super) struct ReferenceModules<'k> {
-    pub(super) kernel: &'k Kernel,
-    pub(super) modules: Vec<Sample>,
-    /// Where all of them are.
-    addresses: HashSet<VirtAddr>,
-}
-
-impl ReferenceModules<'_> {
-    /// The offsets in a module at which something is so of all of them.
-    pub(super) fn of_all(&self, step: usize, is_so: impl Fn(&Sample, u64) -> bool) -> Vec<u64> {
-        let all = |offset| self.modules.iter().all(|module| is_so(module, offset));
-        offsets(0..LENGTH, step, all)
-    }
-
-    /// Whether there is a module at an address.
-    pub(super) fn has(&self, at: VirtAddr) -> bool {
-        self.addresses.contains(&at)
-    }
-}
-
 pub(super) fn infer(kernel: &Kernel, layouts: &mut Layouts) {
-    let Some(head) = kernel.symbol("modules") else { return };
-    let list = List::walk(&kernel.space, head, "modules", MAX_MODULES);
-    let addresses = list.nodes.iter().map(|node| node.wrapping_sub(LIST));
-    let samples = addresses.clone().take(MAX_SAMPLES);
-    let modules = samples.map(|at| Sample::read(&kernel.space, at, LENGTH)).collect();
-    let reference = ReferenceModules { kernel, modules, addresses: addresses.collect() };
-    if reference.modules.is_empty() && list.finding.is_none() {
+    let Some((reference, finding)) = reference_modules::find(kernel) else { return };
+    if reference.modules.is_empty() && finding.is_none() {
         // Where the list is empty, its place in a module does not matter.
         layouts.know(MODULE, "list", LIST, 16);
         return;
     }
-    if reference.modules.is_empty()
-        || !reference.modules.iter().all(|module| is_module(kernel, module))
-    {
+    if reference.modules.is_empty() {
         return layouts.doubt("module.list", Doubt::Nothing);
     }
     layouts.modules = reference.modules.len();
@@ -88,16 +52,6 @@ pub(super) fn infer(kernel: &Kernel, layouts: &mut Layouts) {
     module_uses::infer(&reference, layouts);
 }
 
-/// Whether this is a module, by its name: it is told twice.
-fn is_module(kernel: &Kernel, module: &Sample) -> bool {
-    let most = usize::try_from(NAME_LENGTH).unwrap_or_default();
-    let state = module.half(0).is_some_and(|state| state <= 3);
-    let Some(name) = module.text(NAME, most) else { return false };
-    let again = module.pointer(NAME.saturating_add(NAME_LENGTH.into()));
-    let again = again.map(|at| kernel.string(at, most)).unwrap_or_default();
-    state && name == again.as_bytes()
-}
-
 /// What points to where it ends itself. Modules that are just being loaded have it elsewhere.
 fn kallsyms(reference: &ReferenceModules<'_>) -> Result<u64, Doubt> {
     let live = || reference.modules.iter().filter(|module| module.half(0) == Some(0));
@@ -107,9 +61,6 @@ fn kallsyms(reference: &ReferenceModules<'_>) -> Result<u64, Doubt> {
         live().next().is_some() && live().all(leads)
     }))
 }
-
-/// Parts of a module's memory: where they begin, and how long they are.
-pub(super) type Ranges = Vec<Vec<(VirtAddr, u64)>>;
 
 fn is_within(ranges: &[(VirtAddr, u64)], at: VirtAddr) -> bool {
     ranges.iter().any(|(start, size)| at.is_in(*start, *size))

@@ -14,7 +14,7 @@ use vmcore_formats::addr::VirtAddr;
 
 use super::Field;
 use super::layouts::{Doubt, Layouts};
-use super::module::{MODULE, Ranges, ReferenceModules};
+use super::reference_modules::{MODULE, Ranges, ReferenceModules};
 use super::samples::{Sample, only};
 
 /// `enum mod_mem_type`, from 0 on.

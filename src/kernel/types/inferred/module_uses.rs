@@ -11,7 +11,7 @@
 use vmcore_formats::addr::VirtAddr;
 
 use super::layouts::{Doubt, Layouts};
-use super::module::{MODULE, ReferenceModules};
+use super::reference_modules::{MODULE, ReferenceModules};
 use super::samples::{Sample, offsets, only};
 use crate::kernel::types::List;
 

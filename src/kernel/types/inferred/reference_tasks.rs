@@ -18,6 +18,8 @@ use super::symbol_size;
 use crate::kernel::types::List;
 use crate::kernel::{Kernel, image};
 
+/// Their type.
+pub(super) const TASK: &str = "task_struct";
 /// The length of `comm`.
 const COMM: usize = 16;
 /// How much of a task is looked at, if it is not known how much it has.

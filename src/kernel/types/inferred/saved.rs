@@ -13,9 +13,8 @@ use std::collections::HashSet;
 use vmcore_formats::addr::VirtAddr;
 
 use super::layouts::{Doubt, Layouts};
-use super::reference_tasks::ReferenceTasks;
+use super::reference_tasks::{ReferenceTasks, TASK};
 use super::samples::{Sample, only};
-use super::task::TASK;
 use crate::kernel::types::SavedContext;
 
 /// The longest stack.

@@ -16,12 +16,11 @@ use std::collections::HashSet;
 use vmcore_formats::addr::VirtAddr;
 
 use super::layouts::{Doubt, Layouts};
-use super::reference_tasks::{self, ReferenceTasks};
+use super::reference_tasks::{self, ReferenceTasks, TASK};
 use super::samples::{Sample, offsets, only};
 use super::{cpus, family, saved, threads};
 use crate::kernel::Kernel;
 
-pub(super) const TASK: &str = "task_struct";
 /// At the last word of a stack.
 const STACK_END: u64 = 0x57ac_6e9d;
 const PF_KTHREAD: u32 = 0x20_0000;

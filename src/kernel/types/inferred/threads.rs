@@ -13,9 +13,8 @@ use std::ops::Range;
 use vmcore_formats::addr::VirtAddr;
 
 use super::layouts::{Doubt, Layouts};
-use super::reference_tasks::ReferenceTasks;
+use super::reference_tasks::{ReferenceTasks, TASK};
 use super::samples::Sample;
-use super::task::TASK;
 use crate::kernel::types::List;
 
 const SIGNAL: &str = "signal_struct";
