@@ -72,6 +72,7 @@ pub struct Kernel {
     areas: OnceLock<Areas>,
     tasks: OnceLock<Tasks>,
     per_cpu: OnceLock<per_cpu::PerCpu>,
+    list_budget: types::ListBudget,
 }
 
 /// Why a kernel is not found in a core.
@@ -127,6 +128,7 @@ impl Kernel {
             areas: OnceLock::new(),
             tasks: OnceLock::new(),
             per_cpu: OnceLock::new(),
+            list_budget: types::ListBudget::default(),
         }
     }
 

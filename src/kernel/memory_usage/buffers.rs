@@ -9,21 +9,18 @@
 use vmcore_formats::addr::VirtAddr;
 
 use crate::kernel::Kernel;
-use crate::kernel::types::{List, Object};
-
-/// The most block devices that are looked at: partitions count.
-const MAX_DEVICES: usize = 1 << 14;
+use crate::kernel::types::{ListOf, Object};
 
 /// It, in pages. `None` if it cannot be read; what is wrong with the list is a finding.
 pub(super) fn pages(kernel: &Kernel, findings: &mut Vec<String>) -> Option<u64> {
     let at = kernel.space.read_u64(kernel.symbol("blockdev_superblock")?).ok()?;
     let super_block = Object::at(kernel, "super_block", VirtAddr(at)).ok()?;
-    let offset = kernel.types().ok()?.offset("inode", "i_sb_list").ok()?;
     let head = super_block.address_of("s_inodes").ok()?;
-    let list = List::walk(&kernel.space, head, "block devices", MAX_DEVICES);
+    let of = ListOf { structure: "inode", member: "i_sb_list", what: "block devices" };
+    let list = kernel.list(head, of).ok()?;
     findings.extend(list.finding);
-    let of_device = |node: VirtAddr| {
-        let inode = Object::at(kernel, "inode", node.wrapping_sub(offset)).ok()?;
+    let of_device = |at: VirtAddr| {
+        let inode = Object::at(kernel, "inode", at).ok()?;
         inode.to("i_mapping", "address_space").ok()?.u64("nrpages").ok()
     };
     Some(list.nodes.into_iter().filter_map(of_device).fold(0, u64::saturating_add))

@@ -18,7 +18,7 @@ mod types;
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
-use super::types::{List, Object};
+use super::types::{ListOf, Object};
 
 pub use types::ModuleTypesError;
 
@@ -143,29 +143,28 @@ impl Modules {
     /// Reads them.
     pub(super) fn of(kernel: &Kernel) -> Self {
         let mut all = Self::default();
-        let types = match kernel.types() {
-            Ok(types) => types,
-            Err(error) => {
-                all.findings.push(format!("modules cannot be listed: {error}"));
-                return all;
-            }
-        };
+        if let Err(error) = kernel.types() {
+            all.findings.push(format!("modules cannot be listed: {error}"));
+            return all;
+        }
         let Some(head) = kernel.symbol("modules") else {
             all.findings
                 .push("modules cannot be listed: where their list is is not known".to_owned());
             return all;
         };
-        let offset = match types.offset("module", "list") {
-            Ok(offset) => offset,
+        let of = ListOf { structure: "module", member: "list", what: "modules" };
+        let list = match kernel.list(head, of) {
+            Ok(list) => list,
             Err(error) => {
                 all.findings.push(format!("modules cannot be listed: {error}"));
                 return all;
             }
         };
-        let list = List::walk(&kernel.space, head, "modules", MAX_MODULES);
         all.findings.extend(list.finding);
-        for node in list.nodes {
-            let at = node.wrapping_sub(offset);
+        if list.nodes.len() > MAX_MODULES {
+            all.findings.push(format!("there are more than {MAX_MODULES} modules"));
+        }
+        for at in list.nodes.into_iter().take(MAX_MODULES) {
             match read::module(kernel, at) {
                 Ok(module) => all.modules.push(module),
                 Err(error) => {

@@ -3,7 +3,7 @@
 use vmcore_formats::addr::VirtAddr;
 
 use super::{Module, ModuleRange, ModuleState, ModuleSymbols, OrcTables, RangeKind, build_id};
-use crate::kernel::types::{List, Object, ObjectError};
+use crate::kernel::types::{ListOf, Object, ObjectError};
 use crate::kernel::{Kernel, taint};
 
 /// The longest name. `MODULE_NAME_LEN` is 56.
@@ -14,8 +14,6 @@ const MAX_VERSION: usize = 128;
 const MAX_RANGES: u32 = 16;
 /// The longest part. On arm64 modules have room for 2 GiB.
 const MAX_RANGE: u64 = 2 << 30;
-/// The most users of a module.
-const MAX_USERS: usize = 4096;
 
 /// Reads a module. Who uses it comes later.
 pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectError> {
@@ -52,20 +50,13 @@ pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectErro
 ///
 /// Returns `None` if the kernel does not keep it, or its layout is not known.
 pub(super) fn users(kernel: &Kernel, module: &Module) -> Option<(Vec<VirtAddr>, Option<String>)> {
-    let uses = || {
-        let types = kernel.types().ok()?;
-        let object = Object::at(kernel, "module", module.at).ok()?;
-        // Kernels that cannot unload modules have no such list.
-        let head = object.address_of("source_list").ok()?;
-        Some((head, types.offset("module_use", "source_list").ok()?))
-    };
-    let (head, offset) = uses()?;
+    let object = Object::at(kernel, "module", module.at).ok()?;
+    // Kernels that cannot unload modules have no such list.
+    let head = object.address_of("source_list").ok()?;
     let what = format!("users of module {}", module.name);
-    let list = List::walk(&kernel.space, head, &what, MAX_USERS);
-    let user = |node: VirtAddr| {
-        let at = node.wrapping_sub(offset);
-        Object::at(kernel, "module_use", at).ok()?.pointer("source").ok()
-    };
+    let of = ListOf { structure: "module_use", member: "source_list", what: &what };
+    let list = kernel.list(head, of).ok()?;
+    let user = |at: VirtAddr| Object::at(kernel, "module_use", at).ok()?.pointer("source").ok();
     Some((list.nodes.into_iter().filter_map(user).collect(), list.finding))
 }
 

@@ -21,7 +21,7 @@ use vmcore_formats::btf::{Btf, BtfError};
 use super::MAX_MODULES;
 use crate::kernel::Kernel;
 use crate::kernel::page_tables::ReadError;
-use crate::kernel::types::{List, Object, ObjectError, Types, TypesError};
+use crate::kernel::types::{ListOf, Object, ObjectError, Types, TypesError};
 
 /// The longest BTF of a module that is read. That of the largest takes about 1 MB.
 const MAX_LENGTH: usize = 16 << 20;
@@ -109,12 +109,11 @@ impl Kernel {
 fn read(kernel: &Kernel, module: VirtAddr) -> Result<Types, ModuleTypesError> {
     let types = kernel.types().map_err(Clone::clone)?;
     let head = kernel.symbol("btf_modules").ok_or(ModuleTypesError::Unsupported)?;
-    let list = types.offset("btf_module", "list").map_err(ObjectError::from)?;
-    let nodes = List::walk(&kernel.space, head, "BTF of modules", MAX_MODULES).nodes;
-    let entries = nodes.into_iter().map(|node| node.wrapping_sub(list));
-    let entries = entries.map(|at| Object::with(kernel, types, "btf_module", at));
+    let of = ListOf { structure: "btf_module", member: "list", what: "BTF of modules" };
+    let entries = kernel.list(head, of).map_err(ObjectError::from)?.nodes;
+    let mut entries = entries.into_iter().map(|at| Object::with(kernel, types, "btf_module", at));
     let is_of = |entry: &Object<'_>| entry.pointer("module").is_ok_and(|of| of == module);
-    let entry = entries.into_iter().find(is_of).ok_or(ModuleTypesError::None { module })?;
+    let entry = entries.find(is_of).ok_or(ModuleTypesError::None { module })?;
     let btf = entry.to("btf", "btf")?;
     let (at, length) = (btf.pointer("data")?, btf.u64("data_size")?);
     let length = usize::try_from(length).ok().filter(|length| *length <= MAX_LENGTH);

@@ -19,7 +19,7 @@ mod usage;
 use std::collections::HashMap;
 
 use super::Kernel;
-use super::types::{List, Object, ObjectError, Tree, Types};
+use super::types::{ListOf, Object, ObjectError, Tree, Types};
 
 pub use usage::Usage;
 
@@ -73,22 +73,22 @@ impl Mounts {
             );
             return Ok(());
         };
-        let (nodes, finding, member) = if types.has("mnt_namespace", "list") {
-            let head = namespace.address_of("list")?;
-            let list = List::walk(&kernel.space, head, "mounts", MAX_MOUNTS);
-            (list.nodes, list.finding, "mnt_list")
+        let (all, finding) = if types.has("mnt_namespace", "list") {
+            let of = ListOf { structure: "mount", member: "mnt_list", what: "mounts" };
+            let list = kernel.list(namespace.address_of("list")?, of)?;
+            (list.nodes, list.finding)
         } else {
             let root = namespace.address_of("mounts")?;
             let tree = Tree::walk(kernel, root, "mounts", MAX_MOUNTS);
-            (tree.nodes, tree.finding, "mnt_node")
+            let offset = types.offset("mount", "mnt_node")?;
+            let mount = |node: &VirtAddr| VirtAddr(node.0.wrapping_sub(offset));
+            (tree.nodes.iter().map(mount).collect(), tree.finding)
         };
         finding.into_iter().for_each(|finding| self.tell(finding));
-        let offset = types.offset("mount", member)?;
         let mut usages = HashMap::new();
         let mut count: u64 = 0;
         let mut steps = path::MAX_STEPS;
-        for node in nodes {
-            let at = node.wrapping_sub(offset);
+        for at in all.into_iter().take(MAX_MOUNTS) {
             match read::mount(kernel, at, &mut steps) {
                 Ok(None) => continue,
                 Ok(Some((mut mount, super_block))) => {

@@ -17,7 +17,7 @@ use vmcore_formats::kallsyms::module::{MAX_MODULE_SYMBOLS, ModuleTable, SYMBOL_L
 
 use crate::kernel::modules::{Module, ModuleRange, RangeKind};
 use crate::kernel::place::Place;
-use crate::kernel::types::{List, Object};
+use crate::kernel::types::{ListOf, Object};
 use crate::kernel::{AddressSpace, Kernel};
 
 /// The most BPF programs, and the most trampolines, that are looked at.
@@ -133,25 +133,25 @@ fn read_table(space: &AddressSpace, module: &Module) -> ModuleTable {
 }
 
 fn bpf(kernel: &Kernel) -> Vec<Area> {
-    let nodes = nodes(kernel, "bpf_kallsyms", "BPF programs", "bpf_ksym", "lnode");
+    let of = ListOf { structure: "bpf_ksym", member: "lnode", what: "BPF programs" };
     let area = |at| {
         let symbol = Object::at(kernel, "bpf_ksym", at).ok()?;
         let (start, end) = (symbol.u64("start").ok()?, symbol.u64("end").ok()?);
         let name = symbol.text("name", MAX_NAME).ok()?;
         area(start, end.checked_sub(start)?, Content::Bpf(name))
     };
-    nodes.into_iter().filter_map(area).collect()
+    listed(kernel, "bpf_kallsyms", of).into_iter().filter_map(area).collect()
 }
 
 fn trampolines(kernel: &Kernel) -> Vec<Area> {
-    let what = "trampolines of ftrace";
-    let nodes = nodes(kernel, "ftrace_ops_trampoline_list", what, "ftrace_ops", "list");
+    let of = ListOf { structure: "ftrace_ops", member: "list", what: "trampolines of ftrace" };
     let area = |at| {
         let ops = Object::at(kernel, "ftrace_ops", at).ok()?;
         let (start, size) = (ops.u64("trampoline").ok()?, ops.u64("trampoline_size").ok()?);
         area(start, size, Content::Ftrace)
     };
-    nodes.into_iter().filter_map(area).collect()
+    let listed = listed(kernel, "ftrace_ops_trampoline_list", of);
+    listed.into_iter().filter_map(area).collect()
 }
 
 fn area(start: u64, size: u64, content: Content) -> Option<Area> {
@@ -159,13 +159,10 @@ fn area(start: u64, size: u64, content: Content) -> Option<Area> {
     sound.then_some(Area { start: VirtAddr(start), size, code: true, content })
 }
 
-/// Where the structures of a list are. None if the kernel has no such list.
-fn nodes(kernel: &Kernel, head: &str, what: &str, structure: &str, member: &str) -> Vec<VirtAddr> {
+/// The structures of a list. None if the kernel has no such list.
+fn listed(kernel: &Kernel, head: &str, of: ListOf<'_>) -> Vec<VirtAddr> {
     let Some(head) = kernel.symbol(head) else { return Vec::new() };
-    let Some(offset) = kernel.types().ok().and_then(|types| types.offset(structure, member).ok())
-    else {
-        return Vec::new();
-    };
-    let list = List::walk(&kernel.space, head, what, MAX_GENERATED);
-    list.nodes.into_iter().map(|node| node.wrapping_sub(offset)).collect()
+    let mut nodes = kernel.list(head, of).map(|list| list.nodes).unwrap_or_default();
+    nodes.truncate(MAX_GENERATED);
+    nodes
 }

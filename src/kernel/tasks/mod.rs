@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
-use super::types::{List, Types};
+use super::types::{ListOf, Types};
 
 pub use read::Task;
 pub use state::TaskState;
@@ -97,29 +97,30 @@ impl Tasks {
 
     fn add_all(&mut self, kernel: &Kernel, types: &Types, init: VirtAddr) {
         self.add(kernel, init);
-        let offset = |path| types.offset("task_struct", path);
-        let list = match offset("tasks") {
-            Ok(offset) => offset,
+        let of = ListOf { structure: "task_struct", member: "tasks", what: "tasks" };
+        let leaders = types
+            .offset("task_struct", "tasks")
+            .and_then(|offset| kernel.list(VirtAddr(init.0.wrapping_add(offset)), of));
+        let leaders = match leaders {
+            Ok(leaders) => leaders,
             Err(error) => return self.tell(format!("tasks cannot be listed: {error}")),
         };
-        let head = init.wrapping_add(list);
-        let leaders = List::walk(&kernel.space, head, "tasks", MAX_TASKS);
         leaders.finding.into_iter().for_each(|finding| self.tell(finding));
-        let threads = offset("thread_node")
-            .and_then(|node| Ok((node, types.offset("signal_struct", "thread_head")?)));
-        let threads =
-            threads.map_err(|error| self.tell(format!("threads are not listed: {error}")));
-        for node in leaders.nodes {
-            let at = node.wrapping_sub(list);
-            self.add(kernel, at);
-            let signal = self.at(at).and_then(|task| Some((task.signal?, task.pid)));
-            let (Ok((node, head)), Some((signal, pid))) = (&threads, signal) else { continue };
-            let what = format!("threads of process {pid}");
-            let head = signal.wrapping_add(*head);
-            let list = List::walk(&kernel.space, head, &what, MAX_TASKS);
-            list.finding.into_iter().for_each(|finding| self.tell(finding));
-            for thread in list.nodes {
-                self.add(kernel, thread.wrapping_sub(*node));
+        for leader in leaders.nodes {
+            self.add(kernel, leader);
+            let signal = self.at(leader).and_then(|task| Some((task.signal?, task.pid)));
+            let Some((signal, pid)) = signal else { continue };
+            let threads = types.offset("signal_struct", "thread_head").and_then(|offset| {
+                let what = format!("threads of process {pid}");
+                let of = ListOf { structure: "task_struct", member: "thread_node", what: &what };
+                kernel.list(VirtAddr(signal.0.wrapping_add(offset)), of)
+            });
+            match threads {
+                Ok(threads) => {
+                    threads.finding.into_iter().for_each(|finding| self.tell(finding));
+                    threads.nodes.into_iter().for_each(|thread| self.add(kernel, thread));
+                }
+                Err(error) => self.tell(format!("threads are not listed: {error}")),
             }
         }
     }

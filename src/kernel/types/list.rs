@@ -5,16 +5,25 @@
 //!      ◄──prev──      ◄──prev──      ◄──prev──
 //! ```
 //!
-//! A list is walked by `next`, and each node's `prev` has to lead back. Where it is
+//! [`Kernel::list`] gives the structures themselves (`container_of` of each node), within one
+//! budget of nodes for all lists of a kernel. A list is walked by `next`, and each node's `prev` has to lead back. Where it is
 //! broken, the rest is walked from its other end. A list that was being changed when the
 //! guest stopped looks the same as one that was overwritten.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vmcore_formats::addr::VirtAddr;
 
-use crate::kernel::AddressSpace;
+use super::TypeError;
 use crate::kernel::page_tables::ReadError;
+use crate::kernel::{AddressSpace, Kernel};
+
+/// The most nodes of one list. Linux has no more tasks, of which there are the most.
+const MAX_NODES: usize = 1 << 17;
+/// The most nodes of all lists of a kernel together: a hostile guest can let many heads share
+/// one long list.
+const MAX_ALL: usize = 1 << 20;
 
 /// The nodes of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +61,58 @@ impl List {
             nodes.len()
         );
         Self { nodes, finding: Some(finding) }
+    }
+}
+
+/// A list of structures, by the member that links them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) struct ListOf<'n> {
+    /// The type of the structures.
+    pub(in crate::kernel) structure: &'n str,
+    /// Their `list_head`.
+    pub(in crate::kernel) member: &'n str,
+    /// The plural of what they are, for findings.
+    pub(in crate::kernel) what: &'n str,
+}
+
+/// How many more nodes of lists may be walked.
+#[derive(Debug)]
+pub(in crate::kernel) struct ListBudget(AtomicUsize);
+
+impl Default for ListBudget {
+    fn default() -> Self {
+        Self(AtomicUsize::new(MAX_ALL))
+    }
+}
+
+impl Kernel {
+    /// The structures that a list links, whose head is at `head`: where each begins.
+    ///
+    /// # Errors
+    /// Fails if the kernel's types have no such structure, or no such member in it.
+    pub(in crate::kernel) fn list(
+        &self,
+        head: VirtAddr,
+        of: ListOf<'_>,
+    ) -> Result<List, TypeError> {
+        let ListOf { structure, member, what } = of;
+        let no_type = |_| TypeError::NoType { name: structure.to_owned() };
+        let offset = self.types().map_err(no_type)?.offset(structure, member)?;
+        let left = self.list_budget.0.load(Ordering::Relaxed);
+        if left == 0 {
+            let finding = format!(
+                "the list of {what} was not read: all lists have more than {MAX_ALL} nodes"
+            );
+            return Ok(List { nodes: Vec::new(), finding: Some(finding) });
+        }
+        let mut list = List::walk(&self.space, head, what, left.min(MAX_NODES));
+        let count = list.nodes.len();
+        // Threads that walk at the same time may go over it by a list each.
+        self.list_budget.0.store(left.saturating_sub(count.max(1)), Ordering::Relaxed);
+        for node in &mut list.nodes {
+            *node = VirtAddr(node.0.wrapping_sub(offset));
+        }
+        Ok(list)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernel::synthetic::Member::Number;
 use crate::kernel::synthetic::{DIRECT, Noise, TestKernel};
 
 const HEAD: u64 = DIRECT + 0x1_0000;
@@ -99,4 +100,20 @@ fn random_damage_ends_and_gives_each_node_once() {
         damaged += usize::from(list.finding.is_some());
     }
     assert!(damaged > 250, "{damaged}");
+}
+
+/// Thousands of heads that share one long list took as many walks through all of it.
+#[test]
+fn all_lists_of_a_kernel_share_one_budget() {
+    let mut kernel = TestKernel::new();
+    kernel.structure("thing", 24, &[("number", Number(8), 0), ("list", Number(8), 8)]);
+    let (head, thing) = (DIRECT + 0x8000, DIRECT + 0x9000);
+    let kernel = kernel.list(head, &[thing + 8]).build();
+    let of = ListOf { structure: "thing", member: "list", what: "things" };
+    let list = kernel.list(VirtAddr(head), of).unwrap();
+    assert_eq!(list, List { nodes: vec![VirtAddr(thing)], finding: None });
+    kernel.list_budget.0.store(1, Ordering::Relaxed);
+    assert_eq!(kernel.list(VirtAddr(head), of).unwrap().nodes.len(), 1);
+    let spent = kernel.list(VirtAddr(head), of).unwrap();
+    assert!(spent.nodes.is_empty() && spent.finding.unwrap().contains("all lists have more"));
 }

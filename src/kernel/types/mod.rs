@@ -26,6 +26,7 @@ use vmcore_formats::btf::{Btf, BtfError};
 
 pub use inferred::Layouts;
 pub use list::List;
+pub(super) use list::{ListBudget, ListOf};
 pub use object::{Object, ObjectError};
 pub(super) use saved_context::SavedContext;
 pub use tree::Tree;

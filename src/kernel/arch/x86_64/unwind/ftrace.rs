@@ -10,9 +10,8 @@
 use vmcore_formats::addr::VirtAddr;
 
 use crate::kernel::Kernel;
-use crate::kernel::types::{List, Object};
+use crate::kernel::types::{ListOf, Object};
 
-const MAX_TRAMPOLINES: usize = 4096;
 /// How many bytes are compared.
 const FIRST: usize = 12;
 
@@ -35,7 +34,6 @@ impl Trampolines {
 
     fn read(kernel: &Kernel) -> Option<Self> {
         let head = kernel.symbol("ftrace_ops_trampoline_list")?;
-        let offset = kernel.types().ok()?.offset("ftrace_ops", "list").ok()?;
         let originals: Vec<_> = ["ftrace_caller", "ftrace_regs_caller"]
             .into_iter()
             .filter_map(|name| {
@@ -43,10 +41,9 @@ impl Trampolines {
                 Some((at, kernel.space.read_vec(at, FIRST).ok()?))
             })
             .collect();
-        let name = "ftrace_ops_trampoline_list";
-        let nodes = List::walk(&kernel.space, head, name, MAX_TRAMPOLINES).nodes;
-        let of_node = |node: VirtAddr| {
-            let at = node.wrapping_sub(offset);
+        let of = ListOf { structure: "ftrace_ops", member: "list", what: "trampolines of ftrace" };
+        let all = kernel.list(head, of).ok()?.nodes;
+        let trampoline = |at: VirtAddr| {
             let ops = Object::at(kernel, "ftrace_ops", at).ok()?;
             let start = ops.pointer("trampoline").ok()?;
             let size = ops.u64("trampoline_size").ok()?;
@@ -54,7 +51,7 @@ impl Trampolines {
             let (original, _) = originals.iter().find(|(_, bytes)| *bytes == first)?;
             Some(Trampoline { start, size, original: *original })
         };
-        Some(Self(nodes.into_iter().filter_map(of_node).collect()))
+        Some(Self(all.into_iter().filter_map(trampoline).collect()))
     }
 
     /// What an address in a copy is a copy of.
