@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
-use super::symbol_places::symbol_places;
+use super::symbol_paths::symbol_paths;
 use super::ui::say;
 use crate::debugger::KernelBuild;
 use crate::debugger::source_lines::SourceLines;
@@ -89,7 +89,7 @@ fn lines(arguments: &BtArgs, kernel: &Kernel) -> anyhow::Result<Option<SourceLin
     let build = KernelBuild::of(&kernel.info);
     let vmlinux = match (&arguments.vmlinux, arguments.lines) {
         (Some(path), _) => build.check(path)?,
-        (None, true) => build.find(&symbol_places())?,
+        (None, true) => build.find(&symbol_paths())?,
         (None, false) => return Ok(None),
     };
     if !vmlinux.verified {
@@ -98,7 +98,7 @@ fn lines(arguments: &BtArgs, kernel: &Kernel) -> anyhow::Result<Option<SourceLin
             vmlinux.path.display()
         ));
     }
-    Ok(Some(SourceLines::open(&vmlinux.path, kernel, symbol_places())?))
+    Ok(Some(SourceLines::open(&vmlinux.path, kernel, symbol_paths())?))
 }
 
 fn chosen<'k>(

@@ -11,11 +11,11 @@ use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::mount::mount;
 use super::stored_core::CoreArgs;
-use super::symbol_places::symbol_places;
+use super::symbol_paths::symbol_paths;
 use super::ui::say;
 use crate::debugger::{self, KernelBuild, NotFound, Program, Signals, Vmlinux, shell_quoted};
-use crate::kernel::find::missing_note;
-use crate::kernel::find::missing_note::Outcome;
+use crate::kernel::find::note;
+use crate::kernel::find::note::VmcoreInfoNote;
 use crate::mount::{Detached, VMCORE_FILE};
 
 /// Start crash, drgn or gdb on a stored core, without unpacking it
@@ -68,10 +68,10 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
         }
     };
     // Debuggers look for the note, and what is mounted can have it where the core has not.
-    match missing_note::complete(&mut core, arguments.find_kernel.depth()) {
-        Outcome::Had => {}
-        Outcome::Found(told) => tell(&format!("note: {told}")),
-        Outcome::None(why) => tell(&format!("warning: {why}")),
+    match note::complete(&mut core, arguments.find_kernel.depth()) {
+        VmcoreInfoNote::Present => {}
+        VmcoreInfoNote::Added(told) => tell(&format!("note: {told}")),
+        VmcoreInfoNote::Missing(why) => tell(&format!("warning: {why}")),
     }
     let kernel = core.vmcoreinfo_note().map(|info| KernelBuild::of(&info)).unwrap_or_default();
     let vmlinux = vmlinux(arguments, &kernel, &tell)?;
@@ -113,7 +113,7 @@ fn vmlinux(
 ) -> anyhow::Result<Result<Vmlinux, NotFound>> {
     let found = match &arguments.vmlinux {
         Some(path) => Ok(kernel.check(path)?),
-        None => kernel.find(&symbol_places()),
+        None => kernel.find(&symbol_paths()),
     };
     if let Ok(vmlinux) = &found
         && !vmlinux.verified

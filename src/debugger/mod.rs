@@ -17,4 +17,4 @@ mod vmlinux;
 
 pub use child::{Signals, run};
 pub use program::{Program, shell_quoted};
-pub use vmlinux::{KernelBuild, NotFound, Places, Vmlinux, VmlinuxError};
+pub use vmlinux::{KernelBuild, NotFound, SymbolPaths, Vmlinux, VmlinuxError};

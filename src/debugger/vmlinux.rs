@@ -33,7 +33,7 @@ pub struct Vmlinux {
 
 /// Where files with symbols are.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct SymbolPaths {
     /// The directory that the usual places are below.
     pub root: PathBuf,
     /// Where debuginfod keeps what it fetched.
@@ -157,7 +157,7 @@ impl KernelBuild {
     ///
     /// # Errors
     /// Fails if there is none, and says where it was looked for.
-    pub fn find(&self, places: &Places) -> Result<Vmlinux, NotFound> {
+    pub fn find(&self, places: &SymbolPaths) -> Result<Vmlinux, NotFound> {
         let looked_at = self.candidates(places);
         let mut unfit = Vec::new();
         for path in looked_at.iter().filter(|path| path.is_file()) {
@@ -169,7 +169,7 @@ impl KernelBuild {
         Err(NotFound { kernel: self.clone(), looked_at, unfit })
     }
 
-    fn candidates(&self, places: &Places) -> Vec<PathBuf> {
+    fn candidates(&self, places: &SymbolPaths) -> Vec<PathBuf> {
         let mut paths = Vec::new();
         if let Some(id) = &self.build_id {
             let digits = id.to_string();

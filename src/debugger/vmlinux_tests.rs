@@ -12,8 +12,8 @@ fn this_program() -> (PathBuf, BuildId) {
     (path, id)
 }
 
-fn places(root: &Path) -> Places {
-    Places { root: root.to_owned(), debuginfod: Some(root.join("cache")) }
+fn places(root: &Path) -> SymbolPaths {
+    SymbolPaths { root: root.to_owned(), debuginfod: Some(root.join("cache")) }
 }
 
 fn kernel(build_id: Option<BuildId>) -> KernelBuild {

@@ -8,9 +8,11 @@ use vmcore_formats::seekable::SeekTable;
 use super::ImportRequest;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::write::CHUNK;
-use crate::kernel::find::missing_note::Outcome;
-use crate::metadata::{CaptureResult, Core, Failure, Imported, Metadata, Request};
+use crate::corefile::write::{CHUNK, Packed};
+use crate::kernel::find::note::VmcoreInfoNote;
+use crate::metadata::{
+    CaptureResult, Core, Failure, Imported, Metadata, Request as RequestMetadata,
+};
 use crate::store::staging::Staging;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
@@ -61,7 +63,7 @@ pub(super) fn begin(
     request: &ImportRequest,
     core: &Vmcore,
     missing: &Missing,
-    info: &Outcome,
+    info: &VmcoreInfoNote,
 ) -> Metadata {
     let now = Timestamp::now();
     let mut metadata = core.metadata().unwrap_or_else(|| {
@@ -80,9 +82,9 @@ pub(super) fn begin(
         metadata.pages_dropped.push("unknown".to_owned());
     }
     match info {
-        Outcome::Had => {}
-        Outcome::Found(note) => metadata.warnings.push(note.clone()),
-        Outcome::None(why) => {
+        VmcoreInfoNote::Present => {}
+        VmcoreInfoNote::Added(told) => metadata.warnings.push(told.clone()),
+        VmcoreInfoNote::Missing(why) => {
             metadata
                 .warnings
                 .push(format!("{why}; crash, drgn and makedumpfile may not know its kernel"));
@@ -93,7 +95,7 @@ pub(super) fn begin(
         format: core.format().to_string(),
         bytes: core.file_bytes(),
         at: now,
-        vmcoreinfo_found: matches!(info, Outcome::Found(_)),
+        vmcoreinfo_found: matches!(info, VmcoreInfoNote::Added(_)),
     });
     metadata.failure = (missing.cut_off > 0).then(|| Failure {
         stage: "import".to_owned(),

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::{BytesSource, MAX_CORE, Pipeline, Progress, StreamOptions, tail};
 use crate::interrupt::Interrupt;
-use crate::kernel::find::{SearchDepth, missing_note};
+use crate::kernel::find::{SearchDepth, note};
 use crate::metadata::Metadata;
 use crate::observer::Observer;
 use crate::sandbox::report::{LIMIT, Request as ReportRequest};
@@ -80,7 +80,7 @@ pub fn run(
     observer: &dyn Observer,
 ) -> Result<Imported, ImportError> {
     let mut core = Vmcore::open(&request.file)?;
-    let info = missing_note::complete(&mut core, request.search);
+    let info = note::complete(&mut core, request.search);
     let missing = Missing::of(core.memory());
     let mut metadata = describe::begin(request, &core, &missing, &info);
     for warning in &metadata.warnings {

@@ -196,8 +196,8 @@ fn dmi(kernel: &Kernel, fields: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::synthetic::Member::{Number, Of};
-    use crate::kernel::synthetic::{DIRECT, TestKernel};
+    use crate::kernel::test_kernel::Member::{Number, Of};
+    use crate::kernel::test_kernel::{DIRECT, TestKernel};
 
     const CORE: u64 = DIRECT + 0x8000;
     const WALL: u64 = 1_700_000_000;

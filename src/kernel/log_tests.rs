@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::kernel::synthetic::{DIRECT, ROOT, TestMemory};
+use crate::kernel::test_kernel::{DIRECT, ROOT, TestMemory};
 use crate::vmcore::PhysMemory;
 use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::{Paging, X86_64};

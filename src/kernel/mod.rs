@@ -23,13 +23,13 @@ pub mod mounts;
 pub mod page_tables;
 mod per_cpu;
 mod per_cpu_objects;
-pub mod place;
 mod string;
+pub mod symbolised_address;
 pub mod symbols;
-#[cfg(test)]
-mod synthetic;
 pub mod taint;
 pub mod tasks;
+#[cfg(test)]
+mod test_kernel;
 pub mod types;
 pub mod unwind;
 pub mod view;
@@ -37,7 +37,7 @@ pub mod view;
 pub use arch::PageTablesError;
 pub use modules::{ModuleTypesError, Modules};
 pub use page_tables::AddressSpace;
-pub use place::{CodeAddress, Place};
+pub use symbolised_address::{CodeAddress, SymbolisedAddress};
 pub use symbols::{Symbols, SymbolsError};
 pub use tasks::Tasks;
 pub use types::{Types, TypesError};
@@ -51,7 +51,7 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use crate::vmcore::Vmcore;
 use arch::Arch;
-use find::{SearchDepth, vmcoreinfo, without_note};
+use find::{SearchDepth, by_image, in_memory};
 use symbols::Areas;
 
 /// A guest's kernel: what it says of itself, and its addresses.
@@ -60,7 +60,7 @@ pub struct Kernel {
     /// Its VMCOREINFO.
     pub info: VmcoreInfo,
     /// Where that was found.
-    pub source: vmcoreinfo::Source,
+    pub source: in_memory::Origin,
     /// Its addresses.
     pub space: AddressSpace,
     arch: &'static dyn Arch,
@@ -81,7 +81,7 @@ pub struct Kernel {
 pub enum KernelError {
     /// It says nothing of itself.
     #[error(transparent)]
-    Info(#[from] vmcoreinfo::FindError),
+    Info(#[from] in_memory::VmcoreInfoError),
     /// Its page tables are not where it says.
     #[error(transparent)]
     AddressSpace(#[from] PageTablesError),
@@ -106,15 +106,15 @@ impl Kernel {
     /// Fails like [`Self::find`].
     pub fn find_in(core: &Vmcore, depth: SearchDepth) -> Result<Self, KernelError> {
         let noted = core.vmcoreinfo_note().is_some_and(|info| info.release().is_some());
-        if !noted && let Some(kernel) = without_note::find(core) {
+        if !noted && let Some(kernel) = by_image::find(core) {
             return Ok(kernel);
         }
-        let vmcoreinfo::Found { info, source } = vmcoreinfo::find(core, depth)?;
+        let in_memory::LocatedVmcoreInfo { info, source } = in_memory::find(core, depth)?;
         let space = AddressSpace::find(core, &info)?;
         Ok(Self::new(info, source, space))
     }
 
-    fn new(info: VmcoreInfo, source: vmcoreinfo::Source, space: AddressSpace) -> Self {
+    fn new(info: VmcoreInfo, source: in_memory::Origin, space: AddressSpace) -> Self {
         Self {
             arch: arch::of_paging(space.paging()),
             info,
@@ -136,8 +136,8 @@ impl Kernel {
     #[must_use]
     pub fn origin(&self) -> Option<String> {
         match self.source {
-            vmcoreinfo::Source::Note => None,
-            vmcoreinfo::Source::Memory { at, candidates, in_use } => {
+            in_memory::Origin::Note => None,
+            in_memory::Origin::Memory { at, candidates, in_use } => {
                 let used = match in_use {
                     Some(true) => "a vCPU uses its page tables",
                     Some(false) => "no vCPU uses its page tables",
@@ -147,7 +147,7 @@ impl Kernel {
                     "the core has no VMCOREINFO note; the one at {at} in memory was taken, of {candidates} found; {used}"
                 ))
             }
-            vmcoreinfo::Source::MadeUp { image, symbols, with_types } => {
+            in_memory::Origin::Synthetic { image, symbols, with_types } => {
                 let types = if with_types { "types" } else { "no types" };
                 Some(format!(
                     "the core has no VMCOREINFO, neither as a note nor in memory; what it would say was made up from the kernel at {image}, which a vCPU runs: it has {symbols} symbols, and {types}"
@@ -181,16 +181,16 @@ impl Kernel {
         self.info.symbol(name).or_else(|| self.symbols().ok()?.address_of(name))
     }
 
-    /// The place of an address in code. Data has places, too.
+    /// The symbol that an address of code is in. Addresses of data have symbols, too.
     ///
     /// Returns `None` for an address that is in nothing which has symbols.
     #[must_use]
-    pub fn resolve(&self, at: CodeAddress) -> Option<Place> {
+    pub fn resolve(&self, at: CodeAddress) -> Option<SymbolisedAddress> {
         let inside = at.lookup();
         let own = || self.symbols().ok()?.containing(inside);
-        let mut place = own().or_else(|| self.areas().containing(self, inside))?;
-        place.offset = place.offset.saturating_add(at.address().0.wrapping_sub(inside.0));
-        Some(place)
+        let mut symbol = own().or_else(|| self.areas().containing(self, inside))?;
+        symbol.offset = symbol.offset.saturating_add(at.address().0.wrapping_sub(inside.0));
+        Some(symbol)
     }
 
     /// Whether an address is in code: the kernel's, a module's, a BPF program's, or that of a

@@ -92,7 +92,7 @@ pub struct Mapping {
 impl Mapping {
     /// Where `at`, which is in the page, is in memory.
     #[must_use]
-    pub fn place(&self, at: VirtAddr) -> PhysAddr {
+    pub fn translate(&self, at: VirtAddr) -> PhysAddr {
         let offset = at.0 & self.length.wrapping_sub(1);
         self.physical.wrapping_add(offset)
     }
@@ -205,7 +205,7 @@ impl AddressSpace {
     /// # Errors
     /// Fails if it is not mapped, or an entry on the way is missing.
     pub fn translate(&self, at: VirtAddr) -> Result<PhysAddr, TranslateError> {
-        self.mapping(at).map(|mapping| mapping.place(at))
+        self.mapping(at).map(|mapping| mapping.translate(at))
     }
 
     /// The page that an address is in.
@@ -230,13 +230,13 @@ impl AddressSpace {
         let (mut at, mut rest) = (at, buffer);
         while !rest.is_empty() {
             let mapping = self.mapping(at)?;
-            let physical = mapping.place(at);
+            let physical = mapping.translate(at);
             let mut length = mapping.left(at);
             // Pages that follow each other in memory are read at once.
             while length < rest.len() as u64 {
                 let next = at.wrapping_add(length);
                 match self.mapping(next) {
-                    Ok(found) if found.place(next).0 == physical.0.wrapping_add(length) => {
+                    Ok(found) if found.translate(next).0 == physical.0.wrapping_add(length) => {
                         length = length.saturating_add(found.left(next));
                     }
                     _ => break,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::synthetic::TestMemory;
+use crate::kernel::test_kernel::TestMemory;
 use vmcore_formats::paging::{Arm64, Granule, X86_64};
 
 const AT: VirtAddr = VirtAddr(0xffff_ffff_8123_4567);
@@ -34,7 +34,7 @@ fn a_walk_tells_each_entry_and_where_the_page_is() {
     );
     let mapping = walk.outcome.unwrap();
     assert_eq!(mapping.start, VirtAddr(0xffff_ffff_8123_4000));
-    assert_eq!(mapping.place(AT), PhysAddr(0x7_0567));
+    assert_eq!(mapping.translate(AT), PhysAddr(0x7_0567));
     // Once by the tables, once from what is remembered.
     assert_eq!(space.translate(AT).unwrap(), PhysAddr(0x7_0567));
     assert_eq!(space.translate(AT).unwrap(), PhysAddr(0x7_0567));

@@ -82,7 +82,7 @@ impl View {
                 let mapping = space
                     .mapping(VirtAddr(at))
                     .map_err(|error| Gap { at, problem: error.to_string() })?;
-                (mapping.place(VirtAddr(at)), left.min(mapping.left(VirtAddr(at))))
+                (mapping.translate(VirtAddr(at)), left.min(mapping.left(VirtAddr(at))))
             }
         };
         let end = self.memory().piece_end(place);

@@ -85,8 +85,8 @@ fn one(stack: &Stack<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn name(frame: &StackFrame) -> String {
-    match &frame.place {
-        Some(place) => shown(&place.to_string()),
+    match &frame.symbol {
+        Some(symbol) => shown(&symbol.to_string()),
         None => frame.address.address().to_string(),
     }
 }
@@ -204,7 +204,7 @@ impl<'a> JsonStack<'a> {
 }
 
 fn json<'a>(frame: &'a StackFrame, lines: &'a [SourceLine]) -> JsonFrame<'a> {
-    let place = frame.place.as_ref();
+    let symbol = frame.symbol.as_ref();
     let line = |line: &'a SourceLine| JsonLine {
         function: line.function.as_deref(),
         file: line.file.as_deref(),
@@ -214,11 +214,11 @@ fn json<'a>(frame: &'a StackFrame, lines: &'a [SourceLine]) -> JsonFrame<'a> {
         address: frame.address.address().0,
         returns: matches!(frame.address, crate::kernel::CodeAddress::Return(_)),
         sp: frame.sp.map(|sp| sp.0),
-        function: place.map(|place| place.name.as_str()),
-        offset: place.map(|place| place.offset),
-        size: place.map(|place| place.size),
-        module: place.and_then(|place| place.module.as_deref()),
-        build_id: place.and_then(|place| place.build_id.as_deref()),
+        function: symbol.map(|symbol| symbol.name.as_str()),
+        offset: symbol.map(|symbol| symbol.offset),
+        size: symbol.map(|symbol| symbol.size),
+        module: symbol.and_then(|symbol| symbol.module.as_deref()),
+        build_id: symbol.and_then(|symbol| symbol.build_id.as_deref()),
         trust: frame.trust.name(),
         entry: frame.entry.as_deref().map(|entry| JsonEntry {
             address: entry.at.0,

@@ -2,17 +2,17 @@ use vmcore_formats::addr::VirtAddr;
 
 use super::*;
 use crate::kernel::unwind::Trust;
-use crate::kernel::{CodeAddress, Place};
+use crate::kernel::{CodeAddress, SymbolisedAddress};
 
 fn frame(address: CodeAddress, name: &str, trust: Trust) -> StackFrame {
-    let place = (!name.is_empty()).then(|| Place {
+    let symbol = (!name.is_empty()).then(|| SymbolisedAddress {
         name: name.to_owned(),
         offset: 0x10,
         size: 0x40,
         module: None,
         build_id: None,
     });
-    StackFrame { address, sp: Some(VirtAddr(0x1000)), place, trust, entry: None }
+    StackFrame { address, sp: Some(VirtAddr(0x1000)), symbol, trust, entry: None }
 }
 
 fn stack() -> Stack<'static> {

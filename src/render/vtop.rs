@@ -76,7 +76,7 @@ impl Translation {
         };
         match walk.outcome {
             Ok(mapping) => {
-                let physical = mapping.place(at);
+                let physical = mapping.translate(at);
                 translation.physical = Some(physical.0);
                 translation.page_bytes = Some(mapping.length);
                 match space.memory().read(physical, &mut [0]) {

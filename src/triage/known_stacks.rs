@@ -35,7 +35,7 @@ impl KnownStacks {
         Self::of(&cpus, metadata, &stacks)
     }
 
-    /// Those of vCPUs that were unwound already, each at its vCPU's place.
+    /// Those of vCPUs that were unwound already, each at its vCPU's symbol.
     #[must_use]
     pub fn of(cpus: &Cpus, metadata: Option<&Metadata>, stacks: &[Backtrace]) -> Self {
         let of = |vcpu: usize| stacks.get(vcpu).map(known).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) fn panicked_vcpu(cpus: &Cpus, metadata: Option<&Metadata>) -> Option<
 /// What of a stack can be relied on: what a scan alone found may be left over from before.
 fn known(stack: &Backtrace) -> Vec<KnownFrame> {
     let sure = stack.frames.iter().filter(|frame| frame.trust != Trust::Scan);
-    sure.filter_map(|frame| frame.place.as_ref())
-        .map(|place| KnownFrame { function: place.name.clone(), module: place.module.clone() })
+    sure.filter_map(|frame| frame.symbol.as_ref())
+        .map(|symbol| KnownFrame { function: symbol.name.clone(), module: symbol.module.clone() })
         .collect()
 }

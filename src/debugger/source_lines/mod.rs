@@ -20,9 +20,9 @@ use thiserror::Error;
 
 use self::file::LinesFile;
 use self::module::ModuleLines;
-use super::vmlinux::{KernelBuild, Places};
+use super::vmlinux::{KernelBuild, SymbolPaths};
 use crate::kernel::unwind::StackFrame;
-use crate::kernel::{CodeAddress, Kernel, Place};
+use crate::kernel::{CodeAddress, Kernel, SymbolisedAddress};
 
 /// A function whose file in the source tree never had another name.
 const LANDMARK: (&str, &str) = ("panic", "kernel/panic.c");
@@ -53,7 +53,7 @@ pub struct SourceLines {
     moved: u64,
     /// Where the source tree was when the kernel was built, with a slash behind it.
     tree: String,
-    places: Places,
+    paths: SymbolPaths,
     /// By build id: those that were looked for.
     modules: RefCell<BTreeMap<String, Result<ModuleLines, String>>>,
 }
@@ -69,7 +69,11 @@ impl SourceLines {
     ///
     /// # Errors
     /// Fails if it cannot be read, or has no debug symbols.
-    pub fn open(vmlinux: &Path, kernel: &Kernel, places: Places) -> Result<Self, SourceLinesError> {
+    pub fn open(
+        vmlinux: &Path,
+        kernel: &Kernel,
+        paths: SymbolPaths,
+    ) -> Result<Self, SourceLinesError> {
         let file = LinesFile::open(vmlinux)?;
         let moved = kernel.info.kernel_offset().unwrap_or_default();
         let (function, path) = LANDMARK;
@@ -77,16 +81,16 @@ impl SourceLines {
         let landmark = landmark.and_then(|lines| lines.last()?.file.clone());
         let tree = landmark.and_then(|file| Some(file.strip_suffix(path)?.to_owned()));
         let tree = tree.unwrap_or_default();
-        Ok(Self { kernel: file, moved, tree, places, modules: RefCell::default() })
+        Ok(Self { kernel: file, moved, tree, paths, modules: RefCell::default() })
     }
 
     /// The lines of a function on a stack: that of the innermost inlined function first, that of
     /// the function itself last. None if no file has any for it.
     #[must_use]
     pub fn of(&self, frame: &StackFrame) -> Vec<SourceLine> {
-        let Some(place) = &frame.place else { return Vec::new() };
-        let mut lines = match &place.module {
-            Some(_) => self.of_module(place, frame.address),
+        let Some(symbol) = &frame.symbol else { return Vec::new() };
+        let mut lines = match &symbol.module {
+            Some(_) => self.of_module(symbol, frame.address),
             None => self.kernel.at(frame.address.lookup().0.wrapping_sub(self.moved)),
         };
         for file in lines.iter_mut().filter_map(|line| line.file.as_mut()) {
@@ -97,19 +101,19 @@ impl SourceLines {
         lines
     }
 
-    fn of_module(&self, place: &Place, address: CodeAddress) -> Vec<SourceLine> {
-        let Some(id) = &place.build_id else { return Vec::new() };
+    fn of_module(&self, symbol: &SymbolisedAddress, address: CodeAddress) -> Vec<SourceLine> {
+        let Some(id) = &symbol.build_id else { return Vec::new() };
         let mut modules = self.modules.borrow_mut();
         let module = modules.entry(id.clone()).or_insert_with(|| {
             let build = KernelBuild { release: None, build_id: id.parse().ok() };
-            let found = build.find(&self.places).map_err(|error| {
-                let name = place.module.as_deref().unwrap_or_default();
+            let found = build.find(&self.paths).map_err(|error| {
+                let name = symbol.module.as_deref().unwrap_or_default();
                 format!("no file with lines of module {name}: {}", error.searched())
             });
             ModuleLines::open(&found?.path).map_err(|error| error.to_string())
         });
         let back = address.address().0.wrapping_sub(address.lookup().0);
-        module.as_ref().map(|module| module.at(place, back)).unwrap_or_default()
+        module.as_ref().map(|module| module.at(symbol, back)).unwrap_or_default()
     }
 
     /// What could not be found out: modules whose files are not there.

@@ -16,7 +16,7 @@ use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationKind, RelocationTarget, SymbolKind};
 
 use super::{SourceLine, SourceLinesError, file};
-use crate::kernel::Place;
+use crate::kernel::SymbolisedAddress;
 
 type Elf<'a> = ElfFile64<'a, object::LittleEndian>;
 type Reader = EndianRcSlice<LittleEndian>;
@@ -60,11 +60,11 @@ impl ModuleLines {
     }
 
     /// The lines of a place in it, of which `back` bytes are taken: one for what a call returns to.
-    pub(super) fn at(&self, place: &Place, back: u64) -> Vec<SourceLine> {
-        let Some(start) = self.functions.get(&place.name).copied().flatten() else {
+    pub(super) fn at(&self, symbol: &SymbolisedAddress, back: u64) -> Vec<SourceLine> {
+        let Some(start) = self.functions.get(&symbol.name).copied().flatten() else {
             return Vec::new();
         };
-        let probe = start.wrapping_add(place.offset).wrapping_sub(back);
+        let probe = start.wrapping_add(symbol.offset).wrapping_sub(back);
         let Ok(found) = self.context.find_frames(probe).skip_all_loads() else { return Vec::new() };
         file::lines(found)
     }

@@ -6,7 +6,7 @@ use vmcore_formats::paging::CR4_LA57;
 
 use super::*;
 use crate::kernel::arch::{arm64, x86_64};
-use crate::kernel::synthetic::TestMemory;
+use crate::kernel::test_kernel::TestMemory;
 use crate::vmcore::PhysMemory;
 
 /// The kernel's image is at 16 MiB in memory, its root 64 KiB behind.

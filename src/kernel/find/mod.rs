@@ -1,9 +1,10 @@
 //! Finds the kernel of a core: by its VMCOREINFO note, in memory, or by its image.
 
-mod address_space;
-pub mod missing_note;
+pub(super) mod by_image;
+pub mod in_memory;
+pub mod note;
+mod page_tables;
 mod search;
-pub mod vmcoreinfo;
-pub(super) mod without_note;
+mod synthetic_vmcoreinfo;
 
 pub use search::{SearchDepth, SearchExtent};

@@ -104,7 +104,7 @@ fn ends(all: &[MemoryRange], budget: u64) -> Vec<MemoryRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::synthetic::TestMemory;
+    use crate::kernel::test_kernel::TestMemory;
 
     #[test]
     fn more_than_the_budget_is_searched_at_its_ends_alone() {

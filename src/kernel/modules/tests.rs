@@ -1,6 +1,6 @@
 use super::*;
-use crate::kernel::synthetic::Member::{Array, Number, Of, Text};
-use crate::kernel::synthetic::{DIRECT, Noise, TestKernel};
+use crate::kernel::test_kernel::Member::{Array, Number, Of, Text};
+use crate::kernel::test_kernel::{DIRECT, Noise, TestKernel};
 
 const HEAD: u64 = DIRECT + 0x1_0000;
 /// How far the links are from the beginning of a module.

@@ -1,7 +1,7 @@
 use super::*;
-use crate::kernel::synthetic::Member::{Number, Of};
-use crate::kernel::synthetic::btf::Builder;
-use crate::kernel::synthetic::{DIRECT, TestKernel};
+use crate::kernel::test_kernel::Member::{Number, Of};
+use crate::kernel::test_kernel::btf::Builder;
+use crate::kernel::test_kernel::{DIRECT, TestKernel};
 
 const HEAD: u64 = DIRECT + 0x1_0000;
 const ENTRY: u64 = DIRECT + 0x1_1000;

@@ -16,7 +16,7 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::kallsyms::module::{MAX_MODULE_SYMBOLS, ModuleTable, SYMBOL_LENGTH};
 
 use crate::kernel::modules::{Module, ModuleRange, RangeKind};
-use crate::kernel::place::Place;
+use crate::kernel::symbolised_address::SymbolisedAddress;
 use crate::kernel::types::{ListOf, Object};
 use crate::kernel::{AddressSpace, Kernel};
 
@@ -82,9 +82,9 @@ impl Areas {
     }
 
     /// The place of an address.
-    pub(crate) fn containing(&self, kernel: &Kernel, at: VirtAddr) -> Option<Place> {
+    pub(crate) fn containing(&self, kernel: &Kernel, at: VirtAddr) -> Option<SymbolisedAddress> {
         let area = self.area(at)?;
-        let whole = |name: &str, module: Option<&str>| Place {
+        let whole = |name: &str, module: Option<&str>| SymbolisedAddress {
             name: name.to_owned(),
             offset: at.0.wrapping_sub(area.start.0),
             size: area.size,
@@ -102,7 +102,7 @@ impl Areas {
         let found = table.at_or_below(at).filter(|found| found.at >= area.start)?;
         let end = area.start.saturating_add(area.size);
         let next = found.next.unwrap_or(end).min(end);
-        Some(Place {
+        Some(SymbolisedAddress {
             name: found.name,
             offset: at.0.wrapping_sub(found.at.0),
             size: next.0.saturating_sub(found.at.0),

@@ -31,7 +31,7 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::image;
 use super::page_tables::{AddressSpace, ReadError};
-use super::place::Place;
+use super::symbolised_address::SymbolisedAddress;
 use evidence::Evidence;
 use tables::{Contents, Tables};
 
@@ -240,7 +240,7 @@ impl Symbols {
     ///
     /// Returns `None` outside of the image.
     #[must_use]
-    pub fn containing(&self, at: VirtAddr) -> Option<Place> {
+    pub fn containing(&self, at: VirtAddr) -> Option<SymbolisedAddress> {
         let bounds = self.bounds();
         if !bounds.image.contains(&at) {
             return None;
@@ -251,7 +251,7 @@ impl Symbols {
         let name = self.names.name(index)?.text;
         let next = self.addresses.in_order(positions.end);
         let end = next.and_then(|next| self.addresses.address(next)).unwrap_or(bounds.image.end);
-        Some(Place {
+        Some(SymbolisedAddress {
             name,
             offset: at.0.wrapping_sub(start.0),
             size: end.0.wrapping_sub(start.0),

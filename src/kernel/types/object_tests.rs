@@ -1,6 +1,6 @@
 use super::*;
-use crate::kernel::synthetic::Member::{Array, Number, Of, Text};
-use crate::kernel::synthetic::{DIRECT, Noise, TestKernel};
+use crate::kernel::test_kernel::Member::{Array, Number, Of, Text};
+use crate::kernel::test_kernel::{DIRECT, Noise, TestKernel};
 
 const AT: u64 = DIRECT + 0x1_0ff0;
 /// The last byte of memory that is there, and one more.

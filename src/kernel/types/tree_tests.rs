@@ -1,6 +1,6 @@
 use super::*;
-use crate::kernel::synthetic::Member::Number;
-use crate::kernel::synthetic::{DIRECT, Noise, TestKernel};
+use crate::kernel::test_kernel::Member::Number;
+use crate::kernel::test_kernel::{DIRECT, Noise, TestKernel};
 
 const ROOT: u64 = DIRECT + 0x1_0000;
 

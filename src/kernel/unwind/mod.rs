@@ -18,7 +18,7 @@ mod stack_frame;
 pub(super) mod start;
 mod step;
 #[cfg(test)]
-pub(super) mod synthetic;
+pub(super) mod test_guest;
 mod unwinder;
 pub(super) mod walk;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::unwind::synthetic::{TestGuest, at, code, stack};
+use crate::kernel::unwind::test_guest::{TestGuest, at, code, stack};
 
 const CALL: &[u8] = &[0xe8, 1, 2, 3, 4];
 const INDIRECT: &[u8] = &[0x41, 0xff, 0xd5];

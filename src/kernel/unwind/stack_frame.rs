@@ -4,7 +4,7 @@ use std::fmt;
 
 use vmcore_formats::addr::VirtAddr;
 
-use crate::kernel::place::{CodeAddress, Place};
+use crate::kernel::symbolised_address::{CodeAddress, SymbolisedAddress};
 
 /// A function that was running, or had called what was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct StackFrame {
     /// Where the stack pointer was in it, if that is known.
     pub sp: Option<VirtAddr>,
     /// The function, if its name is known.
-    pub place: Option<Place>,
+    pub symbol: Option<SymbolisedAddress>,
     /// How it was found.
     pub trust: Trust,
     /// If this function is where an exception, an interrupt or a system call entered the

@@ -13,7 +13,7 @@ use super::stack_frame::{StackEnd, StackFrame, Trust};
 use super::step::{Failure, Position};
 use super::walk::{Walked, walk};
 use crate::kernel::modules::RangeKind;
-use crate::kernel::{CodeAddress, Kernel, Place};
+use crate::kernel::{CodeAddress, Kernel, SymbolisedAddress};
 
 /// The most sentences on one stack.
 const MAX_FINDINGS: usize = 8;
@@ -33,7 +33,7 @@ pub(crate) struct Unwound {
 pub(crate) struct Unwinder {
     callers: Box<dyn Callers>,
     findings: Vec<String>,
-    places: Mutex<HashMap<CodeAddress, Option<Place>>>,
+    symbols: Mutex<HashMap<CodeAddress, Option<SymbolisedAddress>>>,
 }
 
 impl fmt::Debug for Unwinder {
@@ -50,7 +50,7 @@ impl Unwinder {
             findings.push(format!("functions have no names: {error}"));
         }
         let callers = kernel.arch.callers(kernel, &mut findings);
-        Self { callers, findings, places: Mutex::default() }
+        Self { callers, findings, symbols: Mutex::default() }
     }
 
     /// An address without its pointer authentication code.
@@ -64,7 +64,7 @@ impl Unwinder {
         let method = self.callers.method(kernel);
         let Walked { mut frames, end, breaks } = walk(&stack, &*method, start);
         for frame in &mut frames {
-            frame.place = self.place(kernel, frame.address);
+            frame.symbol = self.symbol(kernel, frame.address);
         }
         let mut findings = self.findings.clone();
         findings.extend(breaks.iter().take(MAX_FINDINGS).map(|at| described(&frames, at)));
@@ -74,8 +74,8 @@ impl Unwinder {
         Unwound { frames, end, findings }
     }
 
-    fn place(&self, kernel: &Kernel, address: CodeAddress) -> Option<Place> {
-        let lock = || self.places.lock().unwrap_or_else(PoisonError::into_inner);
+    fn symbol(&self, kernel: &Kernel, address: CodeAddress) -> Option<SymbolisedAddress> {
+        let lock = || self.symbols.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&address) {
             return known.clone();
         }
@@ -89,8 +89,8 @@ impl Unwinder {
 fn described(frames: &[StackFrame], at: &(usize, Failure, Trust)) -> String {
     let (count, failure, trust) = at;
     let last = count.checked_sub(1).and_then(|last| frames.get(last));
-    let last = last.map_or_else(String::new, |frame| match &frame.place {
-        Some(place) => place.to_string(),
+    let last = last.map_or_else(String::new, |frame| match &frame.symbol {
+        Some(symbol) => symbol.to_string(),
         None => frame.address.address().to_string(),
     });
     let how = match trust {
@@ -150,7 +150,7 @@ impl Guest for Stack<'_> {
     }
 
     fn function(&self, at: VirtAddr) -> Option<VirtAddr> {
-        let place = self.kernel.resolve(CodeAddress::Instruction(at))?;
-        Some(at.wrapping_sub(place.offset))
+        let symbol = self.kernel.resolve(CodeAddress::Instruction(at))?;
+        Some(VirtAddr(at.0.wrapping_sub(symbol.offset)))
     }
 }

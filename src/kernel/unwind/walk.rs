@@ -104,7 +104,7 @@ fn new(step: Step, seen: &Seen) -> Result<Step, Failure> {
 
 fn frame(position: &Position, trust: Trust) -> StackFrame {
     let Position { address, sp, .. } = *position;
-    StackFrame { address, sp, place: None, trust, entry: None }
+    StackFrame { address, sp, symbol: None, trust, entry: None }
 }
 
 /// Keeps saved registers with the function that was entered by saving them.

@@ -23,11 +23,10 @@ pub(super) fn stack(backtrace: &Backtrace) -> Stack {
         frames: frames
             .map(|frame| StackFrame {
                 address: format!("{:#x}", frame.address.address().0),
-                function: frame
-                    .place
-                    .as_ref()
-                    .map(|place| format!("{}+{:#x}/{:#x}", place.name, place.offset, place.size)),
-                module: frame.place.as_ref().and_then(|place| place.module.clone()),
+                function: frame.symbol.as_ref().map(|symbol| {
+                    format!("{}+{:#x}/{:#x}", symbol.name, symbol.offset, symbol.size)
+                }),
+                module: frame.symbol.as_ref().and_then(|symbol| symbol.module.clone()),
                 trust: frame.trust.to_string(),
                 entry: frame.entry.as_deref().map(entry),
             })

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::unwind::Trust::{FramePointer, Registers as Saved};
-use crate::kernel::unwind::synthetic::{STACK, TestGuest, at, code, found, stack, word};
+use crate::kernel::unwind::test_guest::{STACK, TestGuest, at, code, found, stack, word};
 use crate::kernel::unwind::walk::{MAX_FRAMES, MAX_SCANNED, Walked, walk};
 
 const STACKFRAME: u64 = 304;

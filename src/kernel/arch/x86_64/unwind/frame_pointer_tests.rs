@@ -1,7 +1,7 @@
 use super::*;
 use crate::kernel::arch::x86_64::unwind::FramePointers;
 use crate::kernel::unwind::Trust::{FramePointer, Registers};
-use crate::kernel::unwind::synthetic::{TestGuest, at, code, found, saved, stack};
+use crate::kernel::unwind::test_guest::{TestGuest, at, code, found, saved, stack};
 use crate::kernel::unwind::walk::{Walked, walk};
 
 const JUNK: u64 = 0x1234_5678_9abc_def0;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::kernel::arch::x86_64::unwind::Orc;
 use crate::kernel::unwind::Trust::{Orc as ByOrc, Registers};
-use crate::kernel::unwind::synthetic::{
+use crate::kernel::unwind::test_guest::{
     STACK, TestGuest, at, call, code, found, registers, saved, stack,
 };
 use crate::kernel::unwind::walk::{Walked, walk};

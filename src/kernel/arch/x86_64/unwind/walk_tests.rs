@@ -5,7 +5,7 @@ use vmcore_formats::orc::{Base, Kind};
 
 use super::*;
 use crate::kernel::unwind::Trust::{Orc as ByOrc, Registers, Scan};
-use crate::kernel::unwind::synthetic::{
+use crate::kernel::unwind::test_guest::{
     STACK, TestGuest, at, call, code, found, registers, saved, stack, word,
 };
 use crate::kernel::unwind::walk::{MAX_FRAMES, MAX_SCANNED, Walked, walk};

@@ -12,7 +12,7 @@
 //! Memory may have several: of a kernel before a reboot, of a capture kernel. Each
 //! is tried: the one counts whose page tables map `init_uts_ns` to text with the same
 //! release; of several, one whose tables a vCPU uses.
-//! Source: Linux `kernel/vmcore_info.c`, before 6.9 `kernel/crash_core.c`.
+//! Origin: Linux `kernel/vmcore_info.c`, before 6.9 `kernel/crash_core.c`.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -39,7 +39,7 @@ const UTS_LENGTH: usize = 512;
 
 /// Where VMCOREINFO was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// In the core's notes.
     Note,
     /// In the guest's memory.
@@ -52,7 +52,7 @@ pub enum Source {
         in_use: Option<bool>,
     },
     /// Nowhere: it was made up of what the kernel's symbols and types say.
-    MadeUp {
+    Synthetic {
         /// Where the image is that a vCPU runs.
         image: VirtAddr,
         /// How many symbols it has.
@@ -64,17 +64,17 @@ pub enum Source {
 
 /// A kernel's VMCOREINFO, and where it was.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct LocatedVmcoreInfo {
     /// What it says.
     pub info: VmcoreInfo,
     /// Where it was.
-    pub source: Source,
+    pub source: Origin,
 }
 
 /// Why there is none.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
-pub enum FindError {
+pub enum VmcoreInfoError {
     /// Nothing that looks like it.
     #[error(
         "the core has no VMCOREINFO note, and its memory no VMCOREINFO: no Linux kernel, or its memory is encrypted or was left out{extent}"
@@ -103,9 +103,11 @@ pub enum FindError {
 ///
 /// # Errors
 /// Fails if there is no note, and nothing in memory that fits it.
-pub fn find(core: &Vmcore, depth: SearchDepth) -> Result<Found, FindError> {
+pub fn find(core: &Vmcore, depth: SearchDepth) -> Result<LocatedVmcoreInfo, VmcoreInfoError> {
     match core.vmcoreinfo_note() {
-        Some(info) if info.release().is_some() => Ok(Found { info, source: Source::Note }),
+        Some(info) if info.release().is_some() => {
+            Ok(LocatedVmcoreInfo { info, source: Origin::Note })
+        }
         _ => find_in_memory(core, depth),
     }
 }
@@ -116,7 +118,10 @@ pub fn find(core: &Vmcore, depth: SearchDepth) -> Result<Found, FindError> {
 ///
 /// # Errors
 /// Fails if there is nothing in memory that fits it.
-pub fn find_in_memory(core: &Vmcore, depth: SearchDepth) -> Result<Found, FindError> {
+pub fn find_in_memory(
+    core: &Vmcore,
+    depth: SearchDepth,
+) -> Result<LocatedVmcoreInfo, VmcoreInfoError> {
     let arch = arch::of_machine(core.identity().machine);
     Guest { machine: Machine::of(core), arch }.search(depth)
 }
@@ -137,7 +142,7 @@ struct Candidates {
 }
 
 impl Guest {
-    fn search(&self, depth: SearchDepth) -> Result<Found, FindError> {
+    fn search(&self, depth: SearchDepth) -> Result<LocatedVmcoreInfo, VmcoreInfoError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let memory = &*self.machine.memory;
         let mut candidates = Candidates::default();
@@ -158,13 +163,14 @@ impl Guest {
         });
         let count = candidates.seen.len();
         match (candidates.fitting, candidates.problem) {
-            (Some((at, info, in_use)), _) => {
-                Ok(Found { info, source: Source::Memory { at, candidates: count, in_use } })
-            }
+            (Some((at, info, in_use)), _) => Ok(LocatedVmcoreInfo {
+                info,
+                source: Origin::Memory { at, candidates: count, in_use },
+            }),
             (None, Some((at, problem))) => {
-                Err(FindError::NoneFits { candidates: count, at, problem, extent })
+                Err(VmcoreInfoError::NoneFits { candidates: count, at, problem, extent })
             }
-            (None, None) => Err(FindError::None { extent }),
+            (None, None) => Err(VmcoreInfoError::None { extent }),
         }
     }
 
@@ -235,5 +241,5 @@ pub(crate) fn read_text(memory: &dyn PhysMemory, at: PhysAddr) -> Option<VmcoreI
 }
 
 #[cfg(test)]
-#[path = "vmcoreinfo_tests.rs"]
+#[path = "in_memory_tests.rs"]
 mod tests;

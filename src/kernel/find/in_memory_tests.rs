@@ -5,7 +5,7 @@ use vmcore_formats::elf::qemu_cpu::QemuCpu;
 use vmcore_formats::endian::Endian;
 
 use super::*;
-use crate::kernel::synthetic::TestMemory;
+use crate::kernel::test_kernel::TestMemory;
 
 /// A kernel's image at `base` in memory, 2 MiB at 0xffffffff80000000: its root at
 /// 0x1000 of it, `init_uts_ns` at 0x5000, the text at `page`.
@@ -25,11 +25,15 @@ fn text(base: u64, release: &str) -> String {
     )
 }
 
-fn judge_of(memory: TestMemory, cr3: Option<u64>) -> Result<Found, FindError> {
+fn judge_of(memory: TestMemory, cr3: Option<u64>) -> Result<LocatedVmcoreInfo, VmcoreInfoError> {
     searched(memory, cr3, SearchDepth::Bounded)
 }
 
-fn searched(memory: TestMemory, cr3: Option<u64>, depth: SearchDepth) -> Result<Found, FindError> {
+fn searched(
+    memory: TestMemory,
+    cr3: Option<u64>,
+    depth: SearchDepth,
+) -> Result<LocatedVmcoreInfo, VmcoreInfoError> {
     let cpu = |cr3| QemuCpu { control: [0, 0, 0, cr3, 0], ..QemuCpu::default() };
     let machine = Machine {
         memory: Arc::new(memory),
@@ -50,12 +54,12 @@ fn the_text_is_found_at_the_start_of_a_page_and_behind_a_notes_header() {
         let found =
             judge_of(with_kernel(memory(), 0x40_0000, "6.8.0-41-generic", page), None).unwrap();
         assert_eq!(found.info.release(), Some("6.8.0-41-generic"));
-        let source = Source::Memory { at: PhysAddr(page), candidates: 1, in_use: None };
+        let source = Origin::Memory { at: PhysAddr(page), candidates: 1, in_use: None };
         assert_eq!(found.source, source);
     }
     // Anywhere else it is somebody's copy.
     let elsewhere = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0020);
-    assert!(matches!(judge_of(elsewhere, None), Err(FindError::None { .. })));
+    assert!(matches!(judge_of(elsewhere, None), Err(VmcoreInfoError::None { .. })));
 }
 
 #[test]
@@ -64,7 +68,7 @@ fn the_same_text_twice_is_one_candidate() {
     let memory =
         with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0000).bytes(0x71_0018, copy.as_bytes());
     let found = judge_of(memory, None).unwrap();
-    assert!(matches!(found.source, Source::Memory { candidates: 1, .. }));
+    assert!(matches!(found.source, Origin::Memory { candidates: 1, .. }));
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn the_text_of_a_kernel_that_is_gone_is_not_taken() {
         with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0000).bytes(0x60_0000, stale.as_bytes());
     let found = judge_of(memory, None).unwrap();
     assert_eq!(found.info.release(), Some("6.8.0"));
-    assert!(matches!(found.source, Source::Memory { candidates: 2, .. }));
+    assert!(matches!(found.source, Origin::Memory { candidates: 2, .. }));
 }
 
 #[test]
@@ -84,11 +88,11 @@ fn of_two_kernels_the_one_that_a_processor_runs_is_taken() {
     let memory = with_kernel(memory, 0xa0_0000, "6.1.0-new", 0xd0_0000);
     let found = judge_of(memory.clone(), Some(0xa0_1000)).unwrap();
     assert_eq!(found.info.release(), Some("6.1.0-new"));
-    let source = Source::Memory { at: PhysAddr(0xd0_0000), candidates: 2, in_use: Some(true) };
+    let source = Origin::Memory { at: PhysAddr(0xd0_0000), candidates: 2, in_use: Some(true) };
     assert_eq!(found.source, source);
     // A processor that runs neither decides nothing, and that is said.
     let found = judge_of(memory, Some(0x1000)).unwrap();
-    assert!(matches!(found.source, Source::Memory { in_use: Some(false), .. }));
+    assert!(matches!(found.source, Origin::Memory { in_use: Some(false), .. }));
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn a_text_is_read_across_pieces_and_no_further_than_memory() {
     let found = read_text(&memory, PhysAddr(page)).unwrap();
     assert_eq!(found.release(), Some("6.8.0"));
     let found = judge_of(memory, None).unwrap();
-    assert!(matches!(found.source, Source::Memory { candidates: 2, .. }));
+    assert!(matches!(found.source, Origin::Memory { candidates: 2, .. }));
 }
 
 /// A guest without a kernel, or one that nothing leads to, was read to its end: 20 minutes a TiB.

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::debugger::Places;
+use crate::debugger::SymbolPaths;
 
 /// The usual places, and debuginfod's.
-pub(super) fn symbol_places() -> Places {
+pub(super) fn symbol_paths() -> SymbolPaths {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
     let debuginfod = variable("DEBUGINFOD_CACHE_PATH").map(PathBuf::from);
     let debuginfod = debuginfod.or_else(|| Some(cache()?.join("debuginfod_client")));
-    Places { root: PathBuf::from("/"), debuginfod }
+    SymbolPaths { root: PathBuf::from("/"), debuginfod }
 }

@@ -38,7 +38,7 @@ impl CodeAddress {
 
 /// Where in a function an address is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SymbolisedAddress {
     /// The function's name.
     pub name: String,
     /// How far the address is from its start: of the true address, which for a return
@@ -52,7 +52,7 @@ pub struct Place {
     pub build_id: Option<String>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SymbolisedAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, offset, size, module, .. } = self;
         write!(f, "{name}+{offset:#x}/{size:#x}")?;
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_place_is_shown_as_the_kernel_shows_it() {
-        let mut place = Place {
+        let mut place = SymbolisedAddress {
             name: "panic".to_owned(),
             offset: 0x1a4,
             size: 0x370,

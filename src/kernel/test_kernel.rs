@@ -11,7 +11,7 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::types::Types;
 use super::{AddressSpace, Kernel};
-use crate::kernel::find::vmcoreinfo;
+use crate::kernel::find::in_memory;
 use crate::vmcore::memory::{MemoryRange, range_of};
 use crate::vmcore::{MemoryError, PhysMemory};
 
@@ -199,7 +199,7 @@ impl TestKernel {
         let paging = Paging::X86_64(X86_64::default());
         let space = AddressSpace::new(memory, paging, ROOT, Endian::Little);
         let info = VmcoreInfo::parse(self.symbols.as_bytes());
-        let kernel = Kernel::new(info, vmcoreinfo::Source::Note, space);
+        let kernel = Kernel::new(info, in_memory::Origin::Note, space);
         let btf = Btf::parse(self.types.build(), Endian::Little).unwrap();
         kernel.types.set(Ok(Types::new(btf))).unwrap();
         kernel

@@ -6,32 +6,32 @@
 use vmcore_formats::elf::note::{Note, Notes};
 use vmcore_formats::endian::Endian;
 
+use super::in_memory::{LocatedVmcoreInfo, Origin, find_in_memory};
 use super::search::SearchDepth;
-use super::vmcoreinfo::{Found, Source, find_in_memory};
 use crate::vmcore::Vmcore;
 
 /// What became of a core's VMCOREINFO.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum VmcoreInfoNote {
     /// It has the note.
-    Had,
+    Present,
     /// It has the note now. What is to be told of it.
-    Found(String),
+    Added(String),
     /// There is none. Why.
-    None(String),
+    Missing(String),
 }
 
 /// Adds the note from the guest's memory, if the core has none. Searches memory for it then.
 ///
 /// The core is no longer the ELF file that it was, if it was one: its image
 /// ([`ElfImage`](crate::vmcore::elf_image::ElfImage)) is made anew, with the note.
-pub fn complete(core: &mut Vmcore, depth: SearchDepth) -> Outcome {
+pub fn complete(core: &mut Vmcore, depth: SearchDepth) -> VmcoreInfoNote {
     if core.vmcoreinfo_note().is_some_and(|info| info.release().is_some()) {
-        return Outcome::Had;
+        return VmcoreInfoNote::Present;
     }
     let found = match find_in_memory(core, depth) {
         Ok(found) => found,
-        Err(error) => return Outcome::None(error.to_string()),
+        Err(error) => return VmcoreInfoNote::Missing(error.to_string()),
     };
     let descriptor = found.info.text().as_bytes();
     let note = Note { name: b"VMCOREINFO", kind: 0, descriptor };
@@ -39,9 +39,9 @@ pub fn complete(core: &mut Vmcore, depth: SearchDepth) -> Outcome {
         Some(note) => {
             core.set_notes(with_note(core.note_bytes(), core.identity().endian, &note));
         }
-        None => return Outcome::None("its VMCOREINFO is too long for a note".to_owned()),
+        None => return VmcoreInfoNote::Missing("its VMCOREINFO is too long for a note".to_owned()),
     }
-    Outcome::Found(told(&found))
+    VmcoreInfoNote::Added(told(&found))
 }
 
 /// Notes without any VMCOREINFO that is of no use, and the new one behind them.
@@ -53,9 +53,9 @@ fn with_note(notes: &[u8], endian: Endian, new: &[u8]) -> Vec<u8> {
     kept.flatten().chain(new.iter().copied()).collect()
 }
 
-fn told(found: &Found) -> String {
+fn told(found: &LocatedVmcoreInfo) -> String {
     let mut text = "the core had no VMCOREINFO note".to_owned();
-    if let Source::Memory { at, candidates, in_use } = found.source {
+    if let Origin::Memory { at, candidates, in_use } = found.source {
         text.push_str(&format!("; it was found in memory at {at}"));
         if candidates > 1 {
             text.push_str(&format!(", of {candidates} texts there the one that fits"));

@@ -11,14 +11,13 @@
 //! not be searched. Where it keeps none, as much is made up as its own readers here need, so
 //! that they need not know where it comes from.
 
-mod made_up;
-
 use std::sync::OnceLock;
 
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
-use super::vmcoreinfo::{Source, read_text};
+use super::in_memory::{Origin, read_text};
+use super::synthetic_vmcoreinfo;
 use crate::kernel::arch::{self, Arch, Image, Machine};
 use crate::kernel::{AddressSpace, Kernel, Symbols};
 use crate::vmcore::Vmcore;
@@ -37,7 +36,7 @@ pub(crate) fn find(core: &Vmcore) -> Option<Kernel> {
         Some((image, symbols))
     })?;
     let Some(mut kernel) = kept(core, &image, &symbols) else {
-        return Some(made_up(arch, image, symbols));
+        return Some(synthetic(arch, image, symbols));
     };
     kernel.symbols = OnceLock::from(Ok(symbols));
     Some(kernel)
@@ -54,20 +53,21 @@ fn kept(core: &Vmcore, image: &Image, symbols: &Symbols) -> Option<Kernel> {
     // A text of another kernel would not know where this one is.
     let same = info.symbol("_stext").is_none_or(|at| symbols.address_of("_stext") == Some(at));
     let space = AddressSpace::find(core, &info).ok().filter(|_| same)?;
-    Some(Kernel::new(info, Source::Memory { at, candidates: 1, in_use: Some(true) }, space))
+    Some(Kernel::new(info, Origin::Memory { at, candidates: 1, in_use: Some(true) }, space))
 }
 
 /// A kernel by what is made up of its symbols and types.
-fn made_up(arch: &dyn Arch, image: Image, symbols: Symbols) -> Kernel {
-    let text = made_up::of_symbols(arch, &image, &symbols);
-    let source = Source::MadeUp { image: image.start, symbols: symbols.count(), with_types: false };
+fn synthetic(arch: &dyn Arch, image: Image, symbols: Symbols) -> Kernel {
+    let text = synthetic_vmcoreinfo::of_symbols(arch, &image, &symbols);
+    let source =
+        Origin::Synthetic { image: image.start, symbols: symbols.count(), with_types: false };
     let info = VmcoreInfo::parse(text.as_bytes());
     let mut kernel = Kernel::new(info, source, image.space);
     kernel.symbols = OnceLock::from(Ok(symbols));
     let with_types = kernel.types().is_ok();
-    let text = text + &made_up::of_types(&kernel);
+    let text = text + &synthetic_vmcoreinfo::of_types(&kernel);
     kernel.info = VmcoreInfo::parse(text.as_bytes());
-    if let Source::MadeUp { with_types: known, .. } = &mut kernel.source {
+    if let Origin::Synthetic { with_types: known, .. } = &mut kernel.source {
         *known = with_types;
     }
     kernel
