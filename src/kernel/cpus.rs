@@ -6,7 +6,7 @@
 //! runqueues (per CPU) ──curr──► the task that runs      idle: it is rq.idle
 //! ```
 //!
-//! All CPUs that the kernel has are told: a panic takes all but its own offline.
+//! All possible CPUs are listed: a panic takes all but its own offline.
 
 use vmcore_formats::addr::VirtAddr;
 
@@ -33,7 +33,7 @@ pub enum Mode {
     Unknown,
 }
 
-/// How a vCPU was told to be a CPU.
+/// How a vCPU was matched with a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matched {
     /// By where its per-CPU variables are.
@@ -80,7 +80,7 @@ impl Cpus {
         let mut numbers = kernel.possible_cpus().to_vec();
         if numbers.is_empty() {
             all.findings.push(
-                "which vCPU is which CPU of the kernel is not known: they are told by their numbers".to_owned(),
+                "which vCPU is which CPU of the kernel is not known: they are matched by their numbers".to_owned(),
             );
             numbers = (0..u32::try_from(seen.len()).unwrap_or(u32::MAX)).collect();
         }

@@ -130,7 +130,7 @@ fn a_kernel_that_does_not_tell_of_its_cpus_costs_a_finding() {
     let cpus = Cpus::matched(&empty, &[seen(Some(area(0)), 0, Some(false)), seen(None, 0, None)]);
     let by = |vcpu| Some((vcpu, Matched::Number));
     assert_eq!(told(&cpus), [(0, by(0), Mode::Kernel), (1, by(1), Mode::Unknown)]);
-    assert!(cpus.findings[0].contains("told by their numbers") && cpus.panicked.is_none());
+    assert!(cpus.findings[0].contains("matched by their numbers") && cpus.panicked.is_none());
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What a kernel says of itself: its name and build, how it was started, since when it
-//! runs, what tainted it, how much there was to do, and which machine it is on.
+//! A kernel's identity: uname, command line, wall clock and uptime, taint, load, HZ, and the
+//! machine that it runs on.
 //!
 //! ```text
 //! init_uts_ns.name       uname          saved_command_line   the command line
@@ -10,7 +10,7 @@
 //! dmi_ident[]            the machine, by the names of `enum dmi_field`
 //! ```
 //!
-//! What cannot be had is `None`.
+//! What is not known is `None`.
 
 use vmcore_formats::addr::VirtAddr;
 
@@ -44,12 +44,12 @@ pub struct Times {
     pub uptime_ns: u64,
 }
 
-/// What a kernel says of itself.
+/// A kernel's identity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Identity {
     /// `uname`.
     pub uname: Option<Uname>,
-    /// What it was started with.
+    /// Its command line.
     pub command_line: Option<String>,
     /// When it stopped.
     pub times: Option<Times>,
@@ -89,9 +89,9 @@ impl Identity {
 
 fn uname(kernel: &Kernel) -> Option<Uname> {
     let at = kernel.symbol("init_uts_ns")?;
-    let told = kernel.info.offset("uts_namespace.name");
+    let by_info = kernel.info.offset("uts_namespace.name");
     let typed = || kernel.types().ok()?.offset("uts_namespace", "name").ok();
-    let skip = told.or_else(typed)?;
+    let skip = by_info.or_else(typed)?;
     let text = |index: u64| {
         let at = at.0.checked_add(skip)?.checked_add(index.checked_mul(UTS as u64)?)?;
         Some(kernel.string(VirtAddr(at), UTS))
@@ -233,7 +233,7 @@ mod tests {
         let expected = Times { wall_ns: WALL * NANOS, uptime_ns: UP * NANOS };
         for (counters, at) in [
             (&[("seqcount", 4), ("seqcount_raw_spinlock", 4)][..], 8),
-            // With lockdep, in 5.10 and newer, then before.
+            // With lockdep: a counter with its lock, then one without.
             (&[("seqcount", 56), ("seqcount_raw_spinlock", 64)], 64),
             (&[("seqcount", 56), ("seqcount_raw_spinlock", 64)], 56),
             (&[("seqcount", 4)], 8),

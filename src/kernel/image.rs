@@ -30,7 +30,7 @@ pub(super) fn search<T>(
     mut accept: impl FnMut(VirtAddr) -> Option<T>,
 ) -> Option<T> {
     let finder = Finder::new(pattern);
-    // A pattern may stand across the end of a piece.
+    // A pattern may cross the end of a piece.
     let edge = (pattern.len() as u64).saturating_sub(1);
     let end = from.0.saturating_add(length);
     let mut at = from.0;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Vmcore ──► vmcoreinfo ──► AddressSpace ──┬──► log
-//!            what the       kernel         │    printk's records
-//!            kernel says    addresses      └──► symbols
+//!            (find)         kernel         │    printk's records
+//!                           addresses      └──► symbols
 //!                                               names of addresses
 //! ```
 //!
@@ -54,7 +54,7 @@ use arch::Arch;
 use find::{SearchDepth, by_image, in_memory};
 use symbols::Areas;
 
-/// A guest's kernel: what it says of itself, and its addresses.
+/// A guest's kernel.
 #[derive(Debug)]
 pub struct Kernel {
     /// Its VMCOREINFO.
@@ -79,7 +79,7 @@ pub struct Kernel {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KernelError {
-    /// It says nothing of itself.
+    /// There is no VMCOREINFO.
     #[error(transparent)]
     Info(#[from] in_memory::VmcoreInfoError),
     /// Its page tables are not where it says.
@@ -132,7 +132,7 @@ impl Kernel {
         }
     }
 
-    /// What a reader should know of where VMCOREINFO comes from, if it is not its note.
+    /// Where VMCOREINFO comes from, as a sentence, if it is not from the note.
     #[must_use]
     pub fn origin(&self) -> Option<String> {
         match self.source {
@@ -150,14 +150,14 @@ impl Kernel {
             in_memory::Origin::Synthetic { image, symbols, with_types } => {
                 let types = if with_types { "types" } else { "no types" };
                 Some(format!(
-                    "the core has no VMCOREINFO, neither as a note nor in memory; what it would say was made up from the kernel at {image}, which a vCPU runs: it has {symbols} symbols, and {types}"
+                    "the core has no VMCOREINFO, neither as a note nor in memory; a synthetic one was made from the kernel at {image}, which a vCPU runs: it has {symbols} symbols, and {types}"
                 ))
             }
         }
     }
 
-    /// What a reader should know of the kernel's page tables, if they are not those that
-    /// VMCOREINFO tells of.
+    /// That the page tables of a vCPU were taken, if those that VMCOREINFO describes do not map the
+    /// kernel.
     #[must_use]
     pub fn other_tables(&self) -> Option<String> {
         let root = self.space.root();

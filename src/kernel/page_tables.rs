@@ -14,11 +14,11 @@ use vmcore_formats::paging::{ENTRY_SIZE, Entry, Level, OutOfRange, Paging};
 
 use crate::vmcore::{MemoryError, PhysMemory};
 
-/// Why a virtual address has no place in memory.
+/// Why a virtual address cannot be translated.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum TranslateError {
-    /// No table is asked for it.
+    /// Not an address of these tables.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     /// An entry on the way cannot be read.
@@ -192,7 +192,7 @@ impl AddressSpace {
         self.endian
     }
 
-    /// Translates an address, and tells each step.
+    /// Translates an address, and keeps each step.
     #[must_use]
     pub fn walk(&self, at: VirtAddr) -> Walk {
         let mut steps = Vec::new();

@@ -1,7 +1,8 @@
 //! Where a per-CPU variable is of one CPU.
 //!
-//! `address = symbol + __per_cpu_offset[cpu]`, modulo 2^64. On x86-64 before Linux 6.15 the
-//! symbol is a small number, else it is an address in the image: the sum is the same.
+//! `address = symbol + __per_cpu_offset[cpu]`, modulo 2^64. The symbol is an address in the image;
+//! on x86-64 before Linux commit 9d7de2aa8b41 "x86/percpu/64: Use relative percpu offsets" (in
+//! v6.15) it is an offset from 0. The sum is the same.
 //! A pointer to per-CPU memory is resolved in the same way.
 
 use vmcore_formats::addr::VirtAddr;
@@ -11,7 +12,7 @@ use super::Kernel;
 /// The most CPUs that are looked at: as many as a kernel has room for.
 const MAX_CPUS: u32 = 8192;
 
-/// What the kernel says of its CPUs.
+/// The possible CPUs, and where their per-CPU memory is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PerCpu {
     /// The CPUs that it has, or could have.

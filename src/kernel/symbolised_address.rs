@@ -9,7 +9,7 @@ use vmcore_formats::addr::VirtAddr;
 pub enum CodeAddress {
     /// An instruction that was about to run.
     Instruction(VirtAddr),
-    /// What follows a call.
+    /// A return address.
     Return(VirtAddr),
 }
 
@@ -24,9 +24,8 @@ impl CodeAddress {
 
     /// An address within the instruction that ran or called.
     ///
-    /// The last instruction of a function may be a call that never returns: what follows
-    /// it is the next function. So a return address is looked up by the byte before it.
-    /// This is the one place that knows.
+    /// After a noreturn call, the return address already belongs to the next function: a return
+    /// address is looked up by the byte before it. All look-ups go through here.
     #[must_use]
     pub fn lookup(self) -> VirtAddr {
         match self {
@@ -36,7 +35,7 @@ impl CodeAddress {
     }
 }
 
-/// Where in a function an address is.
+/// A symbol, and how far behind its start an address is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SymbolisedAddress {
     /// The function's name.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use vmcorectl::kernel::Kernel;
-use vmcorectl::kernel::find::vmcoreinfo::Source;
+use vmcorectl::kernel::find::in_memory::Origin;
 use vmcorectl::kernel::log::Log;
 use vmcorectl::vmcore::Vmcore;
 
@@ -72,12 +72,12 @@ pub(crate) fn whatever_tells_of_them(core: &Path, cr3: bool) {
     let nothing = edited(core, "nothing.elf", |text| text.fill(0));
     let kernel = Kernel::find(&Vmcore::open(&nothing).unwrap()).expect("a kernel");
     assert!(
-        matches!(kernel.source, Source::MadeUp { with_types: true, .. }),
+        matches!(kernel.source, Origin::Synthetic { with_types: true, .. }),
         "{:?}",
         kernel.source
     );
     let said = kernel.origin().expect("said");
-    assert!(said.contains("made up"), "{said}");
+    assert!(said.contains("synthetic"), "{said}");
     assert!(symbols(&nothing) == expected, "found by a vCPU's page tables");
     let noted = Kernel::find(&Vmcore::open(core).unwrap()).unwrap();
     let log = |kernel: &Kernel| Log::read(&kernel.space, &kernel.info).expect("a log").records;

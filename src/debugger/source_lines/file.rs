@@ -30,7 +30,7 @@ impl LinesFile {
     }
 
     /// The lines of an address of the file: that of the innermost inlined function first, that
-    /// of the function itself last. Files are as the compiler was told them.
+    /// of the function itself last. Files are as the compiler recorded them.
     pub(super) fn at(&self, probe: u64) -> Vec<SourceLine> {
         self.loader.find_frames(probe).map(lines).unwrap_or_default()
     }

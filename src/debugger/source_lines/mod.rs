@@ -1,7 +1,7 @@
 //! Source lines of code, out of files with debug symbols.
 //!
 //! ```text
-//! function on a stack ──► the kernel's own?   vmlinux, which whoever calls has checked
+//! function on a stack ──► the kernel's own?   vmlinux, which the caller has checked
 //!                         a module's?         the file of its build id, found like vmlinux
 //! ```
 //!
@@ -41,7 +41,7 @@ pub struct SourceLine {
     /// The function, which may have been inlined into the next one.
     pub function: Option<String>,
     /// The file: below the kernel's source tree if it is there, and otherwise as the compiler
-    /// was told it.
+    /// recorded it.
     pub file: Option<String>,
     /// The line.
     pub line: Option<u32>,

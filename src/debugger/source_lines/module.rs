@@ -1,9 +1,8 @@
 //! The file of a module, which is not linked: its sections all begin at zero.
 //!
-//! So they are given places of their own here, one behind the other, and the debug symbols,
-//! which are to be completed by whoever loads the module, are completed with these places. Where
-//! the module was really loaded does not matter: a function is looked up by its name, and an
-//! address by how far it is into the function.
+//! So each section gets an address of its own here, and the relocations of the debug sections are
+//! applied with these addresses. Where the module was really loaded does not matter: a function is
+//! looked up by its name, and an address by its offset in the function.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,13 +3,12 @@
 //! ```text
 //! a vCPU's CR3 ──► the image ──► kallsyms by its structure ──► vmcoreinfo_data ──► VMCOREINFO
 //!                                            │                    (none there)
-//!                                            └──► symbols, types ──────────────► one made up
+//!                                            └──► symbols, types ──────────────► a synthetic one
 //! ```
 //!
-//! Needs: notes of vCPUs that tell their page tables, which x86-64's do. Gives: a kernel as
-//! the note gives it. Where the kernel keeps VMCOREINFO, its symbols tell, so that memory need
-//! not be searched. Where it keeps none, as much is made up as its own readers here need, so
-//! that they need not know where it comes from.
+//! Needs: notes of vCPUs with their page-table registers, as x86-64 has. Gives: the kernel as with a
+//! note. If the kernel keeps VMCOREINFO, its symbols lead to it, so that memory need not be
+//! searched. If it keeps none, [`synthetic_vmcoreinfo`] has the keys that the readers need.
 
 use std::sync::OnceLock;
 
@@ -27,7 +26,7 @@ const TEXTS: [(&str, u64); 2] = [("vmcoreinfo_data", 0), ("vmcoreinfo_note", 24)
 
 /// The kernel that a vCPU runs.
 ///
-/// Returns `None` if vCPUs do not tell, or what they tell of is no kernel with symbols.
+/// Returns `None` if notes have no page-table registers, or these lead to no kernel with symbols.
 pub(crate) fn find(core: &Vmcore) -> Option<Kernel> {
     let arch = arch::of_machine(core.identity().machine)?;
     let machine = Machine::of(core);
@@ -56,7 +55,7 @@ fn kept(core: &Vmcore, image: &Image, symbols: &Symbols) -> Option<Kernel> {
     Some(Kernel::new(info, Origin::Memory { at, candidates: 1, in_use: Some(true) }, space))
 }
 
-/// A kernel by what is made up of its symbols and types.
+/// A kernel with a synthetic VMCOREINFO.
 fn synthetic(arch: &dyn Arch, image: Image, symbols: Symbols) -> Kernel {
     let text = synthetic_vmcoreinfo::of_symbols(arch, &image, &symbols);
     let source =

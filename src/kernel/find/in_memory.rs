@@ -1,4 +1,4 @@
-//! VMCOREINFO of a core: its note, else what the kernel keeps in memory.
+//! VMCOREINFO of a core: its note, else the text that the kernel keeps in memory.
 //!
 //! A guest without QEMU's `vmcoreinfo` device, or without the driver for it (Ubuntu
 //! has it in an extra package), has no note. The kernel keeps the text all the same, on a
@@ -12,7 +12,7 @@
 //! Memory may have several: of a kernel before a reboot, of a capture kernel. Each
 //! is tried: the one counts whose page tables map `init_uts_ns` to text with the same
 //! release; of several, one whose tables a vCPU uses.
-//! Origin: Linux `kernel/vmcore_info.c`, before 6.9 `kernel/crash_core.c`.
+//! Source: Linux `kernel/vmcore_info.c` (`kernel/crash_core.c` in older kernels).
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -37,7 +37,7 @@ const MAX_CANDIDATES: usize = 256;
 /// How much of `init_uts_ns` is searched for the release.
 const UTS_LENGTH: usize = 512;
 
-/// Where VMCOREINFO was found.
+/// Where VMCOREINFO comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// In the core's notes.
@@ -48,10 +48,11 @@ pub enum Origin {
         at: PhysAddr,
         /// How many different texts were looked at.
         candidates: usize,
-        /// Whether a vCPU uses page tables that it describes. `None` where vCPUs do not tell.
+        /// Whether a vCPU uses the page tables that it describes. `None` if notes have no page-table
+        /// registers.
         in_use: Option<bool>,
     },
-    /// Nowhere: it was made up of what the kernel's symbols and types say.
+    /// Nowhere: it is synthetic, from the kernel's symbols and types.
     Synthetic {
         /// Where the image is that a vCPU runs.
         image: VirtAddr,

@@ -15,7 +15,7 @@ use crate::vmcore::Vmcore;
 pub enum VmcoreInfoNote {
     /// It has the note.
     Present,
-    /// It has the note now. What is to be told of it.
+    /// It has the note now. Where that came from, as a sentence.
     Added(String),
     /// There is none. Why.
     Missing(String),
@@ -41,7 +41,7 @@ pub fn complete(core: &mut Vmcore, depth: SearchDepth) -> VmcoreInfoNote {
         }
         None => return VmcoreInfoNote::Missing("its VMCOREINFO is too long for a note".to_owned()),
     }
-    VmcoreInfoNote::Added(told(&found))
+    VmcoreInfoNote::Added(sentence(&found))
 }
 
 /// Notes without any VMCOREINFO that is of no use, and the new one behind them.
@@ -53,12 +53,12 @@ fn with_note(notes: &[u8], endian: Endian, new: &[u8]) -> Vec<u8> {
     kept.flatten().chain(new.iter().copied()).collect()
 }
 
-fn told(found: &LocatedVmcoreInfo) -> String {
+fn sentence(found: &LocatedVmcoreInfo) -> String {
     let mut text = "the core had no VMCOREINFO note".to_owned();
     if let Origin::Memory { at, candidates, in_use } = found.source {
         text.push_str(&format!("; it was found in memory at {at}"));
         if candidates > 1 {
-            text.push_str(&format!(", of {candidates} texts there the one that fits"));
+            text.push_str(&format!(", the one of {candidates} texts there that fits"));
         }
         text.push_str(match in_use {
             Some(true) => ", and a vCPU uses the page tables that it describes",

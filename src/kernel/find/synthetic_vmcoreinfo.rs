@@ -1,8 +1,8 @@
-//! A VMCOREINFO made up of what a kernel's symbols and types say.
+//! A synthetic VMCOREINFO, from a kernel's symbols and types.
 //!
-//! It has the keys that the readers here ask for, and says what the kernel itself would have
-//! said. Types give the layout of the log; before BTF there was another log, whose records
-//! had the same layout in all kernels.
+//! It has the keys that the readers here look up, with the values that the kernel itself would
+//! have written. The layout of the printk ring comes from types. Kernels without BTF have the
+//! older log buffer, whose records have one layout in all of them.
 
 use std::fmt::Write;
 
@@ -37,11 +37,11 @@ const STRUCTURES: [(&str, &[&str]); 7] = [
 /// Texts in the log's records, by the names that VMCOREINFO has for their lengths.
 const TEXTS: [(&str, &str); 2] =
     [("printk_info_subsystem", "subsystem"), ("printk_info_device", "device")];
-/// `struct printk_log`, up to 5.9.
+/// `struct printk_log`, of the older log buffer.
 const RECORD: &str = "SIZE(printk_log)=16\nOFFSET(printk_log.ts_nsec)=0\nOFFSET(printk_log.len)=8\n\
     OFFSET(printk_log.text_len)=10\nOFFSET(printk_log.dict_len)=12\n";
 
-/// What symbols and the image say.
+/// The keys that come from symbols and from the image.
 pub(super) fn of_symbols(arch: &dyn Arch, image: &Image, symbols: &Symbols) -> String {
     let mut text = image.location.clone();
     let banner = symbols.address_of("linux_banner");
@@ -64,7 +64,7 @@ pub(super) fn of_symbols(arch: &dyn Arch, image: &Image, symbols: &Symbols) -> S
     text
 }
 
-/// What types say of the log, and what is the same in all kernels.
+/// The layout of the log: from types, and what is the same in all kernels.
 pub(super) fn of_types(kernel: &Kernel) -> String {
     let mut text = RECORD.to_owned();
     line(&mut text, "SIZE(atomic_long_t)", &8);

@@ -7,7 +7,7 @@
 //! node_data[] ──► pglist_data.node_zones[]: _watermark[WMARK_LOW] + watermark_boost
 //! ```
 //!
-//! Source: `si_mem_available` in `mm/show_mem.c` (`mm/page_alloc.c` before Linux 6.3).
+//! Source: `si_mem_available` in `mm/show_mem.c` (`mm/page_alloc.c` in older kernels).
 
 use vmcore_formats::addr::VirtAddr;
 
@@ -45,7 +45,7 @@ fn low_watermarks(kernel: &Kernel) -> Option<u64> {
             let node = Object::at(kernel, "pglist_data", node).ok()?;
             let at = node.address_of(&format!("node_zones[{zone}]")).ok()?;
             let zone = Object::at(kernel, "zone", at).ok()?;
-            // Before Linux 5.0 they had another name, and nothing raised them.
+            // Older kernels have them by another name, and no boost.
             let mark = zone.u64(&format!("_watermark[{low}]"));
             let mark = mark.or_else(|_| zone.u64(&format!("watermark[{low}]"))).ok()?;
             let boost =

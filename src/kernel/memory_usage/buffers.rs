@@ -4,7 +4,7 @@
 //! blockdev_superblock ──s_inodes──list──► inode ──i_mapping──► address_space.nrpages
 //! ```
 //!
-//! Source: `nr_blockdev_pages` in `block/bdev.c` (`fs/block_dev.c` before Linux 5.16).
+//! Source: `nr_blockdev_pages` in `block/bdev.c` (`fs/block_dev.c` in older kernels).
 
 use vmcore_formats::addr::VirtAddr;
 

@@ -1,4 +1,4 @@
-//! What a guest's memory was used for, as `free` and `/proc/meminfo` tell.
+//! What a guest's memory was used for, as `free` and `/proc/meminfo` show it.
 //!
 //! ```text
 //! _totalram_pages                          MemTotal
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The kernel counts in pages, and on each CPU by itself for a while: figures are those
-//! that `/proc/meminfo` would have shown. What it makes up when it is asked, files of their own
-//! tell: `available`, `buffers`.
+//! that `/proc/meminfo` would have shown. What it computes on demand has
+//! modules of its own: `available`, `buffers`.
 
 mod available;
 mod buffers;
@@ -47,9 +47,9 @@ const LINES: [(&str, &[&str]); 19] = [
 pub struct MemoryUsage {
     /// All that the kernel has to give.
     pub total: u64,
-    /// What nobody uses.
+    /// Free pages.
     pub free: u64,
-    /// What programs could still get without swapping; `None` if it cannot be told.
+    /// What programs could still get without swapping; `None` if it is not known.
     pub available: Option<u64>,
     /// Page cache, buffers, and slabs that can be freed: `buff/cache` of `free`.
     pub cache: u64,
@@ -72,7 +72,7 @@ impl MemoryUsage {
         let page = kernel.page_size();
         let pages = |symbol| {
             let value = kernel.space.read_u64(kernel.symbol(symbol)?).ok()?;
-            // Sums of parts may be below nothing for a moment.
+            // Per-CPU parts that are not added yet can make a sum negative.
             value.cast_signed().max(0).cast_unsigned().checked_mul(page)
         };
         let counted: Vec<_> =
@@ -89,7 +89,7 @@ impl MemoryUsage {
         for (name, value) in [("MemAvailable", available), ("Buffers", buffers)] {
             if value.is_none() {
                 findings.push(format!(
-                    "{name} cannot be told: what the kernel makes it of cannot be read"
+                    "{name} is not known: what the kernel computes it from cannot be read"
                 ));
             }
         }

@@ -1,7 +1,7 @@
 //! The modules that a kernel has loaded.
 //!
 //! ```text
-//! modules ──list──► module ──► mem[] (6.4+), or core_layout and init_layout   where its code is
+//! modules ──list──► module ──► mem[], or core_layout and init_layout   where its code is
 //!                          ──► kallsyms       its symbols
 //!                          ──► arch.orc_*     its ORC tables
 //!                          ──► source_list    who uses it
@@ -32,7 +32,7 @@ pub struct Module {
     pub name: String,
     /// Where its `struct module` is.
     pub at: VirtAddr,
-    /// Whether it is there, coming or going.
+    /// Live, coming or going.
     pub state: ModuleState,
     /// Where it is in memory: code and data.
     pub ranges: Vec<ModuleRange>,
@@ -42,11 +42,11 @@ pub struct Module {
     pub taints: Option<String>,
     /// The names of the modules that use it.
     pub users: Option<Vec<String>>,
-    /// How often it is in use, by modules or anything else.
+    /// Its reference count, without the one that the kernel itself holds.
     pub references: Option<i64>,
-    /// What it says of its version.
+    /// Its version (`MODULE_VERSION`).
     pub version: Option<String>,
-    /// The hash of its source.
+    /// The hash of its source (`srcversion`).
     pub source_version: Option<String>,
     /// Its build id, in hexadecimal.
     pub build_id: Option<String>,
@@ -91,16 +91,16 @@ pub enum RangeKind {
     Other,
 }
 
-/// Where a module is in its life.
+/// `enum module_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModuleState {
-    /// It is there.
+    /// In use.
     Live,
     /// It is starting.
     Coming,
     /// It is being removed.
     Going,
-    /// It is being put together.
+    /// Not set up yet.
     Unformed,
     /// None of these.
     Unknown(u64),
@@ -115,7 +115,7 @@ pub struct ModuleSymbols {
     pub count: u64,
     /// Their names.
     pub strtab: VirtAddr,
-    /// The letter of each one's type (5.2 and newer).
+    /// The letter of each one's type, where the kernel keeps it.
     pub typetab: Option<VirtAddr>,
 }
 

@@ -5,10 +5,10 @@
 //!                                  ──btf─────► struct btf: data, data_size, start_id, start_str_off
 //! ```
 //!
-//! A module's BTF goes on where the kernel's ends: the kernel keeps it in a list of its own
-//! (Linux 5.11 and newer, with `DEBUG_INFO_BTF_MODULES`), and takes it off the module itself.
-//! Of a module that was built apart from its kernel (`.BTF.base`, 6.11 and newer), the kernel
-//! has rewritten the numbers to those of its own types when it loaded the module.
+//! A module's BTF continues the kernel's: its type ids and string offsets begin where those of
+//! the kernel end. With `DEBUG_INFO_BTF_MODULES`, the kernel keeps it in a list apart from the
+//! modules. For an out-of-tree module with `.BTF.base`, the kernel has relocated the ids to its
+//! own types when it loaded the module.
 //! Source: Linux commit 36e68442d1af "bpf: Load and verify kernel module BTFs" (in v5.11),
 //! `kernel/bpf/btf.c`.
 
@@ -30,12 +30,12 @@ const MAX_LENGTH: usize = 16 << 20;
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ModuleTypesError {
-    /// Those of the kernel are not, which they go on from.
+    /// Those of the kernel, which they continue, are not.
     #[error(transparent)]
     Kernel(#[from] TypesError),
     /// The kernel keeps none of any module.
     #[error(
-        "the kernel keeps no BTF of modules (Linux has it from 5.11 on, if it was built with DEBUG_INFO_BTF_MODULES)"
+        "the kernel keeps no BTF of modules (CONFIG_DEBUG_INFO_BTF_MODULES is off, or the kernel is too old for it)"
     )]
     Unsupported,
     /// It keeps none of this one.
@@ -63,9 +63,9 @@ pub enum ModuleTypesError {
         /// How long it is said to be.
         length: u64,
     },
-    /// It does not go on where the kernel's types end.
+    /// It does not continue the kernel's types.
     #[error(
-        "the module's BTF at {at} goes on from type {goes_on}, and the kernel's types end at {end}"
+        "the module's BTF at {at} begins with type id {goes_on}, and the kernel's types end before {end}"
     )]
     OtherBase {
         /// Where it begins.

@@ -58,7 +58,9 @@ fn what_is_damaged_or_missing_says_so() {
     let too_long = whole.clone().bytes(BTF + 8, &[0xff; 4]);
     assert!(said(&too_long).ends_with("would have 4294967295 bytes"));
     let other_base = whole.clone().bytes(BTF + 12, &7_u32.to_le_bytes());
-    assert!(said(&other_base).contains("goes on from type 7, and the kernel's types end at "));
+    assert!(
+        said(&other_base).contains("begins with type id 7, and the kernel's types end before ")
+    );
     let elsewhere = whole.clone().words(BTF, &[0x1000]);
     assert!(said(&elsewhere).contains("cannot be read"));
     let noise = whole.clone().words(DATA, &[0x1234]);

@@ -1,14 +1,14 @@
-//! The file systems that are mounted, as `/proc/mounts` and `df` tell.
+//! The file systems that are mounted, as `/proc/mounts` and `df` show them.
 //!
 //! ```text
-//! task ──nsproxy──► mnt_ns ──list (to 6.7), or the tree `mounts` (6.8+)──► mount
+//! task ──nsproxy──► mnt_ns ──list, or the tree `mounts`──► mount
 //! mount ──mnt.mnt_sb──► super_block ──s_type──► the file system's name and module
 //!       ──mnt_mountpoint──► dentry ──d_parent──► ... the mount point's path
 //! ```
 //!
 //! Needs: types, and the first task. Gives: what is mounted in the first mount namespace;
-//! containers have their own. How much there is and is used of those whose kernel keeps
-//! count of it: tmpfs, ext4 and XFS, by the types of the driver's module if it is one. What cannot be read is a finding.
+//! containers have their own. Size and use of tmpfs, ext4 and XFS, whose counts are in memory; by the
+//! types of the driver's module if it is one. What cannot be read is a finding.
 //! Source: Linux commit 2eea9ce4310d "mounts: keep list of mounts in an rbtree" (in v6.8),
 //! `fs/mount.h`, `fs/proc_namespace.c`.
 
@@ -25,7 +25,7 @@ pub use usage::Usage;
 
 /// The most mounts that are looked at.
 const MAX_MOUNTS: usize = 1 << 14;
-/// The most findings that are told.
+/// The most findings that are kept.
 const MAX_FINDINGS: usize = 32;
 
 /// A mounted file system.
@@ -60,16 +60,15 @@ impl Mounts {
         let mut all = Self::default();
         let read = kernel.types().map_err(|error| ObjectError::from(error.clone()));
         if let Err(error) = read.and_then(|types| all.read(kernel, types)) {
-            all.tell(format!("mounted file systems cannot be listed: {error}"));
+            all.find(format!("mounted file systems cannot be listed: {error}"));
         }
         all
     }
 
     fn read(&mut self, kernel: &Kernel, types: &Types) -> Result<(), ObjectError> {
         let Some(namespace) = namespace(kernel) else {
-            self.tell(
-                "mounted file systems cannot be listed: no task tells of their namespace"
-                    .to_owned(),
+            self.find(
+                "mounted file systems cannot be listed: no task has their namespace".to_owned(),
             );
             return Ok(());
         };
@@ -84,7 +83,7 @@ impl Mounts {
             let mount = |node: &VirtAddr| VirtAddr(node.0.wrapping_sub(offset));
             (tree.nodes.iter().map(mount).collect(), tree.finding)
         };
-        finding.into_iter().for_each(|finding| self.tell(finding));
+        finding.into_iter().for_each(|finding| self.find(finding));
         let mut usages = HashMap::new();
         let mut count: u64 = 0;
         let mut steps = path::MAX_STEPS;
@@ -96,7 +95,7 @@ impl Mounts {
                         let usage = usage::of(kernel, super_block);
                         usage
                             .map_err(|error| {
-                                self.tell(format!(
+                                self.find(format!(
                                     "how much of {} is used cannot be read: {error}",
                                     mount.device
                                 ))
@@ -105,23 +104,23 @@ impl Mounts {
                     });
                     mount.usage = *usage;
                     if mount.mount_point.is_none() {
-                        self.tell(format!("where {} is mounted cannot be read", mount.device));
+                        self.find(format!("where {} is mounted cannot be read", mount.device));
                     }
                     self.mounts.push(mount);
                 }
-                Err(error) => self.tell(format!("the mount at {at} cannot be read: {error}")),
+                Err(error) => self.find(format!("the mount at {at} cannot be read: {error}")),
             }
             count = count.saturating_add(1);
         }
-        // Before Linux 6.8, the number had the name that the tree has now.
-        let told = namespace.u64("nr_mounts").or_else(|_| namespace.u64("mounts"))?;
-        if told != count {
-            self.tell(format!("the kernel counts {told} mounts, and {count} were found"));
+        // Kernels with a list have the number in `mounts`, which is the tree in others.
+        let expected = namespace.u64("nr_mounts").or_else(|_| namespace.u64("mounts"))?;
+        if expected != count {
+            self.find(format!("the kernel counts {expected} mounts, and {count} were found"));
         }
         Ok(())
     }
 
-    fn tell(&mut self, finding: String) {
+    fn find(&mut self, finding: String) {
         if self.findings.len() < MAX_FINDINGS && !self.findings.contains(&finding) {
             self.findings.push(finding);
         }

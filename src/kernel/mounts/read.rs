@@ -32,9 +32,9 @@ const OF_MOUNT: [(u64, &str); 7] = [
 
 /// Reads a mount, but for how much of it is used. Gives its super block, too.
 ///
-/// The way to where it is mounted takes so many steps at most: [`path::of`].
-/// Returns `Ok(None)` for the place where somebody was in reading `/proc/mounts`, which kernels
-/// from 5.8 to 6.7 keep in the list, too.
+/// The path of its mount point takes at most `steps` steps: [`path::of`].
+/// Returns `Ok(None)` for the cursor of a reader of `/proc/mounts`, which is in the list since Linux
+/// commit 9f6c61f96f2d "proc/mounts: add cursor" (in v5.8) and as long as there is a list.
 pub(super) fn mount(
     kernel: &Kernel,
     at: VirtAddr,

@@ -1,8 +1,8 @@
-//! What is known of a kernel's symbols besides its table of them.
+//! Addresses of symbols that are known from elsewhere: the check on a decoded table.
 //!
-//! A table whose entries are misread still has a symbol or two where they are: with entries
-//! that are relative to themselves, one that is off by four bytes gives all addresses but for
-//! four. So that several have to be right, and none out of order.
+//! A misread table can still have one symbol right: if place-relative entries are read from an
+//! offset that is wrong by four bytes, `_text` decodes correctly. So two symbols have to match,
+//! and no address may be out of order.
 
 use std::cell::OnceCell;
 
@@ -16,10 +16,10 @@ use crate::kernel::page_tables::AddressSpace;
 const MAX_KNOWN: usize = 256;
 /// How many names of one address are compared.
 const MAX_ALIASES: usize = 64;
-/// A text of every kernel, and how it begins.
+/// A string in every kernel, and how it begins.
 const BANNER: (&str, &[u8]) = ("linux_banner", b"Linux version ");
 
-/// What is known.
+/// Known addresses.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     known: Vec<(String, VirtAddr)>,
@@ -27,11 +27,11 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// How many symbols have to be where they are.
+    /// How many symbols have to match.
     pub(super) const ENOUGH: usize = 2;
 
-    /// What VMCOREINFO tells.
-    pub(super) fn told(info: &VmcoreInfo) -> Self {
+    /// The symbols that VMCOREINFO has.
+    pub(super) fn of_vmcoreinfo(info: &VmcoreInfo) -> Self {
         let symbol = |line: &str| {
             let name = line.strip_prefix("SYMBOL(")?.split_once(')')?.0;
             Some((name.to_owned(), info.symbol(name)?))
@@ -49,9 +49,9 @@ impl Evidence {
         self.known.len()
     }
 
-    /// How many symbols are where they are.
+    /// How many symbols match.
     ///
-    /// Always asked of the same names. They are indexed only if too few are known otherwise.
+    /// Always called with the same names, which are indexed only if too few match otherwise.
     pub(super) fn hits(&self, space: &AddressSpace, names: &Names, addresses: &Addresses) -> usize {
         let hits = self.known.iter().filter(|known| is_hit(names, addresses, known)).count();
         if hits >= Self::ENOUGH {
@@ -68,8 +68,8 @@ impl Evidence {
         ))
     }
 
-    /// Whether so many are enough: fewer are if the table has none of the others at all, as
-    /// a table of code alone (`KALLSYMS_ALL` is off).
+    /// Is this enough evidence? One match suffices if no other known symbol is in the table, as
+    /// without `KALLSYMS_ALL`.
     pub(super) fn is_enough(&self, names: &Names, addresses: &Addresses, hits: usize) -> bool {
         let there = || {
             let known = self.known.iter().map(|(name, _)| name.as_str()).chain([BANNER.0]);
@@ -83,7 +83,7 @@ impl Evidence {
     }
 }
 
-/// Whether a known symbol is where it is: found by its address, so that no index is needed.
+/// Whether a known symbol matches. It is looked up by its address, which needs no index.
 fn is_hit(names: &Names, addresses: &Addresses, (name, at): &(String, VirtAddr)) -> bool {
     let Some(positions) = addresses.at_or_below(*at) else { return false };
     positions

@@ -35,7 +35,7 @@ use super::symbolised_address::SymbolisedAddress;
 use evidence::Evidence;
 use tables::{Contents, Tables};
 
-/// What the last symbol is taken to have, in bytes, where nothing tells where the kernel ends.
+/// The size of the last symbol, in bytes, if the end of the kernel is not known.
 const LAST_SIZE: u64 = 4096;
 /// The longest notes of an image that are read.
 const MAX_NOTES: u64 = 64 << 10;
@@ -47,7 +47,7 @@ const MAX_AMBIGUOUS: usize = 16;
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum SymbolsError {
-    /// They are nowhere.
+    /// Neither VMCOREINFO nor a search of the image leads to them.
     #[error("VMCOREINFO does not say where the kernel's symbols are, and its image has none")]
     NotFound,
     /// A part of them is not there.
@@ -115,15 +115,15 @@ impl Symbols {
     /// Fails if they cannot be found, or contradict what is known. What is missing of them
     /// is [`Self::findings`].
     pub fn read(space: &AddressSpace, info: &VmcoreInfo) -> Result<Self, SymbolsError> {
-        let evidence = Evidence::told(info);
-        let told = match Tables::told(space, info) {
+        let evidence = Evidence::of_vmcoreinfo(info);
+        let by_info = match Tables::of_vmcoreinfo(space, info) {
             Ok(tables) => tables.map(|tables| tables.read(space, &evidence)),
             Err(error) => Some(Err(error)),
         };
-        let contents = match told {
+        let contents = match by_info {
             Some(Ok(contents)) => Ok(contents),
             // What VMCOREINFO says may be damaged, and the table whole.
-            told => found(space, info, &evidence).or_else(|error| told.unwrap_or(Err(error))),
+            by_info => found(space, info, &evidence).or_else(|error| by_info.unwrap_or(Err(error))),
         };
         let mut symbols = Self::new(contents?);
         symbols.build_id = info.value("BUILD-ID").map(str::to_owned);

@@ -36,8 +36,9 @@ pub(super) struct Contents {
 impl Tables {
     /// Where VMCOREINFO says that they are.
     ///
-    /// Returns `Ok(None)` if it does not: kernels before 6.0 do not.
-    pub(super) fn told(
+    /// Returns `Ok(None)` for kernels before Linux commit 5fd8fea935a1 "vmcoreinfo: include kallsyms
+    /// symbols" (in v6.0).
+    pub(super) fn of_vmcoreinfo(
         space: &AddressSpace,
         info: &VmcoreInfo,
     ) -> Result<Option<Self>, SymbolsError> {

@@ -1,4 +1,4 @@
-//! Who is whose child, and what a process's threads did together.
+//! The tree of tasks, and the run time of processes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,11 +9,11 @@ const MAX_DEPTH: usize = 1024;
 
 impl Tasks {
     /// All tasks, each followed by its children, and how deep it is below those without a
-    /// parent. A process's threads stand below it. Each task once, even if parents form a ring.
+    /// parent. A process's threads are below it. Each task once, even if parents form a cycle.
     #[must_use]
     pub fn tree(&self) -> Vec<(&Task, usize)> {
         let mut children: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-        // The first idle task is the root of all; the others stand beside it.
+        // The first idle task is the root of all; the others are roots of their own.
         for (index, task) in self.tasks.iter().enumerate().filter(|(_, task)| task.pid != 0) {
             let parent = if task.is_leader() { task.ppid } else { Some(task.tgid) };
             if let Some(parent) = parent {
@@ -32,7 +32,7 @@ impl Tasks {
             |task: &Task| task.pid == 0 || task.ppid.is_none_or(|ppid| !known.contains(&ppid));
         let first = (0..self.tasks.len())
             .filter(|index| self.tasks.get(*index).is_some_and(orphan))
-            // Then whatever is in a ring.
+            // Then those in a cycle.
             .chain(0..self.tasks.len());
         for start in first {
             let mut stack = vec![(start, 0_usize)];

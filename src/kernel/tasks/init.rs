@@ -1,7 +1,7 @@
 //! Where `init_task` is.
 //!
-//! The symbol tells. Where kallsyms has no data, the task is found by its name in the
-//! image: it has pid 0, and is its own parent.
+//! By its symbol; without `KALLSYMS_ALL`, by its name in the image: it has pid 0, and is its own
+//! parent.
 
 use vmcore_formats::addr::VirtAddr;
 
@@ -10,8 +10,8 @@ use crate::kernel::{Kernel, image};
 
 /// Where `init_task` is.
 pub(super) fn find(kernel: &Kernel, types: &Types) -> Option<VirtAddr> {
-    let told = kernel.symbol("init_task").filter(|at| is_init(kernel, *at));
-    told.or_else(|| {
+    let by_symbol = kernel.symbol("init_task").filter(|at| is_init(kernel, *at));
+    by_symbol.or_else(|| {
         let comm = types.offset("task_struct", "comm").ok()?;
         let from = image::start(&kernel.info)?;
         image::search(&kernel.space, from, image::MAX_LENGTH, b"swapper", |name| {

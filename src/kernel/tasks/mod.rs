@@ -26,7 +26,7 @@ pub use state::TaskState;
 
 /// The most tasks that are looked at.
 const MAX_TASKS: usize = 1 << 17;
-/// The most findings that are told.
+/// The most findings that are kept.
 const MAX_FINDINGS: usize = 32;
 
 /// The tasks of a kernel.
@@ -54,7 +54,7 @@ impl Tasks {
         all.add_idle(kernel);
         match init::find(kernel, types) {
             Some(init) => all.add_all(kernel, types, init),
-            None => all.tell("tasks cannot be listed: init_task is not found".to_owned()),
+            None => all.find("tasks cannot be listed: init_task is not found".to_owned()),
         }
         all.add_running(kernel);
         all.complete_sizes(kernel.page_size());
@@ -70,15 +70,15 @@ impl Tasks {
     fn add_idle(&mut self, kernel: &Kernel) {
         let cpus = kernel.possible_cpus();
         if cpus.is_empty() {
-            self.tell(
-                "the idle tasks of other CPUs than the first are not listed: the kernel does not tell where it keeps what is per CPU"
+            self.find(
+                "the idle tasks of other CPUs than the first are not listed: the offsets of per-CPU memory are not known"
                     .to_owned(),
             );
         }
         for &cpu in cpus {
             match kernel.run_queue(cpu).and_then(|queue| queue.pointer("idle").ok()) {
                 Some(idle) => self.add(kernel, idle),
-                None => self.tell(format!("the idle task of CPU {cpu} cannot be read")),
+                None => self.find(format!("the idle task of CPU {cpu} cannot be read")),
             }
         }
     }
@@ -103,9 +103,9 @@ impl Tasks {
             .and_then(|offset| kernel.list(VirtAddr(init.0.wrapping_add(offset)), of));
         let leaders = match leaders {
             Ok(leaders) => leaders,
-            Err(error) => return self.tell(format!("tasks cannot be listed: {error}")),
+            Err(error) => return self.find(format!("tasks cannot be listed: {error}")),
         };
-        leaders.finding.into_iter().for_each(|finding| self.tell(finding));
+        leaders.finding.into_iter().for_each(|finding| self.find(finding));
         for leader in leaders.nodes {
             self.add(kernel, leader);
             let signal = self.at(leader).and_then(|task| Some((task.signal?, task.pid)));
@@ -117,10 +117,10 @@ impl Tasks {
             });
             match threads {
                 Ok(threads) => {
-                    threads.finding.into_iter().for_each(|finding| self.tell(finding));
+                    threads.finding.into_iter().for_each(|finding| self.find(finding));
                     threads.nodes.into_iter().for_each(|thread| self.add(kernel, thread));
                 }
-                Err(error) => self.tell(format!("threads are not listed: {error}")),
+                Err(error) => self.find(format!("threads are not listed: {error}")),
             }
         }
     }
@@ -130,14 +130,14 @@ impl Tasks {
             return;
         }
         if self.tasks.len() >= MAX_TASKS {
-            return self.tell(format!("there are more than {MAX_TASKS} tasks"));
+            return self.find(format!("there are more than {MAX_TASKS} tasks"));
         }
         match read::task(kernel, at) {
             Ok(task) => {
                 self.by_address.insert(at, self.tasks.len());
                 self.tasks.push(task);
             }
-            Err(error) => self.tell(format!("the task at {at} cannot be read: {error}")),
+            Err(error) => self.find(format!("the task at {at} cannot be read: {error}")),
         }
     }
 
@@ -156,7 +156,7 @@ impl Tasks {
         }
     }
 
-    fn tell(&mut self, finding: String) {
+    fn find(&mut self, finding: String) {
         if self.findings.len() < MAX_FINDINGS && !self.findings.contains(&finding) {
             self.findings.push(finding);
         }

@@ -8,7 +8,7 @@ use crate::kernel::types::{Object, ObjectError};
 
 /// The longest name, with its NUL.
 const MAX_COMM: usize = 16;
-/// `PF_KTHREAD`: never had memory of its own. The same since Linux 2.6.31.
+/// `PF_KTHREAD`.
 const KERNEL_THREAD: u64 = 0x20_0000;
 /// File, anonymous and shared pages. Swap entries (2) are not in memory.
 const RESIDENT: [u32; 3] = [0, 1, 3];
@@ -18,11 +18,11 @@ const RESIDENT: [u32; 3] = [0, 1, 3];
 pub struct Task {
     /// Where its `task_struct` is.
     pub at: VirtAddr,
-    /// Its number.
+    /// Its pid.
     pub pid: i32,
-    /// That of its process.
+    /// The pid of its process.
     pub tgid: i32,
-    /// That of its parent's process.
+    /// The pid of its parent's process.
     pub ppid: Option<i32>,
     /// Its name.
     pub comm: String,
@@ -30,17 +30,17 @@ pub struct Task {
     pub state: TaskState,
     /// The CPU that it is on, or was on last.
     pub cpu: Option<u32>,
-    /// Whether it is on that CPU: its registers are the vCPU's, and its stack has no saved ones.
+    /// Whether it is on that CPU: its registers are the vCPU's, and none are saved on its stack.
     pub on_cpu: bool,
-    /// Whether it is the kernel's own.
+    /// Whether it is a kernel thread.
     pub kernel_thread: bool,
     /// Where its kernel stack begins, at its lowest address.
     pub stack: VirtAddr,
     /// Where its `mm_struct` is. Kernel threads have none, and neither have zombies.
     pub mm: Option<VirtAddr>,
-    /// How much of its memory is there, in bytes; threads share it.
+    /// Its resident set, in bytes; threads share it.
     pub rss_bytes: Option<u64>,
-    /// When it began, in nanoseconds since boot.
+    /// When it started, in nanoseconds since boot.
     pub start_ns: Option<u64>,
     /// How long it ran its own code, in nanoseconds. Not that of other threads.
     pub user_ns: Option<u64>,
@@ -49,7 +49,7 @@ pub struct Task {
     /// How long threads of its process ran that are gone, in nanoseconds. Of a process's first
     /// thread alone: the others have none to add.
     pub exited_ns: Option<u64>,
-    /// Pages of its process that are counted in the thread yet (before Linux 6.2).
+    /// Pages of its process that are still counted in the thread (`task_struct.rss_stat`).
     pub(super) counted_here: i64,
     /// Where its `signal_struct` is.
     pub(super) signal: Option<VirtAddr>,
@@ -130,7 +130,8 @@ fn counted_here(task: &Object<'_>) -> i64 {
     RESIDENT.into_iter().map(count).fold(0, i64::saturating_add)
 }
 
-/// How much of a process's memory is there. A sum with a part for each CPU since Linux 6.2.
+/// The resident set of a process. A sum with a part for each CPU since Linux commit f1a7941243c1
+/// "mm: convert mm's rss stats into percpu_counter" (in v6.2).
 fn resident(kernel: &Kernel, mm: VirtAddr) -> Option<u64> {
     let mm = Object::at(kernel, "mm_struct", mm).ok()?;
     let mut pages = 0_u64;

@@ -1,17 +1,16 @@
 //! What a task is doing, as the letter that `ps` shows.
 //!
-//! The letter is that of the highest bit of the state that is ever told:
-//! `R S D T t X Z P` for none, 1, 2, 4, .. 64. A kernel thread that waits without counting
-//! as load (`TASK_NOLOAD`) is `I` and not `D`. Source: Linux `include/linux/sched.h`
-//! (`task_state_index`); the values have been these since 4.14.
+//! The letter is that of the highest reported bit of the state: `R S D T t X Z P` for none, 1, 2,
+//! 4, .. 64. A kernel thread that waits without counting as load (`TASK_NOLOAD`) is `I` and not
+//! `D`. Source: Linux `include/linux/sched.h` (`task_state_index`).
 
 use std::fmt;
 
 /// `TASK_UNINTERRUPTIBLE | TASK_NOLOAD`.
 const IDLE: u64 = 0x402;
-/// Waits for a lock of a kernel with real-time patches: told as `D`.
+/// `TASK_RTLOCK_WAIT`, of PREEMPT_RT: shown as `D`.
 const RTLOCK_WAIT: u64 = 0x1000;
-/// What is told.
+/// `TASK_REPORT`.
 const REPORTED: u64 = 0x7f;
 
 /// What a task is doing.
@@ -19,26 +18,27 @@ const REPORTED: u64 = 0x7f;
 pub enum TaskState {
     /// On a CPU, or ready for one.
     Running,
-    /// Waits, and signals wake it.
+    /// Interruptible sleep.
     Sleeping,
-    /// Waits, and nothing else wakes it.
+    /// Uninterruptible sleep.
     Blocked,
     /// Stopped by a signal.
     Stopped,
     /// Stopped by a debugger.
     Traced,
-    /// Gone.
+    /// Exited.
     Dead,
-    /// Gone, and its parent has not asked for its end.
+    /// Exited, and its parent has not waited for it.
     Zombie,
-    /// A kernel thread that was put aside.
+    /// A parked kernel thread.
     Parked,
     /// A kernel thread that waits for work.
     Idle,
 }
 
 impl TaskState {
-    /// Of `__state` (`state` before 5.14) and `exit_state`.
+    /// Of `__state` and `exit_state`. The first is `state` before Linux commit 2f064a59a11f "sched:
+    /// Change task_struct::state" (in v5.14).
     #[must_use]
     pub fn of(state: u64, exit_state: u64) -> Self {
         let all = state | exit_state;

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! image   _text ─ _etext ─ .rodata ... kallsyms ─ __ksymtab ... __start_BTF ─ __stop_BTF ...
-//!                                      ▲ VMCOREINFO (6.0+)      ▲ kallsyms, if it has data
+//!                                      ▲ VMCOREINFO             ▲ kallsyms, if it has data
 //! ```
 //!
-//! It stands shortly behind kallsyms. Where VMCOREINFO tells where that is, it is looked
-//! for from there on, so that types need not wait for symbols. Else the symbol tells; and
-//! where kallsyms has no data (`KALLSYMS_ALL` is off), the whole image is looked through.
-//! Memory has other copies: of modules, and what the decompressor left. They are not in
+//! BTF follows kallsyms within a few MiB. If VMCOREINFO has the address of kallsyms, the search
+//! starts there, so that types need not wait for symbols; else the symbol `__start_BTF` is used.
+//! Without `KALLSYMS_ALL` there is no such symbol, and the whole image is searched. Memory has
+//! other BTF: that of modules, and a stale copy left by the decompressor. They are outside of
 //! the image, or much shorter.
 
 use vmcore_formats::addr::VirtAddr;
@@ -40,9 +40,9 @@ pub(super) fn find(kernel: &Kernel) -> Option<(VirtAddr, usize)> {
     behind.or_else(by_symbol).or_else(in_image)
 }
 
-/// The length that a header tells, if it is that of a kernel's BTF.
+/// The length in a header, if it is that of a kernel's BTF.
 fn length(head: &[u8], endian: Endian) -> Option<usize> {
-    // The header may be followed by types at once: what it tells of a layout is then none.
+    // Types may directly follow a header of 24 bytes: its layout fields are then not read.
     let header = Header::decode(head, endian).ok()?;
     let likely = header.types.length > MIN_TYPES && header.strings.length > MIN_TYPES / 4;
     usize::try_from(header.length()).ok().filter(|_| likely)

@@ -1,4 +1,4 @@
-//! Structures that are linked to each other.
+//! Linked lists (`struct list_head`).
 //!
 //! ```text
 //! head ──next──► node ──next──► node ──next──► head

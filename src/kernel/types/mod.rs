@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! BTF in the image ──┬──► Types ──► Object  a structure in memory, read by its members' names
-//! else what is true ─┘              list    structures that are linked to each other
-//! of every kernel's (inferred)      tree    structures in the order of a red-black tree
+//! else inferred ──────┘              list    structures that are linked to each other
+//!                                   tree    structures in the order of a red-black tree
 //! ```
 //!
 //! Needs: a kernel's address space, and where its BTF is ([`find`]). Gives: offsets and
-//! sizes by name. Kernels before 5.2, and those built without `DEBUG_INFO_BTF`, have none:
-//! what can be is inferred there, and the rest is said not to be known.
+//! sizes by name. Kernels that were built without `DEBUG_INFO_BTF`, and those older than Linux
+//! commit e83b9f55448a "kbuild: add ability to generate BTF type info for vmlinux" (in v5.2),
+//! have no BTF: what can be is inferred, and findings list what is not known.
 
 pub mod find;
 mod inferred;
@@ -41,7 +42,7 @@ use super::page_tables::ReadError;
 pub enum TypesError {
     /// It carries none.
     #[error(
-        "the kernel's image has no BTF, which tells the layouts of its structures (Linux has it from 5.2 on, if it was built with DEBUG_INFO_BTF)"
+        "the kernel's image has no BTF, which has the layouts of its structures (Linux 5.2 and newer has it if it was built with CONFIG_DEBUG_INFO_BTF)"
     )]
     None,
     /// They cannot be read.
@@ -132,7 +133,7 @@ impl Types {
         }
     }
 
-    /// The BTF itself, which a module's goes on from.
+    /// The BTF itself, which that of modules continues.
     #[must_use]
     pub fn btf(&self) -> Option<&Arc<Btf>> {
         match &self.source {
@@ -150,7 +151,7 @@ impl Types {
         }
     }
 
-    /// What a reader should know of where they come from, and what is wrong with them.
+    /// That they were inferred, and what is missing or damaged, as sentences.
     #[must_use]
     pub fn findings(&self) -> &[String] {
         &self.findings
@@ -236,7 +237,7 @@ impl Types {
         }
     }
 
-    /// The names and values of an enumeration, as they stand: several may have one value.
+    /// The names and values of an enumeration, in declaration order: several may have one value.
     ///
     /// # Errors
     /// Fails if there is no such enumeration.

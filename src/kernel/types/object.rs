@@ -35,7 +35,7 @@ pub enum ObjectError {
         /// Why not.
         source: ReadError,
     },
-    /// It is something else.
+    /// Its size is not that of a number.
     #[error("{structure}.{path} has {size} bytes: it is no number")]
     NoNumber {
         /// The structure's name.
@@ -45,7 +45,7 @@ pub enum ObjectError {
         /// Its size.
         size: u64,
     },
-    /// It leads nowhere.
+    /// A null pointer.
     #[error("{structure}.{path} is null")]
     Null {
         /// The structure's name.

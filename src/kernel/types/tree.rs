@@ -1,4 +1,4 @@
-//! Structures in the order of a red-black tree.
+//! Red-black trees (`struct rb_root`), in order.
 //!
 //! ```text
 //! rb_root.rb_node ──► node ──rb_left───► nodes that come before it
@@ -6,8 +6,7 @@
 //!                          ──__rb_parent_color──► the node above, with a colour in its lowest bits
 //! ```
 //!
-//! Each node has to lead back to the one above it. What hangs on one that does not is left
-//! out, and the rest is there.
+//! Each node has to point back to its parent. The subtree of one that does not is left out.
 
 use std::collections::HashSet;
 

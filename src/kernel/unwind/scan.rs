@@ -31,7 +31,7 @@ pub(crate) fn step(
         let address = CodeAddress::Return(VirtAddr(strip(found)));
         if guest.is_text(address.lookup()) && follows_a_call(guest, address.address(), ends_in_call)
         {
-            // Where there are frame pointers, the caller's stands before its return address.
+            // With frame pointers, the caller's frame pointer precedes the return address.
             let plausible = before > at.0 && before < end && before.is_multiple_of(WORD);
             let fp = if plausible { before } else { 0 };
             let sp = Some(at.wrapping_add(WORD));
@@ -43,7 +43,7 @@ pub(crate) fn step(
     Err(Failure::Nothing)
 }
 
-/// Whether a call stands before `at`, as far as that can be read.
+/// Whether the instruction before `at` is a call, as far as that can be read.
 fn follows_a_call(guest: &dyn Guest, at: VirtAddr, ends_in_call: fn(&[u8]) -> bool) -> bool {
     let start = VirtAddr(at.0.wrapping_sub(WORD) & !(WORD - 1));
     let words = [start, start.wrapping_add(WORD)].map(|at| guest.word(at));

@@ -1,4 +1,4 @@
-//! From a function to its caller: what every way of unwinding takes, and gives.
+//! From a stack frame to its caller: the input and output of every unwinding method.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl Position {
     }
 }
 
-/// What is below a function.
+/// The caller of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Another one.
@@ -56,29 +56,29 @@ pub(crate) enum Step {
     },
 }
 
-/// Why a way of unwinding does not lead on.
+/// Why the next frame is not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The tables say nothing of this code.
+    /// The tables have no entry for this code.
     NoEntry,
-    /// What the tables want to count from is not known.
+    /// The value of the entry's base register is not known.
     NoBase,
     /// A word cannot be read.
     Missing(VirtAddr),
-    /// Where a return address should be is none.
+    /// What should be a return address is not in code.
     NotCode {
         /// Where.
         at: VirtAddr,
         /// What is there.
         found: u64,
     },
-    /// Registers should be there, and what is there is none.
+    /// There are no plausible saved registers.
     NoRegisters(VirtAddr),
-    /// A stack pointer that cannot be one.
+    /// A stack pointer that is not valid.
     StackPointer(u64),
-    /// A frame pointer that cannot be one.
+    /// A frame pointer that is not valid.
     FramePointer(u64),
-    /// The stack would grow, or come back to where it was.
+    /// The stack would grow, or the walk came back to a frame.
     NoProgress,
     /// Nothing more was found.
     Nothing,
@@ -87,21 +87,21 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEntry => f.write_str("the kernel's ORC tables say nothing of that code"),
+            Self::NoEntry => f.write_str("the kernel's ORC tables have no entry for that code"),
             Self::NoBase => {
-                f.write_str("the kernel's ORC tables go by a register there that is not known")
+                f.write_str("the ORC entry there is based on a register whose value is not known")
             }
             Self::Missing(at) => write!(f, "the stack at {at} cannot be read"),
             Self::NotCode { at, found } => {
-                write!(f, "{found:#x} at {at} should be a return address, and is no code")
+                write!(f, "{found:#x} at {at} should be a return address, and is not in code")
             }
             Self::NoRegisters(at) => {
-                write!(f, "registers should be saved at {at}, and what is there is none")
+                write!(f, "there are no plausible saved registers at {at}")
             }
-            Self::StackPointer(sp) => write!(f, "the stack pointer {sp:#x} cannot be one"),
-            Self::FramePointer(fp) => write!(f, "the frame pointer {fp:#x} cannot be one"),
-            Self::NoProgress => f.write_str("it leads back to where it was"),
-            Self::Nothing => f.write_str("no more addresses of code are on it"),
+            Self::StackPointer(sp) => write!(f, "the stack pointer {sp:#x} is not valid"),
+            Self::FramePointer(fp) => write!(f, "the frame pointer {fp:#x} is not valid"),
+            Self::NoProgress => f.write_str("the walk came back to a frame that it has seen"),
+            Self::Nothing => f.write_str("there are no more return addresses on it"),
         }
     }
 }

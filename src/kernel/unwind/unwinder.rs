@@ -85,7 +85,7 @@ impl Unwinder {
     }
 }
 
-/// What is said of a place where the kernel's own way of unwinding did not lead on.
+/// The finding on a frame whose caller the kernel's own method did not find.
 fn described(frames: &[StackFrame], at: &(usize, Failure, Trust)) -> String {
     let (count, failure, trust) = at;
     let last = count.checked_sub(1).and_then(|last| frames.get(last));
@@ -97,7 +97,7 @@ fn described(frames: &[StackFrame], at: &(usize, Failure, Trust)) -> String {
         Trust::Scan => "a scan, whose addresses may be left over from before",
         _ => "its frame pointer",
     };
-    format!("what called {last} was found by {how}: {failure}")
+    format!("the caller of {last} was found by {how}: {failure}")
 }
 
 const PAGE: usize = 4096;

@@ -18,7 +18,7 @@ use super::step::{Failure, Position, Step};
 
 /// The most functions of a stack. The kernel's are 16 KiB, or 32 KiB where it checks itself.
 pub(crate) const MAX_FRAMES: usize = 256;
-/// The most functions that are found by scanning: what is left over comes again and again.
+/// The most functions that are found by scanning.
 pub(crate) const MAX_SCANNED: usize = 64;
 
 /// A stack that was walked through. No function has its name yet.
@@ -28,7 +28,7 @@ pub(crate) struct Walked {
     pub(crate) frames: Vec<StackFrame>,
     /// Where it ended.
     pub(crate) end: StackEnd,
-    /// Where the kernel's own way did not lead on: after how many functions, and why.
+    /// Where the kernel's own method failed: after how many frames, and why.
     pub(crate) breaks: Vec<(usize, Failure, Trust)>,
 }
 

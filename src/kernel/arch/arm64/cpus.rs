@@ -1,5 +1,5 @@
-//! The state of arm64 vCPUs, out of their notes, which do not have `tpidr_el1`: a vCPU is told
-//! from others by the stack that it uses.
+//! The state of arm64 vCPUs, out of their notes. These do not have `tpidr_el1`, so that vCPUs are
+//! matched with CPUs by the stacks that they use.
 
 use crate::kernel::arch::VcpuState;
 use crate::vmcore::Vmcore;

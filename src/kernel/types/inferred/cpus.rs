@@ -1,4 +1,4 @@
-//! What CPUs run: the run queue of each, and what tasks tell of them.
+//! `struct rq`, and the members of tasks that refer to CPUs.
 //!
 //! ```text
 //! rq.idle        "swapper/N" on CPU N, for all of them
@@ -8,9 +8,9 @@
 //! cpumask        as long as it is from one of the kernel's masks to what is behind it
 //! ```
 //!
-//! Where tasks tell `cpu` more than once (`wake_cpu`, `recent_used_cpu`), it is the first, as is
-//! `on_cpu` (`on_rq`): so they are declared in all kernels, in or before what precedes the
-//! scheduler's own.
+//! Other members have the same values as `cpu` (`wake_cpu`, `recent_used_cpu`) and `on_cpu`
+//! (`on_rq`). The first that fits is taken: `cpu` and `on_cpu` are declared before them in all
+//! kernels.
 
 use vmcore_formats::addr::VirtAddr;
 
@@ -71,7 +71,7 @@ pub(super) fn infer(
     let ways: Vec<(u64, (u64, u64))> = before
         .filter_map(|curr| Some((curr, on_cpu(reference, &seen, idle, curr, flags)?)))
         .collect();
-    // Which task runs and which one gives it its time are told apart from 6.12 on: what runs is last.
+    // With proxy execution, `rq.donor` precedes `rq.curr`: what runs is the last of the two.
     let Some((curr, on_cpu)) = ways.last().copied() else {
         layouts.doubt("rq.curr", Doubt::Nothing);
         layouts.doubt("task_struct.on_cpu", Doubt::Nothing);
@@ -120,7 +120,7 @@ fn idle(reference: &ReferenceTasks<'_>, seen: &[Seen], tasks: &[u64]) -> Result<
 }
 
 /// What is on the CPUs, and what is not: other leaders, and idle tasks. The offset, and how many
-/// bytes tell it: four, or one since it is a bool (7.2).
+/// bytes it has: four, or one where it is a bool.
 fn on_cpu(
     reference: &ReferenceTasks<'_>,
     seen: &[Seen],
@@ -145,7 +145,7 @@ fn on_cpu(
     Some((offset, if whole && offset % 4 == 0 { 4 } else { 1 }))
 }
 
-/// Where tasks tell their CPU.
+/// Where tasks have the number of their CPU.
 fn cpu(
     reference: &ReferenceTasks<'_>,
     seen: &[Seen],

@@ -1,19 +1,19 @@
-//! What is known of structures, and what is not.
+//! Members whose offsets were inferred, and those that could not be.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Field, TypeError};
 
-/// What nothing tells apart from other numbers.
+/// What nothing distinguishes from other numbers.
 const NEVER: [&str; 3] =
     ["how long tasks ran", "how much memory processes have", "versions of modules"];
 
-/// Why a place is not known.
+/// Why an offset is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// Nothing is as it should be.
+    /// No offset fits.
     Nothing,
-    /// So many places are.
+    /// So many offsets fit.
     Several(usize),
 }
 
@@ -80,7 +80,7 @@ impl Layouts {
         found.ok_or(TypeError::NoMember { name, member })
     }
 
-    /// All members that are known: structure, path, place.
+    /// All members that are known: structure, path, location.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str, Field)> {
         self.structures.iter().flat_map(|(structure, known)| {
             known.members.iter().map(|(path, field)| (*structure, path.as_str(), *field))
@@ -102,7 +102,7 @@ impl Layouts {
     /// What a reader should know: that layouts were inferred, and which could not be.
     pub(in crate::kernel::types) fn findings(&self) -> Vec<String> {
         let mut findings = vec![format!(
-            "layouts of the kernel's structures were inferred from what is true of them in every kernel, and checked on {} tasks and {} modules",
+            "layouts of the kernel's structures were inferred from invariants of every kernel, and checked on {} tasks and {} modules",
             self.tasks, self.modules
         )];
         let doubts = self.doubts.iter().map(String::as_str);
@@ -140,7 +140,7 @@ impl Layouts {
         self.enumerations.insert(enumeration, values);
     }
 
-    /// Keeps a place if it is known, and says so if it is not.
+    /// Keeps an offset, or the reason why there is none.
     pub(super) fn take(
         &mut self,
         structure: &'static str,
@@ -162,8 +162,8 @@ impl Layouts {
 
     pub(super) fn doubt(&mut self, what: &str, doubt: Doubt) {
         self.doubts.push(match doubt {
-            Doubt::Nothing => format!("{what} (no place fits)"),
-            Doubt::Several(places) => format!("{what} ({places} places fit)"),
+            Doubt::Nothing => format!("{what} (no offset fits)"),
+            Doubt::Several(places) => format!("{what} ({places} offsets fit)"),
         });
     }
 }

@@ -1,17 +1,17 @@
-//! Layouts of structures without BTF: inferred from what is true of them in every kernel.
+//! Layouts of structures without BTF, inferred from invariants that hold in every kernel.
 //!
 //! ```text
-//! what every kernel's structure has      tasks is a list through structures with a name,
-//!        │                               group_leader of a leader is the leader, ..
+//! an invariant                          tasks links structures with a name, the group_leader
+//!        │                              of a leader is the leader, ..
 //!        ▼
-//! the offsets at which that is so ──► one: known    none, or several: not known, and said
+//! the offsets at which it holds ──► one: known    none, or several: not known, and a finding
 //! in all tasks, modules, CPUs
 //! ```
 //!
-//! Needs: symbols, and tasks or modules that are there. Gives: the members that the readers
-//! here ask for, by the names that BTF has for them. Nothing goes by the version of the
-//! kernel, and nothing is guessed: a place counts if it is the only one where all of them have
-//! what they must have. What orders of members are relied on is said where it is done.
+//! Needs: symbols, and tasks or modules in memory. Gives: the members that the readers
+//! here ask for, by the names that BTF has for them. Nothing depends on the version of the
+//! kernel, and nothing is guessed: an offset counts if it is the only one at which the invariant
+//! holds for all of them. Where the order of members is relied on, the module says so.
 
 mod clock;
 mod counters;

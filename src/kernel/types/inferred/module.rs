@@ -1,4 +1,4 @@
-//! `struct module`: its list, its name, and what stands beside them.
+//! `struct module`.
 //!
 //! ```text
 //! 0   state       0 to 3
@@ -8,7 +8,7 @@
 //!     taints      num_bugs, bug_list (through all modules), bug_table      where BUG() has tables
 //!     kallsyms    points to what is behind it, once the module is there
 //!     core_kallsyms
-//! mod_kallsyms    symtab, num_symtab, strtab, typetab (5.2+): in the module's own memory
+//! mod_kallsyms    symtab, num_symtab, strtab, and typetab in newer kernels: in the module's own memory
 //! arch            num_orcs, orc_unwind_ip, orc_unwind: two tables side by side, one into code
 //! ```
 //!

@@ -1,14 +1,14 @@
 //! Where a module's parts are.
 //!
 //! ```text
-//! mem[7] (6.4+)      0 base*  8 size (or 8 is_rox, 12 size: 6.13+)  16 mtn: module*, ..  72 each
+//! mem[7]             0 base*  8 size (or 8 is_rox, 12 size)         16 mtn: module*, ..  72 each
 //! core_layout        0 base*  8 size  12 text_size  16 ro_size  20  24 mtn: module*, ..
 //! init_layout        80 behind it
 //! ```
 //!
-//! The tree of modules leads from each part back to the module, and the page that a part begins
-//! on tells whether it is code. Kernels that have no such tree are refused: nothing else tells
-//! the parts from other addresses.
+//! Each part's node in the tree of modules (`mtn`) points back to the module, and the page
+//! permissions at the start of a part show whether it is code. Kernels without such a tree are not
+//! supported: nothing else distinguishes parts from other addresses.
 
 use vmcore_formats::addr::VirtAddr;
 

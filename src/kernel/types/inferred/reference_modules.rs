@@ -64,7 +64,7 @@ pub(super) fn find(kernel: &Kernel) -> Option<(ReferenceModules<'_>, Option<Stri
     Some((reference, list.finding))
 }
 
-/// Whether this is a module, by its name: it is told twice.
+/// Whether this is a module: its name has to equal that of its kobject.
 fn is_module(kernel: &Kernel, module: &Sample) -> bool {
     let most = usize::try_from(NAME_LENGTH).unwrap_or_default();
     let state = module.half(0).is_some_and(|state| state <= 3);

@@ -5,8 +5,8 @@
 //! tasks    a list through objects that all have a name at the same place
 //! ```
 //!
-//! Where no symbol tells where `init_task` is, it is found by its name in the image: it is its
-//! own parent and its own leader.
+//! Without a symbol `init_task`, it is found by its name in the image: it is its own parent and its
+//! own group leader.
 
 use std::collections::HashSet;
 

@@ -5,15 +5,15 @@
 //!         8  return address, signed where there is pointer authentication
 //!
 //! 0, 0: no function called this one
-//!         16 frame_record_meta's type, since 6.13: 1 the stack's end, 2 saved registers
+//!         16 frame_record_meta's type, in newer kernels: 1 the stack's end, 2 saved registers
 //!
 //! pt_regs: x0 .. x30, sp, pc, pstate, then more; the record above is its `stackframe`
 //! ```
 //!
-//! Before 6.13 the record in saved registers has what was interrupted for the return
-//! address, so that a chain goes through it: it is told by being equal to the saved x29
-//! and pc (Linux commit c2c6b27b5aa1 "arm64: stacktrace: unwind exception boundaries").
-//! Authentication replaces the highest bits; bit 55 tells which they were.
+//! Before Linux commit c2c6b27b5aa1 "arm64: stacktrace: unwind exception boundaries" (in v6.13),
+//! the record in saved registers has the interrupted address as its return address, so that
+//! the chain goes through it: it equals the saved x29 and pc. Pointer authentication replaces
+//! the highest bits; bit 55 says what they were.
 
 use vmcore_formats::addr::VirtAddr;
 
@@ -81,7 +81,7 @@ impl FrameRecords {
         Ok(Step::Next { position, trust: Trust::FramePointer, entry: None })
     }
 
-    /// What a record of zeros is about.
+    /// The end of the stack, or saved registers: what a record of zeros marks.
     fn marked(&self, guest: &dyn Guest, record: VirtAddr, kind: u64) -> Result<Step, Failure> {
         let saved = self.saved_around(guest, record, |saved| kind == REGISTERS || saved.from_user);
         match saved {
@@ -140,12 +140,12 @@ fn has_record(guest: &dyn Guest, start: VirtAddr, pc: VirtAddr) -> Option<bool> 
         if instruction & 0xff80_03ff == 0x9100_03fd {
             made = true;
         }
-        // Of ldp x29, x30, [sp], #n, what follows is the way out; after that other ways go on.
+        // ldp x29, x30, [sp], #n begins an epilogue. Code after the epilogue is of other branches.
         let back =
             instruction & 0xff80_7fff == 0xa880_7bfd || instruction & 0xffc0_7fff == 0xa940_7bfd;
         if back {
             let left = count.saturating_sub(index);
-            // Behind it stand no more than autiasp, the stack pointer's correction and ret.
+            // At most autiasp, an adjustment of the stack pointer and ret follow.
             if left <= 4 {
                 return Some(false);
             }

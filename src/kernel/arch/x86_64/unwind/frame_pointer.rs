@@ -12,8 +12,8 @@
 //! stack frames for saved interrupt registers", in v4.9). A kernel thread's first
 //! registers are zeros.
 //!
-//! A function that was interrupted before it had set `bp` is told by its first
-//! instructions: its return address is at `sp` before `push %rbp`, and at `sp + 8` behind
+//! A function that was interrupted before it had set `bp` is recognised by its first
+//! instructions: its return address is at `sp` before `push %rbp`, and at `sp + 8` after
 //! that. Test: `a_function_interrupted_in_its_prologue_keeps_its_caller`.
 
 use vmcore_formats::addr::VirtAddr;
@@ -26,8 +26,8 @@ use crate::kernel::unwind::{Failure, Guest, Position, StackEnd, Step, Trust};
 const MAX_STACK: u64 = 64 << 10;
 /// `push %rbp`
 const PUSH_BP: &[u8] = &[0x55];
-/// What may stand before it: `endbr64`, the five bytes of ftrace's call or its no-op,
-/// and the latter's older form.
+/// What may precede it: `endbr64`, the five bytes of ftrace's call or of its no-op, and older
+/// forms of the no-op.
 const BEFORE: [&[u8]; 4] = [
     &[0xf3, 0x0f, 0x1e, 0xfa],
     &[0x0f, 0x1f, 0x44, 0x00, 0x00],
@@ -67,7 +67,7 @@ pub(super) fn step(guest: &dyn Guest, from: &Position) -> Result<Step, Failure> 
     called_from(guest, at, fp)
 }
 
-/// The same where `bp` need not be a frame pointer: only if all about it is plausible.
+/// The same where `bp` need not be a frame pointer: only if the frame is plausible.
 pub(super) fn guess(guest: &dyn Guest, from: &Position) -> Result<Step, Failure> {
     let implausible = Failure::FramePointer(from.fp);
     let sp = from.sp.ok_or_else(|| implausible.clone())?;
@@ -113,7 +113,7 @@ fn without_frame(guest: &dyn Guest, from: &Position) -> Option<Step> {
         let start = guest.function(ip)?;
         frame_missing(guest, start, ip).map(|pushed| sp.wrapping_add(pushed))?
     } else {
-        // A call of what is no code has done nothing but push its return address.
+        // A call of an address that is no code has pushed its return address, and no more.
         sp
     };
     called_from(guest, at, from.fp).ok()
@@ -128,7 +128,7 @@ fn frame_missing(guest: &dyn Guest, start: VirtAddr, ip: VirtAddr) -> Option<u64
     if here.starts_with(0, RETURN) || popped && here.starts_with(0, JUMP) {
         return Some(0);
     }
-    let push = code.behind_what_may_stand_before();
+    let push = code.skip_prefix();
     if done <= push {
         // At the start of a function, whatever it is. Or before the frame is made.
         return (done == 0 || code.starts_with(push, PUSH_BP)).then_some(0);
@@ -153,7 +153,7 @@ impl Code {
         self.0.get(at..).is_some_and(|code| code.starts_with(bytes))
     }
 
-    fn behind_what_may_stand_before(&self) -> usize {
+    fn skip_prefix(&self) -> usize {
         let mut at = 0_usize;
         // endbr64 and one no-op or call at most.
         for _ in 0..2 {

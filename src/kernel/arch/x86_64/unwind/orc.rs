@@ -10,9 +10,9 @@
 //! A base of `(sp)` means `*sp + sp_offset`, since Linux commit 87ccc826bf1c
 //! "x86/unwind/orc: Change `REG_SP_INDIRECT`" (in v5.12): the word where a stack begins
 //! is the stack pointer of the one before. It meant `*(sp + sp_offset)` before, and was
-//! used for registers alone, which it no longer is: so the kind tells which it is.
-//! Code of which tables say nothing has been called by what stands before its return address:
-//! where that is a call of this code, it is its return address.
+//! used for registers alone, which it no longer is: the kind of the entry decides.
+//! Code without ORC entries: accept the stack word as a return address if the call before it
+//! targets this code.
 //!
 //! Tests: `a_stack_switch_leads_to_the_word_where_it_begins`,
 //! `registers_behind_an_old_stack_switch_are_found`.
@@ -45,7 +45,7 @@ pub(super) fn step(
 ) -> Result<Step, Failure> {
     let ip = from.address.lookup();
     let entry = if from.interrupted() && !guest.is_text(ip) {
-        // A call of what is no code has done nothing but push its return address.
+        // A call of an address that is no code has pushed its return address, and no more.
         CALLED_NOTHING
     } else {
         let found = entry(ip).filter(|entry| entry.kind != Kind::Undefined);
@@ -54,10 +54,10 @@ pub(super) fn step(
     follow(guest, from, &entry)
 }
 
-/// An entry for code that the tables say nothing of, if the call that led to it is on the stack.
+/// An entry for code without ORC entries, if the call that led to it is on the stack.
 ///
-/// Thunks that jump to where a register says have none. What they call themselves, to jump by
-/// returning from it, may be above the call's own return address.
+/// Retpolines have no entries. The return address of the call inside of a retpoline may be above
+/// that of the call that led to it.
 fn called_here(guest: &dyn Guest, from: &Position) -> Option<OrcEntry> {
     let sp = from.sp.filter(|_| from.interrupted())?;
     let start = guest.function(from.address.address())?;
@@ -91,7 +91,7 @@ fn follow(guest: &dyn Guest, from: &Position, entry: &OrcEntry) -> Result<Step, 
         }
         _ => {}
     }
-    // What counts from rbp may have switched stacks (`asm_call_irq_on_stack` before Linux 5.12).
+    // Entries based on rbp may switch stacks (`asm_call_irq_on_stack` in older kernels).
     let same_stack = entry.sp == Base::Sp;
     if same_stack && from.sp.is_some_and(|from| sp <= from) {
         return Err(Failure::NoProgress);

@@ -3,11 +3,12 @@
 //! ```text
 //! kernel   __start_orc_unwind_ip .. __stop_orc_unwind_ip   where code begins
 //!          __start_orc_unwind                              entries
-//!          __start_orc_header                              a hash that tells the version (6.4+)
+//!          __start_orc_header                              a hash that identifies the format
 //! module   arch.{orc_unwind_ip, orc_unwind, num_orcs}
 //! ```
 //!
-//! A table of addresses is read at once, for it is searched; an entry by itself. ftrace
+//! The hash is there since Linux commit b9f174c811e3 "x86/unwind/orc: Add ELF section with ORC
+//! version identifier" (in v6.4). A table of addresses is read at once, for it is searched; an entry by itself. ftrace
 //! copies the code of `ftrace_caller` or `ftrace_regs_caller` to where it needs it: the
 //! copy's entries are the original's.
 
@@ -125,7 +126,7 @@ fn version(kernel: &Kernel, entries: VirtAddr, count: u64) -> (OrcVersion, Optio
         Some(version) => (version, None),
         None => {
             let doubt = "the version of the kernel's ORC tables is not known: they are read as \
-                         those of Linux 6.4";
+                         format version 3";
             (OrcVersion::V3, Some(doubt.to_owned()))
         }
     }
