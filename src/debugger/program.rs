@@ -28,7 +28,6 @@ impl Program {
     pub const ALL: [Self; 3] = [Self::Crash, Self::Drgn, Self::Gdb];
 
     /// The command's name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Crash => "crash",
@@ -38,13 +37,11 @@ impl Program {
     }
 
     /// Whether it does not start without a vmlinux.
-    #[must_use]
     pub fn needs_vmlinux(self) -> bool {
         self == Self::Crash
     }
 
     /// Its file in one of the directories of `path`, as `$PATH` has them.
-    #[must_use]
     pub fn installed(self, path: &OsStr) -> Option<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
         let runs = |file: &PathBuf| {
@@ -57,7 +54,6 @@ impl Program {
     /// The arguments that open `core`, followed by the user's own.
     ///
     /// `kernel_offset` is how far KASLR moved the kernel, where it is known.
-    #[must_use]
     pub fn arguments(
         self,
         core: &Path,
@@ -101,7 +97,6 @@ impl Program {
 }
 
 /// A word as a shell takes it for one.
-#[must_use]
 pub fn shell_quoted(word: &OsStr) -> OsString {
     let text = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);

@@ -99,14 +99,12 @@ fn paths(paths: &[PathBuf]) -> String {
 
 impl NotFound {
     /// Where it was looked for, and what was there.
-    #[must_use]
     pub fn searched(&self) -> String {
         let unfit = self.unfit.iter().map(|error| format!("; {}", with_causes(error)));
         format!("looked for {}{}", paths(&self.looked_at), unfit.collect::<String>())
     }
 
     /// What the user can do about it.
-    #[must_use]
     pub fn hint(&self) -> String {
         let mut ways = Vec::new();
         if let Some(release) = self.kernel.release_in_paths() {
@@ -125,7 +123,6 @@ impl NotFound {
 
 impl KernelBuild {
     /// The kernel that a VMCOREINFO describes.
-    #[must_use]
     pub fn of(info: &VmcoreInfo) -> Self {
         Self {
             release: info.release().map(str::to_owned),
@@ -134,7 +131,6 @@ impl KernelBuild {
     }
 
     /// What is known of it, for messages.
-    #[must_use]
     pub fn describe(&self) -> String {
         let release = self.release.as_deref().unwrap_or("of unknown release");
         let release: String =

@@ -35,7 +35,6 @@ impl From<Unwound> for Backtrace {
 
 impl Backtrace {
     /// The stack of a vCPU, by its place among the core's notes.
-    #[must_use]
     pub fn of_cpu(kernel: &Kernel, core: &Vmcore, vcpu: usize) -> Self {
         let unwinder = kernel.unwinder();
         let all = Registers::of(core.notes(), core.identity()).cpus;
@@ -51,7 +50,6 @@ impl Backtrace {
     /// The stack of a task that does not run, by the address of its `task_struct`.
     ///
     /// Of one that runs, this would be a stack of long ago.
-    #[must_use]
     pub fn of_sleeper(kernel: &Kernel, task: VirtAddr) -> Self {
         let unwinder = kernel.unwinder();
         match start::of_sleeper(kernel, unwinder, task) {
@@ -61,7 +59,6 @@ impl Backtrace {
     }
 
     /// The stack of a task: of the vCPU that it is on, if it is on one.
-    #[must_use]
     pub fn of_task(kernel: &Kernel, core: &Vmcore, task: &Task) -> Self {
         if task.on_cpu {
             return Self::of_running(kernel, core, &Cpus::of(kernel, core), task);
@@ -85,7 +82,6 @@ impl Backtrace {
 }
 
 /// The stacks of many tasks, in their order, by several threads.
-#[must_use]
 pub fn of_all(kernel: &Kernel, core: &Vmcore, cpus: &Cpus, tasks: &[&Task]) -> Vec<Backtrace> {
     let one = |task: &&Task| {
         if task.on_cpu {

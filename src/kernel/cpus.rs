@@ -70,7 +70,6 @@ pub struct Cpus {
 
 impl Cpus {
     /// Matches the vCPUs of a core with its kernel's CPUs.
-    #[must_use]
     pub fn of(kernel: &Kernel, core: &Vmcore) -> Self {
         Self::matched(kernel, &kernel.arch.vcpus(core))
     }
@@ -111,13 +110,11 @@ impl Cpus {
     }
 
     /// The CPU that a vCPU of the notes is.
-    #[must_use]
     pub fn of_vcpu(&self, vcpu: usize) -> Option<&Cpu> {
         self.cpus.iter().find(|cpu| cpu.vcpu.is_some_and(|(known, _)| known == vcpu))
     }
 
     /// The CPU of this number.
-    #[must_use]
     pub fn numbered(&self, number: u32) -> Option<&Cpu> {
         self.cpus.iter().find(|cpu| cpu.number == number)
     }

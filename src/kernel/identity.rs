@@ -69,7 +69,6 @@ pub struct Identity {
 
 impl Identity {
     /// Reads it.
-    #[must_use]
     pub fn of(kernel: &Kernel) -> Self {
         let taint_mask =
             kernel.symbol("tainted_mask").and_then(|at| kernel.space.read_u64(at).ok());

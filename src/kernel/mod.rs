@@ -101,9 +101,6 @@ impl Kernel {
     }
 
     /// The same, with as much of memory searched as is asked for.
-    ///
-    /// # Errors
-    /// Fails like [`Self::find`].
     pub fn find_in(core: &Vmcore, depth: SearchDepth) -> Result<Self, KernelError> {
         let noted = core.vmcoreinfo_note().is_some_and(|info| info.release().is_some());
         if !noted && let Some(kernel) = by_image::find(core) {
@@ -133,7 +130,6 @@ impl Kernel {
     }
 
     /// Where VMCOREINFO comes from, as a sentence, if it is not from the note.
-    #[must_use]
     pub fn origin(&self) -> Option<String> {
         match self.source {
             in_memory::Origin::Note => None,
@@ -158,7 +154,6 @@ impl Kernel {
 
     /// That the page tables of a vCPU were taken, if those that VMCOREINFO describes do not map the
     /// kernel.
-    #[must_use]
     pub fn other_tables(&self) -> Option<String> {
         let root = self.space.root();
         let said = self.arch.root(&self.info).filter(|said| *said != root)?;
@@ -176,7 +171,6 @@ impl Kernel {
     }
 
     /// Where a symbol is: as VMCOREINFO says, else as the kernel's own table says.
-    #[must_use]
     pub fn symbol(&self, name: &str) -> Option<VirtAddr> {
         self.info.symbol(name).or_else(|| self.symbols().ok()?.address_of(name))
     }
@@ -184,7 +178,6 @@ impl Kernel {
     /// The symbol that an address of code is in. Addresses of data have symbols, too.
     ///
     /// Returns `None` for an address that is in nothing which has symbols.
-    #[must_use]
     pub fn resolve(&self, at: CodeAddress) -> Option<SymbolisedAddress> {
         let inside = at.lookup();
         let own = || self.symbols().ok()?.containing(inside);
@@ -195,7 +188,6 @@ impl Kernel {
 
     /// Whether an address is in code: the kernel's, a module's, a BPF program's, or that of a
     /// trampoline.
-    #[must_use]
     pub fn is_text(&self, at: VirtAddr) -> bool {
         let own = self.symbols().is_ok_and(|symbols| symbols.is_code(at));
         own || self.areas().is_code(at)
@@ -214,13 +206,11 @@ impl Kernel {
     }
 
     /// What a reader should know of its types, if they are not all its own, or damaged.
-    #[must_use]
     pub fn types_findings(&self) -> &[String] {
         self.types().map(Types::findings).unwrap_or_default()
     }
 
     /// Names that were looked up so far and that several symbols or types have, as sentences.
-    #[must_use]
     pub fn ambiguities(&self) -> Vec<String> {
         let symbols = self.symbols.get().and_then(|symbols| symbols.as_ref().ok());
         let types = self.types.get().and_then(|types| types.as_ref().ok());
@@ -229,7 +219,6 @@ impl Kernel {
     }
 
     /// The modules that it has loaded: read when they are first asked for.
-    #[must_use]
     pub fn modules(&self) -> &Modules {
         self.modules.get_or_init(|| Modules::of(self))
     }
@@ -240,7 +229,6 @@ impl Kernel {
     }
 
     /// Its tasks: read when they are first asked for.
-    #[must_use]
     pub fn tasks(&self) -> &Tasks {
         self.tasks.get_or_init(|| Tasks::of(self))
     }
@@ -250,7 +238,6 @@ impl Kernel {
     }
 
     /// The size of a page: 4 KiB if VMCOREINFO does not tell, which all of x86-64 has.
-    #[must_use]
     pub fn page_size(&self) -> u64 {
         self.info.page_size().unwrap_or(4096)
     }

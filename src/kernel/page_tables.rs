@@ -91,14 +91,12 @@ pub struct Mapping {
 
 impl Mapping {
     /// Where `at`, which is in the page, is in memory.
-    #[must_use]
     pub fn translate(&self, at: VirtAddr) -> PhysAddr {
         let offset = at.0 & self.length.wrapping_sub(1);
         self.physical.wrapping_add(offset)
     }
 
     /// How many bytes of the page there are from `at` on.
-    #[must_use]
     pub fn left(&self, at: VirtAddr) -> u64 {
         self.length.saturating_sub(at.0 & self.length.wrapping_sub(1))
     }
@@ -139,7 +137,6 @@ pub struct AddressSpace {
 
 impl AddressSpace {
     /// The tables below a root.
-    #[must_use]
     pub fn new(
         memory: Arc<dyn PhysMemory>,
         paging: Paging,
@@ -150,13 +147,11 @@ impl AddressSpace {
     }
 
     /// The memory that the tables are in, and map.
-    #[must_use]
     pub fn memory(&self) -> &Arc<dyn PhysMemory> {
         &self.memory
     }
 
     /// The format.
-    #[must_use]
     pub fn paging(&self) -> Paging {
         self.paging
     }
@@ -165,7 +160,6 @@ impl AddressSpace {
     ///
     /// On arm64 these translate a process's addresses alone; on x86-64 they have the
     /// kernel's, too.
-    #[must_use]
     pub fn of_process(&self, root: PhysAddr) -> Self {
         let paging = match self.paging {
             Paging::Arm64(format) => Paging::Arm64(format.user()),
@@ -175,25 +169,21 @@ impl AddressSpace {
     }
 
     /// The same half of addresses through other tables.
-    #[must_use]
     pub fn at_root(&self, root: PhysAddr) -> Self {
         Self::new(Arc::clone(&self.memory), self.paging, root, self.endian)
     }
 
     /// Where the topmost table is.
-    #[must_use]
     pub fn root(&self) -> PhysAddr {
         self.root
     }
 
     /// Byte order of the entries, which is the kernel's.
-    #[must_use]
     pub fn endian(&self) -> Endian {
         self.endian
     }
 
     /// Translates an address, and keeps each step.
-    #[must_use]
     pub fn walk(&self, at: VirtAddr) -> Walk {
         let mut steps = Vec::new();
         let outcome = self.descend(at, |step| steps.push(step));
@@ -209,9 +199,6 @@ impl AddressSpace {
     }
 
     /// The page that an address is in.
-    ///
-    /// # Errors
-    /// Fails like [`Self::translate`].
     pub fn mapping(&self, at: VirtAddr) -> Result<Mapping, TranslateError> {
         let lock = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mapping) = lock().find(at) {
@@ -256,9 +243,6 @@ impl AddressSpace {
     }
 
     /// Reads virtual memory into a new buffer. Callers bound `length`.
-    ///
-    /// # Errors
-    /// Fails like [`Self::read`].
     pub fn read_vec(&self, at: VirtAddr, length: usize) -> Result<Vec<u8>, ReadError> {
         let mut buffer = vec![0; length];
         self.read(at, &mut buffer)?;
@@ -266,9 +250,6 @@ impl AddressSpace {
     }
 
     /// Reads a number of eight bytes.
-    ///
-    /// # Errors
-    /// Fails like [`Self::read`].
     pub fn read_u64(&self, at: VirtAddr) -> Result<u64, ReadError> {
         let mut bytes = [0; 8];
         self.read(at, &mut bytes)?;

@@ -50,14 +50,12 @@ impl Kernel {
     /// Where a per-CPU variable is of this CPU.
     ///
     /// Returns `None` if the kernel does not tell, or does not know the CPU.
-    #[must_use]
     pub fn per_cpu(&self, symbol: VirtAddr, cpu: u32) -> Option<VirtAddr> {
         Some(symbol.wrapping_add(self.per_cpu_offset(cpu)?))
     }
 
     /// The numbers of the CPUs that the kernel has, or could have. Those that are online are
     /// others: a panic takes all but one offline. Empty if the kernel does not tell.
-    #[must_use]
     pub fn possible_cpus(&self) -> &[u32] {
         &self.cpu_areas().possible
     }

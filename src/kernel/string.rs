@@ -9,7 +9,6 @@ impl Kernel {
     /// The text at an address, up to its first NUL and at most `max` bytes long.
     ///
     /// Empty if nothing of it can be read. Bytes that are no UTF-8 are replaced.
-    #[must_use]
     pub fn string(&self, at: VirtAddr, max: usize) -> String {
         let mut text = Vec::new();
         // A text may end on the last page that there is.

@@ -15,7 +15,6 @@ pub enum CodeAddress {
 
 impl CodeAddress {
     /// The address itself.
-    #[must_use]
     pub fn address(self) -> VirtAddr {
         match self {
             Self::Instruction(at) | Self::Return(at) => at,
@@ -26,7 +25,6 @@ impl CodeAddress {
     ///
     /// After a noreturn call, the return address already belongs to the next function: a return
     /// address is looked up by the byte before it. All look-ups go through here.
-    #[must_use]
     pub fn lookup(self) -> VirtAddr {
         match self {
             Self::Instruction(at) => at,

@@ -42,7 +42,6 @@ pub struct Taint {
 }
 
 /// The reasons in a mask.
-#[must_use]
 pub fn taints(kernel: &Kernel, mask: u64) -> Vec<Taint> {
     (0..u64::BITS)
         .filter(|bit| mask.wrapping_shr(*bit) & 1 == 1)
@@ -55,7 +54,6 @@ pub fn taints(kernel: &Kernel, mask: u64) -> Vec<Taint> {
 }
 
 /// Their letters alone.
-#[must_use]
 pub fn letters(kernel: &Kernel, mask: u64) -> String {
     taints(kernel, mask).iter().map(|taint| taint.letter).collect()
 }

@@ -86,7 +86,6 @@ impl SourceLines {
 
     /// The lines of a function on a stack: that of the innermost inlined function first, that of
     /// the function itself last. None if no file has any for it.
-    #[must_use]
     pub fn of(&self, frame: &StackFrame) -> Vec<SourceLine> {
         let Some(symbol) = &frame.symbol else { return Vec::new() };
         let mut lines = match &symbol.module {
@@ -117,7 +116,6 @@ impl SourceLines {
     }
 
     /// What could not be found out: modules whose files are not there.
-    #[must_use]
     pub fn findings(&self) -> Vec<String> {
         let modules = self.modules.borrow();
         modules.values().filter_map(|module| module.as_ref().err().cloned()).collect()

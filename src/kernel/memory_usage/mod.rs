@@ -67,7 +67,6 @@ impl MemoryUsage {
     /// Reads it.
     ///
     /// Returns `None` where the counters or their names are not known.
-    #[must_use]
     pub fn of(kernel: &Kernel) -> Option<Self> {
         let page = kernel.page_size();
         let pages = |symbol| {
@@ -125,7 +124,6 @@ impl MemoryUsage {
     }
 
     /// What is in use: neither free nor cache.
-    #[must_use]
     pub fn used(&self) -> u64 {
         self.total.saturating_sub(self.free).saturating_sub(self.cache)
     }

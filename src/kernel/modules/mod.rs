@@ -69,7 +69,6 @@ pub struct ModuleRange {
 
 impl ModuleRange {
     /// Whether an address is in it.
-    #[must_use]
     pub fn contains(&self, at: VirtAddr) -> bool {
         at.is_in(self.base, self.size)
     }
@@ -177,14 +176,12 @@ impl Modules {
     }
 
     /// The module that an address is in, code or data.
-    #[must_use]
     pub fn containing(&self, at: VirtAddr) -> Option<&Module> {
         let inside = |module: &&Module| module.ranges.iter().any(|range| range.contains(at));
         self.modules.iter().find(inside)
     }
 
     /// A module by its name.
-    #[must_use]
     pub fn named(&self, name: &str) -> Option<&Module> {
         self.modules.iter().find(|module| module.name == name)
     }

@@ -55,7 +55,6 @@ pub struct Mounts {
 
 impl Mounts {
     /// Reads them.
-    #[must_use]
     pub fn of(kernel: &Kernel) -> Self {
         let mut all = Self::default();
         let read = kernel.types().map_err(|error| ObjectError::from(error.clone()));

@@ -167,32 +167,27 @@ impl Symbols {
     }
 
     /// How many there are.
-    #[must_use]
     pub fn count(&self) -> u32 {
         self.names.count().min(self.addresses.count())
     }
 
     /// What is missing or damaged, as sentences.
-    #[must_use]
     pub fn findings(&self) -> &[String] {
         &self.findings
     }
 
     /// How the kernel stores addresses.
-    #[must_use]
     pub fn mode(&self) -> Mode {
         self.addresses.mode()
     }
 
     /// The kernel's build id, in hexadecimal digits.
-    #[must_use]
     pub fn build_id(&self) -> Option<&str> {
         self.build_id.as_deref()
     }
 
     /// The address of a symbol. Of several with one name, the global one; if none or several
     /// are global, the lowest, and [`Self::ambiguities`] says so.
-    #[must_use]
     pub fn address_of(&self, name: &str) -> Option<VirtAddr> {
         let indices = self.indices(name);
         let at = |index: &u32| self.addresses.address(*index);
@@ -226,7 +221,6 @@ impl Symbols {
 
     /// The addresses of all symbols with this name, by ascending address. Names of functions
     /// that are static need not be unique.
-    #[must_use]
     pub fn all(&self, name: &str) -> Vec<VirtAddr> {
         self.indices(name).into_iter().filter_map(|index| self.addresses.address(index)).collect()
     }
@@ -239,7 +233,6 @@ impl Symbols {
     /// the first, as the kernel itself has it.
     ///
     /// Returns `None` outside of the image.
-    #[must_use]
     pub fn containing(&self, at: VirtAddr) -> Option<SymbolisedAddress> {
         let bounds = self.bounds();
         if !bounds.image.contains(&at) {
@@ -261,7 +254,6 @@ impl Symbols {
     }
 
     /// Whether an address is in the kernel's own code.
-    #[must_use]
     pub fn is_code(&self, at: VirtAddr) -> bool {
         self.bounds().code.iter().any(|range| range.contains(&at))
     }

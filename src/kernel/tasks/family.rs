@@ -10,7 +10,6 @@ const MAX_DEPTH: usize = 1024;
 impl Tasks {
     /// All tasks, each followed by its children, and how deep it is below those without a
     /// parent. A process's threads are below it. Each task once, even if parents form a cycle.
-    #[must_use]
     pub fn tree(&self) -> Vec<(&Task, usize)> {
         let mut children: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         // The first idle task is the root of all; the others are roots of their own.
@@ -52,7 +51,6 @@ impl Tasks {
 
     /// How long each process ran, by its pid, in nanoseconds: all threads that are or were.
     /// `None` if it is not known of one of them.
-    #[must_use]
     pub fn process_times(&self) -> HashMap<i32, Option<u64>> {
         let mut times: HashMap<i32, Option<u64>> = HashMap::new();
         for task in &self.tasks {

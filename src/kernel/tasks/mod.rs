@@ -62,7 +62,6 @@ impl Tasks {
     }
 
     /// The task at an address.
-    #[must_use]
     pub fn at(&self, at: VirtAddr) -> Option<&Task> {
         self.tasks.get(*self.by_address.get(&at)?)
     }

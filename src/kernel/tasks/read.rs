@@ -57,13 +57,11 @@ pub struct Task {
 
 impl Task {
     /// How long it ran, in nanoseconds: its own code, and the kernel for it.
-    #[must_use]
     pub fn run_ns(&self) -> Option<u64> {
         Some(self.user_ns?.saturating_add(self.system_ns?))
     }
 
     /// Whether it is its process's first thread.
-    #[must_use]
     pub fn is_leader(&self) -> bool {
         self.pid == self.tgid
     }

@@ -39,7 +39,6 @@ pub enum TaskState {
 impl TaskState {
     /// Of `__state` and `exit_state`. The first is `state` before Linux commit 2f064a59a11f "sched:
     /// Change task_struct::state" (in v5.14).
-    #[must_use]
     pub fn of(state: u64, exit_state: u64) -> Self {
         let all = state | exit_state;
         if all & IDLE == IDLE {
@@ -61,7 +60,6 @@ impl TaskState {
     }
 
     /// Its letter.
-    #[must_use]
     pub fn letter(self) -> char {
         match self {
             Self::Running => 'R',

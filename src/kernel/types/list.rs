@@ -38,7 +38,6 @@ impl List {
     /// Walks the list whose head is at `head`, up to `most` nodes.
     ///
     /// `what` is the plural of what it is a list of.
-    #[must_use]
     pub fn walk(space: &AddressSpace, head: VirtAddr, what: &str, most: usize) -> Self {
         let (next, prev) = match links(space, head) {
             Ok(links) => links,

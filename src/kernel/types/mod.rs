@@ -112,7 +112,6 @@ impl Types {
     }
 
     /// Those of BTF that was read.
-    #[must_use]
     pub fn new(btf: Btf) -> Self {
         let findings = btf.unread().map(str::to_owned).into_iter().collect();
         Self {
@@ -134,7 +133,6 @@ impl Types {
     }
 
     /// The BTF itself, which that of modules continues.
-    #[must_use]
     pub fn btf(&self) -> Option<&Arc<Btf>> {
         match &self.source {
             Source::Btf(btf) => Some(btf),
@@ -143,7 +141,6 @@ impl Types {
     }
 
     /// What was inferred, if they are not the kernel's own.
-    #[must_use]
     pub fn layouts(&self) -> Option<&Layouts> {
         match &self.source {
             Source::Btf(_) => None,
@@ -152,7 +149,6 @@ impl Types {
     }
 
     /// That they were inferred, and what is missing or damaged, as sentences.
-    #[must_use]
     pub fn findings(&self) -> &[String] {
         &self.findings
     }
@@ -202,15 +198,11 @@ impl Types {
     }
 
     /// The first byte of a member, from that of its structure.
-    ///
-    /// # Errors
-    /// Fails like [`Self::field`].
     pub fn offset(&self, structure: &str, path: &str) -> Result<u64, TypeError> {
         self.field(structure, path).map(|field| field.offset)
     }
 
     /// Whether a structure has a member.
-    #[must_use]
     pub fn has(&self, structure: &str, path: &str) -> bool {
         self.field(structure, path).is_ok()
     }

@@ -82,7 +82,6 @@ impl<'k> Object<'k> {
     }
 
     /// The structure of a type that a module has. Nothing is read yet.
-    #[must_use]
     pub fn with(kernel: &'k Kernel, types: &'k Types, structure: &'k str, at: VirtAddr) -> Self {
         Self { kernel, types, structure, at, whole: OnceCell::new() }
     }
@@ -101,13 +100,11 @@ impl<'k> Object<'k> {
     }
 
     /// Where it is.
-    #[must_use]
     pub fn address(&self) -> VirtAddr {
         self.at
     }
 
     /// Whether it has a member.
-    #[must_use]
     pub fn has(&self, path: &str) -> bool {
         self.types.has(self.structure, path)
     }
@@ -131,9 +128,6 @@ impl<'k> Object<'k> {
     }
 
     /// A member as a number with its sign.
-    ///
-    /// # Errors
-    /// Fails like [`Self::u64`].
     pub fn i64(&self, path: &str) -> Result<i64, ObjectError> {
         let field = self.types.field(self.structure, path)?;
         let value = self.number(path, field)?;
@@ -143,26 +137,17 @@ impl<'k> Object<'k> {
     }
 
     /// The low 32 bits of a member.
-    ///
-    /// # Errors
-    /// Fails like [`Self::u64`].
     pub fn u32(&self, path: &str) -> Result<u32, ObjectError> {
         let value = self.u64(path)? & u64::from(u32::MAX);
         Ok(u32::try_from(value).unwrap_or_default())
     }
 
     /// The low 32 bits of a member, with their sign.
-    ///
-    /// # Errors
-    /// Fails like [`Self::u64`].
     pub fn i32(&self, path: &str) -> Result<i32, ObjectError> {
         self.u32(path).map(u32::cast_signed)
     }
 
     /// A member as an address.
-    ///
-    /// # Errors
-    /// Fails like [`Self::u64`].
     pub fn pointer(&self, path: &str) -> Result<VirtAddr, ObjectError> {
         self.u64(path).map(VirtAddr)
     }

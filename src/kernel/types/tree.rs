@@ -37,7 +37,6 @@ impl Tree {
     /// Walks the tree whose `rb_root` is at `root`, up to `most` nodes.
     ///
     /// `what` is the plural of what it is a tree of.
-    #[must_use]
     pub fn walk(kernel: &Kernel, root: VirtAddr, what: &str, most: usize) -> Self {
         let mut tree = Self::default();
         let mut broken = None;

@@ -38,7 +38,6 @@ pub enum Trust {
 
 impl Trust {
     /// Its name, without a mark of doubt.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Registers => "registers",
@@ -69,13 +68,11 @@ pub struct EntryRegisters {
 
 impl EntryRegisters {
     /// A register by its name.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<u64> {
         self.registers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     /// The instruction that was interrupted.
-    #[must_use]
     pub fn instruction(&self) -> Option<VirtAddr> {
         self.get("rip").or_else(|| self.get("pc")).map(VirtAddr)
     }
