@@ -5,12 +5,14 @@
 //!                   first and last parts alone, unless all of it was asked for
 //! ```
 //!
-//! What is looked for is allocated while the kernel starts, from an end of a zone, and zones
-//! end where ranges of memory do. To read all takes minutes for each 256 GiB: a guest that runs no
+//! What is looked for is allocated while the kernel starts, from an end of a zone. Zones end
+//! where ranges of memory do, and at 4 GiB. To read all takes minutes for each 256 GiB: a guest that runs no
 //! Linux would be read to its end for nothing. The budget is in bytes and not a time, so that
 //! the same core always gets the same answer.
 
 use std::fmt;
+
+use vmcore_formats::addr::PhysAddr;
 
 use crate::vmcore::PhysMemory;
 use crate::vmcore::memory::MemoryRange;
@@ -78,10 +80,20 @@ impl SearchPlan {
     }
 }
 
+/// A range, cut where `ZONE_DMA32` ends on x86-64 and `ZONE_DMA` on most arm64 machines.
+fn zones(range: MemoryRange) -> impl Iterator<Item = MemoryRange> {
+    const BOUNDARY: u64 = 4 << 30;
+    let first = BOUNDARY.clamp(range.start.0, range.end().0).saturating_sub(range.start.0);
+    let second = range.length.saturating_sub(first);
+    let start = PhysAddr(range.start.0.saturating_add(first));
+    let parts = [MemoryRange { length: first, ..range }, MemoryRange { start, length: second }];
+    parts.into_iter().filter(|part| part.length > 0)
+}
+
 /// The first and last parts of the longest ranges, as much of each as the budget has for it.
 fn ends(all: &[MemoryRange], budget: u64) -> Vec<MemoryRange> {
     const PAGE: u64 = 4096;
-    let mut longest = all.to_vec();
+    let mut longest: Vec<_> = all.iter().flat_map(|range| zones(*range)).collect();
     longest.sort_by_key(|range| std::cmp::Reverse(range.length));
     longest.truncate(MAX_RANGES);
     let count = u64::try_from(longest.len()).unwrap_or(u64::MAX).max(1);
@@ -94,7 +106,7 @@ fn ends(all: &[MemoryRange], budget: u64) -> Vec<MemoryRange> {
         }
         let last = range.end().0.saturating_sub(part);
         parts.push(MemoryRange { start: range.start, length: part });
-        parts.push(MemoryRange { start: vmcore_formats::addr::PhysAddr(last), length: part });
+        parts.push(MemoryRange { start: PhysAddr(last), length: part });
     }
     parts.retain(|part| part.length > 0);
     parts.sort_by_key(|part| part.start);
@@ -114,6 +126,16 @@ mod tests {
         assert_eq!(parts, [(0x10_0000, 0x18_0000), (0x48_0000, 0x50_0000)]);
         let text = plan.extent.to_string();
         assert_eq!(text, "; 1 MiB of 4 MiB were searched, --deep searches all");
+    }
+
+    #[test]
+    fn both_sides_of_4_gib_are_ends() {
+        let range = |start, end: u64| MemoryRange { start: PhysAddr(start), length: end - start };
+        let parts = |one, other| zones(range(one, other)).collect::<Vec<_>>();
+        let (boundary, end) = (1 << 32, 9 << 30);
+        assert_eq!(parts(1 << 30, end), [range(1 << 30, boundary), range(boundary, end)]);
+        assert_eq!(parts(0, boundary), [range(0, boundary)]);
+        assert_eq!(parts(boundary, end), [range(boundary, end)]);
     }
 
     #[test]
