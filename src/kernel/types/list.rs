@@ -47,10 +47,10 @@ impl List {
             }
         };
         let mut seen = HashSet::new();
-        let forward = Way { space, head, most, forward: true };
+        let forward = Direction { space, head, most, forward: true };
         let (mut nodes, broken) = forward.follow(next, &mut seen);
         let Some(broken) = broken else { return Self { nodes, finding: None } };
-        let backward = Way { forward: false, ..forward };
+        let backward = Direction { forward: false, ..forward };
         let (mut rest, _) = backward.follow(prev, &mut seen);
         let gained = rest.len();
         rest.reverse();
@@ -117,14 +117,14 @@ impl Kernel {
 
 /// A direction.
 #[derive(Clone, Copy)]
-struct Way<'s> {
+struct Direction<'s> {
     space: &'s AddressSpace,
     head: VirtAddr,
     most: usize,
     forward: bool,
 }
 
-impl Way<'_> {
+impl Direction<'_> {
     /// The nodes from `first` on, and why they end before the head.
     fn follow(
         self,

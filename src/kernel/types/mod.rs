@@ -71,7 +71,7 @@ type Fields = HashMap<String, HashMap<String, Result<Field, TypeError>>>;
 
 /// Where layouts come from.
 #[derive(Debug)]
-enum Source {
+enum TypeSource {
     /// The kernel's own BTF.
     Btf(Arc<Btf>),
     /// Inferred.
@@ -81,7 +81,7 @@ enum Source {
 /// A kernel's types.
 #[derive(Debug)]
 pub struct Types {
-    source: Source,
+    source: TypeSource,
     findings: Vec<String>,
     fields: RwLock<Fields>,
     /// Members that were looked up in several structures of one name, as sentences.
@@ -115,7 +115,7 @@ impl Types {
     pub fn new(btf: Btf) -> Self {
         let findings = btf.unread().map(str::to_owned).into_iter().collect();
         Self {
-            source: Source::Btf(Arc::new(btf)),
+            source: TypeSource::Btf(Arc::new(btf)),
             findings,
             fields: RwLock::default(),
             ambiguities: Mutex::default(),
@@ -125,7 +125,7 @@ impl Types {
     fn inferred(layouts: Layouts) -> Self {
         let findings = layouts.findings();
         Self {
-            source: Source::Inferred(layouts),
+            source: TypeSource::Inferred(layouts),
             findings,
             fields: RwLock::default(),
             ambiguities: Mutex::default(),
@@ -135,16 +135,16 @@ impl Types {
     /// The BTF itself, which that of modules continues.
     pub fn btf(&self) -> Option<&Arc<Btf>> {
         match &self.source {
-            Source::Btf(btf) => Some(btf),
-            Source::Inferred(_) => None,
+            TypeSource::Btf(btf) => Some(btf),
+            TypeSource::Inferred(_) => None,
         }
     }
 
     /// What was inferred, if they are not the kernel's own.
     pub fn layouts(&self) -> Option<&Layouts> {
         match &self.source {
-            Source::Btf(_) => None,
-            Source::Inferred(layouts) => Some(layouts),
+            TypeSource::Btf(_) => None,
+            TypeSource::Inferred(layouts) => Some(layouts),
         }
     }
 
@@ -165,8 +165,8 @@ impl Types {
         }
         drop(fields);
         let found = match &self.source {
-            Source::Btf(btf) => self.first_field(btf, structure, path),
-            Source::Inferred(layouts) => layouts.field(structure, path),
+            TypeSource::Btf(btf) => self.first_field(btf, structure, path),
+            TypeSource::Inferred(layouts) => layouts.field(structure, path),
         };
         let mut fields = self.fields.write().unwrap_or_else(PoisonError::into_inner);
         fields.entry(structure.to_owned()).or_default().insert(path.to_owned(), found.clone());
@@ -213,8 +213,8 @@ impl Types {
     /// Fails if there is no such type.
     pub fn size(&self, structure: &str) -> Result<u64, TypeError> {
         match &self.source {
-            Source::Btf(btf) => btf.size(structure),
-            Source::Inferred(layouts) => layouts.size(structure),
+            TypeSource::Btf(btf) => btf.size(structure),
+            TypeSource::Inferred(layouts) => layouts.size(structure),
         }
     }
 
@@ -224,8 +224,8 @@ impl Types {
     /// Fails if there is no such enumeration, or no such value in it.
     pub fn enumerator(&self, enumeration: &str, name: &str) -> Result<i64, TypeError> {
         match &self.source {
-            Source::Btf(btf) => btf.enumerator(enumeration, name),
-            Source::Inferred(layouts) => layouts.enumerator(enumeration, name),
+            TypeSource::Btf(btf) => btf.enumerator(enumeration, name),
+            TypeSource::Inferred(layouts) => layouts.enumerator(enumeration, name),
         }
     }
 
@@ -235,8 +235,8 @@ impl Types {
     /// Fails if there is no such enumeration.
     pub fn enumerators(&self, enumeration: &str) -> Result<Vec<(String, i64)>, TypeError> {
         match &self.source {
-            Source::Btf(btf) => btf.enumerators(enumeration),
-            Source::Inferred(layouts) => layouts.enumerators(enumeration),
+            TypeSource::Btf(btf) => btf.enumerators(enumeration),
+            TypeSource::Inferred(layouts) => layouts.enumerators(enumeration),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a process's threads hang together.
+//! The list of a process's threads.
 //!
 //! ```text
 //! task_struct.signal ──► signal_struct.thread_head ◄──► task_struct.thread_node
@@ -24,9 +24,9 @@ const HEAD: Range<u64> = 8..128;
 const MAX_PROCESSES: usize = 64;
 const MAX_THREADS: usize = 1024;
 
-/// A way that would lead to threads.
+/// A link that would lead to threads.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Way {
+struct ThreadLinks {
     node: u64,
     signal: u64,
     head: u64,
@@ -38,20 +38,20 @@ pub(super) fn infer(
     pid: u64,
     layouts: &mut Layouts,
 ) -> Option<u64> {
-    let ways: Vec<Way> = nodes(reference)
+    let links: Vec<ThreadLinks> = nodes(reference)
         .into_iter()
         .flat_map(|(node, heads)| signals(reference, node, &heads))
-        .filter(|way| leads_to_threads(reference, *way, pid))
+        .filter(|link| leads_to_threads(reference, *link, pid))
         .collect();
-    let [way] = ways[..] else {
-        let doubt = if ways.is_empty() { Doubt::Nothing } else { Doubt::Several(ways.len()) };
+    let [link] = links[..] else {
+        let doubt = if links.is_empty() { Doubt::Nothing } else { Doubt::Several(links.len()) };
         layouts.doubt("task_struct.thread_node", doubt);
         return None;
     };
-    layouts.know(TASK, "thread_node", way.node, 16);
-    layouts.know(TASK, "signal", way.signal, 8);
-    layouts.know(SIGNAL, "thread_head", way.head, 16);
-    Some(way.node)
+    layouts.know(TASK, "thread_node", link.node, 16);
+    layouts.know(TASK, "signal", link.signal, 8);
+    layouts.know(SIGNAL, "thread_head", link.head, 16);
+    Some(link.node)
 }
 
 /// Nodes that are alone in a list whose head is elsewhere, in most tasks; and those heads.
@@ -82,7 +82,11 @@ fn nodes(reference: &ReferenceTasks<'_>) -> Vec<(u64, Vec<Option<VirtAddr>>)> {
 }
 
 /// Members that point to as far before the head in all tasks.
-fn signals(reference: &ReferenceTasks<'_>, node: u64, heads: &[Option<VirtAddr>]) -> Vec<Way> {
+fn signals(
+    reference: &ReferenceTasks<'_>,
+    node: u64,
+    heads: &[Option<VirtAddr>],
+) -> Vec<ThreadLinks> {
     let distance = |task: &Sample, offset: u64, head: VirtAddr| {
         let distance = head.0.wrapping_sub(task.pointer(offset)?.0);
         HEAD.contains(&distance).then_some(distance)
@@ -93,20 +97,24 @@ fn signals(reference: &ReferenceTasks<'_>, node: u64, heads: &[Option<VirtAddr>]
             .zip(heads)
             .filter_map(|(task, head)| Some(distance(task, signal, (*head)?)));
         let first = distances.next()??;
-        distances.all(|other| other == Some(first)).then_some(Way { node, signal, head: first })
+        distances.all(|other| other == Some(first)).then_some(ThreadLinks {
+            node,
+            signal,
+            head: first,
+        })
     };
     (0..reference.init.length()).step_by(8).filter_map(of_all).collect()
 }
 
 /// Whether all tasks in a process's list are of that process.
-fn leads_to_threads(reference: &ReferenceTasks<'_>, way: Way, pid: u64) -> bool {
+fn leads_to_threads(reference: &ReferenceTasks<'_>, link: ThreadLinks, pid: u64) -> bool {
     let space = &reference.kernel.space;
     reference.others.iter().take(MAX_PROCESSES).all(|task| {
-        let Some(signal) = task.pointer(way.signal) else { return true };
-        let head = signal.wrapping_add(way.head);
+        let Some(signal) = task.pointer(link.signal) else { return true };
+        let head = VirtAddr(signal.0.wrapping_add(link.head));
         let list = List::walk(space, head, "threads", MAX_THREADS);
         list.nodes.iter().all(|node| {
-            let at = VirtAddr(node.0.wrapping_sub(way.node).wrapping_add(pid));
+            let at = VirtAddr(node.0.wrapping_sub(link.node).wrapping_add(pid));
             Sample::read(space, at, 8).half(4) == task.half(pid)
         })
     })
