@@ -1,4 +1,4 @@
-//! Memory by the addresses that were asked for: physical ones, or the kernel's.
+//! Memory by physical addresses, or by the kernel's own.
 //!
 //! Needs: memory or an address space, and a range. Gives: its bytes piece by
 //! piece, never more than a piece at once, up to the first byte that is missing.

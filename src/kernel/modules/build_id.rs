@@ -1,8 +1,8 @@
 //! A module's build id.
 //!
-//! Kernels that were built to print it with each trace keep it in the module. All
-//! others keep the module's notes, for `/sys/module/NAME/notes`; where it is not known where
-//! they do, the note itself is among the module's data.
+//! Kernels with `CONFIG_STACKTRACE_BUILD_ID` have it in `struct module`. All others keep the module's
+//! notes, for `/sys/module/NAME/notes`. Without BTF for these, the note is looked for in the
+//! module's data.
 //!
 //! ```text
 //! module.notes_attrs ──► module_notes_attrs.attrs[] ──► attr.name   ".note.gnu.build-id"

@@ -4,12 +4,12 @@
 //! modules ──list──► module ──► mem[], or core_layout and init_layout   where its code is
 //!                          ──► kallsyms       its symbols
 //!                          ──► arch.orc_*     its ORC tables
-//!                          ──► source_list    who uses it
+//!                          ──► source_list    its users
 //! btf_modules ──list──► the types of each one that has any
 //! ```
 //!
 //! Needs: types, and the symbol `modules`. Gives: the modules in the order of `lsmod`.
-//! What cannot be read is a finding, and the others are there.
+//! A module that cannot be read is a finding, and the others are listed.
 
 mod build_id;
 mod read;

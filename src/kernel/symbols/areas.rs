@@ -7,7 +7,7 @@
 //! ftrace_ops_trampoline_list   trampoline, its size       ftrace_trampoline
 //! ```
 //!
-//! Needs: types, and the modules. Gives: the place of an address. A module's symbols are
+//! Needs: types, and the modules. Gives: the symbol of an address. A module's symbols are
 //! read when one of its addresses is asked for.
 
 use std::sync::OnceLock;

@@ -1,7 +1,7 @@
 //! The kernel's symbols, out of its memory.
 //!
 //! ```text
-//! VMCOREINFO ──► tables ──► Symbols ──► place of an address
+//! VMCOREINFO ──► tables ──► Symbols ──► symbol of an address
 //!    where kallsyms is         │
 //!                              └──────► addresses of a name
 //! ```

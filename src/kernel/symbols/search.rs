@@ -1,8 +1,8 @@
 //! Looks for kallsyms in the kernel's image, by its structure.
 //!
 //! Needs: the kernel's addresses, and where its image begins. Gives: where the tables are.
-//! What is mapped as data is looked through first: code comes before it in the image, and
-//! is longer than what is between it and kallsyms.
+//! Pages that are mapped as data are searched first: kallsyms is in `.rodata`, behind tens of MiB of
+//! code.
 
 use std::ops::Range;
 

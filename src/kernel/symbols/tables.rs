@@ -1,7 +1,7 @@
-//! Reads kallsyms where its tables are known to be.
+//! Reads the tables of kallsyms.
 //!
-//! Needs: where they are, and what is known of the kernel's symbols besides. Gives: names and
-//! addresses. How addresses are stored is decided by what comes out ([`Evidence`]).
+//! Needs: where they are, and addresses of symbols that are known from elsewhere. Gives: names and
+//! addresses. The encoding of addresses that matches the known ones is taken ([`Evidence`]).
 
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::kallsyms::{

@@ -6,8 +6,8 @@
 //! runqueues (per CPU) ──idle──► swapper/N         only that of CPU 0 is in the list
 //! ```
 //!
-//! Needs: types. Gives: each task once. `init_task` is found by its name in the image where
-//! kallsyms has no data. What cannot be read is a finding.
+//! Needs: types. Gives: each task once. Without `KALLSYMS_ALL`, `init_task` is found by its
+//! name in the image. What cannot be read is a finding.
 
 mod family;
 mod init;

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! [`Kernel::list`] gives the structures themselves (`container_of` of each node), within one
-//! budget of nodes for all lists of a kernel. A list is walked by `next`, and each node's `prev` has to lead back. Where it is
-//! broken, the rest is walked from its other end. A list that was being changed when the
-//! guest stopped looks the same as one that was overwritten.
+//! budget of nodes for all lists of a kernel. A list is walked by `next`, and each node's `prev` has
+//! to point back. Behind a break, the rest is walked from the other end. A list that was being
+//! changed when the guest stopped looks the same as one that was overwritten.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

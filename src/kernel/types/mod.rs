@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! BTF in the image ──┬──► Types ──► Object  a structure in memory, read by its members' names
-//! else inferred ──────┘              list    structures that are linked to each other
-//!                                   tree    structures in the order of a red-black tree
+//! else inferred ──────┘              list    linked lists
+//!                                   tree    red-black trees
 //! ```
 //!
 //! Needs: a kernel's address space, and where its BTF is ([`find`]). Gives: offsets and

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! rb_root.rb_node ──► node ──rb_left───► nodes that come before it
-//!                          ──rb_right──► nodes that come behind it
-//!                          ──__rb_parent_color──► the node above, with a colour in its lowest bits
+//!                          ──rb_right──► nodes that come after it
+//!                          ──__rb_parent_color──► its parent, with a colour in the lowest bits
 //! ```
 //!
 //! Each node has to point back to its parent. The subtree of one that does not is left out.

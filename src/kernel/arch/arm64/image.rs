@@ -1,5 +1,5 @@
-//! The kernel's image by the page tables of vCPUs, which notes of arm64 do not have: TTBR1 is
-//! in none of them.
+//! The kernel's image by the page tables of vCPUs: none, because notes of arm64 vCPUs do not have
+//! TTBR1.
 
 use std::iter;
 

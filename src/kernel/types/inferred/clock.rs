@@ -1,4 +1,4 @@
-//! The timekeeper, and the clock that ticks.
+//! `struct timekeeper`, and the clock source of ticks.
 //!
 //! ```text
 //! timekeeper   0 clock*  24 mult  28 shift  32 xtime_nsec  ..
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `offs_real` is `-wall_to_monotonic` to the nanosecond, and `ktime_sec` the whole seconds of
-//! the sum of the clock and `wall_to_monotonic`: no other place has both. Source: Linux
+//! the sum of `xtime_sec` and `wall_to_monotonic`: no other offset has both. Source: Linux
 //! `include/linux/timekeeper_internal.h`.
 
 use super::layouts::Layouts;

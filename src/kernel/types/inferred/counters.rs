@@ -1,4 +1,4 @@
-//! Which counter of memory is which: the kernel has their names, for `/proc/vmstat`.
+//! The enumerations of memory counters, from their names for `/proc/vmstat`.
 //!
 //! ```text
 //! vmstat_text   nr_free_pages ..     [numa_hit ..]   nr_inactive_anon ..

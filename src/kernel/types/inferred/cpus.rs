@@ -3,9 +3,9 @@
 //! ```text
 //! rq.idle        "swapper/N" on CPU N, for all of them
 //! rq.curr        before it; a task on all of them
-//! on_cpu         1 in what the run queues say that runs, and 0 in all others
-//! cpu            N in "ksoftirqd/N", and in what CPU N runs
-//! cpumask        as long as it is from one of the kernel's masks to what is behind it
+//! on_cpu         1 in each rq.curr, and 0 in all others
+//! cpu            N in "ksoftirqd/N", and in rq.curr of CPU N
+//! cpumask        the size of the symbol __cpu_possible_mask
 //! ```
 //!
 //! Other members have the same values as `cpu` (`wake_cpu`, `recent_used_cpu`) and `on_cpu`

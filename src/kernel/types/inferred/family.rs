@@ -1,12 +1,12 @@
-//! Who a task is, and whose child.
+//! Ids of tasks, and their parents.
 //!
 //! ```text
-//! pid, tgid      0 and 0 in init_task; in leaders the same, and each one's own
+//! pid, tgid      0 and 0 in init_task; in leaders equal, and unique
 //! real_parent, parent, children, sibling, group_leader     in this order in all kernels
 //! ```
 //!
-//! A leader's `group_leader` is itself. What `real_parent` leads to has the task among its
-//! children, by `sibling`.
+//! A leader's `group_leader` is itself. The list `children` of `real_parent` has the task, by its
+//! `sibling`.
 
 use std::collections::HashSet;
 

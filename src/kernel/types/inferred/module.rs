@@ -3,13 +3,13 @@
 //! ```text
 //! 0   state       0 to 3
 //! 8   list        from the symbol `modules`
-//! 24  name        56 bytes, and what kobject.name behind it points to is the same text
+//! 24  name        56 bytes; kobject.name, which follows, points to the same text
 //!     ..
 //!     taints      num_bugs, bug_list (through all modules), bug_table      where BUG() has tables
-//!     kallsyms    points to what is behind it, once the module is there
+//!     kallsyms    points to core_kallsyms, once the module is live
 //!     core_kallsyms
 //! mod_kallsyms    symtab, num_symtab, strtab, and typetab in newer kernels: in the module's own memory
-//! arch            num_orcs, orc_unwind_ip, orc_unwind: two tables side by side, one into code
+//! arch            num_orcs, orc_unwind_ip, orc_unwind: two adjacent tables, one of offsets into code
 //! ```
 //!
 //! Source: Linux `include/linux/module.h`.

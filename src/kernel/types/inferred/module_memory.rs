@@ -1,9 +1,9 @@
-//! Where a module's parts are.
+//! `module.mem[]`, or `core_layout` and `init_layout`.
 //!
 //! ```text
 //! mem[7]             0 base*  8 size (or 8 is_rox, 12 size)         16 mtn: module*, ..  72 each
 //! core_layout        0 base*  8 size  12 text_size  16 ro_size  20  24 mtn: module*, ..
-//! init_layout        80 behind it
+//! init_layout        80 bytes after core_layout
 //! ```
 //!
 //! Each part's node in the tree of modules (`mtn`) points back to the module, and the page

@@ -1,12 +1,12 @@
-//! Which module uses which.
+//! `struct module_use`: which module uses which.
 //!
 //! ```text
 //! module        source_list, target_list, exit, refcnt
 //! module_use    0 source_list   16 target_list   32 source*   40 target*
 //! ```
 //!
-//! What is in a module's `source_list` has the module for its target, and another for its
-//! source. `refcnt` is at least one more than there are of them.
+//! Entries of a module's `source_list` have the module as their target, and another one as their
+//! source. `refcnt` is at least one more than their number.
 
 use vmcore_formats::addr::VirtAddr;
 

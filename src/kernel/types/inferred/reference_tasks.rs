@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! comm     "swapper/0" in init_task (or "swapper", where there is one CPU)
-//! tasks    a list through objects that all have a name at the same place
+//! tasks    a list through objects that all have a name at the same offset
 //! ```
 //!
 //! Without a symbol `init_task`, it is found by its name in the image: it is its own parent and its

@@ -1,4 +1,4 @@
-//! A structure as it is in memory, of which it is not known yet what is where.
+//! The bytes of a structure whose layout is not known yet.
 
 use std::ops::Range;
 

@@ -1,12 +1,12 @@
-//! What a task saves when it is switched from.
+//! The registers that a task saves when it is switched out.
 //!
 //! ```text
 //! x86-64   thread.sp ──► inactive_task_frame: .., bp, ret_addr    on its own stack
 //! arm64    thread.cpu_context: .., fp, sp, pc
 //! ```
 //!
-//! All tasks that wait have been switched from by the same function, but for those that are
-//! new: these begin at `ret_from_fork`.
+//! All waiting tasks were switched out by the same function, except for new ones, which begin at
+//! `ret_from_fork`.
 
 use std::collections::HashSet;
 

@@ -1,10 +1,10 @@
-//! `struct task_struct`: what each task has.
+//! `struct task_struct`.
 //!
 //! ```text
-//! stack      the last word there is STACK_END_MAGIC; each has one of its own
-//! __state    just before it; 0 in init_task, 1 or TASK_IDLE in those that wait
+//! stack      its first word is STACK_END_MAGIC; no two tasks share one
+//! __state    just before it; 0 in init_task, 1 or TASK_IDLE in waiting ones
 //! flags      PF_KTHREAD in init_task, kthreadd and its children, and not in init and its own
-//! mm         behind tasks; none in kernel threads, else what active_mm behind it is
+//! mm         after tasks; null in kernel threads, else equal to active_mm, which follows
 //! exit_state two before exit_signal, which is SIGCHLD
 //! start_time, start_boottime    grow with the list
 //! ```

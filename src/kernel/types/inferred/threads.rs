@@ -4,8 +4,8 @@
 //! task_struct.signal ──► signal_struct.thread_head ◄──► task_struct.thread_node
 //! ```
 //!
-//! The process of one thread has a list of one: its node's neighbours are the head on both
-//! sides, and the head is as far into what `signal` points to in all processes.
+//! The list of a process with one thread has one node: both of its neighbours are the head, and the
+//! head has the same offset in `signal_struct` in all processes.
 
 use std::collections::HashSet;
 use std::ops::Range;

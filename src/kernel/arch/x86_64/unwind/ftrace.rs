@@ -1,11 +1,11 @@
-//! Code that ftrace made: copies of its own, one for each of its users.
+//! Trampolines of ftrace: copies of its own code, one for each user.
 //!
 //! ```text
 //! ftrace_ops_trampoline_list ──► ftrace_ops ──► trampoline, trampoline_size
 //! ```
 //!
-//! A copy is of `ftrace_caller`, or of `ftrace_regs_caller` where its user wants all
-//! registers: its first bytes tell which. They are in front of all that is written anew.
+//! A trampoline is a copy of `ftrace_caller`, or of `ftrace_regs_caller` if its user wants all
+//! registers. Its first bytes show which: ftrace patches only what follows them.
 
 use vmcore_formats::addr::VirtAddr;
 

@@ -1,10 +1,10 @@
 //! A step by the kernel's ORC tables.
 //!
 //! ```text
-//! caller's sp   n = base + sp_offset; of an indirect base, the word there counts
+//! caller's sp   n = base + sp_offset; for an indirect base, the word at it
 //! call          ip = *(n - 8), sp = n
-//! registers     all of them at n; or the processor's five
-//! caller's bp   *(n + bp_offset), *(bp + bp_offset), or as it is
+//! registers     struct pt_regs at n, or an iret frame of five words
+//! caller's bp   *(n + bp_offset), *(bp + bp_offset), or unchanged
 //! ```
 //!
 //! A base of `(sp)` means `*sp + sp_offset`, since Linux commit 87ccc826bf1c

@@ -8,9 +8,8 @@
 //! ```
 //!
 //! The hash is there since Linux commit b9f174c811e3 "x86/unwind/orc: Add ELF section with ORC
-//! version identifier" (in v6.4). A table of addresses is read at once, for it is searched; an entry by itself. ftrace
-//! copies the code of `ftrace_caller` or `ftrace_regs_caller` to where it needs it: the
-//! copy's entries are the original's.
+//! version identifier" (in v6.4). A table of addresses is read as a whole, because it is searched; an
+//! entry when it is needed. A trampoline of ftrace has the entries of the code that it is a copy of.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
