@@ -1,7 +1,5 @@
 //! Structures that each CPU has one of, or a part of.
 
-use vmcore_formats::cursor::Endian;
-
 use super::Kernel;
 use super::types::{Object, ObjectError};
 
@@ -25,14 +23,8 @@ impl Kernel {
         let sum = owner.i64(&format!("{path}.count"))?;
         // Without SMP there are no parts.
         let parts = owner.pointer(&format!("{path}.counters")).ok().filter(|parts| parts.0 != 0);
-        let part = |cpu: &u32| {
-            let mut bytes = [0; 4];
-            self.space.read(self.per_cpu(parts?, *cpu)?, &mut bytes).ok()?;
-            Some(match self.space.endian() {
-                Endian::Little => i32::from_le_bytes(bytes),
-                Endian::Big => i32::from_be_bytes(bytes),
-            })
-        };
+        let part =
+            |cpu: &u32| Some(self.space.read_u32(self.per_cpu(parts?, *cpu)?).ok()?.cast_signed());
         let parts = self.possible_cpus().iter().filter_map(part);
         let sum = parts.fold(sum, |sum, part| sum.saturating_add(part.into()));
         Ok(sum.max(0).cast_unsigned())

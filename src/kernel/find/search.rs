@@ -85,7 +85,7 @@ fn zones(range: MemoryRange) -> impl Iterator<Item = MemoryRange> {
     const BOUNDARY: u64 = 4 << 30;
     let first = BOUNDARY.clamp(range.start.0, range.end().0).saturating_sub(range.start.0);
     let second = range.length.saturating_sub(first);
-    let start = PhysAddr(range.start.0.saturating_add(first));
+    let start = range.start.saturating_add(first);
     let parts = [MemoryRange { length: first, ..range }, MemoryRange { start, length: second }];
     parts.into_iter().filter(|part| part.length > 0)
 }

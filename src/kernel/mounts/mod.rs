@@ -18,6 +18,8 @@ mod usage;
 
 use std::collections::HashMap;
 
+use vmcore_formats::addr::VirtAddr;
+
 use super::Kernel;
 use super::types::{ListOf, Object, ObjectError, Tree, Types};
 
@@ -79,7 +81,7 @@ impl Mounts {
             let root = namespace.address_of("mounts")?;
             let tree = Tree::walk(kernel, root, "mounts", MAX_MOUNTS);
             let offset = types.offset("mount", "mnt_node")?;
-            let mount = |node: &VirtAddr| VirtAddr(node.0.wrapping_sub(offset));
+            let mount = |node: &VirtAddr| node.wrapping_sub(offset);
             (tree.nodes.iter().map(mount).collect(), tree.finding)
         };
         finding.into_iter().for_each(|finding| self.find(finding));

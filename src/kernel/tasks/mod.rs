@@ -99,7 +99,7 @@ impl Tasks {
         let of = ListOf { structure: "task_struct", member: "tasks", what: "tasks" };
         let leaders = types
             .offset("task_struct", "tasks")
-            .and_then(|offset| kernel.list(VirtAddr(init.0.wrapping_add(offset)), of));
+            .and_then(|offset| kernel.list(init.wrapping_add(offset), of));
         let leaders = match leaders {
             Ok(leaders) => leaders,
             Err(error) => return self.find(format!("tasks cannot be listed: {error}")),
@@ -112,7 +112,7 @@ impl Tasks {
             let threads = types.offset("signal_struct", "thread_head").and_then(|offset| {
                 let what = format!("threads of process {pid}");
                 let of = ListOf { structure: "task_struct", member: "thread_node", what: &what };
-                kernel.list(VirtAddr(signal.0.wrapping_add(offset)), of)
+                kernel.list(signal.wrapping_add(offset), of)
             });
             match threads {
                 Ok(threads) => {

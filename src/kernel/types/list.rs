@@ -109,7 +109,7 @@ impl Kernel {
         // Threads that walk at the same time may go over it by a list each.
         self.list_budget.0.store(left.saturating_sub(count.max(1)), Ordering::Relaxed);
         for node in &mut list.nodes {
-            *node = VirtAddr(node.0.wrapping_sub(offset));
+            *node = node.wrapping_sub(offset);
         }
         Ok(list)
     }

@@ -151,6 +151,6 @@ impl Guest for Stack<'_> {
 
     fn function(&self, at: VirtAddr) -> Option<VirtAddr> {
         let symbol = self.kernel.resolve(CodeAddress::Instruction(at))?;
-        Some(VirtAddr(at.0.wrapping_sub(symbol.offset)))
+        Some(at.wrapping_sub(symbol.offset))
     }
 }

@@ -103,9 +103,7 @@ fn taints(reference: &ReferenceModules<'_>, kallsyms: u64) -> Result<u64, Doubt>
     let links = |module: &Sample| {
         [list, list.saturating_add(8)].into_iter().all(|offset| {
             let to = module.pointer(offset);
-            to.is_some_and(|to| {
-                reference.has(VirtAddr(to.0.wrapping_sub(list))) || Some(to) == ends
-            })
+            to.is_some_and(|to| reference.has(to.wrapping_sub(list)) || Some(to) == ends)
         })
     };
     // Those that are just coming are in no list yet.

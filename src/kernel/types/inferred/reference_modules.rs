@@ -53,7 +53,7 @@ impl ReferenceModules<'_> {
 pub(super) fn find(kernel: &Kernel) -> Option<(ReferenceModules<'_>, Option<String>)> {
     let head = kernel.symbol("modules")?;
     let mut list = List::walk(&kernel.space, head, "modules", MAX_MODULES);
-    let addresses = list.nodes.iter().map(|node| VirtAddr(node.0.wrapping_sub(LIST)));
+    let addresses = list.nodes.iter().map(|node| node.wrapping_sub(LIST));
     let samples = addresses.clone().take(MAX_SAMPLES);
     let mut modules: Vec<_> = samples.map(|at| Sample::read(&kernel.space, at, LENGTH)).collect();
     if !modules.iter().all(|module| is_module(kernel, module)) {

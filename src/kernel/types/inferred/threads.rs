@@ -111,7 +111,7 @@ fn leads_to_threads(reference: &ReferenceTasks<'_>, link: ThreadLinks, pid: u64)
     let space = &reference.kernel.space;
     reference.others.iter().take(MAX_PROCESSES).all(|task| {
         let Some(signal) = task.pointer(link.signal) else { return true };
-        let head = VirtAddr(signal.0.wrapping_add(link.head));
+        let head = signal.wrapping_add(link.head);
         let list = List::walk(space, head, "threads", MAX_THREADS);
         list.nodes.iter().all(|node| {
             let at = VirtAddr(node.0.wrapping_sub(link.node).wrapping_add(pid));
