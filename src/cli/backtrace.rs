@@ -32,7 +32,7 @@ pub(super) struct BtArgs {
     core: CoreArgs,
     #[command(flatten)]
     find_kernel: KernelArgs,
-    /// Only this CPU, by the kernel's number
+    /// Only this CPU, by its number in the kernel
     #[arg(long, value_name = "N", conflicts_with_all = ["task", "all", "tasks"])]
     cpu: Option<u32>,
     /// The task with this pid, whether it is on a CPU or not

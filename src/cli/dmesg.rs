@@ -27,7 +27,7 @@ pub(super) struct DmesgArgs {
     core: CoreArgs,
     #[command(flatten)]
     find_kernel: KernelArgs,
-    /// Only these levels: names or numbers; `err+` is err and everything graver
+    /// Only these levels: names or numbers; `err+` is err and everything more severe
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = levels)]
     level: Vec<Levels>,
     /// Only the last N records

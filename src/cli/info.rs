@@ -23,8 +23,8 @@ pub(super) struct InfoArgs {
     core: CoreArgs,
     #[command(flatten)]
     find_kernel: KernelArgs,
-    /// Add what the kernel's memory tells: uname, command line, uptime, load, taint, memory,
-    /// what each CPU was doing, and mounted file systems; with --json print that alone
+    /// Add what is read from the kernel's memory: uname, command line, uptime, load, taint, memory,
+    /// what each CPU was doing, and mounted file systems; with --json, print only that
     #[arg(long)]
     kernel: bool,
     /// Print the metadata as JSON, or what the file says if it has none

@@ -31,6 +31,7 @@ mod search;
 mod store_folder;
 mod stored_core;
 mod symbol_paths;
+mod time_argument;
 mod ui;
 mod verify;
 mod vtop;

@@ -22,7 +22,7 @@ pub(super) struct PsArgs {
     core: CoreArgs,
     #[command(flatten)]
     find_kernel: KernelArgs,
-    /// Only processes, and not the kernel's own threads
+    /// Only processes, no kernel threads
     #[arg(long, conflicts_with = "kernel")]
     user: bool,
     /// Only kernel threads

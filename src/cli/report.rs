@@ -25,8 +25,11 @@ use crate::store::entry::Entry;
 use crate::store::listing::{self, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::store::single_file::SingleFile;
+use crate::store::{CORE_FILE, report_file};
+use crate::triage::crash::families::Families;
+use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, ReportOptions, STORED_LOG};
-use crate::vmcore::Vmcore;
+use crate::vmcore::{OpenError, Vmcore};
 
 /// How many records of the log a page has.
 const LOG_OF_PAGE: usize = 20_000;
@@ -117,7 +120,7 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
     let families = arguments.families.table()?;
     let options = ReportOptions { log_lines, search: arguments.find_kernel.depth() };
-    if let Some(socket) = socket(&arguments.entry)? {
+    if let Some(socket) = socket(entry)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
         let report =
             held::read_guest(&socket, arguments.timeout, &interrupt, move |core, story| {
@@ -125,9 +128,61 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
             })?;
         return Ok(report);
     }
-    let path = Entry::find(&arguments.entry, &arguments.store.folder())?.core;
-    let core = Vmcore::open(&path)?;
-    Ok(Report::with(&core, core.metadata().as_ref(), &families, options))
+    let path = Entry::find(entry, &arguments.store.folder())?.core;
+    Ok(of_stored(&path, &families, options)?)
+}
+
+fn of_stored(
+    path: &Path,
+    families: &Families,
+    options: ReportOptions,
+) -> Result<Report, OpenError> {
+    let core = Vmcore::open(path)?;
+    Ok(Report::with(&core, core.metadata().as_ref(), families, options))
+}
+
+/// Makes the reports of stored cores again. One that cannot be made is an error, and the
+/// others are made nevertheless.
+fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
+    let families = arguments.families.table()?;
+    let options = ReportOptions { log_lines: STORED_LOG, search: arguments.find_kernel.depth() };
+    let mut exit = Exit::Done;
+    for core in cores_to_save(arguments, &families)? {
+        let saved = of_stored(&core, &families, options)
+            .map_err(anyhow::Error::from)
+            .and_then(|report| Ok(report_file::replace(&core, &report.to_json())?));
+        match saved {
+            Ok(()) => {
+                print(|out| writeln!(out, "{}", report_file::path(&core).display()))?;
+            }
+            Err(error) => {
+                ui::error(&error);
+                exit = Exit::Failed;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// The cores whose reports are wanted. All that are named exist, or none is touched.
+fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<Vec<PathBuf>> {
+    let store = arguments.store.folder();
+    if !arguments.all && !arguments.outdated {
+        let find = |entry: &String| Ok(Entry::find(entry, &store)?.core);
+        return arguments.entries.iter().map(find).collect();
+    }
+    let (entries, problems) = listing::list(&store)?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem.into());
+    }
+    let current = ReportVersion { schema: SCHEMA, families: families.version() };
+    let is_wanted = |entry: &Listed| {
+        let report = entry.report.as_ref();
+        let up_to_date = report.and_then(|report| report.is_outdated(&current)) == Some(false);
+        entry.published && entry.core_bytes.is_some() && !(arguments.outdated && up_to_date)
+    };
+    let wanted = entries.iter().filter(|entry| is_wanted(entry));
+    Ok(wanted.map(|entry| entry.folder.join(CORE_FILE)).collect())
 }
 
 /// The monitor's socket, if `entry` is one.

@@ -8,11 +8,9 @@ use vmcore_formats::seekable::SeekTable;
 use super::ImportRequest;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::write::{CHUNK, Packed};
+use crate::corefile::write::CHUNK;
 use crate::kernel::find::note::VmcoreInfoNote;
-use crate::metadata::{
-    CaptureResult, Core, Failure, Imported, Metadata, Request as RequestMetadata,
-};
+use crate::metadata::{CaptureResult, Core, Failure, Imported, Metadata, Request};
 use crate::store::staging::Staging;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
@@ -83,7 +81,7 @@ pub(super) fn begin(
     }
     match info {
         VmcoreInfoNote::Present => {}
-        VmcoreInfoNote::Added(told) => metadata.warnings.push(told.clone()),
+        VmcoreInfoNote::Added(note) => metadata.warnings.push(note.clone()),
         VmcoreInfoNote::Missing(why) => {
             metadata
                 .warnings

@@ -19,8 +19,6 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use super::page_tables::{AddressSpace, ReadError};
 use crate::vmcore::pages::read_what_is_there;
 
-/// How much of a table that has holes is read at once.
-const PAGE: u64 = 4096;
 /// How many unreadable records are findings of their own; the rest is counted.
 const MAX_FINDINGS: usize = 100;
 
