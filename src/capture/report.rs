@@ -18,7 +18,7 @@ use crate::held::facts;
 use crate::monitor::WaitLimits;
 use crate::sandbox::report::{Answer, LIMIT as LIMIT_AFTER, Request};
 use crate::store::{CORE_FILE, report_file};
-use crate::triage::report::{Report, STORED_LOG};
+use crate::triage::report::{Report, ReportOptions};
 
 /// How long a report may hold the guest.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
 /// What is asked of the child.
 fn request(session: &Session<'_>, core: &Path) -> Request {
     let metadata = Some(session.metadata.clone());
-    Request::new(core, metadata, &session.request.families, STORED_LOG)
+    Request::new(core, metadata, &session.request.families, ReportOptions::default())
 }
 
 /// Tells what the child found.

@@ -40,6 +40,8 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
+    sandbox: SandboxArgs,
+    #[command(flatten)]
     find_kernel: KernelArgs,
     /// Read a text log instead; `-` is the standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["entry", "jsonl"])]
@@ -68,7 +70,9 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
         return each(path, &families, arguments.sandbox);
     }
     let (records, stacks) = match (&arguments.log, &arguments.entry) {
-        (Some(path), _) => (console::records(&text(path)?), KnownStacks::default()),
+        (Some(path), _) => {
+            (console::records(&text(path, arguments.sandbox)?), KnownStacks::default())
+        }
         (None, Some(entry)) => of_core(entry, arguments)?,
         (None, None) => bail!("neither a core nor a log was named"),
     };
@@ -104,7 +108,8 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
 
 /// The log of a stored core, and the stacks of its CPUs.
 fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, KnownStacks)> {
-    let core = Vmcore::open(&Entry::find(entry, &arguments.store.folder())?.core)?;
+    let path = Entry::find(entry, &arguments.store.folder())?.core;
+    let core = open_confined(&path, arguments.sandbox, None)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {

@@ -29,7 +29,6 @@ use crate::store::{CORE_FILE, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, ReportOptions, STORED_LOG};
-use crate::vmcore::{OpenError, Vmcore};
 
 /// How many records of the log a page has.
 const LOG_OF_PAGE: usize = 20_000;
@@ -122,35 +121,30 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
     let options = ReportOptions { log_lines, search: arguments.find_kernel.depth() };
     if let Some(socket) = socket(entry)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-        let report =
-            held::read_guest(&socket, arguments.timeout, &interrupt, move |core, story| {
-                Report::with(&core, Some(&story), &families, options)
-            })?;
-        return Ok(report);
+        let request = |metadata| Request::new(&socket, Some(metadata), &families, options);
+        let answer = held::report_on(&socket, arguments.timeout, &interrupt, request)?;
+        return Ok(*answer.report);
     }
     let path = Entry::find(entry, &arguments.store.folder())?.core;
-    Ok(of_stored(&path, &families, options)?)
+    let core = open_confined(&path, arguments.sandbox, arguments.output.as_deref())?;
+    Ok(Report::with(&core, core.metadata().as_ref(), &families, options))
 }
 
-fn of_stored(
-    path: &Path,
-    families: &Families,
-    options: ReportOptions,
-) -> Result<Report, OpenError> {
-    let core = Vmcore::open(path)?;
-    Ok(Report::with(&core, core.metadata().as_ref(), families, options))
-}
-
-/// Makes the reports of stored cores again. One that cannot be made is an error, and the
-/// others are made nevertheless.
+/// Makes the reports of stored cores again, each in a process of its own. One that cannot
+/// be made is an error, and the others are made nevertheless.
 fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
     let families = arguments.families.table()?;
+    let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let options = ReportOptions { log_lines: STORED_LOG, search: arguments.find_kernel.depth() };
     let mut exit = Exit::Done;
     for core in cores_to_save(arguments, &families)? {
-        let saved = of_stored(&core, &families, options)
+        if interrupt.is_raised() {
+            bail!("interrupted by {}", interrupt.signal_name());
+        }
+        let saved = Request::new(&core, None, &families, options)
+            .of_stored(&core, None, &interrupt)
             .map_err(anyhow::Error::from)
-            .and_then(|report| Ok(report_file::replace(&core, &report.to_json())?));
+            .and_then(|answer| Ok(report_file::replace(&core, &answer.report.to_json())?));
         match saved {
             Ok(()) => {
                 print(|out| writeln!(out, "{}", report_file::path(&core).display()))?;

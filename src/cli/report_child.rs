@@ -33,7 +33,7 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     };
     let families = request.families()?;
     let metadata = request.metadata.or_else(|| core.metadata());
-    let report = Report::with(&core, metadata.as_ref(), &families, request.log_lines);
+    let report = Report::with(&core, metadata.as_ref(), &families, request.options);
     let report = Box::new(report);
     serde_json::to_writer(io::BufWriter::new(&channel), &Answer { report, unconfined })?;
     channel.flush()?;

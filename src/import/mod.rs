@@ -34,7 +34,7 @@ use crate::store::space::Space;
 use crate::store::staging::{Place, Staging};
 use crate::store::{StoreError, report_file};
 use crate::triage::crash::families::Families;
-use crate::triage::report::{Report, STORED_LOG};
+use crate::triage::report::{Report, ReportOptions};
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
 use describe::Missing;
@@ -126,7 +126,12 @@ fn write_report(
     interrupt: &Interrupt,
     observer: &dyn Observer,
 ) {
-    let asked = ReportRequest::new(core, Some(metadata.clone()), &request.families, STORED_LOG);
+    let asked = ReportRequest::new(
+        core,
+        Some(metadata.clone()),
+        &request.families,
+        ReportOptions::default(),
+    );
     let report = match asked.of_stored(core, Some(LIMIT), interrupt) {
         Ok(answer) => {
             observer.title(&answer.report.title);

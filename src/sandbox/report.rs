@@ -18,8 +18,8 @@ use super::end::ChildError;
 use crate::interrupt::Interrupt;
 use crate::metadata::Metadata;
 use crate::triage::crash::families::{Families, FamiliesError};
-use crate::triage::report::Report;
 use crate::triage::report::data::SCHEMA;
+use crate::triage::report::{Report, ReportOptions};
 
 /// How long the report of a core that was just stored may take.
 pub const LIMIT: Duration = Duration::from_mins(1);
@@ -37,8 +37,8 @@ pub struct Request {
     pub metadata: Option<Metadata>,
     /// The site's own table of families.
     site_families: Option<String>,
-    /// How many records of the log are wanted.
-    pub log_lines: usize,
+    /// How much is put into the report, and read for it.
+    pub options: ReportOptions,
 }
 
 /// What the child made.
@@ -57,10 +57,10 @@ impl Request {
         path: &Path,
         metadata: Option<Metadata>,
         families: &Families,
-        log_lines: usize,
+        options: ReportOptions,
     ) -> Self {
         let site_families = families.site_table().map(str::to_owned);
-        Self { path: path.to_owned(), held: false, metadata, site_families, log_lines }
+        Self { path: path.to_owned(), held: false, metadata, site_families, options }
     }
 
     /// The functions that a crash is not named by.
@@ -141,16 +141,18 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::find::SearchDepth;
 
     #[test]
     fn a_request_is_read_as_it_was_written() {
         let families = Families::extended("version 3\n[own]\nfoo_*\n").unwrap();
-        let request = Request::new(Path::new("/a/core"), None, &families, 7);
+        let options = ReportOptions { log_lines: 7, search: SearchDepth::All };
+        let request = Request::new(Path::new("/a/core"), None, &families, options);
         let (read, head) = Request::read(request.encode(b"\x7fELF\n\n").as_slice()).unwrap();
         assert_eq!(head, b"\x7fELF\n\n");
         assert_eq!(
-            (read.path.as_path(), read.held, read.log_lines),
-            (Path::new("/a/core"), false, 7)
+            (read.path.as_path(), read.held, read.options),
+            (Path::new("/a/core"), false, options)
         );
         assert_eq!(read.families().unwrap().version(), families.version());
     }
@@ -169,7 +171,8 @@ mod tests {
     #[test]
     fn a_child_that_writes_something_else_is_an_error() {
         let core = tempfile::NamedTempFile::new().unwrap();
-        let request = Request::new(core.path(), None, Families::built_in(), 7);
+        let request =
+            Request::new(core.path(), None, Families::built_in(), ReportOptions::default());
         let error = request.of_stored(core.path(), None, &Interrupt::never().unwrap()).unwrap_err();
         assert!(matches!(error, ChildError::NoReport { .. }), "{error}");
     }

@@ -12,6 +12,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use vmcore_formats::addr::PhysAddr;
 
 use crate::vmcore::PhysMemory;
@@ -22,7 +23,8 @@ use crate::vmcore::memory::MemoryRange;
 const MAX_RANGES: usize = 4;
 
 /// How much of memory is searched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SearchDepth {
     /// What [`PhysMemory::search_budget`] allows.
     #[default]

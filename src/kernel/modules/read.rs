@@ -70,7 +70,7 @@ fn state(value: u64) -> ModuleState {
     }
 }
 
-/// `mem[]`; before Linux commit ac3b43283923 "module: replace module_layout with module_memory" (in
+/// `mem[]`; before Linux commit ac3b43283923 "module: replace `module_layout` with `module_memory`" (in
 /// v6.4), `core_layout` and `init_layout` with code first.
 fn ranges(kernel: &Kernel, module: &Object<'_>) -> Vec<ModuleRange> {
     let Ok(types) = kernel.types() else { return Vec::new() };

@@ -129,7 +129,7 @@ fn counted_here(task: &Object<'_>) -> i64 {
 }
 
 /// The resident set of a process. A sum with a part for each CPU since Linux commit f1a7941243c1
-/// "mm: convert mm's rss stats into percpu_counter" (in v6.2).
+/// "mm: convert mm's rss stats into `percpu_counter`" (in v6.2).
 fn resident(kernel: &Kernel, mm: VirtAddr) -> Option<u64> {
     let mm = Object::at(kernel, "mm_struct", mm).ok()?;
     let mut pages = 0_u64;

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// `TASK_UNINTERRUPTIBLE | TASK_NOLOAD`.
 const IDLE: u64 = 0x402;
-/// `TASK_RTLOCK_WAIT`, of PREEMPT_RT: shown as `D`.
+/// `TASK_RTLOCK_WAIT`, of `PREEMPT_RT`: shown as `D`.
 const RTLOCK_WAIT: u64 = 0x1000;
 /// `TASK_REPORT`.
 const REPORTED: u64 = 0x7f;
@@ -38,7 +38,7 @@ pub enum TaskState {
 
 impl TaskState {
     /// Of `__state` and `exit_state`. The first is `state` before Linux commit 2f064a59a11f "sched:
-    /// Change task_struct::state" (in v5.14).
+    /// Change `task_struct::state`" (in v5.14).
     pub fn of(state: u64, exit_state: u64) -> Self {
         let all = state | exit_state;
         if all & IDLE == IDLE {

@@ -25,6 +25,8 @@ mod tasks;
 pub use data::Report;
 pub use tasks::blocked;
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernel::find::SearchDepth;
 use crate::metadata::Metadata;
 use crate::triage::crash::families::Families;
@@ -41,7 +43,7 @@ const MAX_FINDINGS: usize = 200;
 const MAX_FINDING: usize = 400;
 
 /// How much is put into a report, and read for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportOptions {
     /// The most records of the log.
     pub log_lines: usize,
@@ -85,8 +87,16 @@ impl Report {
 
     /// A report that says why there is none.
     #[must_use]
-    pub fn with_metadata(core: &Vmcore, metadata: Option<&Metadata>, families: &Families) -> Self {
-        Self::with(core, metadata, families, ReportOptions::default())
+    pub fn not_made(metadata: Option<&Metadata>, problem: &str) -> Self {
+        let title = metadata.and_then(|metadata| metadata.title.clone());
+        let mut report = Self {
+            schema: SCHEMA.to_owned(),
+            tool: TOOL.to_owned(),
+            title: title.unwrap_or_else(|| "no report".to_owned()),
+            ..Self::default()
+        };
+        report.find("report", problem, Trust::Certain);
+        report
     }
 
     /// The JSON text, as it stands in `report.json`.
