@@ -1,7 +1,7 @@
 //! Limits of a process on memory, processor time and files.
 //!
 //! `RLIMIT_NPROC` is not among them: it counts all processes and threads of a user, and
-//! the report needs threads. The child cannot start processes ([`super::calls`]).
+//! the report needs threads. The child cannot start processes (`calls`).
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The formats of dumps, each read as guest memory by physical address.
 //!
-//! A format is a module here and a row of [`READERS`].
+//! A format is a module here and a row of `READERS`.
 
 mod elf;
 pub(super) mod flattened;
