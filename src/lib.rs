@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─► all                                                                      what was typed, and what is answered
-//! all ─► formats, interrupt                                                       bytes to values; signals
+//! all ─► formats, interrupt, units                                                bytes to values; signals; sizes and times
 //! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! held ─► metadata, monitor, sandbox, vmcore                                      the memory of a held guest
@@ -43,4 +43,5 @@ pub mod render;
 pub mod sandbox;
 pub mod store;
 pub mod triage;
+pub mod units;
 pub mod vmcore;

@@ -8,7 +8,6 @@
 use std::time::{Duration, Instant};
 
 use super::disk::disk_timeout;
-use super::forecast::size;
 use super::guard;
 use super::outcome::CaptureError;
 use super::request::Action;
@@ -16,6 +15,7 @@ use super::session::Session;
 use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamError, Written};
 use crate::monitor::qemu_process::is_running_qemu;
 use crate::monitor::{CommandId, Event, MonitorError, Refusal, WaitLimits, WaitResult};
+use crate::units::bytes;
 
 /// How often progress is shown and QEMU's silence measured.
 const TICK: Duration = Duration::from_millis(100);
@@ -366,7 +366,7 @@ pub(super) fn split(error: OutputError) -> (CaptureError, Written) {
     match error {
         OutputError::Write { source, written } => (CaptureError::Write(source), *written),
         OutputError::Reserve { available, reserve, written } => {
-            let (available, reserve) = (size(available), size(reserve));
+            let (available, reserve) = (bytes(available), bytes(reserve));
             (CaptureError::Reserve { available, reserve }, *written)
         }
     }

@@ -10,6 +10,7 @@ use super::outcome::CaptureError;
 use super::session::Session;
 use crate::monitor::qemu_process::used_memory;
 use crate::store::space::Space;
+use crate::units::bytes;
 
 /// What part of the used memory a core takes, as its inverse. Measured: between
 /// a third and a half of it on guests with page cache and programs.
@@ -38,54 +39,18 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
     if needed > usable || (usable == 0 && reserve > 0) {
         return Err(CaptureError::Space {
             path,
-            needed: size(needed),
-            available: size(space.available),
-            reserve: size(reserve),
+            needed: bytes(needed),
+            available: bytes(space.available),
+            reserve: bytes(reserve),
         });
     }
     if let Some(worst) = worst.filter(|worst| *worst > usable) {
         session.warn(format!(
             "space may not suffice: the guest uses {}, and {} can be written to {}",
-            size(worst),
-            size(usable),
+            bytes(worst),
+            bytes(usable),
             path.display()
         ));
     }
     Ok(reserve)
-}
-
-/// Bytes as people read them.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let mut scaled = bytes;
-    let mut rest = 0;
-    let mut unit = UNITS.iter();
-    let mut name = unit.next();
-    while scaled >= 1024
-        && let Some(next) = unit.next()
-    {
-        rest = scaled % 1024;
-        scaled /= 1024;
-        name = Some(next);
-    }
-    let name = name.copied().unwrap_or_default();
-    if name == "bytes" {
-        format!("{scaled} {name}")
-    } else {
-        format!("{scaled}.{} {name}", rest * 10 / 1024)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_said_in_the_unit_that_fits() {
-        for (bytes, expected) in
-            [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (4 << 30, "4.0 GiB")]
-        {
-            assert_eq!(size(bytes), expected);
-        }
-    }
 }

@@ -10,13 +10,13 @@ use anyhow::Context;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest;
-use super::quantity::{duration, positive_duration, size};
 use super::store_folder::StoreArgs;
 use super::ui::{Narrator, Talk};
 use crate::capture::{self, Action, Request, Wait};
 use crate::interrupt::Interrupt;
 use crate::render;
 use crate::store::staging::Place;
+use crate::units::parse::{duration, positive_duration, size};
 
 /// The default level: see ARCHITECTURE.md for the measurement.
 pub(super) const LEVEL: i32 = 1;

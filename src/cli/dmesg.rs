@@ -8,7 +8,6 @@ use vmcore_formats::printk::{LEVELS, Record};
 
 use super::exit::Exit;
 use super::kernel::KernelArgs;
-use super::quantity::duration;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::log::Log;
@@ -16,6 +15,7 @@ use crate::metadata::{Learnt, Metadata};
 use crate::render;
 use crate::render::dmesg::Style;
 use crate::render::shown::shown;
+use crate::units::parse::duration;
 
 /// Show the guest kernel's log
 ///

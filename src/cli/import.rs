@@ -9,7 +9,6 @@ use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
 use super::kernel::KernelArgs;
-use super::quantity::size;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui::{Narrator, Talk};
@@ -17,6 +16,7 @@ use crate::import::{self, ImportRequest};
 use crate::interrupt::Interrupt;
 use crate::render;
 use crate::store::staging::Place;
+use crate::units::parse::size;
 
 /// Import another tool's dump into the store
 ///

@@ -21,7 +21,6 @@ mod list;
 mod mods;
 mod mount;
 mod ps;
-mod quantity;
 mod read;
 mod regs;
 mod report;

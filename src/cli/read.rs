@@ -6,13 +6,13 @@ use anyhow::{Context, bail};
 
 use super::exit::{Exit, UsageError};
 use super::kernel::KernelArgs;
-use super::quantity;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::view::{Gap, View};
 use crate::render::hexdump::{HexDump, Unit};
 use crate::render::memory_json::MemoryJson;
 use crate::render::shown::shown;
+use crate::units::parse;
 use crate::vmcore::Vmcore;
 
 /// Show memory of a stored core
@@ -26,10 +26,10 @@ pub(super) struct ReadArgs {
     #[command(flatten)]
     find_kernel: KernelArgs,
     /// Address in hexadecimal, with or without 0x
-    #[arg(value_name = "ADDR", value_parser = quantity::address)]
+    #[arg(value_name = "ADDR", value_parser = parse::address)]
     address: u64,
     /// How many bytes: 256, 0x100, 4K, 1.5MiB
-    #[arg(value_name = "LEN", value_parser = quantity::length, default_value = "256")]
+    #[arg(value_name = "LEN", value_parser = parse::length, default_value = "256")]
     length: u64,
     /// Read the kernel's virtual addresses, not physical ones
     #[arg(short = 'v', long = "virtual")]

@@ -13,7 +13,6 @@ use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest;
 use super::kernel::KernelArgs;
-use super::quantity::positive_duration;
 use super::store_folder::StoreArgs;
 use super::stored_core::{open_confined, print};
 use super::ui;
@@ -29,6 +28,7 @@ use crate::store::{CORE_FILE, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, ReportOptions, STORED_LOG};
+use crate::units::parse::positive_duration;
 
 /// How many records of the log a page has.
 const LOG_OF_PAGE: usize = 20_000;

@@ -7,9 +7,9 @@ use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui;
 use crate::render::shown::shown;
-use crate::render::units::bytes;
 use crate::store::listing::{self, Listed};
 use crate::store::{StoreError, entry, removal};
+use crate::units::bytes;
 
 /// Remove stored crashes
 ///

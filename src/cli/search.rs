@@ -9,9 +9,10 @@ use vmcore_formats::elf::{Class, Identity};
 
 use super::exit::{Exit, UsageError};
 use super::stored_core::{CoreArgs, print};
-use super::{quantity, ui};
-use crate::render::units::bytes;
+use super::ui;
 use crate::render::{self, places};
+use crate::units::bytes;
+use crate::units::parse;
 use crate::vmcore::nearby::nearby;
 use crate::vmcore::pattern::{Pattern, PatternError};
 use crate::vmcore::search::{Searched, Wanted, search};
@@ -39,10 +40,10 @@ pub(super) struct SearchArgs {
     #[arg(long, value_name = "4|8|auto", value_parser = ["4", "8", "auto"], num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     word: Option<String>,
     /// Only from this physical address on
-    #[arg(long, value_name = "ADDR", value_parser = quantity::address)]
+    #[arg(long, value_name = "ADDR", value_parser = parse::address)]
     from: Option<u64>,
     /// Only before this physical address
-    #[arg(long, value_name = "ADDR", value_parser = quantity::address)]
+    #[arg(long, value_name = "ADDR", value_parser = parse::address)]
     to: Option<u64>,
     /// Stop after N matches
     #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "count")]
@@ -98,7 +99,7 @@ fn pattern(arguments: &SearchArgs, identity: Identity) -> Result<Pattern, UsageE
         return if arguments.hex { Pattern::hex(text) } else { Pattern::exact(text.as_bytes()) }
             .map_err(not);
     };
-    let value = quantity::address(text).map_err(usage)?;
+    let value = parse::address(text).map_err(usage)?;
     let long = match &**size {
         "4" => false,
         "8" => true,

@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::quantity::duration;
+use crate::units::parse::duration;
 
 /// Reads a point in time: a timestamp with its offset, a date or a date and time of
 /// this machine's time zone, or how long ago it was.

@@ -12,8 +12,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::shown::shown;
-use super::units::{bytes, percent, seconds};
 use crate::metadata::{CaptureResult, Core, Guest, Imported, Learnt, Metadata, Panic, Release};
+use crate::units::{bytes, percent, seconds};
 use crate::vmcore::summary::Summary;
 
 /// Prints metadata as a short text, with what is wrong with the file.

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::shown::shown;
-use super::units::{bytes, seconds};
 use crate::store::listing::{EntryState, Listed};
 use crate::store::report_head::ReportVersion;
+use crate::units::{bytes, seconds};
 
 /// An entry as a line of JSON. What is not known is `null`.
 #[derive(Clone, Debug, Serialize)]

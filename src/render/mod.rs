@@ -16,6 +16,5 @@ pub mod registers;
 pub mod report;
 pub mod shown;
 pub mod tasks;
-pub mod units;
 pub mod verify;
 pub mod vtop;

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::json::hex;
 use super::shown::shown;
-use super::units::bytes;
 use crate::kernel::modules::{Module, ModuleState, Modules, RangeKind};
+use crate::units::bytes;
 
 /// The schema of modules as JSON.
 pub const SCHEMA: &str = "vmcorectl/modules/1";

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::json::hex;
 use super::shown::shown;
-use super::units::bytes;
 use crate::kernel::tasks::Task;
+use crate::units::bytes;
 
 /// The schema of tasks as JSON.
 pub const SCHEMA: &str = "vmcorectl/tasks/1";

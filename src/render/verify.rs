@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::shown::shown;
-use super::units::bytes;
+use crate::units::bytes;
 use crate::vmcore::verify::{Damage, Verification};
 
 /// Prints what is wrong with a core, or that nothing is.

@@ -16,8 +16,8 @@ use vmcore_formats::paging::{Entry, Paging};
 
 use super::json::{hex, hex_if_known};
 use super::shown::shown;
-use super::units::bytes;
 use crate::kernel::page_tables::{AddressSpace, Step};
+use crate::units::bytes;
 use crate::vmcore::MemoryError;
 
 /// The schema of [`Translation`] as JSON.

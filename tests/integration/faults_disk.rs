@@ -73,8 +73,8 @@ fn a_core_that_will_not_fit_is_refused_before_the_dump() {
     setting
         .capture(&["--resume"])
         .expect(1)
-        .says("about 10.6 GiB are needed in")
-        .says("8.0 MiB are free")
+        .says("about 10.67 GiB are needed in")
+        .says("8.00 MiB are free")
         .says("--keep-free SIZE");
     setting.nothing_is_stored();
     is_as_it_was(&setting.qemu, &[]);
@@ -87,7 +87,7 @@ fn space_that_is_to_stay_free_is_not_used() {
     setting
         .capture(&["--resume", "--keep-free", "1T"])
         .expect(1)
-        .says("1.0 TiB of them are to be kept free");
+        .says("1.00 TiB of them are to be kept free");
     setting.nothing_is_stored();
     is_as_it_was(&setting.qemu, &[]);
 }
@@ -99,7 +99,7 @@ fn what_was_to_stay_free_is_free_after_a_capture_that_needed_more() {
     setting
         .capture(&["--resume", "--keep-free", "4MiB"])
         .expect(1)
-        .says("and 4.0 MiB are to be kept free");
+        .says("and 4.00 MiB are to be kept free");
     setting.nothing_is_stored();
     is_as_it_was(&setting.qemu, &["dump-guest-memory"]);
 }

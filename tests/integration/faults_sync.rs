@@ -86,6 +86,6 @@ fn space_that_is_to_stay_free_stays_so_although_it_was_not_found_out_at_first() 
     let setting = Setting::new(Script::default());
     capture(&setting, &["--resume", "--keep-free", "900T"], &["statfs:error=EIO"])
         .expect(1)
-        .says("900.0 TiB are to be kept free");
+        .says("900.00 TiB are to be kept free");
     setting.nothing_is_stored();
 }

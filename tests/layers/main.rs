@@ -28,7 +28,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
-    ("indicatif", &["cli", "render"]),
+    ("indicatif", &["cli"]),
     ("std::env", &["cli", "debugger", "mount"]),
     ("fuser", &["mount"]),
     ("nix", &["store"]),

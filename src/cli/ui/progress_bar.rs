@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::corefile::write::Progress;
-use crate::render::units::percent;
+use crate::units::percent;
 
 /// A bar that is there as long as there is progress to show.
 #[derive(Default)]

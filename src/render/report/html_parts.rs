@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::html::escape;
 use super::html_pictures::class;
 use super::lines;
-use crate::render::units::bytes;
 use crate::triage::report::data::{Cpu, CpuState, Report, Stack};
+use crate::units::bytes;
 
 /// How many registers are in a row.
 const REGISTERS: usize = 4;

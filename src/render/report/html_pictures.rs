@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::html::escape;
 use super::lines;
-use crate::render::units::{bytes, percent};
 use crate::triage::report::data::{Cpu, CpuState, Memory};
+use crate::units::{bytes, percent};
 
 /// How many CPUs are in a row.
 const COLUMNS: usize = 16;

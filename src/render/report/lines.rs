@@ -1,10 +1,10 @@
 //! Sentences that the text and the page have in common.
 
-use crate::render::units::{bytes, percent};
 use crate::triage::report::data::{
     Cpu, CpuState, Kernel, LogLine, Machine, Memory, Mount, Report, StackFrame, Taint, Task,
     ToldBy, Trust,
 };
+use crate::units::{bytes, percent, span};
 
 /// How sure something is, in words.
 pub(super) fn trust(trust: Trust) -> &'static str {
@@ -156,34 +156,4 @@ pub(super) fn since_boot(time_ns: Option<u64>) -> String {
         || "-".to_owned(),
         |ns| format!("{:.6}", std::time::Duration::from_nanos(ns).as_secs_f64()),
     )
-}
-
-/// A span of time with the two units that matter.
-pub(super) fn span(seconds: f64) -> String {
-    // Negative and other strange values become zero.
-    let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
-    match whole {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        3600..86_400 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-        _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3600),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_have_the_units_that_matter() {
-        for (seconds, text) in [
-            (0.25, "0.2 s"),
-            (61.9, "1 min 1 s"),
-            (7_260.0, "2 h 1 min"),
-            (200_000.0, "2 d 7 h"),
-            (f64::NAN, "NaN s"),
-        ] {
-            assert_eq!(span(seconds), text);
-        }
-    }
 }

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use super::lines;
 use super::paint::{Look, Paint};
 use crate::render::shown::shown;
-use crate::render::units::{bytes, percent};
 use crate::triage::report::data::{Blocked, Cpu, Finding, Mount, Report, Stack};
+use crate::units::{bytes, percent};
 
 /// How wide functions are before their trust is told.
 const FUNCTION_WIDTH: usize = 52;

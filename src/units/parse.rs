@@ -1,9 +1,9 @@
-//! Durations and sizes as they are typed: `90s`, `1.5m`, `2GiB`.
+//! Durations, sizes and addresses as they are typed: `90s`, `1.5m`, `2GiB`.
 
 use std::time::Duration;
 
 /// Reads a duration: a number with `ms`, `s`, `m` or `h`; seconds without.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text)?;
     let scale = match unit {
         "ms" => 0.001,
@@ -16,7 +16,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a duration that is not zero.
-pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|value| {
         if value.is_zero() { Err("it must be more than zero".to_owned()) } else { Ok(value) }
     })
@@ -24,7 +24,7 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
 
 /// Reads a size: a number with `K`, `M`, `G`, `T` or `KiB`, ... (powers of 1024),
 /// or `KB`, ... (powers of 1000); bytes without.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text)?;
     let unknown = || format!("unknown unit {unit:?}; K, M, G, T, KiB, MB, ... are known");
     let lower = unit.to_ascii_lowercase();
@@ -52,13 +52,13 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Reads an address: hexadecimal, with or without `0x`.
-pub(super) fn address(text: &str) -> Result<u64, String> {
+pub fn address(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     hexadecimal(digits).ok_or_else(|| format!("{text:?} is no address in hexadecimal"))
 }
 
 /// Reads how many bytes: a size like [`size`], or hexadecimal with `0x`.
-pub(super) fn length(text: &str) -> Result<u64, String> {
+pub fn length(text: &str) -> Result<u64, String> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => {
             hexadecimal(digits).ok_or_else(|| format!("{text:?} is no number in hexadecimal"))
