@@ -1,8 +1,8 @@
-//! Sentences that the text and the page have in common.
+//! What the text and the page have in common: words, names and rows.
 
 use crate::triage::report::data::{
-    Cpu, CpuState, Kernel, LogLine, Machine, Memory, Mount, Report, StackFrame, Taint, Task,
-    ToldBy, Trust,
+    Cpu, CpuState, Kernel, LogLine, Machine, Memory, Module, Mount, Report, StackFrame, Taint,
+    Task, TaskCounts, ToldBy, Trust,
 };
 use crate::units::{bytes, percent, span};
 
@@ -15,15 +15,35 @@ pub(super) fn trust(trust: Trust) -> &'static str {
     }
 }
 
-/// What tells the title.
-pub(super) fn told_by(told_by: ToldBy) -> &'static str {
-    match told_by {
+/// Where the title is from.
+pub(super) fn title_source(source: ToldBy) -> &'static str {
+    match source {
         ToldBy::Log => "the kernel's log",
-        ToldBy::Stack => "the stack of what panicked",
-        ToldBy::Hypervisor => "what the guest told QEMU",
-        ToldBy::Cpus => "what the CPUs were doing",
-        ToldBy::Nothing => "nothing that was found",
+        ToldBy::Stack => "the stack of the task that panicked",
+        ToldBy::Hypervisor => "the guest's panic event",
+        ToldBy::Cpus => "the stacks of the CPUs",
+        ToldBy::Nothing => "no evidence",
     }
+}
+
+/// The rows that answer what happened, each with its name.
+pub(super) fn answer(report: &Report) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    rows.extend(report.panic_message.clone().map(|message| ("Panic", message)));
+    rows.extend(report.function.as_ref().map(|function| {
+        let module = report.module.as_ref().map(|module| format!(" [{module}]"));
+        ("Function", format!("{function}{}", module.unwrap_or_default()))
+    }));
+    rows.extend(panicked(report).map(|panicked| ("Where", panicked)));
+    rows.push(("Kernel", kernel(&report.kernel)));
+    rows.push(("Machine", machine(&report.machine)));
+    rows.extend(report.event.as_ref().map(|event| ("Chosen", event.why.clone())));
+    rows.extend(report.signature.as_ref().map(|signature| {
+        let variant = report.variant.as_ref().map(|variant| format!(", variant {variant}"));
+        let weak = if report.weak { ", weak" } else { "" };
+        ("Signature", format!("{signature}{}{weak}", variant.unwrap_or_default()))
+    }));
+    rows
 }
 
 /// A task: `sh (pid 71)`.
@@ -55,8 +75,8 @@ pub(super) fn cpu(cpu: &Cpu) -> String {
     }
 }
 
-/// Where it panicked.
-pub(super) fn panicked(report: &Report) -> Option<String> {
+/// The CPU and the task that panicked.
+fn panicked(report: &Report) -> Option<String> {
     let panicked = report.panicked.as_ref()?;
     let cpu = match (panicked.cpu, panicked.vcpu) {
         (Some(cpu), _) => format!("CPU {cpu}"),
@@ -69,7 +89,7 @@ pub(super) fn panicked(report: &Report) -> Option<String> {
 }
 
 /// The kernel in one line.
-pub(super) fn kernel(kernel: &Kernel) -> String {
+fn kernel(kernel: &Kernel) -> String {
     let mut text = match &kernel.release {
         Some(release) => format!("Linux {release}"),
         None => "unknown".to_owned(),
@@ -83,8 +103,8 @@ pub(super) fn kernel(kernel: &Kernel) -> String {
     text
 }
 
-/// What a kernel was tainted by.
-pub(super) fn tainted(taint: &Taint) -> String {
+/// The taint flags.
+fn tainted(taint: &Taint) -> String {
     if taint.flags.is_empty() {
         return "not tainted".to_owned();
     }
@@ -93,7 +113,7 @@ pub(super) fn tainted(taint: &Taint) -> String {
 }
 
 /// The machine in one line.
-pub(super) fn machine(machine: &Machine) -> String {
+fn machine(machine: &Machine) -> String {
     let mut parts = Vec::new();
     parts.extend(machine.guest.clone());
     parts.extend(machine.architecture.clone());
@@ -109,7 +129,7 @@ pub(super) fn machine(machine: &Machine) -> String {
     parts.join(", ")
 }
 
-/// What of the memory programs could still get, behind its size.
+/// How much memory was available, as a part of a sentence.
 pub(super) fn available(memory: &Memory) -> String {
     let available = memory.available_bytes.map(|left| format!(", {} available", bytes(left)));
     available.unwrap_or_default()
@@ -117,22 +137,39 @@ pub(super) fn available(memory: &Memory) -> String {
 
 /// Where a file system is mounted.
 pub(super) fn mount_point(mount: &Mount) -> &str {
-    mount.mount_point.as_deref().unwrap_or("an unknown place")
+    mount.mount_point.as_deref().unwrap_or("(unknown)")
 }
 
-/// What is mounted: `ext4 on /dev/vda, ro`.
+/// A mounted file system: `ext4 on /dev/vda, ro`.
 pub(super) fn file_system(mount: &Mount) -> String {
     let writable = mount.options.first().map(|option| format!(", {option}"));
     format!("{} on {}{}", mount.r#type, mount.device, writable.unwrap_or_default())
 }
 
-/// How much of a file system was used; empty if it is not known.
+/// How much of a file system was used; empty if that is not known.
 pub(super) fn used(mount: &Mount) -> String {
     let used = mount.used_bytes.zip(mount.total_bytes);
     let used = used.map(|(used, total)| {
         format!("{} of {} used, {}", bytes(used), bytes(total), percent(used, total))
     });
     used.unwrap_or_default()
+}
+
+/// How many tasks there are, and in which states.
+pub(super) fn task_counts(tasks: &TaskCounts) -> String {
+    let states = tasks.states.iter().map(|state| format!("{} {}", state.count, state.state));
+    format!(
+        "{} processes and {} kernel threads, {} threads in all: {}",
+        tasks.processes,
+        tasks.kernel_threads,
+        tasks.threads,
+        states.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The modules that use a module.
+pub(super) fn users(module: &Module) -> String {
+    module.users.as_ref().map_or_else(|| "-".to_owned(), |users| users.join(", "))
 }
 
 /// A frame's function, or its address where there is none.

@@ -1,4 +1,4 @@
-//! Colours of a terminal, where they are wanted.
+//! Colours on a terminal.
 
 use crate::render::shown::shown;
 
@@ -9,21 +9,21 @@ pub enum Look {
     Title,
     /// What went wrong.
     Bad,
-    /// What names a part.
+    /// A heading.
     Head,
-    /// What is seldom wanted.
+    /// What is seldom needed.
     Faint,
 }
 
-/// Puts colours into text, or not.
+/// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {
-    /// Whether there are colours.
+    /// Whether it is.
     pub colours: bool,
 }
 
 impl Paint {
-    /// The text, made fit for a terminal, and looking so.
+    /// The text, safe for a terminal, in this look.
     #[must_use]
     pub fn of(self, look: Look, text: &str) -> String {
         let text = shown(text);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_keeps_nothing_that_a_terminal_would_obey() {
+    fn text_keeps_no_control_characters() {
         for colours in [false, true] {
             let text = Paint { colours }.of(Look::Bad, "a\x1b[2Jb");
             assert_eq!(text.matches('\x1b').count(), if colours { 2 } else { 0 });

@@ -1,4 +1,4 @@
-//! A report for tests: everything in it, and each text of the guest's a hostile one.
+//! A report for tests: it has every part, and the guest's texts are hostile.
 
 use crate::triage::report::data::{
     Blocked, Bugcheck, BugcheckParameter, Cpu, CpuState, Event, Finding, Kernel, Log, LogLine,
@@ -6,7 +6,7 @@ use crate::triage::report::data::{
     Stack, StackFrame, StateCount, Taint, TaintFlag, Task, TaskCounts, ToldBy, Trust,
 };
 
-/// A report in which `hostile` stands wherever a guest's text can.
+/// A report that has `hostile` in every text of the guest.
 pub(super) fn report(hostile: &str) -> Report {
     let text = |what: &str| format!("{what}{hostile}");
     let task = |pid| Task {

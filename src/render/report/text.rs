@@ -27,9 +27,6 @@ const EVENTS: usize = 10;
 const FIRST_FINDINGS: usize = 3;
 
 /// Prints a report.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn text(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", paint.of(Look::Title, &report.title))?;
     answer(report, paint, out)?;
@@ -59,9 +56,6 @@ pub fn text(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()
 }
 
 /// Prints groups of blocked tasks, each with the stack that its tasks share.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn blocked(groups: &[Blocked], paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     for (index, group) in groups.iter().enumerate() {
         if index > 0 {
@@ -75,33 +69,19 @@ pub fn blocked(groups: &[Blocked], paint: Paint, out: &mut dyn Write) -> io::Res
 /// What fits on the first screen.
 fn answer(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     let mut line = |name: &str, text: &str| {
-        let name = paint.of(Look::Head, &format!("{name:<10}"));
+        let name = paint.of(Look::Head, &format!("{:<10}", name.to_lowercase()));
         writeln!(out, "  {name} {}", shown(text))
     };
-    if let Some(message) = &report.panic_message {
-        line("panic", message)?;
-    }
-    if let Some(function) = &report.function {
-        let module = report.module.as_ref().map(|module| format!(" [{module}]"));
-        line("function", &format!("{function}{}", module.unwrap_or_default()))?;
-    }
-    if let Some(panicked) = lines::panicked(report) {
-        line("where", &panicked)?;
-    }
-    line("kernel", &lines::kernel(&report.kernel))?;
-    line("machine", &lines::machine(&report.machine))?;
-    if let Some(event) = &report.event {
-        line("chosen", &event.why)?;
-    }
-    let trust = lines::trust(report.trust);
-    let told = format!("{trust}, told by {}", lines::told_by(report.told_by));
-    match (&report.signature, &report.variant) {
-        (Some(bucket), variant) => {
-            let weak = if report.weak { ", weak" } else { "" };
-            let variant = variant.as_ref().map(|variant| format!(", variant {variant}"));
-            line("signature", &format!("{bucket}{}{weak}; {told}", variant.unwrap_or_default()))?;
+    let source = lines::title_source(report.told_by);
+    let trust = format!("{}, from {source}", lines::trust(report.trust));
+    for (name, text) in lines::answer(report) {
+        match name {
+            "Signature" => line(name, &format!("{text}; {trust}"))?,
+            _ => line(name, &text)?,
         }
-        (None, _) => line("signature", &format!("none; {told}"))?,
+    }
+    if report.signature.is_none() {
+        line("signature", &format!("none; {trust}"))?;
     }
     for finding in report.findings.iter().take(FIRST_FINDINGS) {
         line("finding", &format!("{}: {}", finding.about, finding.text))?;

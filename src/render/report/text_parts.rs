@@ -9,7 +9,7 @@ use crate::render::shown::shown;
 use crate::triage::report::data::{Blocked, Cpu, Finding, Mount, Report, Stack};
 use crate::units::{bytes, percent};
 
-/// How wide functions are before their trust is told.
+/// How wide functions are.
 const FUNCTION_WIDTH: usize = 52;
 /// How many registers are on a line.
 const REGISTERS: usize = 4;
@@ -60,10 +60,10 @@ pub(super) fn stack(stack: &Stack, paint: Paint, out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-/// What a guest that is no Linux said.
+/// The bugcheck of a guest that is not Linux.
 pub(super) fn bugcheck(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     let Some(bugcheck) = &report.bugcheck else { return Ok(()) };
-    let name = bugcheck.name.as_deref().unwrap_or("a code that is not well known");
+    let name = bugcheck.name.as_deref().unwrap_or("an unknown code");
     let head = format!("Bugcheck {}  {name}", bugcheck.code);
     writeln!(out, "\n{}", paint.of(Look::Head, &head))?;
     for (index, parameter) in bugcheck.parameters.iter().enumerate() {
@@ -83,16 +83,7 @@ pub(super) fn bugcheck(report: &Report, paint: Paint, out: &mut dyn Write) -> io
 pub(super) fn tasks(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     if let Some(tasks) = &report.tasks {
         writeln!(out, "\n{}", paint.of(Look::Head, "Tasks"))?;
-        let states: Vec<_> =
-            tasks.states.iter().map(|state| format!("{} {}", state.count, state.state)).collect();
-        writeln!(
-            out,
-            "  {} processes and {} kernel threads, {} threads in all: {}",
-            tasks.processes,
-            tasks.kernel_threads,
-            tasks.threads,
-            shown(&states.join(", "))
-        )?;
+        writeln!(out, "  {}", shown(&lines::task_counts(tasks)))?;
     }
     for group in report.blocked.iter().take(GROUPS) {
         writeln!(out)?;
@@ -104,7 +95,7 @@ pub(super) fn tasks(report: &Report, paint: Paint, out: &mut dyn Write) -> io::R
     Ok(())
 }
 
-/// Tasks that wait for the same, and their stack.
+/// Tasks that wait for the same thing, and their stack.
 pub(super) fn blocked(group: &Blocked, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     let tasks: Vec<_> = group.tasks.iter().take(NAMED).map(lines::task).collect();
     let more = group.count.saturating_sub(tasks.len());
@@ -114,7 +105,7 @@ pub(super) fn blocked(group: &Blocked, paint: Paint, out: &mut dyn Write) -> io:
     stack(&group.stack, paint, out)
 }
 
-/// What the memory was used for.
+/// How the memory was used.
 pub(super) fn memory(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     let Some(memory) = &report.memory else { return Ok(()) };
     let head = format!("Memory, {}{}", bytes(memory.total_bytes), lines::available(memory));
@@ -127,21 +118,21 @@ pub(super) fn memory(report: &Report, paint: Paint, out: &mut dyn Write) -> io::
     Ok(())
 }
 
-/// The file systems that were mounted, those whose use is known or that are on a device: others
-/// are the kernel's own windows.
+/// The mounted file systems that have a device or a size. The others are the kernel's own, such
+/// as proc.
 pub(super) fn mounts(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
     if report.mounts.is_empty() {
         return Ok(());
     }
     let head = format!("Mounted file systems, {}", report.mounts.len());
     writeln!(out, "\n{}", paint.of(Look::Head, &head))?;
-    let told = |mount: &&Mount| mount.total_bytes.is_some() || mount.device.starts_with('/');
-    for mount in report.mounts.iter().filter(told).take(MOUNTS) {
+    let sized = |mount: &&Mount| mount.total_bytes.is_some() || mount.device.starts_with('/');
+    for mount in report.mounts.iter().filter(sized).take(MOUNTS) {
         let (path, kind) = (shown(lines::mount_point(mount)), lines::file_system(mount));
         writeln!(out, "  {path:<22} {:<40} {}", shown(&kind), lines::used(mount))?;
     }
     if let Some(more) =
-        report.mounts.iter().filter(told).count().checked_sub(MOUNTS).filter(|more| *more > 0)
+        report.mounts.iter().filter(sized).count().checked_sub(MOUNTS).filter(|more| *more > 0)
     {
         writeln!(out, "  and {more} more")?;
     }
@@ -162,7 +153,7 @@ pub(super) fn modules(report: &Report, paint: Paint, out: &mut dyn Write) -> io:
             .or_default()
             .push(&module.name);
     }
-    // What taints the kernel first.
+    // Modules that taint the kernel come first.
     for (taint, names) in by_taint.iter().rev() {
         let mut line = if taint.is_empty() { String::new() } else { format!("({taint})") };
         for name in names {

@@ -46,5 +46,5 @@ fn without_colours_there_are_none_and_with_them_the_same_words() {
 #[test]
 fn a_report_of_nothing_is_printed_too() {
     let text = printed(&Report { title: "nothing".to_owned(), ..Report::default() }, false);
-    assert!(text.starts_with("nothing\n") && text.contains("told by nothing that was found"));
+    assert!(text.starts_with("nothing\n") && text.contains("from no evidence"));
 }

@@ -1,7 +1,7 @@
 //! The page of a report.
 
-use super::super::sample::report;
 use super::*;
+use crate::render::report::sample::report;
 
 fn printed(report: &Report) -> String {
     let mut out = Vec::new();
