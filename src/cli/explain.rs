@@ -1,4 +1,4 @@
-//! `vmcorectl explain`: which records and frames a crash's title was made of.
+//! `vmcorectl explain`: the evidence for a crash's title.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -18,11 +18,12 @@ use crate::kernel::log::Log;
 use crate::render;
 use crate::render::shown::shown;
 use crate::store::entry::Entry;
+use crate::triage::CoreStacks;
 use crate::triage::crash::families::Families;
 use crate::triage::crash::{self, Crash};
-use crate::triage::{KnownStacks, LogRecord, console, record};
+use crate::triage::log::{self, LogRecord, console};
 
-/// How long a text log may be.
+/// The most bytes of a text log.
 const MAX_LOG: u64 = 1 << 30;
 
 /// Show which log records and stack frames a crash's title and signature are derived from
@@ -43,7 +44,7 @@ pub(super) struct ExplainArgs {
     sandbox: SandboxArgs,
     #[command(flatten)]
     find_kernel: KernelArgs,
-    /// Read a text log instead; `-` is the standard input
+    /// Read a text log instead; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["entry", "jsonl"])]
     log: Option<PathBuf>,
     /// Read lines of {"id": ..., "log": ...}, and print a line of JSON for each
@@ -58,12 +59,12 @@ pub(super) struct ExplainArgs {
 
 /// A line of `--jsonl`.
 #[derive(Deserialize)]
-struct LogLine {
+struct JsonLog {
     id: serde_json::Value,
     log: String,
 }
 
-/// Prints what a log tells.
+/// Prints the crash in a log.
 pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     let families = arguments.families.table()?;
     if let Some(path) = &arguments.jsonl {
@@ -71,7 +72,7 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     }
     let (records, stacks) = match (&arguments.log, &arguments.entry) {
         (Some(path), _) => {
-            (console::records(&text(path, arguments.sandbox)?), KnownStacks::default())
+            (console::records(&text(path, arguments.sandbox)?), CoreStacks::default())
         }
         (None, Some(entry)) => of_core(entry, arguments)?,
         (None, None) => bail!("neither a core nor a log was named"),
@@ -107,7 +108,7 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
 }
 
 /// The log of a stored core, and the stacks of its CPUs.
-fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, KnownStacks)> {
+fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, CoreStacks)> {
     let path = Entry::find(entry, &arguments.store.folder())?.core;
     let core = open_confined(&path, arguments.sandbox, None)?;
     let kernel = arguments.find_kernel.find(&core)?;
@@ -115,8 +116,8 @@ fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecor
     for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {
         say(&format!("finding: {}", shown(finding)));
     }
-    let stacks = KnownStacks::read(&kernel, &core, core.metadata().as_ref());
-    Ok((record::of_log(&log.records), stacks))
+    let stacks = CoreStacks::read(&kernel, &core, core.metadata().as_ref());
+    Ok((log::of_kernel(&log.records), stacks))
 }
 
 /// A line for each line.
@@ -129,8 +130,8 @@ fn each(path: &Path, families: &Families, sandbox: SandboxArgs) -> anyhow::Resul
             if line.trim().is_empty() {
                 continue;
             }
-            match serde_json::from_str::<LogLine>(&line) {
-                Ok(LogLine { id, log }) => {
+            match serde_json::from_str::<JsonLog>(&line) {
+                Ok(JsonLog { id, log }) => {
                     let crash: Option<Crash> =
                         crash::of(&console::records(log.as_bytes()), families);
                     render::explain::json(Some(&id), crash.as_ref(), out)?;

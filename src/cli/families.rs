@@ -1,4 +1,4 @@
-//! The functions that a crash is not named by: the program's own table, and a site's.
+//! The families of functions that are never to blame: the built-in table, and a site's.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,10 +20,7 @@ pub(super) struct FamiliesArgs {
 }
 
 impl FamiliesArgs {
-    /// The table.
-    ///
-    /// # Errors
-    /// Fails if the site's file cannot be read, and it is a usage error if it is no table.
+    /// The table. A site's file that is no table is a usage error.
     pub(super) fn table(&self) -> anyhow::Result<Arc<Families>> {
         let Some(path) = &self.families else { return Ok(Arc::new(Families::built_in().clone())) };
         let text =

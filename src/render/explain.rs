@@ -1,4 +1,4 @@
-//! What a crash's title was made of, as text and as JSON.
+//! The evidence for a crash's title, as text and as JSON.
 
 use std::io::{self, Write};
 
@@ -6,31 +6,24 @@ use serde::Serialize;
 
 use super::shown::shown;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{Crash, Evidence, EvidenceRecord, Told};
+use crate::triage::crash::{Crash, Evidence, EvidenceRecord, OopsDetails};
 
-/// How many frames and skipped functions a text shows.
+/// The most frames and skipped functions in a text.
 const MAX_SHOWN: usize = 40;
 
-/// Prints it as text.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints a crash as text.
 pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", shown(&crash.title))?;
     for title in &crash.alt_titles {
         writeln!(out, "  or {}", shown(title))?;
     }
     let weak = if crash.signature.weak { " (weak)" } else { "" };
-    writeln!(
-        out,
-        "signature   {}{weak}, variant {}",
-        crash.signature.bucket, crash.signature.variant
-    )?;
+    writeln!(out, "signature   {}{weak}, variant {}", crash.signature.id, crash.signature.variant)?;
     writeln!(out, "kind        {}{}", crash.kind, typed(crash))?;
     if let Some(panic) = &crash.panic_message {
         writeln!(out, "panic       {}", shown(panic))?;
     }
-    told(&crash.told, out)?;
+    details(&crash.details, out)?;
     let evidence = &crash.evidence;
     writeln!(out, "chosen      {}", shown(&evidence.chosen))?;
     if let Some(damage) = &evidence.damage {
@@ -38,7 +31,7 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
     }
     record("header", evidence.header.as_ref(), out)?;
     record("function", evidence.frame.as_ref(), out)?;
-    writeln!(out, "records     {} lines are this event's", evidence.lines)?;
+    writeln!(out, "lines       {}", evidence.lines)?;
     skipped(evidence, families, out)?;
     frames(evidence, out)?;
     if !crash.others.is_empty() {
@@ -50,31 +43,31 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
             "  {:>14}  #{:<6} {}  {}",
             time(other.time_ns),
             other.record,
-            other.bucket,
+            other.signature,
             shown(&other.title)
         )?;
     }
     Ok(())
 }
 
-/// What the event's lines tell besides, each where they do.
-fn told(told: &Told, out: &mut dyn Write) -> io::Result<()> {
-    let task = told.comm.as_ref().map(|comm| {
-        let pid = told.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-        let cpu = told.cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
+/// The oops details that the log has.
+fn details(details: &OopsDetails, out: &mut dyn Write) -> io::Result<()> {
+    let task = details.comm.as_ref().map(|comm| {
+        let pid = details.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        let cpu = details.cpu.map(|cpu| format!(" on CPU {cpu}")).unwrap_or_default();
         format!("{comm}{pid}{cpu}")
     });
-    let died = told.deaths.filter(|deaths| *deaths > 1);
-    let died = died.map(|deaths| format!("for the {deaths}. time since it booted"));
+    let oops = details.deaths.filter(|deaths| *deaths > 1);
+    let oops = oops.map(|deaths| format!("#{deaths} since boot"));
     let lines = [
         ("task", &task),
-        ("kernel", &told.kernel),
-        ("taint", &told.taint),
-        ("died", &died),
-        ("hardware", &told.hardware),
-        ("work", &told.work),
-        ("address", &told.fault_address),
-        ("code", &told.code),
+        ("kernel", &details.kernel),
+        ("taint", &details.taint),
+        ("oops", &oops),
+        ("hardware", &details.hardware),
+        ("work", &details.work),
+        ("address", &details.fault_address),
+        ("code", &details.code),
     ];
     for (label, value) in lines {
         if let Some(value) = value {
@@ -104,7 +97,7 @@ fn skipped(evidence: &Evidence, families: &Families, out: &mut dyn Write) -> io:
     if evidence.skipped.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\npassed over on the way to the function")?;
+    writeln!(out, "\nskipped before the function")?;
     for skipped in evidence.skipped.iter().take(MAX_SHOWN) {
         let covers = families.covers(&skipped.family).unwrap_or_default();
         let function = shown(&skipped.function);
@@ -142,8 +135,7 @@ fn time(nanos: Option<u64>) -> String {
     }
 }
 
-/// What is printed as JSON: the signature is its bucket, as everything else that sorts by it
-/// wants it.
+/// A crash as JSON.
 #[derive(Serialize)]
 struct Explained<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,15 +152,13 @@ struct Explained<'a> {
     variant: Option<&'a str>,
     weak: bool,
     panic_message: Option<&'a str>,
-    told: Option<&'a Told>,
+    #[serde(rename = "told")]
+    details: Option<&'a OopsDetails>,
     evidence: Option<&'a Evidence>,
     others: &'a [crate::triage::crash::OtherEvent],
 }
 
-/// Prints it as one line of JSON. Without a crash, `title` is null.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints a crash as one line of JSON. Without one, `title` is null.
 pub fn json(
     id: Option<&serde_json::Value>,
     crash: Option<&Crash>,
@@ -184,11 +174,11 @@ pub fn json(
         pc_function: crash.and_then(|crash| crash.pc_function.as_deref()),
         module: crash.and_then(|crash| crash.module.as_deref()),
         corrupted: crash.is_some_and(|crash| crash.corrupted),
-        signature: crash.map(|crash| crash.signature.bucket.as_str()),
+        signature: crash.map(|crash| crash.signature.id.as_str()),
         variant: crash.map(|crash| crash.signature.variant.as_str()),
         weak: crash.is_some_and(|crash| crash.signature.weak),
         panic_message: crash.and_then(|crash| crash.panic_message.as_deref()),
-        told: crash.map(|crash| &crash.told),
+        details: crash.map(|crash| &crash.details),
         evidence: crash.map(|crash| &crash.evidence),
         others: crash.map(|crash| crash.others.as_slice()).unwrap_or_default(),
     };

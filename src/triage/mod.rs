@@ -1,14 +1,13 @@
-//! What a crash was.
+//! What happened to a guest.
 //!
-//! Needs: what [`crate::kernel`] read of a guest, or a log as text ([`console`]). Gives: the
-//! crash that a log tells of, named and recognisable ([`crash`]), and the [`report`] that has
-//! all there is to say. Prints nothing.
+//! Needs: what [`crate::kernel`] reads of a guest, or a log as text ([`log::console`]). Gives: the
+//! [`crash`] in a log, with its title, the function to blame and its signature; and the [`report`]
+//! of a core. Prints nothing.
 
-pub mod console;
+mod base32;
+mod core_stacks;
 pub mod crash;
-mod known_stacks;
-pub mod record;
+pub mod log;
 pub mod report;
 
-pub use known_stacks::KnownStacks;
-pub use record::LogRecord;
+pub use core_stacks::CoreStacks;

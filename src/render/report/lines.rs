@@ -1,8 +1,8 @@
 //! What the text and the page have in common: words, names and rows.
 
 use crate::triage::report::data::{
-    Cpu, CpuState, Kernel, LogLine, Machine, Memory, Module, Mount, Report, StackFrame, Taint,
-    Task, TaskCounts, ToldBy, Trust,
+    Cpu, CpuState, Kernel, Machine, Memory, Module, Mount, Report, ReportedRecord, StackFrame,
+    Taint, Task, TaskCounts, TitleSource, Trust,
 };
 use crate::units::{bytes, percent, span};
 
@@ -16,13 +16,13 @@ pub(super) fn trust(trust: Trust) -> &'static str {
 }
 
 /// Where the title is from.
-pub(super) fn title_source(source: ToldBy) -> &'static str {
+pub(super) fn title_source(source: TitleSource) -> &'static str {
     match source {
-        ToldBy::Log => "the kernel's log",
-        ToldBy::Stack => "the stack of the task that panicked",
-        ToldBy::Hypervisor => "the guest's panic event",
-        ToldBy::Cpus => "the stacks of the CPUs",
-        ToldBy::Nothing => "no evidence",
+        TitleSource::Log => "the kernel's log",
+        TitleSource::Stack => "the stack of the task that panicked",
+        TitleSource::Hypervisor => "the guest's panic event",
+        TitleSource::Cpus => "the stacks of the CPUs",
+        TitleSource::Nothing => "no evidence",
     }
 }
 
@@ -182,7 +182,7 @@ pub(super) fn function(frame: &StackFrame) -> String {
 }
 
 /// A record's time, as the kernel prints it.
-pub(super) fn time(line: &LogLine) -> String {
+pub(super) fn time(line: &ReportedRecord) -> String {
     let micros = line.time_ns / 1000;
     format!("{:>5}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }

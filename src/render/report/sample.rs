@@ -1,9 +1,9 @@
 //! A report for tests: it has every part, and the guest's texts are hostile.
 
 use crate::triage::report::data::{
-    Blocked, Bugcheck, BugcheckParameter, Cpu, CpuState, Event, Finding, Kernel, Log, LogLine,
-    Machine, Memory, MemoryPart, Module, Mount, OtherEvent, Panicked, Register, Report, SCHEMA,
-    Stack, StackFrame, StateCount, Taint, TaintFlag, Task, TaskCounts, ToldBy, Trust,
+    Blocked, Bugcheck, BugcheckParameter, Cpu, CpuState, Event, Finding, Kernel, Log, Machine,
+    Memory, MemoryPart, Module, Mount, OtherEvent, Panicked, Register, Report, ReportedRecord,
+    SCHEMA, Stack, StackFrame, StateCount, Taint, TaintFlag, Task, TaskCounts, TitleSource, Trust,
 };
 
 /// A report that has `hostile` in every text of the guest.
@@ -39,7 +39,7 @@ pub(super) fn report(hostile: &str) -> Report {
         kind: Some("null".to_owned()),
         r#type: Some("NULL-POINTER-DEREFERENCE".to_owned()),
         trust: Trust::Certain,
-        told_by: ToldBy::Log,
+        title_source: TitleSource::Log,
         function: Some(text("foo")),
         pc_function: Some(text("foo")),
         module: Some(text("foo_mod")),
@@ -117,7 +117,7 @@ pub(super) fn report(hostile: &str) -> Report {
         }],
         log: Log {
             records: 7,
-            last: vec![LogLine {
+            last: vec![ReportedRecord {
                 time_ns: 1_500_000_000,
                 level: 0,
                 text: text("Kernel panic\nmore"),

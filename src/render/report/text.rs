@@ -72,7 +72,7 @@ fn answer(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> 
         let name = paint.of(Look::Head, &format!("{:<10}", name.to_lowercase()));
         writeln!(out, "  {name} {}", shown(text))
     };
-    let source = lines::title_source(report.told_by);
+    let source = lines::title_source(report.title_source);
     let trust = format!("{}, from {source}", lines::trust(report.trust));
     for (name, text) in lines::answer(report) {
         match name {

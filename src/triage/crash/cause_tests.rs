@@ -1,7 +1,7 @@
 use super::*;
-use crate::triage::console;
 use crate::triage::crash::headers;
-use crate::triage::record::lines;
+use crate::triage::log::console;
+use crate::triage::log::lines;
 
 fn chosen(log: &str) -> Option<String> {
     let records = console::records(log.as_bytes());

@@ -1,10 +1,10 @@
 use serde::Deserialize;
 
 use super::*;
-use crate::triage::console;
+use crate::triage::log::console;
 
 #[derive(Deserialize)]
-struct Known {
+struct Sample {
     id: String,
     log: String,
     expected_title: Option<String>,
@@ -15,7 +15,7 @@ struct Known {
     panicked: bool,
 }
 
-fn corpus() -> Vec<Known> {
+fn corpus() -> Vec<Sample> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/syzkaller.jsonl.zst");
     let text = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
     let lines = String::from_utf8(text).unwrap();
@@ -36,26 +36,26 @@ fn at_least(permille: usize, right: usize, of: usize) {
 fn titles_and_functions_are_those_that_syzkaller_gives() {
     let (mut clean, mut titles, mut frames, mut named) = (0, 0, 0, 0);
     let (mut panicked, mut panicked_titles, mut crashes, mut found) = (0, 0, 0, 0);
-    for known in corpus() {
-        let crash = crash(&known.log);
-        let Some(expected) = &known.expected_title else {
-            assert!(crash.is_none(), "{}: {:?}", known.id, crash.map(|crash| crash.title));
+    for sample in corpus() {
+        let crash = crash(&sample.log);
+        let Some(expected) = &sample.expected_title else {
+            assert!(crash.is_none(), "{}: {:?}", sample.id, crash.map(|crash| crash.title));
             continue;
         };
         crashes += 1;
         found += usize::from(crash.is_some());
-        let Some(crash) = crash.filter(|_| !known.corrupted) else { continue };
+        let Some(crash) = crash.filter(|_| !sample.corrupted) else { continue };
         clean += 1;
         titles += usize::from(crash.title == *expected);
-        if known.panicked {
+        if sample.panicked {
             let mut ours = crash.alt_titles.iter().chain([&crash.title]);
             panicked += 1;
-            let same = ours.any(|title| title == expected || known.alt_titles.contains(title));
+            let same = ours.any(|title| title == expected || sample.alt_titles.contains(title));
             panicked_titles += usize::from(same);
         }
-        if known.frame_derived.is_some() {
+        if sample.frame_derived.is_some() {
             named += 1;
-            frames += usize::from(crash.frame == known.frame_derived);
+            frames += usize::from(crash.frame == sample.frame_derived);
         }
     }
     at_least(990, found, crashes);
@@ -65,8 +65,8 @@ fn titles_and_functions_are_those_that_syzkaller_gives() {
 }
 
 /// The same crash of another boot, or another build.
-fn variants(known: &Known) -> Vec<(&'static str, String)> {
-    let log = &known.log;
+fn variants(sample: &Sample) -> Vec<(&'static str, String)> {
+    let log = &sample.log;
     let level: String = log
         .lines()
         .map(
@@ -83,7 +83,7 @@ fn variants(known: &Known) -> Vec<(&'static str, String)> {
         ("taint", log.replace("Not tainted ", "Tainted: G        W  O      ")),
         ("a reboot after", format!("{}\nRebooting in 30 seconds..\n", log.trim_end())),
     ];
-    if known.panicked {
+    if sample.panicked {
         let warning = "[    1.000000] WARNING: CPU: 0 PID: 7 at drivers/a.c:1 old_one+0x1/0x2 [a]\n[    1.000001] RIP: 0010:old_one+0x1/0x2 [a]\n[    1.000002] ---[ end trace 0 ]---\n";
         variants.push(("an old warning", format!("{warning}{log}")));
     }
@@ -91,15 +91,15 @@ fn variants(known: &Known) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn the_bucket_is_the_same_for_another_boot_and_another_build() {
-    for known in corpus() {
-        if known.corrupted || known.expected_title.is_none() {
+fn the_signature_is_the_same_for_another_boot_and_another_build() {
+    for sample in corpus() {
+        if sample.corrupted || sample.expected_title.is_none() {
             continue;
         }
-        let bucket = |log: &str| crash(log).map(|crash| (crash.signature.bucket, crash.title));
-        let original = bucket(&known.log);
-        for (what, log) in variants(&known) {
-            assert_eq!(bucket(&log), original, "{}: {what}", known.id);
+        let signature = |log: &str| crash(log).map(|crash| (crash.signature.id, crash.title));
+        let original = signature(&sample.log);
+        for (what, log) in variants(&sample) {
+            assert_eq!(signature(&log), original, "{}: {what}", sample.id);
         }
     }
 }

@@ -1,35 +1,35 @@
-//! What a crash was read from.
+//! The evidence for a crash's title.
 //!
-//! Needs: the event. Gives: its records and frames, why it was chosen, what was passed over and
-//! by which family, as data for people who doubt the title.
+//! Needs: the event. Gives: its records and frames, why it was chosen, and which functions were
+//! skipped for which family, as data for people who doubt the title.
 
 use serde::Serialize;
 
-use super::Event;
+use super::event::Event;
 use super::stack::Item;
-use crate::triage::record::Line;
+use crate::triage::log::RecordLine;
 
-/// How many records and frames are told.
-const MAX_TOLD: usize = 400;
+/// The most frames and skipped functions.
+const MAX_FRAMES: usize = 400;
 
-/// What a crash was read from.
+/// The evidence for a crash's title.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Evidence {
     /// Why this event is the crash.
     pub chosen: String,
     /// The record with its header.
     pub header: Option<EvidenceRecord>,
-    /// The record that names the guilty function; none if the core's stack does.
+    /// The record that names the function; none if the core's stack does.
     pub frame: Option<EvidenceRecord>,
-    /// Whether the guilty function is from the core's stack, and not from the log.
+    /// The function is from the core's stack, and not from the log.
     pub from_core: bool,
-    /// Why the report is taken for damaged.
+    /// Why the report is taken for damaged, if it is.
     pub damage: Option<String>,
-    /// How many lines are the event's.
+    /// How many lines the event has.
     pub lines: usize,
     /// The functions on its stacks.
     pub frames: Vec<EvidenceFrame>,
-    /// What was passed over on the way to the guilty function.
+    /// The functions that were skipped before the one to blame.
     pub skipped: Vec<SkippedFrame>,
 }
 
@@ -40,7 +40,7 @@ pub struct EvidenceRecord {
     pub record: usize,
     /// When it was printed.
     pub time_ns: Option<u64>,
-    /// Its text, or the line of it.
+    /// Its text, or one line of it.
     pub text: String,
 }
 
@@ -53,22 +53,22 @@ pub struct EvidenceFrame {
     pub function: String,
     /// The module that it is in.
     pub module: Option<String>,
-    /// Whether the kernel's unwinder was sure.
+    /// The kernel did not mark it with `?`.
     pub reliable: bool,
 }
 
-/// A function that was passed over.
+/// A function that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedFrame {
-    /// Index of its record; none if it is the core's.
+    /// Index of its record; none if it is on the core's stack.
     pub record: Option<usize>,
     /// Its name.
     pub function: String,
-    /// The family that covers it.
+    /// Its family.
     pub family: String,
 }
 
-pub(super) fn of(lines: &[Line<'_>], event: &Event<'_>, why: &str) -> Evidence {
+pub(super) fn of(lines: &[RecordLine<'_>], event: &Event<'_>, why: &str) -> Evidence {
     let record = |index: usize| {
         lines.get(index).map(|line| EvidenceRecord {
             record: line.record,
@@ -77,11 +77,11 @@ pub(super) fn of(lines: &[Line<'_>], event: &Event<'_>, why: &str) -> Evidence {
         })
     };
     let number = |index: usize| lines.get(index).map_or(0, |line| line.record);
-    let frames = event.items.iter().filter_map(Item::frame).take(MAX_TOLD);
+    let frames = event.items.iter().filter_map(Item::frame).take(MAX_FRAMES);
     Evidence {
         chosen: why.to_owned(),
         header: record(event.header.line),
-        frame: event.guilt.line.and_then(record),
+        frame: event.blame.line.and_then(record),
         from_core: event.from_core,
         damage: event.damage.clone(),
         lines: event.indexes.len(),
@@ -94,10 +94,10 @@ pub(super) fn of(lines: &[Line<'_>], event: &Event<'_>, why: &str) -> Evidence {
             })
             .collect(),
         skipped: event
-            .guilt
+            .blame
             .skipped
             .iter()
-            .take(MAX_TOLD)
+            .take(MAX_FRAMES)
             .map(|skipped| SkippedFrame {
                 record: skipped.line.map(number),
                 function: skipped.function.clone(),

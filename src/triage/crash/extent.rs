@@ -1,43 +1,42 @@
 //! Which lines of the log belong to an event.
 //!
-//! Needs: the log's lines and its headers. Gives: the indexes of an event's lines. Other
-//! callers print in between: where the log tells who printed what, that parts them.
+//! Needs: the log's lines and its headers. Gives: the indexes of an event's lines. Other callers
+//! print in between: where the log has callers, their lines are left out.
 
 use memchr::memmem;
 use vmcore_formats::printk::Caller;
 
-use super::header::Header;
-use super::kind::Source;
-use crate::triage::record::Line;
+use super::kinds::{BlameSource, Header};
+use crate::triage::log::RecordLine;
 
-/// How many lines an event may take.
+/// The most lines of an event.
 const MAX_LINES: usize = 3000;
-/// How many lines are looked at for them: others print in between.
+/// How many lines are searched for them.
 const MAX_SCAN: usize = 20_000;
-/// How many lines of an event there are before a panic ends it: until then, the panic's stack is
-/// the event's, too.
+/// A panic ends an event that has this many lines; in a shorter one the panic's stack is the
+/// event's own.
 const FEW_LINES: usize = 20;
 
 /// The indexes of an event's lines, its header's first.
-pub(crate) fn of(lines: &[Line<'_>], headers: &[Header], which: usize) -> Vec<usize> {
+pub(crate) fn of(lines: &[RecordLine<'_>], headers: &[Header], which: usize) -> Vec<usize> {
     let Some(header) = headers.get(which) else { return Vec::new() };
     let caller = lines.get(header.line).and_then(|line| line.caller);
     let mut others = headers.iter().skip(which + 1).peekable();
     let mut indexes = vec![header.line];
     let (mut every_cpu, mut has_stack) = (false, false);
-    let most = if header.kind.rule().source == Source::None { FEW_LINES * 10 } else { MAX_SCAN };
+    let most = if header.kind.blame == BlameSource::None { FEW_LINES * 10 } else { MAX_SCAN };
     let behind = lines.iter().enumerate().skip(header.line.saturating_add(1)).take(most);
     for (index, line) in behind {
         if indexes.len() >= MAX_LINES {
             break;
         }
         let other = others.next_if(|other| other.line == index);
-        if !is_of(caller, line.caller, every_cpu) {
+        if !is_events_own(caller, line.caller, every_cpu) {
             continue;
         }
         if let Some(other) = other {
             let panic_ends = is_panic(line.text) && indexes.len() >= FEW_LINES && has_stack;
-            if panic_ends || !other.kind.may_follow() {
+            if panic_ends || !other.kind.within_another {
                 break;
             }
         }
@@ -55,11 +54,11 @@ pub(crate) fn of(lines: &[Line<'_>], headers: &[Header], which: usize) -> Vec<us
     indexes
 }
 
-/// Whether a line is printed by whom the event is. It is where nothing tells.
-fn is_of(caller: Option<Caller>, by: Option<Caller>, every_cpu: bool) -> bool {
-    match (caller, by) {
+/// Whether a line's caller is the event's. Without callers every line may be.
+fn is_events_own(caller: Option<Caller>, printed_by: Option<Caller>, every_cpu: bool) -> bool {
+    match (caller, printed_by) {
         (None, _) => true,
-        // A line without a time, within a log that has them: the rest of a longer one.
+        // A line without a header in a log that has them: the rest of a longer line.
         (Some(_), None) => false,
         (Some(caller), Some(by)) => caller == by || every_cpu && matches!(by, Caller::Cpu(_)),
     }
@@ -80,7 +79,7 @@ fn ends(text: &[u8]) -> bool {
     text.starts_with(b"---[ end trace") || text.starts_with(b"---[ end Kernel panic")
 }
 
-/// Whether a message begins that has a stack of its own, and is no event.
+/// Whether a message begins that has a stack of its own and is no event.
 fn interrupts(text: &[u8]) -> bool {
     let starts: [&[u8]; 5] = [
         b"FAULT_INJECTION: forcing",

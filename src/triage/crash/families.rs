@@ -1,31 +1,31 @@
-//! Families: functions that a crash is not named by, as data.
+//! Families: functions that are never to blame, as data.
 //!
-//! Needs: the table in `families.txt`, and perhaps a site's own. Gives: which family a function
-//! is in. Which kinds of crash use which families is decided by `kind`.
+//! Needs: the table in `families.txt`, and perhaps a site's own. Gives: the family of a function.
+//! Which kinds of crashes use which special families is in their rows ([`super::kinds`]).
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use thiserror::Error;
 
-/// The table that comes with the program.
+/// The built-in table.
 const BUILT_IN: &str = include_str!("families.txt");
-/// How long a site's version may be: it becomes a part of every signature.
+/// The longest version: it becomes a part of every signature.
 const MAX_VERSION: usize = 16;
 
 /// A table of families that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FamiliesError {
     /// A pattern before any family.
-    #[error("line {line}: {pattern:?} stands before the first [family]")]
+    #[error("line {line}: {pattern:?} precedes the first [family]")]
     NoFamily {
         /// The line's number, from 1.
         line: usize,
         /// The pattern.
         pattern: String,
     },
-    /// A pattern that would take everything.
-    #[error("line {line}: {pattern:?} is no pattern of a function's name")]
+    /// A pattern that would match everything.
+    #[error("line {line}: {pattern:?} is not a pattern for function names")]
     Pattern {
         /// The line's number, from 1.
         line: usize,
@@ -40,7 +40,7 @@ pub enum FamiliesError {
 /// A table of families.
 #[derive(Clone, Debug, Default)]
 pub struct Families {
-    /// Its version, as it stands in signatures.
+    /// Its version, a part of signatures.
     version: String,
     families: Vec<Family>,
     /// The site's own table, if there is one.
@@ -56,26 +56,23 @@ struct Family {
     globs: Vec<Glob>,
 }
 
-/// A pattern with `*`, taken apart.
+/// A pattern with `*`, split there.
 #[derive(Clone, Debug)]
 struct Glob {
     parts: Vec<String>,
 }
 
 impl Families {
-    /// The families that come with the program.
+    /// The built-in families.
     #[must_use]
     pub fn built_in() -> &'static Self {
         static TABLE: OnceLock<Families> = OnceLock::new();
-        // A test reads the table: it has no errors.
+        // A test parses the table, so it has no errors.
         TABLE.get_or_init(|| Self::parse(BUILT_IN).unwrap_or_default())
     }
 
-    /// The families that come with the program and a site's own: those of the same name are
-    /// extended.
-    ///
-    /// # Errors
-    /// Fails if the site's table cannot be used.
+    /// The built-in families and a site's own. A site's family of the same name extends a built-in
+    /// one.
     pub fn extended(site: &str) -> Result<Self, FamiliesError> {
         let mut all = Self { site: Some(site.to_owned()), ..Self::built_in().clone() };
         let site = Self::parse(site)?;
@@ -145,7 +142,7 @@ impl Families {
         &self.version
     }
 
-    /// The family that a function is in: a general one, or one of those named.
+    /// The family that a function is in: a general one, or one of these special ones.
     #[must_use]
     pub fn of(&self, function: &str, special: &[&str]) -> Option<&str> {
         let wanted = |family: &&Family| {
@@ -177,8 +174,8 @@ impl Family {
 }
 
 impl Glob {
-    /// Whether a name fits: its first part begins it, its last one ends it, and those between
-    /// follow each other.
+    /// Whether a name matches: the first part begins it, the last one ends it, and those between
+    /// are in it in their order.
     fn is(&self, name: &str) -> bool {
         let [first, middle @ .., last] = self.parts.as_slice() else { return false };
         let Some(mut rest) = name.strip_prefix(first.as_str()) else { return false };
@@ -234,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_table_is_told() {
+    fn what_cannot_be_a_table_is_an_error() {
         let of = |text| Families::parse(text).unwrap_err();
         assert_eq!(of("[a] b\nc"), FamiliesError::Version);
         assert_eq!(of("version a b"), FamiliesError::Version);

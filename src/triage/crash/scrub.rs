@@ -1,14 +1,14 @@
-//! Messages without what differs from one crash to the next.
+//! Messages without the parts that differ from one crash to the next.
 //!
-//! Needs: a message. Gives: the same words, with addresses, numbers, processors and process ids
+//! Needs: a message. Gives: the same words, with addresses, numbers, CPUs and process ids
 //! replaced or dropped.
 
-/// How long a title may be.
+/// The most bytes of a title.
 const MAX_TITLE: usize = 120;
-/// How much of a message is looked at.
+/// How many bytes of a message count.
 const MAX_MESSAGE: usize = 512;
 
-/// The message for a title.
+/// The message as a title has it.
 pub(crate) fn scrubbed(message: &[u8]) -> String {
     let start = message.get(..message.len().min(MAX_MESSAGE)).unwrap_or_default();
     let text: String = String::from_utf8_lossy(start)
@@ -25,13 +25,13 @@ pub(crate) fn scrubbed(message: &[u8]) -> String {
     finished(&out)
 }
 
-/// Copies the next piece, or what stands for it, and says how long it was.
+/// Copies the next piece or its replacement. Returns the piece's length.
 fn piece(rest: &str, in_word: bool, out: &mut String) -> usize {
     let bytes = rest.as_bytes();
     if let Some(length) = offset(rest) {
         return length;
     }
-    // `syz-executor.3`: a task's name, and which of its kind it is.
+    // `syz-executor.3`: a task's name and number.
     if out.ends_with(|c: char| c.is_ascii_alphabetic()) && bytes.first() == Some(&b'.') {
         let digits = run(rest.get(1..).unwrap_or_default(), |c| c.is_ascii_digit());
         if digits > 0 && ends_word(rest, digits + 1) {
@@ -80,7 +80,7 @@ fn piece(rest: &str, in_word: bool, out: &mut String) -> usize {
     0
 }
 
-/// `+0x12/0x34` behind a function.
+/// The length of `+0x12/0x34` after a function.
 fn offset(rest: &str) -> Option<usize> {
     let behind = rest.strip_prefix("+0x")?;
     let offset = run(behind, |c| c.is_ascii_hexdigit());
@@ -108,7 +108,7 @@ fn ip(rest: &str) -> Option<usize> {
     fits.then_some(length)
 }
 
-/// How many bytes of ASCII characters fit.
+/// How many ASCII characters fit.
 fn run(text: &str, fits: impl Fn(char) -> bool) -> usize {
     text.chars().take_while(|c| c.is_ascii() && fits(*c)).count()
 }
@@ -120,7 +120,7 @@ fn ends_word(rest: &str, at: usize) -> bool {
         .is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// With single blanks, and no longer than a title may be.
+/// With single blanks, and cut to a title's length.
 fn finished(text: &str) -> String {
     let mut title = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if title.len() > MAX_TITLE {
@@ -136,7 +136,7 @@ mod tests {
     use super::scrubbed;
 
     #[test]
-    fn what_differs_goes() {
+    fn what_differs_is_replaced() {
         for (message, title) in [
             ("a  b\tc ", "a b c"),
             ("at ffff88005fac4300 idx", "at ADDR idx"),

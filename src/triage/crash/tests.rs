@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::triage::{KnownStacks, console};
+use crate::triage::core_stacks::CoreFrame;
+use crate::triage::log::console;
 
 fn crash(log: &str) -> Crash {
     of(&console::records(log.as_bytes()), Families::built_in()).unwrap()
@@ -25,8 +26,8 @@ const NULL: &str = "\
 ";
 
 /// A stack out of a core.
-fn stack(functions: &[&str]) -> Vec<KnownFrame> {
-    let known = |name: &&str| KnownFrame { function: (*name).to_owned(), module: None };
+fn stack(functions: &[&str]) -> Vec<CoreFrame> {
+    let known = |name: &&str| CoreFrame { function: (*name).to_owned(), module: None };
     functions.iter().map(known).collect()
 }
 
@@ -64,7 +65,7 @@ fn where_every_function_is_a_guess_the_first_is_named_and_not_relied_on() {
     assert_eq!(named.frame.as_deref(), Some("stale"));
     assert!(named.corrupted && named.signature.weak);
     // The core is sure.
-    let stacks = KnownStacks { panicked: stack(&["panic", "foo_read"]), cpus: Vec::new() };
+    let stacks = CoreStacks { panicked: stack(&["panic", "foo_read"]), cpus: Vec::new() };
     let records = console::records(guesses.as_bytes());
     let sure = with_stacks(&records, Families::built_in(), &stacks).unwrap();
     assert_eq!(sure.frame.as_deref(), Some("foo_read"));
@@ -74,14 +75,14 @@ fn where_every_function_is_a_guess_the_first_is_named_and_not_relied_on() {
 #[test]
 fn who_panics_for_a_hung_task_is_not_taken_for_it() {
     let log = "[  100.000000][  T9] INFO: task x:1 blocked for more than 100 seconds.\n[  100.000001][  T9] Kernel panic - not syncing: hung_task: blocked tasks\n";
-    let stacks = KnownStacks { panicked: stack(&["panic", "foo_watch"]), cpus: Vec::new() };
+    let stacks = CoreStacks { panicked: stack(&["panic", "foo_watch"]), cpus: Vec::new() };
     let records = console::records(log.as_bytes());
     let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
     assert!(crash.frame.is_none() && crash.corrupted, "{}", crash.title);
 }
 
 #[test]
-fn a_report_that_is_cut_is_damaged_and_its_bucket_weak() {
+fn a_report_that_is_cut_is_damaged_and_its_signature_weak() {
     let crash = crash(NULL.split("RIP").next().unwrap());
     assert!(crash.title.ends_with("in corrupted") && crash.corrupted && crash.signature.weak);
 }
@@ -126,18 +127,18 @@ fn a_plain_panic_is_told_apart_by_who_called_it() {
     let log = "[   10.000000] Kernel panic - not syncing: it broke\n";
     let records = console::records(log.as_bytes());
     let of = |caller| {
-        let stacks = KnownStacks { panicked: stack(&["panic", caller]), cpus: Vec::new() };
+        let stacks = CoreStacks { panicked: stack(&["panic", caller]), cpus: Vec::new() };
         with_stacks(&records, Families::built_in(), &stacks).unwrap()
     };
     assert_eq!(of("a").title, "kernel panic: it broke");
-    assert_ne!(of("a").signature.bucket, of("b").signature.bucket);
-    assert_eq!(of("a").signature.bucket, of("a.cold").signature.bucket);
+    assert_ne!(of("a").signature.id, of("b").signature.id);
+    assert_eq!(of("a").signature.id, of("a.cold").signature.id);
 }
 
 #[test]
 fn the_cores_stack_names_what_the_log_cannot() {
     let records = console::records(NULL.split("RIP").next().unwrap().as_bytes());
-    let stacks = KnownStacks { panicked: stack(&["panic", "foo_read"]), cpus: Vec::new() };
+    let stacks = CoreStacks { panicked: stack(&["panic", "foo_read"]), cpus: Vec::new() };
     let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
     assert!(crash.title.ends_with("in foo_read") && crash.evidence.from_core && !crash.corrupted);
 }
@@ -209,7 +210,7 @@ fn who_finds_a_hard_lockup_did_not_do_it() {
     // The core has the stack of the CPU that the header names.
     let stuck = stack(&["spin", "foo_write", "vfs_write", "__arm64_sys_write", "el0_svc"]);
     let cpus = vec![(0, stuck), (1, stack(&["panic", "finder"]))];
-    let stacks = KnownStacks { panicked: stack(&["panic", "finder"]), cpus };
+    let stacks = CoreStacks { panicked: stack(&["panic", "finder"]), cpus };
     let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
     assert_eq!(crash.title, "hard lockup in foo_write");
     assert!(crash.evidence.from_core && !crash.corrupted);
@@ -227,7 +228,7 @@ fn the_cpu_that_locked_up_is_asked_by_nmi_if_that_can_be() {
 fn a_nmi_in_a_modules_loop_is_passed_over_on_the_cores_stack() {
     let mut stuck = stack(&["nmi_handle", "exc_nmi", "asm_exc_nmi", "by_loop", "vfs_write"]);
     stuck[3].module = Some("mod".to_owned());
-    let stacks = KnownStacks { panicked: Vec::new(), cpus: vec![(0, stuck)] };
+    let stacks = CoreStacks { panicked: Vec::new(), cpus: vec![(0, stuck)] };
     let records = console::records(HARD.replace("NMI\n", "").as_bytes());
     let crash = with_stacks(&records, Families::built_in(), &stacks).unwrap();
     assert_eq!((crash.frame.as_deref(), crash.module.as_deref()), (Some("by_loop"), Some("mod")));

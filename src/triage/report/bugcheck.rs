@@ -1,19 +1,19 @@
-//! Bugchecks of Windows: what a code and its parameters say.
+//! Bugchecks of Windows: the meaning of a code and its parameters.
 //!
-//! Needs: a code and four parameters, from QEMU's panic event or from a dump's header. Gives
-//! their names, a title, and what tells such crashes apart. Names and meanings are a table,
-//! `bugchecks.txt`. The debugger of Windows goes on from here with symbols, which are not
-//! to be had; so this is where the analysis ends.
+//! Needs: a code and four parameters, from QEMU's panic event or a dump's header. Gives: their
+//! names, a title and a signature. Names and meanings are a table, `bugchecks.txt`. Without
+//! Windows's symbols, the analysis ends here.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
 use super::data::{Bugcheck, BugcheckParameter};
+use crate::triage::base32::base32;
 
 const TABLE: &str = include_str!("bugchecks.txt");
 
-/// A bugcheck as a machine gives it.
+/// A bugcheck, as the guest reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
     /// The STOP code.
@@ -22,26 +22,26 @@ pub struct Stop {
     pub parameters: [u64; 4],
 }
 
-/// A known bugcheck.
-struct Known {
+/// An entry of the table.
+struct TableEntry {
     name: &'static str,
     parameters: [&'static str; 4],
 }
 
 impl Stop {
-    /// The code and its parameters in words.
+    /// The names of the code and its parameters.
     #[must_use]
     pub fn explain(&self) -> Bugcheck {
-        let known = find(self.code);
+        let entry = find(self.code);
         let meaning = |index: usize| {
-            let text = *known.as_ref()?.parameters.get(index)?;
+            let text = *entry.as_ref()?.parameters.get(index)?;
             let text = text.trim_start_matches('=').trim();
             (text != "-" && !text.is_empty()).then(|| text.to_owned())
         };
         let parameters = self.parameters.iter().enumerate();
         Bugcheck {
             code: format!("{:#010x}", self.code),
-            name: known.as_ref().map(|known| known.name.to_owned()),
+            name: entry.as_ref().map(|entry| entry.name.to_owned()),
             parameters: parameters
                 .map(|(index, value)| BugcheckParameter {
                     value: format!("{value:#x}"),
@@ -51,12 +51,12 @@ impl Stop {
         }
     }
 
-    /// What happened, in one line: without addresses, which differ from boot to boot.
+    /// A title: without addresses, which differ from boot to boot.
     #[must_use]
     pub fn title(&self) -> String {
         let mut title = format!("bugcheck {:#X}", self.code).replacen("0X", "0x", 1);
-        if let Some(known) = find(self.code) {
-            let _ = write!(title, " {}", known.name);
+        if let Some(entry) = find(self.code) {
+            let _ = write!(title, " {}", entry.name);
         }
         let kinds: Vec<_> =
             self.kinds().map(|(number, value)| format!("P{number}={value:#x}")).collect();
@@ -66,8 +66,7 @@ impl Stop {
         title
     }
 
-    /// What crashes that are the same have in common: the code, and those parameters that
-    /// are no addresses.
+    /// A signature: of the code and the parameters that are enumerations.
     #[must_use]
     pub fn signature(&self) -> String {
         let mut hash = Sha256::new();
@@ -78,20 +77,19 @@ impl Stop {
         format!("v1-{}", base32(&hash.finalize(), 16))
     }
 
-    /// The parameters that tell kinds of this bugcheck apart, with their numbers.
+    /// The parameters that are enumerations, with their numbers.
     fn kinds(&self) -> impl Iterator<Item = (usize, u64)> {
-        let known = find(self.code);
+        let entry = find(self.code);
         let parameters = self.parameters.into_iter().enumerate();
         parameters.filter_map(move |(index, value)| {
-            let text = *known.as_ref()?.parameters.get(index)?;
+            let text = *entry.as_ref()?.parameters.get(index)?;
             text.starts_with('=').then_some((index.saturating_add(1), value))
         })
     }
 }
 
-/// What is known of a code.
-fn find(code: u64) -> Option<Known> {
-    // Windows marks some codes as told by the hypervisor or a live dump.
+/// The table's entry for a code.
+fn find(code: u64) -> Option<TableEntry> {
     let wanted = format!("0x{code:08X} ");
     let mut lines = TABLE.lines();
     let name = lines.find_map(|line| line.strip_prefix(wanted.as_str()))?;
@@ -99,24 +97,7 @@ fn find(code: u64) -> Option<Known> {
     for (parameter, line) in parameters.iter_mut().zip(lines) {
         *parameter = line.strip_prefix('\t')?;
     }
-    Some(Known { name, parameters })
-}
-
-/// The first `length` digits in base 32, in small letters.
-pub(super) fn base32(bytes: &[u8], length: usize) -> String {
-    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut text = String::new();
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in bytes {
-        bits = (bits << 8 | u32::from(*byte)) & 0xffff;
-        count = count.saturating_add(8);
-        while count >= 5 && text.len() < length {
-            count = count.saturating_sub(5);
-            let digit = usize::try_from(bits >> count & 31).unwrap_or_default();
-            text.push(DIGITS.get(digit).copied().map_or('a', char::from));
-        }
-    }
-    text
+    Some(TableEntry { name, parameters })
 }
 
 #[cfg(test)]
@@ -134,8 +115,8 @@ mod tests {
                 entry[1..].len() == 4 && entry[1..].iter().all(|line| line.starts_with('\t')),
                 "{code}"
             );
-            let known = find(number).unwrap();
-            assert_eq!(known.name, name);
+            let entry = find(number).unwrap();
+            assert_eq!(entry.name, name);
             codes.push(number);
         }
         assert!(codes.is_sorted() && codes.len() > 60, "{} codes", codes.len());
@@ -157,17 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_code_is_told_by_its_number() {
+    fn an_unknown_code_is_titled_by_its_number() {
         let stop = Stop { code: 0x1234_5678, parameters: [1, 2, 3, 4] };
         assert_eq!(stop.title(), "bugcheck 0x12345678");
-        let told = stop.explain();
-        assert_eq!((told.code.as_str(), told.name), ("0x12345678", None));
-        assert!(told.parameters.iter().all(|parameter| parameter.meaning.is_none()));
-    }
-
-    #[test]
-    fn base_32_is_that_of_everybody() {
-        assert_eq!(base32(b"foobar", 16), "mzxw6ytbo");
-        assert_eq!(base32(&[0xff; 32], 16), "7".repeat(16));
+        let explained = stop.explain();
+        assert_eq!((explained.code.as_str(), explained.name), ("0x12345678", None));
+        assert!(explained.parameters.iter().all(|parameter| parameter.meaning.is_none()));
     }
 }

@@ -1,18 +1,18 @@
-//! The title: what the log tells, with the help of the stack; or what the stacks alone tell.
+//! The title: from the log, with the help of the stacks; or from the stacks alone.
 
-use super::data::{CpuState, Event, OtherEvent, Report, Stack, ToldBy, Trust};
+use super::data::{CpuState, Event, OtherEvent, Report, Stack, TitleSource, Trust};
 use super::stacks::functions;
 use crate::kernel::log::Log;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{self, Crash, Evidence, Signature, Told};
-use crate::triage::{KnownStacks, record};
+use crate::triage::crash::{self, Crash, Evidence, OopsDetails, Signature};
+use crate::triage::{CoreStacks, log};
 
-/// How many lines of evidence are told.
+/// The most lines of evidence.
 const MAX_EVIDENCE: usize = 60;
 
-/// Puts the crash that the log tells of into a report, if it tells of one.
-pub(super) fn of_log(report: &mut Report, log: &Log, stacks: &KnownStacks, families: &Families) {
-    let records = record::of_log(&log.records);
+/// Puts the crash in the log into a report, if the log has one.
+pub(super) fn of_log(report: &mut Report, log: &Log, stacks: &CoreStacks, families: &Families) {
+    let records = log::of_kernel(&log.records);
     if let Some(crash) = crash::with_stacks(&records, families, stacks) {
         take(report, crash);
         if report.function.is_none()
@@ -20,14 +20,14 @@ pub(super) fn of_log(report: &mut Report, log: &Log, stacks: &KnownStacks, famil
                 .iter()
                 .find(|frame| frame.module.is_some())
         {
-            // The kernel's own panics are told by their words; a module's function is worth a name.
+            // The kernel's own panics are named by their words, a module's by its function, too.
             report.function = Some(panicker.function.clone());
             report.module.clone_from(&panicker.module);
         }
     }
 }
 
-/// The frames below `panic()`, which are what called it; none if nothing called it.
+/// The frames of the callers of `panic()`.
 fn below_panic<T>(frames: &[T], name: impl Fn(&T) -> &str) -> &[T] {
     let panic = frames.iter().rposition(|frame| matches!(name(frame), "panic" | "vpanic"));
     panic.and_then(|panic| frames.get(panic.saturating_add(1)..)).unwrap_or_default()
@@ -43,11 +43,11 @@ fn take(report: &mut Report, crash: Crash) {
         report.find("log", format!("the event is damaged: {damage}"), Trust::Likely);
     }
     let evidence = &crash.evidence;
-    report.told_by = ToldBy::Log;
+    report.title_source = TitleSource::Log;
     report.event = Some(Event {
         time_ns: evidence.header.as_ref().and_then(|header| header.time_ns),
         why: evidence.chosen.clone(),
-        evidence: told(evidence, &crash.told),
+        evidence: evidence_lines(evidence, &crash.details),
     });
     report.other_events = crash
         .others
@@ -55,7 +55,7 @@ fn take(report: &mut Report, crash: Crash) {
         .map(|other| OtherEvent {
             time_ns: other.time_ns,
             title: other.title,
-            signature: Some(other.bucket),
+            signature: Some(other.signature),
         })
         .collect();
     report.title = crash.title;
@@ -71,13 +71,13 @@ fn take(report: &mut Report, crash: Crash) {
 }
 
 fn sign(report: &mut Report, signature: Signature) {
-    report.signature = Some(signature.bucket);
+    report.signature = Some(signature.id);
     report.variant = Some(signature.variant);
     report.weak = signature.weak;
 }
 
-/// What made the title, line by line.
-fn told(evidence: &Evidence, told: &Told) -> Vec<String> {
+/// The evidence for a title, line by line.
+fn evidence_lines(evidence: &Evidence, details: &OopsDetails) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(header) = &evidence.header {
         lines.push(format!("event: record {}: {}", header.record, header.text));
@@ -87,13 +87,13 @@ fn told(evidence: &Evidence, told: &Told) -> Vec<String> {
         None if evidence.from_core => lines.push("function: from the core's stack".to_owned()),
         None => {}
     }
-    if let Some(oops) = &told.oops {
-        let deaths = told.deaths.unwrap_or(1);
+    if let Some(oops) = &details.oops {
+        let deaths = details.deaths.unwrap_or(1);
         lines.push(format!("oops: {oops}, number {deaths} since boot"));
     }
-    lines.extend(told.fault_address.iter().map(|address| format!("address: {address}")));
-    lines.extend(told.work.iter().map(|work| format!("work: {work}")));
-    lines.extend(told.code.iter().map(|code| format!("code: {code}")));
+    lines.extend(details.fault_address.iter().map(|address| format!("address: {address}")));
+    lines.extend(details.work.iter().map(|work| format!("work: {work}")));
+    lines.extend(details.code.iter().map(|code| format!("code: {code}")));
     for skipped in &evidence.skipped {
         lines.push(format!("skipped: {} ({})", skipped.function, skipped.family));
     }
@@ -101,26 +101,28 @@ fn told(evidence: &Evidence, told: &Told) -> Vec<String> {
     lines
 }
 
-/// The title by stacks alone, where no log tells one: what panicked, else what did anything.
+/// The title from stacks alone, where the log has none: that of the CPU that panicked, else those
+/// of all busy CPUs.
 pub(super) fn of_stacks(report: &mut Report, families: &Families) {
     if let Some(stack) = panicked(report) {
         let names = functions(stack);
         let below = below_panic(&names, |name| name);
         let has_panicked = !below.is_empty();
-        let guilty = guilty(if has_panicked { below } else { &names }, families).map(str::to_owned);
+        let function =
+            to_blame(if has_panicked { below } else { &names }, families).map(str::to_owned);
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let Some(guilty) = guilty else { return };
+        let Some(function) = function else { return };
         let class = if has_panicked { "kernel panic (no log)" } else { "guest panicked (no log)" };
-        name(report, class, &[&guilty], &names, families);
-        report.told_by = ToldBy::Stack;
+        name(report, class, &[&function], &names, families);
+        report.title_source = TitleSource::Stack;
         report.trust = Trust::Likely;
-        report.title = format!("{class} in {guilty}");
-        report.function = Some(guilty);
+        report.title = format!("{class} in {function}");
+        report.function = Some(function);
         return;
     }
     let busy = report.cpus.iter().filter(|cpu| cpu.state == CpuState::Kernel);
     let mut doing: Vec<String> = busy
-        .filter_map(|cpu| guilty(&functions(&cpu.stack), families).map(str::to_owned))
+        .filter_map(|cpu| to_blame(&functions(&cpu.stack), families).map(str::to_owned))
         .collect();
     doing.sort();
     doing.dedup();
@@ -130,7 +132,7 @@ pub(super) fn of_stacks(report: &mut Report, families: &Families) {
     let class = "guest stopped (no log)";
     let about: Vec<_> = doing.iter().map(String::as_str).collect();
     name(report, class, &about, &doing, families);
-    report.told_by = ToldBy::Cpus;
+    report.title_source = TitleSource::Cpus;
     report.trust = Trust::Guess;
     report.title = format!("{class} in {}", doing.join(", "));
 }
@@ -141,7 +143,7 @@ fn name(report: &mut Report, class: &str, about: &[&str], path: &[String], famil
 }
 
 /// The first function that is in no family.
-fn guilty<'a>(names: &[&'a str], families: &Families) -> Option<&'a str> {
+fn to_blame<'a>(names: &[&'a str], families: &Families) -> Option<&'a str> {
     let is_name = |name: &&&str| !name.starts_with("0x");
     names.iter().filter(is_name).find(|name| families.of(name, &[]).is_none()).copied()
 }

@@ -1,21 +1,21 @@
-//! What a report holds. `samples/report.schema.json` describes the same for others.
+//! The data of a report: `vmcorectl/report/1`, as `samples/report.schema.json` describes it.
 //!
-//! Addresses and registers are strings in hexadecimal: many readers of JSON take numbers
-//! for doubles. What could not be had is `null` or empty, and a finding says why.
+//! Addresses and registers are strings in hexadecimal: many JSON parsers take numbers for doubles.
+//! What could not be read is `null` or empty, and a finding says why.
 
 use serde::{Deserialize, Serialize};
 
 /// The schema that this version writes.
 pub const SCHEMA: &str = "vmcorectl/report/1";
 
-/// What happened to a guest, as far as its core tells.
+/// What happened to a guest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Always [`SCHEMA`].
     pub schema: String,
     /// The version of the program that made it.
     pub tool: String,
-    /// What happened, in one line. The same for the same bug, whatever the machine.
+    /// What happened, in one line: the same for the same bug on any machine.
     pub title: String,
     /// Other titles that the same bug can have.
     pub alt_titles: Vec<String>,
@@ -25,31 +25,32 @@ pub struct Report {
     pub r#type: Option<String>,
     /// How sure the title is.
     pub trust: Trust,
-    /// What tells the title.
-    pub told_by: ToldBy,
+    /// Where the title is from.
+    #[serde(rename = "told_by")]
+    pub title_source: TitleSource,
     /// The function to blame.
     pub function: Option<String>,
     /// The function that the event's instruction was in.
     pub pc_function: Option<String>,
     /// The module of [`Self::function`].
     pub module: Option<String>,
-    /// Whether the log has the event only in part.
+    /// Whether the log has only a part of the event.
     pub corrupted: bool,
-    /// What crashes that are the same have in common; `null` where nothing tells them apart.
+    /// The same for the same crash; `null` if nothing distinguishes it.
     pub signature: Option<String>,
-    /// Tells ways to the same bug apart.
+    /// The same for the same call path to a bug.
     pub variant: Option<String>,
-    /// Whether the signature is too weak to take two crashes for the same.
+    /// Whether the signature is too weak to take two crashes with it for the same.
     pub weak: bool,
-    /// What the kernel said when it panicked.
+    /// The panic's reason.
     pub panic_message: Option<String>,
-    /// The event in the log that the title tells.
+    /// The event in the log that the title names.
     pub event: Option<Event>,
-    /// What else went wrong before.
+    /// Other events in the log.
     pub other_events: Vec<OtherEvent>,
-    /// What a guest that is no Linux said when it stopped.
+    /// The bugcheck of a guest that is not Linux.
     pub bugcheck: Option<Bugcheck>,
-    /// Where it panicked.
+    /// The CPU and the task that panicked.
     pub panicked: Option<Panicked>,
     /// The CPUs, in the order of the core's notes.
     pub cpus: Vec<Cpu>,
@@ -57,15 +58,15 @@ pub struct Report {
     pub kernel: Kernel,
     /// The machine.
     pub machine: Machine,
-    /// The tasks, counted; `null` if they cannot be read.
+    /// How many tasks there are; `null` if they cannot be read.
     pub tasks: Option<TaskCounts>,
-    /// Tasks that waited and could not be woken by a signal, by what they waited for.
+    /// Tasks in uninterruptible sleep, in groups with the same stack.
     pub blocked: Vec<Blocked>,
     /// The modules.
     pub modules: Vec<Module>,
-    /// What the memory was used for; `null` if it cannot be told.
+    /// How the memory was used; `null` if that is not known.
     pub memory: Option<Memory>,
-    /// The file systems that were mounted.
+    /// The mounted file systems.
     #[serde(default)]
     pub mounts: Vec<Mount>,
     /// The end of the log.
@@ -74,66 +75,66 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// How sure something is.
+/// How far something can be trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
-    /// Nothing speaks for it but that nothing better was found.
+    /// There is no evidence for anything better.
     #[default]
     Guess,
-    /// It follows from what was read, and a part of that is missing.
+    /// A part of the evidence is missing.
     Likely,
-    /// It was read, and fits.
+    /// It was read and is consistent.
     Certain,
 }
 
-/// What tells the title.
+/// Where a title is from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ToldBy {
+pub enum TitleSource {
     /// The kernel's log.
     Log,
     /// The stack of the task that panicked.
     Stack,
-    /// What the guest told QEMU.
+    /// QEMU's panic event.
     Hypervisor,
-    /// What the CPUs were doing.
+    /// The stacks of the CPUs.
     Cpus,
-    /// Nothing.
+    /// There is no evidence.
     #[default]
     Nothing,
 }
 
-/// The event that the title tells.
+/// The event that the title names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Nanoseconds since boot.
     pub time_ns: Option<u64>,
     /// Why this one was chosen.
     pub why: String,
-    /// What made the title and the signature: records, frames, what was skipped.
+    /// The evidence for title and signature: records, frames, skipped functions.
     pub evidence: Vec<String>,
 }
 
-/// Something else that went wrong.
+/// Another event in the log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OtherEvent {
     /// Nanoseconds since boot.
     pub time_ns: Option<u64>,
-    /// What it was.
+    /// Its title.
     pub title: String,
     /// Its signature.
     pub signature: Option<String>,
 }
 
-/// What Windows, or another guest with Hyper-V's interface, said when it stopped.
+/// The bugcheck of Windows, or of another guest with Hyper-V's interface.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bugcheck {
     /// Its code.
     pub code: String,
-    /// Its name, if it is well known.
+    /// Its name, if the code is known.
     pub name: Option<String>,
-    /// Its parameters, and what they mean where that is known.
+    /// Its parameters.
     pub parameters: Vec<BugcheckParameter>,
 }
 
@@ -142,16 +143,16 @@ pub struct Bugcheck {
 pub struct BugcheckParameter {
     /// Its value.
     pub value: String,
-    /// What it means.
+    /// What it means, if that is known.
     pub meaning: Option<String>,
 }
 
-/// Where it panicked.
+/// The CPU and the task that panicked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Panicked {
     /// The kernel's number of the CPU.
     pub cpu: Option<u32>,
-    /// Its place among the core's notes.
+    /// Its number in the order of the core's notes.
     pub vcpu: Option<usize>,
     /// The task.
     pub task: Option<Task>,
@@ -164,7 +165,7 @@ pub struct Task {
     pub pid: Option<i32>,
     /// Its name.
     pub comm: Option<String>,
-    /// Where its `task_struct` is.
+    /// The address of its `task_struct`.
     pub address: Option<String>,
 }
 
@@ -176,11 +177,11 @@ pub enum CpuState {
     Panicked,
     /// It was in the kernel.
     Kernel,
-    /// It was in a program.
+    /// It was in user space.
     User,
     /// It was idle.
     Idle,
-    /// That cannot be told.
+    /// That is not known.
     #[default]
     Unknown,
 }
@@ -188,7 +189,7 @@ pub enum CpuState {
 /// A CPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// Its place among the core's notes.
+    /// Its number in the order of the core's notes.
     pub vcpu: usize,
     /// The kernel's number.
     pub cpu: Option<u32>,
@@ -211,12 +212,12 @@ pub struct Register {
     pub value: String,
 }
 
-/// A stack, from where it was to where it came from.
+/// A stack, innermost frame first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stack {
     /// Its frames.
     pub frames: Vec<StackFrame>,
-    /// How it ends; `null` where there is none.
+    /// How it ends; `null` at the bottom.
     pub end: Option<String>,
 }
 
@@ -245,15 +246,15 @@ pub struct Kernel {
     pub version: Option<String>,
     /// Its build id.
     pub build_id: Option<String>,
-    /// What it was started with.
+    /// Its command line.
     pub command_line: Option<String>,
-    /// How long it ran, in seconds.
+    /// Its uptime, in seconds.
     pub uptime_seconds: Option<f64>,
-    /// What it was tainted by; `null` if that cannot be told.
+    /// Its taint flags; `null` if they are not known.
     pub taint: Option<Taint>,
 }
 
-/// What made a kernel one that its makers do not support.
+/// Taint flags.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Taint {
     /// The bits.
@@ -262,7 +263,7 @@ pub struct Taint {
     pub flags: Vec<TaintFlag>,
 }
 
-/// One reason.
+/// A taint flag.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaintFlag {
     /// Its letter.
@@ -286,22 +287,22 @@ pub struct Machine {
     pub qemu: Option<String>,
     /// QEMU's machine type.
     pub machine_type: Option<String>,
-    /// What the firmware calls it.
+    /// The firmware's name for it.
     pub hardware: Option<String>,
-    /// How the core is stored.
+    /// The format of the core's file.
     pub core_format: String,
-    /// When the panic was noticed.
+    /// When the panic was noticed, or when it happened if the event says that.
     pub noticed: Option<String>,
 }
 
-/// Tasks, counted.
+/// How many tasks there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCounts {
     /// Processes and kernel threads.
     pub processes: usize,
-    /// All of them, each thread.
+    /// All threads.
     pub threads: usize,
-    /// How many are the kernel's own.
+    /// Kernel threads.
     pub kernel_threads: usize,
     /// How many by state.
     pub states: Vec<StateCount>,
@@ -316,7 +317,7 @@ pub struct StateCount {
     pub count: usize,
 }
 
-/// Tasks that waited for the same.
+/// Blocked tasks with the same stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocked {
     /// The tasks; not all of them, if there are many.
@@ -332,27 +333,27 @@ pub struct Blocked {
 pub struct Module {
     /// Its name.
     pub name: String,
-    /// Where its code begins.
+    /// The start of its code.
     pub address: Option<String>,
-    /// How long it is, in bytes.
+    /// Its size, in bytes.
     pub size: Option<u64>,
-    /// Letters of what it taints the kernel with.
+    /// The letters of the taint flags that it sets.
     pub taints: Option<String>,
     /// The modules that use it.
     pub users: Option<Vec<String>>,
-    /// Its build id, by which its debug symbols are found.
+    /// Its build id.
     pub build_id: Option<String>,
 }
 
-/// What the memory was used for.
+/// How the memory was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// How much the kernel manages, in bytes.
     pub total_bytes: u64,
-    /// How much of it programs could still get without swapping; `null` if that cannot be told.
+    /// `MemAvailable`, in bytes; `null` if that is not known.
     #[serde(default)]
     pub available_bytes: Option<u64>,
-    /// Apart from each other, and no more than the total.
+    /// Its parts, without overlap, together no more than the total.
     pub parts: Vec<MemoryPart>,
 }
 
@@ -368,15 +369,15 @@ pub struct MemoryPart {
 /// A mounted file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// The device, or whatever the file system takes for it.
+    /// The device, or what the file system has instead.
     pub device: String,
-    /// Where it is mounted; `null` if that cannot be told.
+    /// Where it is mounted; `null` if that is not known.
     pub mount_point: Option<String>,
     /// The file system's name.
     pub r#type: String,
     /// Options that every file system has; the first is `ro` or `rw`.
     pub options: Vec<String>,
-    /// How much there is, in bytes; `null` if the kernel keeps no count that is known.
+    /// Its size, in bytes; `null` if the kernel keeps no count in a known place.
     pub total_bytes: Option<u64>,
     /// How much of it is in use, in bytes.
     pub used_bytes: Option<u64>,
@@ -390,17 +391,17 @@ pub struct Log {
     /// How many records there are.
     pub records: usize,
     /// The last ones.
-    pub last: Vec<LogLine>,
+    pub last: Vec<ReportedRecord>,
 }
 
 /// A record of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
+pub struct ReportedRecord {
     /// Nanoseconds since boot.
     pub time_ns: u64,
-    /// How grave it is: 0 is the gravest.
+    /// Its level, from 0 (emergency) to 7 (debug).
     pub level: u8,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 

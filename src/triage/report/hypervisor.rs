@@ -1,4 +1,4 @@
-//! What a guest told QEMU when it stopped: for guests whose log says nothing.
+//! QEMU's panic event: for guests whose log has no crash.
 //!
 //! ```text
 //! hyper-v   arg1..arg5   Windows: STOP code and its parameters
@@ -16,33 +16,33 @@ use super::bugcheck::Stop;
 /// The upper 16 bits of the OS id of Linux.
 const LINUX: u64 = 0x8100;
 
-/// What the panic event's information says.
+/// The information of a panic event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum PanicInfo {
     /// A bugcheck of Windows.
     Windows(Stop),
-    /// A panic of Linux under Hyper-V's interface: its error, and where the instruction was.
+    /// A panic of Linux, reported through Hyper-V's interface.
     Linux {
         /// The error code.
         error: u64,
-        /// The instruction's address.
+        /// The program counter.
         pc: u64,
     },
-    /// The kernel's message is in memory: where, and how long it is.
+    /// Messages of Linux, which are in the guest's memory.
     LinuxMessage {
         /// The guest's physical address.
         at: u64,
         /// How many bytes it has.
         length: u64,
     },
-    /// A state of s390x in which nothing runs any more.
+    /// A state of s390x in which no CPU runs.
     S390 {
-        /// QEMU's word for it.
+        /// QEMU's word for the state.
         reason: String,
-        /// The instruction's address.
+        /// The PSW's address.
         psw_addr: Option<u64>,
     },
-    /// What a confidential guest gave as its reason.
+    /// A confidential guest's reason.
     Confidential {
         /// `tdx` or `sev`.
         kind: String,
@@ -51,10 +51,10 @@ pub(super) enum Told {
     },
 }
 
-impl Told {
+impl PanicInfo {
     /// Reads the information.
     ///
-    /// Returns `None` if it says nothing that is known.
+    /// Returns `None` if its type is unknown or it is empty.
     pub(super) fn of(info: &Value) -> Option<Self> {
         let number = |key: &str| info.get(key).and_then(Value::as_u64);
         let text = |key: &str| info.get(key).and_then(Value::as_str);
@@ -71,7 +71,7 @@ impl Told {
                     return Some(Self::Linux { error: code, pc: p2 });
                 }
                 if (code, p1, p2) == (0, 0, 0) {
-                    // Nothing at all is no message, either.
+                    // Without an address and a length there is no message.
                     return (p3 != 0 && p4 != 0)
                         .then_some(Self::LinuxMessage { at: p3, length: p4 });
                 }
@@ -104,34 +104,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_is_told_from_linux_by_the_id_of_the_system() {
+    fn windows_and_linux_differ_by_the_id_of_the_system() {
         let info =
             json!({ "type": "hyper-v", "arg1": 0xd1, "arg2": 1, "arg3": 2, "arg4": 3, "arg5": 4 });
         let stop = Stop { code: 0xd1, parameters: [1, 2, 3, 4] };
-        assert_eq!(Told::of(&info), Some(Told::Windows(stop)));
+        assert_eq!(PanicInfo::of(&info), Some(PanicInfo::Windows(stop)));
         let id = 0x8100_0006_0001_0000_u64;
         let info =
             json!({ "type": "hyper-v", "arg1": 14, "arg2": id, "arg3": 99, "arg4": 0, "arg5": 0 });
-        assert_eq!(Told::of(&info), Some(Told::Linux { error: 14, pc: 99 }));
+        assert_eq!(PanicInfo::of(&info), Some(PanicInfo::Linux { error: 14, pc: 99 }));
         let info = json!({ "type": "hyper-v", "arg1": 0, "arg2": 0, "arg3": 0, "arg4": 0x1000, "arg5": 64 });
-        assert_eq!(Told::of(&info), Some(Told::LinuxMessage { at: 0x1000, length: 64 }));
+        assert_eq!(PanicInfo::of(&info), Some(PanicInfo::LinuxMessage { at: 0x1000, length: 64 }));
     }
 
     #[test]
-    fn other_kinds_are_told_by_their_words() {
+    fn other_types_have_their_own_words() {
         let info = json!({ "type": "s390", "core": 0, "psw-mask": 0, "psw-addr": 7, "reason": "disabled-wait" });
         assert_eq!(
-            Told::of(&info),
-            Some(Told::S390 { reason: "disabled-wait".to_owned(), psw_addr: Some(7) })
+            PanicInfo::of(&info),
+            Some(PanicInfo::S390 { reason: "disabled-wait".to_owned(), psw_addr: Some(7) })
         );
         let info = json!({ "type": "tdx", "error-code": 2, "message": "TD misconfigured" });
         assert!(
-            matches!(Told::of(&info), Some(Told::Confidential { message, .. }) if message == "TD misconfigured")
+            matches!(PanicInfo::of(&info), Some(PanicInfo::Confidential { message, .. }) if message == "TD misconfigured")
         );
         for nothing in
             [json!(null), json!({ "type": "new" }), json!([1]), json!({ "type": "hyper-v" })]
         {
-            assert_eq!(Told::of(&nothing), None, "{nothing}");
+            assert_eq!(PanicInfo::of(&nothing), None, "{nothing}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! What the kernel says of itself: version, command line, time, taint.
+//! The kernel's identity: version, command line, uptime, taint.
 
-use super::data::{Kernel as Facts, Taint, TaintFlag};
+use super::data::{Kernel as KernelPart, Taint, TaintFlag};
 use crate::kernel::Kernel;
 use crate::kernel::identity::Identity;
 
-/// What is known of a kernel.
-pub(super) fn of(kernel: &Kernel, identity: &Identity) -> Facts {
+/// The kernel's part of a report.
+pub(super) fn of(kernel: &Kernel, identity: &Identity) -> KernelPart {
     let uname = identity.uname.as_ref();
     let release = kernel.info.release().map(str::to_owned);
-    Facts {
+    KernelPart {
         release: release.or_else(|| uname.map(|uname| uname.release.clone())),
         version: uname.map(|uname| uname.version.clone()),
         build_id: kernel.info.value("BUILD-ID").map(str::to_owned),

@@ -1,4 +1,4 @@
-//! The machine, as notes and metadata tell it.
+//! The machine, from the core's notes and the metadata.
 
 use vmcore_formats::elf::note::NT_PRSTATUS;
 
@@ -6,7 +6,7 @@ use super::data::Machine;
 use crate::metadata::Metadata;
 use crate::vmcore::Vmcore;
 
-/// What is known of the machine without its kernel.
+/// The machine's part of a report, without what its kernel knows.
 pub(super) fn of(core: &Vmcore, metadata: Option<&Metadata>) -> Machine {
     let notes = core.notes().filter_map(Result::ok);
     let vcpus = notes.filter(|note| note.name == b"CORE" && note.kind == NT_PRSTATUS).count();

@@ -1,4 +1,4 @@
-//! What the memory was used for, as a report has it.
+//! How the memory was used, as a report has it.
 
 use super::data::{Memory, MemoryPart, Report, Trust};
 use crate::kernel::memory_usage::MemoryUsage;
@@ -12,7 +12,7 @@ pub(super) fn take(report: &mut Report, usage: Option<MemoryUsage>) {
     report.memory = Some(of(&usage));
 }
 
-/// The parts of the kernel's own counts that are apart from each other.
+/// The parts of the memory, from the kernel's own counts, without overlap.
 fn of(usage: &MemoryUsage) -> Memory {
     let cache = usage.cache.min(usage.total);
     let free = usage.free.min(usage.total.saturating_sub(cache));

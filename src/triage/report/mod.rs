@@ -1,13 +1,13 @@
-//! What happened to a guest, put together from everything that its core tells.
+//! The report of a core: what happened to the guest.
 //!
 //! ```text
 //! Vmcore ─┬─► kernel: log, symbols, types, tasks, stacks ─┬─► Report
 //!         ├─► notes: registers                            │   data, versioned
-//!         └─► metadata: what the guest told QEMU ─────────┘
+//!         └─► metadata: QEMU's panic event ───────────────┘
 //! ```
 //!
-//! Needs: an open core, or a held guest that looks like one. Gives: a [`Report`], always.
-//! What is missing or damaged costs what it would have told, and is a finding.
+//! Needs: an open core, or a held guest that looks like one. Gives: a [`Report`], always. What is
+//! missing or damaged is a finding, and only its own part of the report is empty.
 
 pub mod bugcheck;
 mod crash;
@@ -37,9 +37,9 @@ use data::{Finding, SCHEMA, Trust};
 const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 /// How many records of the log a stored report has.
 pub const STORED_LOG: usize = 200;
-/// How many findings a report has.
+/// The most findings.
 const MAX_FINDINGS: usize = 200;
-/// How long a finding may be, in characters.
+/// The most characters of a finding.
 const MAX_FINDING: usize = 400;
 
 /// How much is put into a report, and read for it.
@@ -64,7 +64,7 @@ impl Report {
         Self::with(core, core.metadata().as_ref(), Families::built_in(), ReportOptions::default())
     }
 
-    /// The report of a core with this metadata, named by these families.
+    /// The report of a core with this metadata and these families.
     #[must_use]
     pub fn with(
         core: &Vmcore,
@@ -99,7 +99,7 @@ impl Report {
         report
     }
 
-    /// The JSON text, as it stands in `report.json`.
+    /// The JSON text of `report.json`.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         // A value made of strings, numbers and lists cannot fail to serialise.
@@ -120,7 +120,7 @@ impl Report {
             0..MAX_FINDINGS if !self.findings.contains(&finding) => self.findings.push(finding),
             MAX_FINDINGS => self.findings.push(Finding {
                 about: "report".to_owned(),
-                text: "there are more findings than are told".to_owned(),
+                text: "more findings are left out".to_owned(),
                 trust: Trust::Certain,
             }),
             _ => {}

@@ -3,7 +3,7 @@
 use super::data::{Module, Report, Trust};
 use crate::kernel::modules::{Modules, RangeKind};
 
-/// How many modules are told.
+/// The most modules.
 const MAX_MODULES: usize = 1000;
 
 /// Puts the modules into a report.
@@ -13,7 +13,11 @@ pub(super) fn take(report: &mut Report, modules: &Modules) {
     }
     if modules.modules.len() > MAX_MODULES {
         let all = modules.modules.len();
-        report.find("modules", format!("of {all} modules, {MAX_MODULES} are told"), Trust::Certain);
+        report.find(
+            "modules",
+            format!("only {MAX_MODULES} of {all} modules are listed"),
+            Trust::Certain,
+        );
     }
     report.modules = modules
         .modules

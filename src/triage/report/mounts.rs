@@ -3,7 +3,7 @@
 use super::data::{Mount, Report, Trust};
 use crate::kernel::mounts::Mounts;
 
-/// How many mounts are told. A host of many containers has thousands.
+/// The most mounts. A host of many containers has thousands.
 const MAX_MOUNTS: usize = 500;
 
 /// Puts the mounted file systems into a report.
@@ -13,7 +13,11 @@ pub(super) fn take(report: &mut Report, mounts: &Mounts) {
     }
     if mounts.mounts.len() > MAX_MOUNTS {
         let all = mounts.mounts.len();
-        report.find("mounts", format!("of {all} mounts, {MAX_MOUNTS} are told"), Trust::Certain);
+        report.find(
+            "mounts",
+            format!("only {MAX_MOUNTS} of {all} mounts are listed"),
+            Trust::Certain,
+        );
     }
     report.mounts = mounts
         .mounts

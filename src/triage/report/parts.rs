@@ -1,4 +1,4 @@
-//! The parts of a report, one after the other.
+//! The parts of a report, gathered in order.
 
 use std::thread;
 
@@ -6,8 +6,8 @@ use vmcore_formats::printk::Record;
 
 use super::ReportOptions;
 use super::bugcheck::Stop;
-use super::data::{self, CpuState, LogLine, Report, ToldBy, Trust};
-use super::hypervisor::Told;
+use super::data::{self, CpuState, Report, ReportedRecord, TitleSource, Trust};
+use super::hypervisor::PanicInfo;
 use super::{crash, identity, memory, modules, mounts, stacks, tasks};
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
@@ -17,13 +17,13 @@ use crate::kernel::log::Log;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
 use crate::metadata::Metadata;
-use crate::triage::KnownStacks;
+use crate::triage::CoreStacks;
+use crate::triage::core_stacks::MAX_CPUS;
 use crate::triage::crash::families::Families;
-use crate::triage::known_stacks::MAX_CPUS;
 use crate::vmcore::Vmcore;
 use crate::vmcore::registers::Registers;
 
-/// Puts all that can be had into a report.
+/// Puts everything that can be read into a report.
 pub(super) fn gather(
     report: &mut Report,
     core: &Vmcore,
@@ -32,16 +32,16 @@ pub(super) fn gather(
     options: ReportOptions,
 ) {
     registers(report, core);
-    let told = told(core, metadata);
-    if !matches!(told, Some(Told::Windows(_))) {
+    let info = panic_info(core, metadata);
+    if !matches!(info, Some(PanicInfo::Windows(_))) {
         match Kernel::find_in(core, options.search) {
             Ok(kernel) => of_kernel(report, core, &kernel, metadata, families, options.log_lines),
             Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
         }
     }
-    hypervisor(report, told);
+    hypervisor(report, info);
     if report.title.is_empty() {
-        nothing(report, metadata);
+        no_evidence(report, metadata);
     }
 }
 
@@ -51,7 +51,7 @@ fn registers(report: &mut Report, core: &Vmcore) {
         report.find("core", finding, Trust::Certain);
     }
     if let Some(more) = cpus.len().checked_sub(MAX_CPUS).filter(|more| *more > 0) {
-        report.find("core", format!("{more} vCPUs more are not told one by one"), Trust::Certain);
+        report.find("core", format!("{more} more vCPUs are not listed"), Trust::Certain);
     }
     for cpu in cpus.into_iter().take(MAX_CPUS) {
         for finding in &cpu.findings {
@@ -66,8 +66,8 @@ fn registers(report: &mut Report, core: &Vmcore) {
     }
 }
 
-/// What the kernel tells. The log and the tasks come from other parts of memory than the
-/// stacks, and each takes its time: they are read at the same time.
+/// What the kernel's memory has. The log and the tasks are read while the stacks are unwound: each
+/// takes its time, and they are in different parts of memory.
 fn of_kernel(
     report: &mut Report,
     core: &Vmcore,
@@ -89,9 +89,9 @@ fn of_kernel(
         let stacks: Vec<_> = (0..vcpus).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
         (log.join(), stacks)
     });
-    let told = Identity::of(kernel);
-    report.kernel = identity::of(kernel, &told);
-    report.machine.hardware.clone_from(&told.machine);
+    let identity = Identity::of(kernel);
+    report.kernel = identity::of(kernel, &identity);
+    report.machine.hardware.clone_from(&identity.machine);
     memory::take(report, MemoryUsage::of(kernel));
     for (cpu, backtrace) in report.cpus.iter_mut().zip(&stacks) {
         cpu.stack = stacks::stack(backtrace);
@@ -100,11 +100,11 @@ fn of_kernel(
     tasks::cpus(report, &cpus, kernel.tasks(), metadata);
     match log {
         Ok(Ok(log)) => {
-            crash::of_log(report, &log, &KnownStacks::of(&cpus, metadata, &stacks), families);
+            crash::of_log(report, &log, &CoreStacks::of(&cpus, metadata, &stacks), families);
             take_log(report, log, log_lines);
         }
         Ok(Err(error)) => report.find("log", error.to_string(), Trust::Certain),
-        Err(_) => report.find("log", "reading it broke off", Trust::Certain),
+        Err(_) => report.find("log", "reading the log failed", Trust::Certain),
     }
     if report.title.is_empty() {
         crash::of_stacks(report, families);
@@ -134,11 +134,11 @@ fn take_log(report: &mut Report, log: Log, log_lines: usize) {
         report.find("log", finding, Trust::Certain);
     }
     if let Some(last) = log.records.last() {
-        // At least so long, where the kernel's clock cannot be read.
+        // A lower bound, where the kernel's clock cannot be read.
         let at_least = std::time::Duration::from_nanos(last.time_ns).as_secs_f64();
         report.kernel.uptime_seconds.get_or_insert(at_least);
     }
-    let line = |record: &Record| LogLine {
+    let line = |record: &Record| ReportedRecord {
         time_ns: record.time_ns,
         level: record.level,
         text: String::from_utf8_lossy(&record.text).into_owned(),
@@ -148,72 +148,72 @@ fn take_log(report: &mut Report, log: Log, log_lines: usize) {
     report.log.last = log.records.iter().skip(skip).map(line).collect();
 }
 
-/// What a dump's header says, or else what the guest told QEMU.
-fn told(core: &Vmcore, metadata: Option<&Metadata>) -> Option<Told> {
+/// The bugcheck in a dump's header, or else the information of the panic event.
+fn panic_info(core: &Vmcore, metadata: Option<&Metadata>) -> Option<PanicInfo> {
     if let Some(header) = core.windows_header() {
         let (code, parameters) = (header.code.into(), header.parameters);
-        return Some(Told::Windows(Stop { code, parameters }));
+        return Some(PanicInfo::Windows(Stop { code, parameters }));
     }
     let panic = metadata.and_then(|metadata| metadata.panic.as_ref());
-    panic.and_then(|panic| panic.info.as_ref()).and_then(Told::of)
+    panic.and_then(|panic| panic.info.as_ref()).and_then(PanicInfo::of)
 }
 
-/// All there is of Windows, and a help where a log is lost.
-fn hypervisor(report: &mut Report, told: Option<Told>) {
-    let Some(told) = told else { return };
-    if let Told::Windows(stop) = &told {
+/// The bugcheck of Windows, and a title where the log has no crash.
+fn hypervisor(report: &mut Report, info: Option<PanicInfo>) {
+    let Some(info) = info else { return };
+    if let PanicInfo::Windows(stop) = &info {
         report.bugcheck = Some(stop.explain());
     }
     if !report.title.is_empty() {
         return;
     }
-    report.told_by = ToldBy::Hypervisor;
+    report.title_source = TitleSource::Hypervisor;
     report.trust = Trust::Likely;
-    match told {
-        Told::Windows(stop) => {
+    match info {
+        PanicInfo::Windows(stop) => {
             report.title = stop.title();
             report.kind = Some("bugcheck".to_owned());
             report.signature = Some(stop.signature());
             report.trust = Trust::Certain;
             report.find(
                 "kernel",
-                "this is Windows: its bugcheck is told, and nothing of its memory is read; its own debugger goes on from here",
+                "this is Windows: the report has its bugcheck and nothing from its memory, which needs WinDbg",
                 Trust::Certain,
             );
         }
-        Told::Linux { error, pc } => {
+        PanicInfo::Linux { error, pc } => {
             report.title = format!("guest panicked (no log), error {error:#x}");
             report.find(
                 "kernel",
-                format!("the guest told QEMU that it panicked at {pc:#x}"),
+                format!("the program counter of the panic event is {pc:#x}"),
                 Trust::Certain,
             );
         }
-        Told::LinuxMessage { at, length } => {
+        PanicInfo::LinuxMessage { at, length } => {
             report.title = "guest panicked (no log)".to_owned();
             report.find(
                 "kernel",
                 format!(
-                    "the guest told QEMU that {length} bytes of its last messages are at {at:#x}"
+                    "the panic event has {length} bytes of kernel messages at physical address {at:#x}"
                 ),
                 Trust::Certain,
             );
         }
-        Told::S390 { reason, psw_addr } => {
+        PanicInfo::S390 { reason, psw_addr } => {
             report.title = format!("s390 {}", reason.replace('-', " "));
             if let Some(at) = psw_addr {
-                report.find("kernel", format!("the instruction was at {at:#x}"), Trust::Certain);
+                report.find("kernel", format!("the PSW's address is {at:#x}"), Trust::Certain);
             }
         }
-        Told::Confidential { kind, message } => {
+        PanicInfo::Confidential { kind, message } => {
             report.title = format!("{kind} guest panicked: {message}");
         }
     }
 }
 
-/// The title of a guest that told nothing.
-fn nothing(report: &mut Report, metadata: Option<&Metadata>) {
-    report.told_by = ToldBy::Nothing;
+/// The title of a guest without any evidence.
+fn no_evidence(report: &mut Report, metadata: Option<&Metadata>) {
+    report.title_source = TitleSource::Nothing;
     report.trust = Trust::Guess;
     let panicked = metadata.is_some_and(|metadata| metadata.panic.is_some());
     report.title = match panicked {

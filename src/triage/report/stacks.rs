@@ -4,19 +4,20 @@ use super::data::{Register, Stack, StackFrame};
 use crate::kernel::backtrace::Backtrace;
 use crate::kernel::unwind::{EntryRegisters, StackEnd};
 
-/// How many frames of a stack are told.
+/// The most frames of a stack.
 const MAX_FRAMES: usize = 100;
-/// The registers that are told of an entry into the kernel: which are worth a line.
-const TOLD: [&str; 9] = ["rip", "rsp", "cr2", "orig_rax", "eflags", "pc", "sp", "pstate", "far"];
+/// The registers of an entry into the kernel that are worth a line.
+const ENTRY_REGISTERS: [&str; 9] =
+    ["rip", "rsp", "cr2", "orig_rax", "eflags", "pc", "sp", "pstate", "far"];
 
-/// A stack in words.
+/// A stack, as a report has it.
 pub(super) fn stack(backtrace: &Backtrace) -> Stack {
     let frames = backtrace.frames.iter().take(MAX_FRAMES);
     let left_out = backtrace.frames.len().saturating_sub(MAX_FRAMES);
     let end = match &backtrace.end {
-        _ if left_out > 0 => Some(format!("and {left_out} frames more")),
+        _ if left_out > 0 => Some(format!("{left_out} more frames")),
         StackEnd::Cut(why) => Some(format!("cut off: {why}")),
-        StackEnd::UserMode => Some("a program's own code".to_owned()),
+        StackEnd::UserMode => Some("user space".to_owned()),
         StackEnd::Bottom => None,
     };
     Stack {
@@ -37,12 +38,13 @@ pub(super) fn stack(backtrace: &Backtrace) -> Stack {
 
 /// An entry into the kernel, with the registers that matter most.
 fn entry(entry: &EntryRegisters) -> String {
-    let told = TOLD.iter().filter_map(|name| Some(format!("{name} {:#x}", entry.get(name)?)));
-    let from = if entry.from_user { "from a program" } else { "from the kernel" };
-    format!("entered {from}: {}", told.collect::<Vec<_>>().join(", "))
+    let registers =
+        ENTRY_REGISTERS.iter().filter_map(|name| Some(format!("{name} {:#x}", entry.get(name)?)));
+    let from = if entry.from_user { "from user space" } else { "from the kernel" };
+    format!("entered {from}: {}", registers.collect::<Vec<_>>().join(", "))
 }
 
-/// The functions of a stack without their offsets, to tell whether two tasks wait for the same.
+/// The functions of a stack without offsets: two tasks with the same ones wait for the same thing.
 pub(super) fn functions(stack: &Stack) -> Vec<&str> {
     stack
         .frames
@@ -56,9 +58,9 @@ pub(super) fn functions(stack: &Stack) -> Vec<&str> {
 
 /// A vCPU's registers.
 pub(super) fn registers(registers: &[vmcore_formats::registers::Register]) -> Vec<Register> {
-    let told = |register: &vmcore_formats::registers::Register| Register {
+    let register = |register: &vmcore_formats::registers::Register| Register {
         name: register.name.to_string(),
         value: format!("{:#x}", register.value),
     };
-    registers.iter().map(told).collect()
+    registers.iter().map(register).collect()
 }

@@ -1,4 +1,4 @@
-//! The tasks: counted, those that were blocked, and what each CPU was doing.
+//! The tasks: their number, the blocked ones, and what each CPU was doing.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::kernel::backtrace::Backtrace;
 use crate::kernel::cpus::{Cpus, Mode};
 use crate::kernel::tasks::{Task, TaskState, Tasks};
 use crate::metadata::Metadata;
-use crate::triage::known_stacks::panicked_vcpu;
+use crate::triage::core_stacks::panicked_vcpu;
 
-/// How many blocked tasks' stacks are looked at.
+/// The most blocked tasks whose stacks are unwound.
 const MAX_BLOCKED: usize = 200;
-/// How many of those that wait for the same are named.
+/// The most tasks of a group that are named.
 const NAMED: usize = 20;
 
-/// Says what each CPU was doing, and which one panicked.
+/// Puts what each CPU was doing into a report, and which one panicked.
 pub(super) fn cpus(report: &mut Report, cpus: &Cpus, tasks: &Tasks, metadata: Option<&Metadata>) {
     for finding in &cpus.findings {
         report.find("cpus", finding.clone(), Trust::Likely);
@@ -40,7 +40,7 @@ pub(super) fn cpus(report: &mut Report, cpus: &Cpus, tasks: &Tasks, metadata: Op
     report.panicked = panicked
         .map(|cpu| Panicked { cpu: cpu.cpu, vcpu: Some(cpu.vcpu), task: cpu.task.clone() })
         .or_else(|| {
-            // Its vCPU may be one that no note is of.
+            // The core may have no note of its vCPU.
             let number = cpus.panicked?;
             let task = cpus.numbered(number).and_then(|cpu| cpu.current);
             let task = task.map(|at| task_at(tasks, at));
@@ -48,7 +48,7 @@ pub(super) fn cpus(report: &mut Report, cpus: &Cpus, tasks: &Tasks, metadata: Op
         });
 }
 
-/// Counts the tasks, and groups those that were blocked by what they waited for.
+/// Puts the number of tasks and the blocked ones into a report.
 pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
     for finding in &tasks.findings {
         report.find("tasks", finding.clone(), Trust::Certain);
@@ -75,14 +75,14 @@ pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
     }
 }
 
-/// The blocked tasks by what they wait for, the largest group first; and how many of them
-/// were not looked at, in a sentence.
+/// The blocked tasks in groups with the same stack, the largest first; and a finding if there are
+/// too many.
 #[must_use]
 pub fn blocked(kernel: &Kernel, tasks: &Tasks) -> (Vec<Blocked>, Option<String>) {
     let is_blocked = |task: &&Task| task.state == TaskState::Blocked && !task.on_cpu;
     let all = tasks.tasks.iter().filter(is_blocked).count();
     let finding = (all > MAX_BLOCKED)
-        .then(|| format!("of {all} blocked tasks, the stacks of {MAX_BLOCKED} were looked at"));
+        .then(|| format!("only {MAX_BLOCKED} of {all} blocked tasks were unwound"));
     let mut groups: Vec<Blocked> = Vec::new();
     for task in tasks.tasks.iter().filter(is_blocked).take(MAX_BLOCKED) {
         let stack = stacks::stack(&Backtrace::of_sleeper(kernel, task.at));
@@ -93,10 +93,10 @@ pub fn blocked(kernel: &Kernel, tasks: &Tasks) -> (Vec<Blocked>, Option<String>)
             Some(group) => {
                 group.count = group.count.saturating_add(1);
                 if group.tasks.len() < NAMED {
-                    group.tasks.push(told(task));
+                    group.tasks.push(described(task));
                 }
             }
-            None => groups.push(Blocked { tasks: vec![told(task)], count: 1, stack }),
+            None => groups.push(Blocked { tasks: vec![described(task)], count: 1, stack }),
         }
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
@@ -121,11 +121,11 @@ fn word(state: TaskState) -> &'static str {
 fn task_at(tasks: &Tasks, at: VirtAddr) -> data::Task {
     tasks.at(at).map_or_else(
         || data::Task { pid: None, comm: None, address: Some(format!("{:#x}", at.0)) },
-        told,
+        described,
     )
 }
 
-fn told(task: &Task) -> data::Task {
+fn described(task: &Task) -> data::Task {
     data::Task {
         pid: Some(task.pid),
         comm: Some(task.comm.clone()),

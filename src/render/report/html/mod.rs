@@ -63,7 +63,7 @@ pub fn page(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 fn answer(report: &Report) -> Markup {
     html! {
         h1 { (GuestText(&report.title)) }
-        p.faint { (lines::trust(report.trust)) ", from " (lines::title_source(report.told_by)) }
+        p.faint { (lines::trust(report.trust)) ", from " (lines::title_source(report.title_source)) }
         dl {
             @for (name, text) in lines::answer(report) {
                 dt { (name) }

@@ -9,24 +9,24 @@
 //! epc : fn+0x1/0x2                riscv     epc : addr fn+0x1/0x2                     mips
 //! ERA: addr fn+0x1/0x2            loongarch
 //! Krnl PSW : mask addr (fn+0x1/0x2)         s390
-//!  ? fn+0x1/0x2 [module]          a stack; ?: found on it, but perhaps a remnant
+//!  ? fn+0x1/0x2 [module]          a stack; ?: found on it, perhaps left over
 //!  [<addr>] fn+0x1/0x2            before 4.11
 //! [<addr>] (fn) from [<addr>] (fn+0x1/0x2)  arm, later: fn from fn+0x1/0x2
 //! [sp] [addr] fn+0x1/0x2 (unreliable)       powerpc
 //! ([<addr>] fn+0x1/0x2)           s390
 //! ```
 //!
-//! Lines of functions that were inlined (` fn file.c:12 [inline]`) are in logs that a tool
-//! symbolised, and never in a kernel's: they are passed over, or one bug had two names.
+//! Lines of inlined functions (` fn file.c:12 [inline]`) come from tools that symbolise logs, and
+//! never from a kernel. They are skipped, or the same bug would have two names.
 
 use memchr::memmem;
 
-/// What a function on a line is.
+/// What a function on a line was to a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Where a processor was.
+    /// The program counter.
     Pc,
-    /// Where it was to return to.
+    /// The link register: where it was to return to.
     Link,
     /// A frame of a stack.
     Stack,
@@ -39,48 +39,49 @@ pub(crate) struct Mention<'a> {
     /// As printed.
     pub(crate) symbol: &'a str,
     pub(crate) module: Option<&'a str>,
-    /// Not marked as a guess.
+    /// Not marked with `?` as a guess.
     pub(crate) reliable: bool,
-    /// At its first byte: the true caller of what does not return is the function before.
+    /// At offset 0. The return address of a noreturn call can be there: the caller is then the
+    /// function before this one.
     pub(crate) at_start: bool,
 }
 
-/// What a line says of a stack.
+/// A line of a stack or a register dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said<'a> {
+pub(crate) enum StackLine<'a> {
     /// One function.
-    One(Mention<'a>),
-    /// Two: arm names the caller in its callee's line.
-    Two(Mention<'a>, Mention<'a>),
-    /// A processor was somewhere without a name.
+    Function(Mention<'a>),
+    /// Two: arm names the caller on its callee's line.
+    CalleeAndCaller(Mention<'a>, Mention<'a>),
+    /// A program counter without a symbol.
     NamelessPc,
-    /// Where user space was: the stack ends here.
+    /// A program counter in user space: the stack ends here.
     UserPc,
-    /// A stack begins behind this line.
+    /// A stack begins below this line.
     Begin,
 }
 
 /// Reads a line.
-pub(crate) fn read(text: &[u8]) -> Option<Said<'_>> {
+pub(crate) fn read(text: &[u8]) -> Option<StackLine<'_>> {
     let text = trimmed(text);
     let first = *text.first()?;
-    // Most lines of a log are neither: they are told apart by little.
+    // Most lines of a log are neither, and their first byte says so.
     let registers = matches!(first, b'R' | b'E' | b'P' | b'L' | b'p' | b'l' | b'N' | b'e' | b'K');
     if registers && let Some(said) = program_counter(text) {
         return Some(said);
     }
     if is_begin(text) {
-        return Some(Said::Begin);
+        return Some(StackLine::Begin);
     }
     if first == b'-' {
         let at = memmem::find(text, b" at ").filter(|_| text.starts_with(b"--- interrupt: "))?;
-        return Some(Said::One(mention(text.get(at + 4..)?, Role::Pc)?.0));
+        return Some(StackLine::Function(mention(text.get(at + 4..)?, Role::Pc)?.0));
     }
     memchr::memchr(b'+', text)?;
     stack(text)
 }
 
-/// Whether a stack begins behind this line.
+/// Whether a stack begins below this line.
 fn is_begin(text: &[u8]) -> bool {
     let begins: [&[u8]; 6] = [
         b"Call Trace:",
@@ -93,8 +94,8 @@ fn is_begin(text: &[u8]) -> bool {
     begins.iter().any(|begin| text.starts_with(begin))
 }
 
-/// A line of a register dump that tells where a processor was.
-fn program_counter(text: &[u8]) -> Option<Said<'_>> {
+/// A line of a register dump that has the program counter or the link register.
+fn program_counter(text: &[u8]) -> Option<StackLine<'_>> {
     let pc: [&[u8]; 11] = [
         b"RIP: ",
         b"RIP  ",
@@ -115,20 +116,22 @@ fn program_counter(text: &[u8]) -> Option<Said<'_>> {
         if with_segment && let Some(behind) = segment(rest) {
             let user: [&[u8]; 3] = [b"0033:", b"0023:", b"0073:"];
             if user.iter().any(|segment| rest.starts_with(segment)) {
-                return Some(Said::UserPc);
+                return Some(StackLine::UserPc);
             }
             rest = behind;
         }
         return Some(match symbol_within(rest) {
-            Some(at) => Said::One(mention(rest.get(at..)?, Role::Pc)?.0),
-            // The registers of powerpc and riscv are told twice: by name, and by number.
+            Some(at) => StackLine::Function(mention(rest.get(at..)?, Role::Pc)?.0),
+            // powerpc and riscv print these registers by name and by number.
             None if start.starts_with(b"epc") || start.starts_with(b"pc : [") => return None,
-            None => Said::NamelessPc,
+            None => StackLine::NamelessPc,
         });
     }
     if let Some(start) = links.iter().find(|start| text.starts_with(start)) {
         let rest = text.get(start.len()..)?;
-        return Some(Said::One(mention(rest.get(symbol_within(rest)?..)?, Role::Link)?.0));
+        return Some(StackLine::Function(
+            mention(rest.get(symbol_within(rest)?..)?, Role::Link)?.0,
+        ));
     }
     None
 }
@@ -147,7 +150,7 @@ fn symbol_within(text: &[u8]) -> Option<usize> {
 }
 
 /// A line of a stack.
-fn stack(text: &[u8]) -> Option<Said<'_>> {
+fn stack(text: &[u8]) -> Option<StackLine<'_>> {
     let mut rest = text;
     let mut reliable = true;
     loop {
@@ -165,17 +168,17 @@ fn stack(text: &[u8]) -> Option<Said<'_>> {
         };
     }
     let (mut found, length) = mention(rest, Role::Stack)?;
-    // The padding before a function: nothing runs there, a pointer to the function was left.
+    // Padding before a function: never executed, so this is a pointer that was left on the stack.
     if found.symbol.starts_with("__pfx_") {
         return None;
     }
     let behind = rest.get(length..)?;
     if let Some(caller) = from(behind) {
         let (caller, _) = mention(caller, Role::Stack)?;
-        return Some(Said::Two(found, caller));
+        return Some(StackLine::CalleeAndCaller(found, caller));
     }
     found.reliable = reliable && memmem::find(behind, b"(unreliable)").is_none();
-    ends_frame(behind).then_some(Said::One(found))
+    ends_frame(behind).then_some(StackLine::Function(found))
 }
 
 /// What arm prints behind `from`.
@@ -243,7 +246,7 @@ fn module(text: &[u8]) -> Option<&str> {
     named.then_some(name)
 }
 
-/// Whether a frame may be followed by this: prose that mentions a function is no frame.
+/// Whether this may follow a frame: prose that mentions a function is none.
 fn ends_frame(text: &[u8]) -> bool {
     let text = trimmed(text);
     match text.first() {

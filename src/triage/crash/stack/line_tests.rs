@@ -4,8 +4,8 @@ fn functions(text: &str) -> Vec<(Role, String, Option<String>, bool)> {
     let of =
         |m: Mention<'_>| (m.role, m.symbol.to_owned(), m.module.map(str::to_owned), m.reliable);
     match read(text.as_bytes()) {
-        Some(Said::One(one)) => vec![of(one)],
-        Some(Said::Two(callee, caller)) => vec![of(callee), of(caller)],
+        Some(StackLine::Function(one)) => vec![of(one)],
+        Some(StackLine::CalleeAndCaller(callee, caller)) => vec![of(callee), of(caller)],
         _ => Vec::new(),
     }
 }
@@ -31,8 +31,8 @@ fn program_counters_of_every_architecture_are_read() {
     assert_eq!(functions("epc   : 80123456 f+0x1/0x2")[0].0, Role::Pc);
     assert_eq!(functions(" ? __pfx_f+0x10/0x10"), []);
     assert_eq!(functions("lr : g+0x1/0x2")[0].0, Role::Link);
-    assert_eq!(read(b"RIP: 0033:0x440cc9"), Some(Said::UserPc));
-    assert_eq!(read(b"RIP: 0010:0x0"), Some(Said::NamelessPc));
+    assert_eq!(read(b"RIP: 0033:0x440cc9"), Some(StackLine::UserPc));
+    assert_eq!(read(b"RIP: 0010:0x0"), Some(StackLine::NamelessPc));
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! The stacks of an event, as the log has them.
 //!
-//! Needs: the lines that belong to an event. Gives: program counters, frames and what parts
-//! them, in their order. Which of them is guilty is decided elsewhere ([`super::guilty`]).
+//! Needs: the lines that belong to an event. Gives: program counters, frames and what separates
+//! them, in their order. Which function is to blame is decided elsewhere ([`super::blame`]).
 
 pub(crate) mod line;
 pub(crate) mod name;
 
-use line::{Mention, Role, Said};
+use line::{Mention, Role, StackLine};
 
-use crate::triage::record::Line;
+use crate::triage::log::RecordLine;
 
-/// How many items of stacks are read of one event.
+/// The most items that are read of one event.
 const MAX_ITEMS: usize = 4096;
 
 /// A function on a stack.
@@ -23,23 +23,23 @@ pub(crate) struct Frame {
     pub(crate) name: String,
     pub(crate) module: Option<String>,
     pub(crate) reliable: bool,
-    /// The kernel marked it as a guess, and every other one, too: it is taken nevertheless.
+    /// The kernel marked it as a guess, like all others of its stack: it counts nevertheless.
     pub(crate) guess: bool,
     pub(crate) at_start: bool,
 }
 
-/// A part of what an event's lines say of stacks.
+/// An item of an event's stacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     /// A function.
     Frame(Frame),
     /// A stack begins.
     Begin(usize),
-    /// A processor was at an address without a name.
+    /// A program counter without a symbol.
     NamelessPc(usize),
     /// A stack ends in user space.
     UserPc(usize),
-    /// A line that is nothing of a stack.
+    /// A line that is not part of a stack.
     Other(usize),
 }
 
@@ -64,7 +64,7 @@ impl Item {
 }
 
 /// Reads the lines with these indexes.
-pub(crate) fn items(lines: &[Line<'_>], indexes: &[usize]) -> Vec<Item> {
+pub(crate) fn items(lines: &[RecordLine<'_>], indexes: &[usize]) -> Vec<Item> {
     let mut items = Vec::new();
     let mut last_callee = None;
     for index in indexes {
@@ -73,15 +73,15 @@ pub(crate) fn items(lines: &[Line<'_>], indexes: &[usize]) -> Vec<Item> {
         }
         let Some(line) = lines.get(*index) else { continue };
         match line::read(line.text) {
-            Some(Said::One(one)) => items.push(frame(*index, one)),
-            Some(Said::Two(callee, caller)) => {
+            Some(StackLine::Function(one)) => items.push(frame(*index, one)),
+            Some(StackLine::CalleeAndCaller(callee, caller)) => {
                 let callee = frame(*index, callee);
-                two(&mut items, callee, &mut last_callee);
+                callee_of_pair(&mut items, callee, &mut last_callee);
                 items.push(frame(*index, caller));
             }
-            Some(Said::NamelessPc) => items.push(Item::NamelessPc(*index)),
-            Some(Said::UserPc) => items.push(Item::UserPc(*index)),
-            Some(Said::Begin) => items.push(Item::Begin(*index)),
+            Some(StackLine::NamelessPc) => items.push(Item::NamelessPc(*index)),
+            Some(StackLine::UserPc) => items.push(Item::UserPc(*index)),
+            Some(StackLine::Begin) => items.push(Item::Begin(*index)),
             None => items.push(Item::Other(*index)),
         }
     }
@@ -89,10 +89,10 @@ pub(crate) fn items(lines: &[Line<'_>], indexes: &[usize]) -> Vec<Item> {
     items
 }
 
-/// Adds a callee that arm names besides its caller. It is the caller of the line before, and
-/// known better there: the address that a function which does not return would return to is
-/// that of the next one.
-fn two(items: &mut Vec<Item>, callee: Item, last_callee: &mut Option<String>) {
+/// Adds the callee of a line that arm prints with its caller. It is the caller of the line above,
+/// where its name may be wrong: after a noreturn call, the return address already belongs to the
+/// next function.
+fn callee_of_pair(items: &mut Vec<Item>, callee: Item, last_callee: &mut Option<String>) {
     let Item::Frame(callee) = callee else { return };
     let inlined = last_callee.as_ref() == Some(&callee.name);
     let name = callee.name.clone();
@@ -101,7 +101,7 @@ fn two(items: &mut Vec<Item>, callee: Item, last_callee: &mut Option<String>) {
         _ => None,
     });
     match before {
-        // The same frame again, for what was inlined into its caller.
+        // The same frame again, for a function inlined into its caller.
         Some(_) if inlined => {}
         Some(caller) if last_callee.is_some() && caller.line < callee.line => {
             caller.name.clone_from(&name);
@@ -123,7 +123,7 @@ fn frame(line: usize, mention: Mention<'_>) -> Item {
     })
 }
 
-/// Some unwinders mark every frame as a guess.
+/// Where an unwinder marks every frame as a guess, all of them count.
 fn trust_guesses_if_there_is_nothing_else(items: &mut [Item]) {
     let of_stack = |item: &Item| item.frame().is_some_and(|frame| frame.role == Role::Stack);
     let reliable = |item: &Item| item.frame().is_some_and(|frame| frame.reliable);

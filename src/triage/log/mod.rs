@@ -1,23 +1,24 @@
-//! A record of a log, from wherever it comes.
+//! Records of a kernel's log, from its memory or from text ([`console`]), and their lines.
 //!
-//! Needs: a record of the kernel's ring, or a line of a console. Gives: what the search for a
-//! crash goes by.
+//! Needs: records of the printk ring, or a log as text. Gives: records and lines with their time
+//! and caller, as the search for a crash uses them.
+
+pub mod console;
 
 use vmcore_formats::printk::{Caller, Record};
 
 /// A record of a kernel's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogRecord {
-    /// When, in nanoseconds of the kernel's log clock. A console need not tell.
+    /// When, in nanoseconds of the kernel's log clock; a console may not have it.
     pub time_ns: Option<u64>,
-    /// 0 (emergency) to 7 (debug), where it is known.
+    /// 0 (emergency) to 7 (debug), if it is known.
     pub level: Option<u8>,
-    /// Who printed it, where it is known.
+    /// The thread or CPU that printed it, if it is known.
     pub caller: Option<Caller>,
-    /// User space wrote it, through the kernel's log or the console's: it is no event of the
-    /// kernel, whatever it says.
+    /// User space wrote it, to `/dev/kmsg` or the console: it is no event of the kernel.
     pub from_user: bool,
-    /// The text, with the blanks that it begins with. It may have several lines.
+    /// The text, with its leading blanks. It may have several lines.
     pub text: Vec<u8>,
 }
 
@@ -33,25 +34,25 @@ impl From<&Record> for LogRecord {
     }
 }
 
-/// `LOG_NEWLINE`: the line that the record is of ends with it.
+/// `LOG_NEWLINE`: the record ends its line.
 const NEWLINE: u8 = 2;
-/// `LOG_CONT`: the record goes on with a line that another began.
+/// `LOG_CONT`: the record continues a line.
 const CONTINUES: u8 = 8;
-/// How many records of others may stand between the parts of a line.
-const APART: usize = 64;
+/// How many records of other callers may be between the parts of a line.
+const MAX_APART: usize = 64;
 
-/// The records of a kernel's log. One that goes on with a line of the same caller's is joined to
-/// that, and left empty: the others keep their places.
+/// The records of a kernel's log. A record that continues a line of the same caller is appended
+/// to it and left empty, so that the others keep their indexes.
 ///
-/// A kernel with a ring reopens a record for what continues it, unless somebody else's was written
-/// meanwhile (`kernel/printk/printk.c`, `vprintk_store()`); older ones keep the parts apart.
+/// Since the lockless ring, printk reopens a record to continue it, unless another caller wrote
+/// meanwhile (`kernel/printk/printk.c`, `vprintk_store()`); older kernels keep the parts apart.
 #[must_use]
-pub fn of_log(records: &[Record]) -> Vec<LogRecord> {
+pub fn of_kernel(records: &[Record]) -> Vec<LogRecord> {
     let mut all: Vec<LogRecord> = records.iter().map(LogRecord::from).collect();
-    // What may be gone on with: whose line, and where it began.
+    // Lines without an end: the caller, and the index of the first record.
     let mut open: Vec<(Option<Caller>, usize)> = Vec::new();
     for (index, record) in records.iter().enumerate() {
-        open.retain(|(_, begun)| index.saturating_sub(*begun) <= APART);
+        open.retain(|(_, begun)| index.saturating_sub(*begun) <= MAX_APART);
         let own = open.iter().position(|(caller, _)| *caller == record.caller);
         let begun = own.map(|at| open.swap_remove(at).1).filter(|_| record.flags & CONTINUES != 0);
         if let Some(begun) = begun {
@@ -67,14 +68,14 @@ pub fn of_log(records: &[Record]) -> Vec<LogRecord> {
     all
 }
 
-/// A line of a record: consoles and rings break records differently.
+/// A line of a record. A record of the ring may have several, a console's has one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line<'a> {
+pub(crate) struct RecordLine<'a> {
     /// Index of the record.
     pub(crate) record: usize,
     /// When the record was printed.
     pub(crate) time_ns: Option<u64>,
-    /// By whom.
+    /// The thread or CPU that printed it.
     pub(crate) caller: Option<Caller>,
     /// User space wrote it.
     pub(crate) from_user: bool,
@@ -83,10 +84,10 @@ pub(crate) struct Line<'a> {
 }
 
 /// Breaks records into their lines.
-pub(crate) fn lines(records: &[LogRecord]) -> Vec<Line<'_>> {
+pub(crate) fn lines(records: &[LogRecord]) -> Vec<RecordLine<'_>> {
     let mut lines = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
-        let line = |text| Line {
+        let line = |text| RecordLine {
             record: index,
             time_ns: record.time_ns,
             caller: record.caller,
@@ -121,11 +122,11 @@ mod tests {
 
     fn texts(records: &[Record]) -> Vec<String> {
         let text = |record: LogRecord| String::from_utf8(record.text).unwrap();
-        of_log(records).into_iter().map(text).collect()
+        of_kernel(records).into_iter().map(text).collect()
     }
 
     #[test]
-    fn what_goes_on_with_a_line_is_joined_to_it_whoever_printed_between() {
+    fn a_continued_line_is_joined_across_other_callers() {
         let parts = [
             record(1, 0, "BUG: unable to handle "),
             record(2, NEWLINE, "another"),
@@ -146,10 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_ended_is_not_gone_on_with() {
+    fn a_line_that_ended_is_not_continued() {
         let ended = [record(1, NEWLINE, "a"), record(1, CONTINUES | NEWLINE, "b")];
         assert_eq!(texts(&ended), ["a", "b"]);
-        // Nor one whose next line is a new one, nor another caller's.
+        // Nor a line after which the caller began another one, nor another caller's line.
         let new = [record(1, 0, "a"), record(1, NEWLINE, "b"), record(1, CONTINUES, "c")];
         assert_eq!(texts(&new), ["a", "b", "c"]);
         let other = [record(1, 0, "a"), record(2, CONTINUES, "b")];

@@ -1,79 +1,77 @@
-//! What else the lines of an event tell: who ran, on which kernel and machine, and the registers
-//! that matter.
+//! Oops details: the task, the kernel, the machine and the registers that matter.
 //!
 //! ```text
 //! CPU: 1 UID: 0 PID: 77 Comm: x Tainted: G        W  O       6.1.0 #1
-//! Tainted: [W]=WARN, [O]=OOT_MODULE            6.12 and newer, once more in words
+//! Tainted: [W]=WARN, [O]=OOT_MODULE            6.12 and newer: the same in words
 //! Hardware name: QEMU Standard PC, BIOS 1.16.2
 //! Workqueue: events foo_work
-//! Oops: 0002 [#1] PREEMPT SMP                  the number: how often this kernel died so far
+//! Oops: 0002 [#1] PREEMPT SMP                  #1: the first since boot
 //! CR2: 0000000000000008                        arm64: FAR and others; riscv: badaddr
-//! Code: 48 89 e5 <0f> 0b                       the mark: where it was
+//! Code: 48 89 e5 <0f> 0b                       <>: at the program counter
 //! Kernel Offset: 0x1a400000 from 0x…
 //! ```
 //!
-//! Needs: the log's lines, and which are the event's. Gives: these, each where it is there. What
-//! memory tells of the same, a report takes from there.
+//! Needs: the log's lines, and which are the event's. Gives: these, where the lines have them. A
+//! report takes from memory what is there.
 
 use serde::Serialize;
 
-use super::header::behind;
 use super::stack;
-use super::stack::line::{Role, Said};
+use super::stack::line::{Role, StackLine};
 use super::stack::name::normalised;
-use crate::triage::record::Line;
+use super::text::{after, number};
+use crate::triage::log::RecordLine;
 
-/// How long a text may be that is taken from a line.
+/// The most bytes of a text.
 const MAX_TEXT: usize = 256;
 
-/// What an event's lines tell besides its title.
+/// What an event's lines have besides its title.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Told {
-    /// The processor.
+pub struct OopsDetails {
+    /// The CPU.
     pub cpu: Option<u32>,
     /// The process.
     pub pid: Option<u32>,
     /// The task's name.
     pub comm: Option<String>,
-    /// The letters of the taint flags, without blanks; none if it is not tainted.
+    /// The letters of the taint flags, without blanks; none if the kernel is not tainted.
     pub taint: Option<String>,
     /// The kernel: its release and build.
     pub kernel: Option<String>,
     /// The machine.
     pub hardware: Option<String>,
-    /// The function of the work that a worker did.
+    /// The work function that a kworker ran.
     pub work: Option<String>,
-    /// The oops's code, and which one it was since boot: more than 1 means that an earlier one
-    /// may be the cause.
+    /// The oops's words and code.
     pub oops: Option<String>,
-    /// How many times this kernel had died with it.
+    /// The oops's number since boot: above 1, an earlier oops may be the cause.
     pub deaths: Option<u32>,
     /// The address that could not be accessed.
     pub fault_address: Option<String>,
-    /// The instructions, with a mark where the processor was.
+    /// The instructions, with `<>` around the byte at the program counter.
     pub code: Option<String>,
-    /// How far KASLR moved the kernel.
+    /// KASLR's offset.
     pub kernel_offset: Option<String>,
 }
 
-/// Reads it.
-pub(super) fn of(lines: &[Line<'_>], indexes: &[usize]) -> Told {
-    let mut told = Told::default();
+/// Reads the details of an event.
+pub(super) fn of(lines: &[RecordLine<'_>], indexes: &[usize]) -> OopsDetails {
+    let mut details = OopsDetails::default();
     let own = indexes.iter().filter_map(|index| lines.get(*index));
-    // What a program was doing that the kernel worked for says nothing of the event.
+    // Registers of user space say nothing of the event.
     let mut user = false;
     for line in own {
         match stack::line::read(line.text) {
-            Some(Said::UserPc) => user = true,
-            Some(Said::One(place)) if place.role == Role::Pc => user = false,
+            Some(StackLine::UserPc) => user = true,
+            Some(StackLine::Function(place)) if place.role == Role::Pc => user = false,
             _ => {}
         }
-        told.read(line.text.trim_ascii(), user);
+        details.read(line.text.trim_ascii(), user);
     }
-    told
+    details
 }
 
-impl Told {
+impl OopsDetails {
     fn read(&mut self, text: &[u8], user: bool) {
         if self.comm.is_none() && text.starts_with(b"CPU: ") {
             self.task(text);
@@ -87,9 +85,9 @@ impl Told {
                 }
             }
         };
-        take(|told| &mut told.hardware, "Hardware name: ");
+        take(|details| &mut details.hardware, "Hardware name: ");
         if !user {
-            take(|told| &mut told.code, "Code: ");
+            take(|details| &mut details.code, "Code: ");
         }
         if self.oops.is_none()
             && let Some((before, count)) = death(text)
@@ -103,7 +101,7 @@ impl Told {
         }
         if self.fault_address.is_none() && !user {
             let at = ["CR2: ", "badaddr: ", "FAR_EL1 = ", "FAR: "];
-            let rest = at.iter().find_map(|word| behind(text, word));
+            let rest = at.iter().find_map(|word| after(text, word));
             let rest = rest.or_else(|| fault_header(text));
             self.fault_address = rest.and_then(hex);
         }
@@ -116,9 +114,9 @@ impl Told {
 
     /// `CPU: 1 UID: 0 PID: 77 Comm: x Tainted: G        W  O       6.1.0 #1 Debian 6.1.0-1`
     fn task(&mut self, text: &[u8]) {
-        self.cpu = behind(text, "CPU: ").and_then(number);
-        self.pid = behind(text, "PID: ").and_then(number);
-        let Some(rest) = behind(text, "Comm: ") else { return };
+        self.cpu = after(text, "CPU: ").and_then(number);
+        self.pid = after(text, "PID: ").and_then(number);
+        let Some(rest) = after(text, "Comm: ") else { return };
         let clean = memchr::memmem::find(rest, b" Not tainted ");
         let tainted = memchr::memmem::find(rest, b" Tainted: ");
         let Some(at) = clean.or(tainted) else { return };
@@ -126,7 +124,7 @@ impl Told {
         let word: &[u8] = if clean.is_some() { b" Not tainted " } else { b" Tainted: " };
         let mut rest = rest.get(at.saturating_add(word.len())..).unwrap_or_default();
         if clean.is_none() {
-            // Letters and blanks, in their places: any letter is taken as it is.
+            // Letters at fixed columns; new kernels add letters, so any counts.
             let flags =
                 rest.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b' ').count();
             let letters =
@@ -138,7 +136,7 @@ impl Told {
     }
 }
 
-/// `Oops: 0002 [#1] SMP`: what stands before the count, and the count.
+/// `Oops: 0002 [#1] SMP`: the words before the number, and the number.
 fn death(text: &[u8]) -> Option<(&[u8], u32)> {
     let at = memchr::memmem::find(text, b"[#")?;
     let count = number(text.get(at.checked_add(2)?..)?)?;
@@ -146,10 +144,10 @@ fn death(text: &[u8]) -> Option<(&[u8], u32)> {
     Some((before.strip_suffix(b":").unwrap_or(before), count))
 }
 
-/// The address in a header: x86 says it nowhere else where it has no CR2 of the fault.
+/// The address in a header: the only one where x86 prints no CR2 of the fault.
 fn fault_header(text: &[u8]) -> Option<&[u8]> {
     let words = ["at virtual address ", "for address: ", ", address: ", "non-canonical address "];
-    words.iter().find_map(|word| behind(text, word))
+    words.iter().find_map(|word| after(text, word))
 }
 
 /// The hexadecimal number that a text begins with, as `0x…` without zeros before it.
@@ -158,11 +156,6 @@ fn hex(text: &[u8]) -> Option<String> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let digits = std::str::from_utf8(text.get(..digits)?).ok()?;
     u64::from_str_radix(digits, 16).ok().map(|value| format!("{value:#x}"))
-}
-
-fn number(text: &[u8]) -> Option<u32> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(text.get(..digits)?).ok()?.parse().ok()
 }
 
 /// A text with single blanks, and not too long.
@@ -175,10 +168,10 @@ fn words(text: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn told(log: &str) -> Told {
+    fn details(log: &str) -> OopsDetails {
         let lines: Vec<_> = log
             .lines()
-            .map(|text| Line {
+            .map(|text| RecordLine {
                 record: 0,
                 time_ns: None,
                 caller: None,
@@ -192,27 +185,27 @@ mod tests {
 
     #[test]
     fn who_ran_where_is_read() {
-        let told = told(
+        let details = details(
             "CPU: 1 UID: 0 PID: 77 Comm: my task Tainted: G        W  OZ      6.12.0 #1 SMP\nTainted: [W]=WARN, [O]=OOT_MODULE\nHardware name: QEMU  PC, BIOS 1\nWorkqueue: events foo_work.cold [foo]\nOops: 0002 [#3] SMP\nCR2: 0000000000000008 CR3: 1\nCode: 48 <0f> 0b\nKernel Offset: 0x1a400000 from 0xffffffff81000000",
         );
         assert_eq!(
-            (told.cpu, told.pid, told.comm.as_deref()),
+            (details.cpu, details.pid, details.comm.as_deref()),
             (Some(1), Some(77), Some("my task"))
         );
-        assert_eq!(told.taint.as_deref(), Some("GWOZ"));
-        assert_eq!(told.kernel.as_deref(), Some("6.12.0 #1 SMP"));
-        assert_eq!(told.hardware.as_deref(), Some("QEMU PC, BIOS 1"));
-        assert_eq!(told.work.as_deref(), Some("foo_work"));
-        assert_eq!((told.oops.as_deref(), told.deaths), (Some("Oops: 0002"), Some(3)));
-        assert_eq!(told.fault_address.as_deref(), Some("0x8"));
-        assert_eq!(told.code.as_deref(), Some("48 <0f> 0b"));
-        assert_eq!(told.kernel_offset.as_deref(), Some("0x1a400000"));
+        assert_eq!(details.taint.as_deref(), Some("GWOZ"));
+        assert_eq!(details.kernel.as_deref(), Some("6.12.0 #1 SMP"));
+        assert_eq!(details.hardware.as_deref(), Some("QEMU PC, BIOS 1"));
+        assert_eq!(details.work.as_deref(), Some("foo_work"));
+        assert_eq!((details.oops.as_deref(), details.deaths), (Some("Oops: 0002"), Some(3)));
+        assert_eq!(details.fault_address.as_deref(), Some("0x8"));
+        assert_eq!(details.code.as_deref(), Some("48 <0f> 0b"));
+        assert_eq!(details.kernel_offset.as_deref(), Some("0x1a400000"));
     }
 
     #[test]
     fn a_clean_kernel_has_no_taint_and_what_is_not_there_is_none() {
-        let clean = told("CPU: 0 PID: 1 Comm: a Not tainted 5.10.0 #2");
+        let clean = details("CPU: 0 PID: 1 Comm: a Not tainted 5.10.0 #2");
         assert_eq!((clean.taint, clean.kernel.as_deref()), (None, Some("5.10.0 #2")));
-        assert_eq!(told("CPU: x\nOops [#\nCR2: \nCode: "), Told::default());
+        assert_eq!(details("CPU: x\nOops [#\nCR2: \nCode: "), OopsDetails::default());
     }
 }

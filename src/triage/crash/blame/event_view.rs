@@ -1,23 +1,28 @@
-//! What the search for the guilty function goes through: an event's header, its lines, and the
-//! functions on its stacks, from where they are asked for.
+//! An event as the search for the function to blame sees it: its header, its lines, and the
+//! functions on its stacks from a given item or line on.
 
 use crate::triage::crash::families::Families;
-use crate::triage::crash::header::Header;
-use crate::triage::crash::kind::Kind;
+use crate::triage::crash::kinds::{Header, Kind};
 use crate::triage::crash::stack::line::Role;
 use crate::triage::crash::stack::{Frame, Item, name};
-use crate::triage::record::Line;
+use crate::triage::log::RecordLine;
 
-/// What the search goes through.
-pub(crate) struct Scene<'a> {
+/// An event, with the log's lines and the families.
+pub(crate) struct EventView<'a> {
     pub(crate) header: &'a Header,
-    pub(crate) lines: &'a [Line<'a>],
+    /// The lines of the whole log.
+    pub(crate) lines: &'a [RecordLine<'a>],
+    /// Which of them are the event's.
     pub(crate) indexes: &'a [usize],
     pub(crate) items: &'a [Item],
     pub(crate) families: &'a Families,
 }
 
-impl Scene<'_> {
+impl EventView<'_> {
+    pub(super) fn kind(&self) -> &'static Kind {
+        self.header.kind
+    }
+
     /// The function that the header names.
     pub(super) fn named(&self) -> Option<Frame> {
         let name = self.header.function.clone()?;
@@ -32,12 +37,14 @@ impl Scene<'_> {
         })
     }
 
-    /// Where the processor was.
+    /// The function of the program counter, and its module.
     pub(super) fn pc(&self) -> Option<(String, Option<String>)> {
-        let pcs = self.items.iter().filter_map(Item::frame).find(|frame| frame.role == Role::Pc)?;
-        Some((pcs.name.clone(), pcs.module.clone()))
+        let mut frames = self.items.iter().filter_map(Item::frame);
+        let pc = frames.find(|frame| frame.role == Role::Pc)?;
+        Some((pc.name.clone(), pc.module.clone()))
     }
 
+    /// Index of the first program counter.
     pub(super) fn pc_at(&self) -> Option<usize> {
         self.items.iter().position(|item| {
             matches!(item, Item::NamelessPc(_))
@@ -45,7 +52,7 @@ impl Scene<'_> {
         })
     }
 
-    /// Where the first stack begins.
+    /// Index of the item that begins the first stack.
     pub(super) fn begin(&self) -> Option<usize> {
         self.items.iter().position(|item| matches!(item, Item::Begin(_)))
     }
@@ -54,8 +61,7 @@ impl Scene<'_> {
         self.items.iter().any(|item| item.frame().is_some())
     }
 
-    /// The frames from an item on: to user space, to the next stack, or to where the event's
-    /// other stacks begin.
+    /// The frames from an item on, up to user space, the next stack, or the report's next part.
     pub(super) fn stack_from(&self, from: Option<usize>) -> impl Iterator<Item = &Frame> {
         let items = from.and_then(|from| self.items.get(from..)).unwrap_or_default();
         let mut frames = 0_usize;
@@ -70,7 +76,7 @@ impl Scene<'_> {
                     true
                 }
                 Item::Other(line) => {
-                    frames == 0 || !self.lines.get(*line).is_some_and(|line| parts(line.text))
+                    frames == 0 || !self.lines.get(*line).is_some_and(|line| begins_part(line.text))
                 }
                 Item::NamelessPc(_) => true,
             })
@@ -78,11 +84,11 @@ impl Scene<'_> {
             .filter(move |frame| frame.role != Role::Link || nameless)
     }
 
-    /// The frames right behind a line, to the first that is none.
-    pub(super) fn stack_behind(&self, line: usize) -> impl Iterator<Item = &Frame> {
-        let behind = self.items.iter().skip_while(move |item| item.line() <= line);
+    /// The frames directly below a line.
+    pub(super) fn stack_below(&self, line: usize) -> impl Iterator<Item = &Frame> {
+        let below = self.items.iter().skip_while(move |item| item.line() <= line);
         let mut seen = false;
-        behind
+        below
             .take_while(move |item| match item {
                 Item::Frame(_) => {
                     seen = true;
@@ -94,19 +100,19 @@ impl Scene<'_> {
             .filter_map(Item::frame)
     }
 
-    /// The line with a mark.
-    pub(super) fn mark(&self, mark: &str) -> Option<usize> {
-        let mark = mark.as_bytes();
+    /// The event's first line with these words.
+    pub(super) fn line_with(&self, words: &str) -> Option<usize> {
+        let words = words.as_bytes();
         self.indexes.iter().copied().find(|index| {
             self.lines
                 .get(*index)
-                .is_some_and(|line| memchr::memmem::find(line.text, mark).is_some())
+                .is_some_and(|line| memchr::memmem::find(line.text, words).is_some())
         })
     }
 
-    /// The functions after `at:`: what took or waits for a lock. Old kernels print it on the
+    /// The functions after `at:`, which took a lock or wait for it. Old kernels print each on the
     /// next line.
-    pub(super) fn at(&self, count: usize) -> Vec<Frame> {
+    pub(super) fn lock_functions(&self, count: usize) -> Vec<Frame> {
         let mut found = Vec::new();
         for index in self.indexes.iter().take(64) {
             let Some(line) = self.lines.get(*index) else { continue };
@@ -144,15 +150,10 @@ impl Scene<'_> {
         }
         found
     }
-
-    /// The kind.
-    pub(super) fn kind(&self) -> Kind {
-        self.header.kind
-    }
 }
 
-/// Whether a line says that what follows is another stack.
-fn parts(text: &[u8]) -> bool {
+/// Whether another part of the report begins with a line, which may have a stack of its own.
+fn begins_part(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let starts: [&[u8]; 13] = [
         b"Allocated by",

@@ -5,7 +5,7 @@ fn texts(log: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_stands_before_a_text_is_read() {
+fn what_precedes_a_text_is_read() {
     let record = &records(b"Nov 24 12:00:01 host kernel: <12>[   12.345678][ T1234]  text")[0];
     assert_eq!(record.time_ns, Some(12_345_678_000));
     assert_eq!(record.level, Some(4));

@@ -1,10 +1,10 @@
 use super::*;
-use crate::triage::crash::kind::Kind;
+use crate::triage::log::RecordLine;
 
-fn of(text: &str) -> Option<(Kind, String)> {
-    let lines: Vec<Line<'_>> = text
+fn of(text: &str) -> Option<(&'static Kind, String)> {
+    let lines: Vec<RecordLine<'_>> = text
         .lines()
-        .map(|text| Line {
+        .map(|text| RecordLine {
             record: 0,
             time_ns: None,
             caller: None,
@@ -20,151 +20,151 @@ fn headers_are_known_by_their_words() {
     for (text, kind, class) in [
         (
             "BUG: KASAN: use-after-free in f+0x1/0x2\nRead of size 4 at addr 1",
-            Kind::Kasan,
+            &sanitizers::KASAN,
             "KASAN: use-after-free Read",
         ),
-        ("BUG: KASAN: double-free in kfree+0x1/0x2", Kind::KasanFree, "KASAN: invalid-free"),
-        ("BUG: KMSAN: uninit-value in f+0x1/0x2", Kind::Kmsan, "KMSAN: uninit-value"),
+        (
+            "BUG: KASAN: double-free in kfree+0x1/0x2",
+            &sanitizers::KASAN_FREE,
+            "KASAN: invalid-free",
+        ),
+        ("BUG: KMSAN: uninit-value in f+0x1/0x2", &sanitizers::KMSAN, "KMSAN: uninit-value"),
         (
             "BUG: KCSAN: data-race in f+0x1/0x2 / g+0x3/0x4",
-            Kind::Kcsan,
+            &sanitizers::KCSAN,
             "KCSAN: data-race in f / g",
         ),
         (
             "BUG: KFENCE: out-of-bounds read in f+0x1/0x2",
-            Kind::Kfence,
+            &sanitizers::KFENCE,
             "KFENCE: out-of-bounds read",
         ),
-        ("UBSAN: Undefined behaviour in a.c:1:2", Kind::Ubsan, "UBSAN: undefined-behaviour"),
+        ("UBSAN: Undefined behaviour in a.c:1:2", &sanitizers::UBSAN, "UBSAN: undefined-behaviour"),
         (
             "BUG: kernel NULL pointer dereference, address: 0",
-            Kind::Fault,
+            &faults::FAULT,
             "BUG: unable to handle kernel NULL pointer dereference",
         ),
         (
             "Unable to handle kernel paging request at virtual address 1",
-            Kind::Fault,
+            &faults::FAULT,
             "BUG: unable to handle kernel paging request",
         ),
         (
             "BUG: Unable to handle kernel data access at 0x1",
-            Kind::Fault,
+            &faults::FAULT,
             "BUG: unable to handle kernel paging request",
         ),
         (
             "general protection fault, probably for non-canonical address 0x1: 0000",
-            Kind::Trap,
+            &faults::PROTECTION_FAULT,
             "general protection fault",
         ),
-        ("kernel BUG at mm/x.c:1!", Kind::Bug, "kernel BUG"),
-        ("kernel BUG at lib/list_debug.c:1!", Kind::CorruptedList, "BUG: corrupted list"),
-        ("WARNING: CPU: 0 PID: 1 at a/b.c:1 f+0x1/0x2", Kind::Warning, "WARNING"),
-        ("WARNING: a/b.c:1 at f+0x1/0x2, CPU#0: x/1", Kind::Warning, "WARNING"),
-        ("WARNING: [x > (1)] a/b.c:1 at f+0x1/0x2, CPU#0: x/1", Kind::Warning, "WARNING"),
+        ("kernel BUG at mm/x.c:1!", &bugs::BUG, "kernel BUG"),
+        ("kernel BUG at lib/list_debug.c:1!", &bugs::CORRUPTED_LIST, "BUG: corrupted list"),
+        ("WARNING: CPU: 0 PID: 1 at a/b.c:1 f+0x1/0x2", &warnings::WARNING, "WARNING"),
+        ("WARNING: a/b.c:1 at f+0x1/0x2, CPU#0: x/1", &warnings::WARNING, "WARNING"),
+        ("WARNING: [x > (1)] a/b.c:1 at f+0x1/0x2, CPU#0: x/1", &warnings::WARNING, "WARNING"),
         (
             "WARNING: CPU: 0 PID: 1 at lib/refcount.c:28 f+0x1/0x2",
-            Kind::WarningRefcount,
+            &warnings::REFCOUNT,
             "WARNING: refcount bug",
         ),
-        ("watchdog: BUG: soft lockup - CPU#1 stuck for 22s!", Kind::SoftLockup, "BUG: soft lockup"),
-        ("Watchdog detected hard LOCKUP on cpu 1", Kind::HardLockup, "hard lockup"),
+        (
+            "watchdog: BUG: soft lockup - CPU#1 stuck for 22s!",
+            &lockups::SOFT_LOCKUP,
+            "BUG: soft lockup",
+        ),
+        ("Watchdog detected hard LOCKUP on cpu 1", &lockups::HARD_LOCKUP, "hard lockup"),
         (
             "rcu: INFO: rcu_preempt self-detected stall on CPU",
-            Kind::RcuStall,
+            &lockups::RCU_STALL,
             "INFO: rcu detected stall",
         ),
-        ("INFO: task a\nb:1 blocked for more than 120 seconds.", Kind::HungTask, "INFO: task hung"),
+        ("INFO: task a\nb:1 blocked for more than 120 seconds.", &HUNG_TASK, "INFO: task hung"),
         (
             "WARNING: possible circular locking dependency detected",
-            Kind::Circular,
+            &locking::CIRCULAR,
             "possible deadlock",
         ),
-        ("[ INFO: suspicious RCU usage. ]", Kind::RcuUsage, "INFO: suspicious RCU usage"),
+        ("[ INFO: suspicious RCU usage. ]", &locking::RCU_USAGE, "INFO: suspicious RCU usage"),
         (
             "Kernel panic - not syncing: stack-protector: Kernel stack is corrupted in: f+0x1/0x2",
-            Kind::StackCorrupt,
+            &stack_damage::CORRUPT,
             "kernel panic: stack is corrupted",
         ),
         (
             "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009",
-            Kind::Panic,
+            &PANIC,
             "kernel panic: Attempted to kill init!",
         ),
         (
             "CPU 0: Machine Check Exception: 4 Bank 5: be00000000800400",
-            Kind::MachineCheck,
+            &faults::MACHINE_CHECK,
             "machine check (bank 5, mcacod 0x0400)",
         ),
-        ("BUG: x/1 still has locks held!", Kind::HeldReturning, "BUG: still has locks held"),
+        ("BUG: x/1 still has locks held!", &locking::HELD_TOO_LONG, "BUG: still has locks held"),
         (
             "BUG: spinlock trylock failure on UP on CPU#0",
-            Kind::Spin,
+            &locking::SPIN,
             "BUG: spinlock trylock failure on UP",
         ),
-        ("BUG: rwlock wrong CPU on CPU#1, x/1", Kind::Spin, "BUG: rwlock wrong CPU"),
-        ("BUG: Bad page cache in process x  pfn:1", Kind::PageState, "BUG: Bad page cache"),
-        (
-            "BUG: non-zero nr_ptes on freeing mm: 1",
-            Kind::Message,
-            "BUG: non-zero nr_ptes on freeing mm",
-        ),
+        ("BUG: rwlock wrong CPU on CPU#1, x/1", &locking::SPIN, "BUG: rwlock wrong CPU"),
+        ("BUG: Bad page cache in process x  pfn:1", &memory::PAGE_STATE, "BUG: Bad page cache"),
+        ("BUG: non-zero nr_ptes on freeing mm: 1", &MESSAGE, "BUG: non-zero nr_ptes on freeing mm"),
         (
             "BUG kmalloc-64 (Tainted: G    B): Object already free",
-            Kind::Message,
+            &MESSAGE,
             "BUG: Object already free",
         ),
         (
             "[ INFO: suspicious rcu_dereference_check() usage. ]",
-            Kind::RcuUsage,
+            &locking::RCU_USAGE,
             "INFO: suspicious RCU usage",
         ),
         (
             "[ INFO: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected ]",
-            Kind::Recursive,
+            &locking::RECURSIVE,
             "possible deadlock",
         ),
         (
             "BUG: KASAN: wild-memory-access on address 1\nRead of size 4 by task x/1",
-            Kind::Message,
+            &MESSAGE,
             "KASAN: wild-memory-access Read",
         ),
         (
             "Kernel panic - not syncing: Couldn't open N_TTY ldisc for ptm1 --- error -12.",
-            Kind::Panic,
+            &PANIC,
             "kernel panic: Couldn't open N_TTY ldisc",
         ),
         (
             "VFS: Close: file count is 0",
-            Kind::Message,
+            &MESSAGE,
             "VFS: Close: file count is zero (use-after-free)",
         ),
         (
             "rust_kernel: panicked at drivers/x.rs:1:2:\nattempt to add with overflow",
-            Kind::RustPanic,
+            &bugs::RUST_PANIC,
             "attempt to add with overflow",
         ),
         (
             "Unable to handle kernel pointer dereference in virtual kernel address space",
-            Kind::Fault,
+            &faults::FAULT,
             "BUG: unable to handle kernel paging request",
         ),
         (
             "illegal operation: 0001 ilc:1 [#1] SMP\nCPU: 0 PID: 1 Comm: x",
-            Kind::Die,
+            &faults::DIED,
             "illegal operation",
         ),
         (
             "Oops - illegal instruction [#1]\nCPU: 0 PID: 1 Comm: x",
-            Kind::Die,
+            &faults::DIED,
             "illegal instruction",
         ),
-        ("Kernel bug detected[#1]:\nCPU: 0 PID: 1 Comm: x", Kind::Die, "kernel BUG"),
-        (
-            "Oops: 0002 [#1] SMP\nCPU: 0 PID: 1 Comm: x",
-            Kind::HeaderLost,
-            "kernel oops (header lost)",
-        ),
-        ("WARNING: my own words\nCPU: 0 PID: 1 Comm: x", Kind::Message, "WARNING: my own words"),
+        ("Kernel bug detected[#1]:\nCPU: 0 PID: 1 Comm: x", &faults::DIED, "kernel BUG"),
+        ("Oops: 0002 [#1] SMP\nCPU: 0 PID: 1 Comm: x", &HEADER_LOST, "kernel oops (header lost)"),
+        ("WARNING: my own words\nCPU: 0 PID: 1 Comm: x", &MESSAGE, "WARNING: my own words"),
     ] {
         assert_eq!(of(text), Some((kind, class.to_owned())), "{text}");
     }

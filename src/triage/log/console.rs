@@ -2,20 +2,20 @@
 //!
 //! ```text
 //! Nov 24 12:00:01 host kernel: <4>[   12.345678][ T1234] text
-//! └ syslog, or an ISO date     │  │             └ who printed it (printk.caller=1, C: a processor)
-//!                              │  └ when        Each part need not be there.
-//!                              └ level
+//! └ syslog, or an ISO date     │  │             └ caller (CONFIG_PRINTK_CALLER; C: a CPU)
+//!                              │  └ time
+//!                              └ level          Each part may be missing.
 //! ```
 //!
-//! Needs: bytes. Gives: records, one a line; a line into which another's record was printed
-//! becomes two. Does not join what the kernel printed in several records.
+//! Needs: bytes. Gives: records, one a line; a line that has another record within it becomes
+//! two. Does not join what the kernel printed in several records.
 
 use memchr::{memchr, memchr_iter, memmem};
 use vmcore_formats::printk::Caller;
 
-use super::record::LogRecord;
+use super::LogRecord;
 
-/// How far into a line a syslog's prefix may reach.
+/// The most bytes of a syslog's prefix.
 const MAX_PREFIX: usize = 256;
 
 /// The records of a log that is text.
@@ -32,10 +32,10 @@ pub fn records(log: &[u8]) -> Vec<LogRecord> {
     records
 }
 
-/// Adds what a line says.
+/// Adds the records of a line.
 fn push(records: &mut Vec<LogRecord>, line: &[u8]) {
     let mut rest = line;
-    // Each turn takes a record off: as many as there are times in the line.
+    // Each turn takes a record off: a line has as many as it has times.
     loop {
         let (head, at) = Head::read(rest);
         let text = rest.get(at..).unwrap_or_default();
@@ -55,14 +55,14 @@ fn push(records: &mut Vec<LogRecord>, line: &[u8]) {
     }
 }
 
-/// Where in a text another record's time stands.
+/// Where in a text another record's time is.
 fn next_time(text: &[u8]) -> Option<usize> {
     memchr_iter(b'[', text).find(|at| {
         text.get(*at..).is_some_and(|rest| time(rest).is_some_and(|(_, length)| length > 0))
     })
 }
 
-/// What stands before the text.
+/// What precedes the text.
 #[derive(Default)]
 struct Head {
     time_ns: Option<u64>,
@@ -72,15 +72,15 @@ struct Head {
 }
 
 impl Head {
-    /// Reads it, and says where the text begins.
+    /// Reads it; also returns where the text begins.
     fn read(line: &[u8]) -> (Self, usize) {
         let mut head = Self::default();
         let from = |at: usize| line.get(at..).unwrap_or_default();
         let mut at = syslog(line);
-        head.from_user = at == 0 && is_programs(line);
+        head.from_user = at == 0 && is_from_program(line);
         at += dropped(from(at));
         if let Some((priority, length)) = priority(from(at)) {
-            // What is above 7 is the facility: 0 is the kernel.
+            // Above the three bits of the level is the facility: 0 is the kernel.
             head.level = u8::try_from(priority & 7).ok();
             head.from_user |= priority > 7;
             at += length;
@@ -92,7 +92,7 @@ impl Head {
                 head.caller = Some(caller);
                 at += length;
             }
-            // One blank parts the text from what is before it.
+            // One blank separates the text.
             at += usize::from(from(at).first() == Some(&b' '));
         }
         (head, at)
@@ -109,7 +109,7 @@ impl Head {
     }
 }
 
-/// The length of `Nov 24 12:00:01 host kernel: ` or of its like with an ISO date.
+/// The length of `Nov 24 12:00:01 host kernel: `, or the same with an ISO date.
 fn syslog(line: &[u8]) -> usize {
     match dated(line).and_then(|start| memmem::find(start, b" kernel: ")) {
         Some(at) => at + b" kernel: ".len(),
@@ -128,8 +128,8 @@ fn dated(line: &[u8]) -> Option<&[u8]> {
     dated.then_some(start)
 }
 
-/// Whether a syslog says that a program wrote the line: `Nov 24 12:00:01 host sshd[12]: `.
-fn is_programs(line: &[u8]) -> bool {
+/// Whether syslog has the line from a program: `Nov 24 12:00:01 host sshd[12]: `.
+fn is_from_program(line: &[u8]) -> bool {
     dated(line).is_some_and(|start| {
         let mut words = start.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         words.by_ref().take(5).any(|word| {
@@ -141,7 +141,7 @@ fn is_programs(line: &[u8]) -> bool {
     })
 }
 
-/// The length of `** 12 printk messages dropped ** ` and its like.
+/// The length of `** 12 printk messages dropped ** ` or the like.
 fn dropped(line: &[u8]) -> usize {
     if !line.starts_with(b"** ") {
         return 0;

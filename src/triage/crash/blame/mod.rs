@@ -1,0 +1,148 @@
+//! The function to blame: the one that an event is named by.
+//!
+//! Needs: an event's header, its stacks and the families. Gives: the function, and the functions
+//! that were skipped before it, each with its family. The title is made elsewhere
+//! ([`super::title`]).
+
+mod core_stack;
+mod event_view;
+mod waiting;
+
+use super::kinds::BlameSource;
+use super::stack::line::Role;
+use super::stack::{Frame, Item};
+pub(crate) use core_stack::find_in_core;
+pub(crate) use event_view::EventView;
+
+/// A function that was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) function: String,
+    /// Index of its line in the log; none if it is on the core's stack.
+    pub(crate) line: Option<usize>,
+    pub(crate) family: String,
+}
+
+/// The function to blame.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Blame {
+    /// The function, with a system call's prefix.
+    pub(crate) function: Option<String>,
+    pub(crate) module: Option<String>,
+    /// Index of the line that names it.
+    pub(crate) line: Option<usize>,
+    /// The kernel marked it with `?`.
+    pub(crate) guess: bool,
+    /// The program counter's function and its module.
+    pub(crate) pc: Option<(String, Option<String>)>,
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+/// Instead of a family: after a noreturn call, the return address already belongs to the next
+/// function.
+const NO_RETURN: &str = "(behind a function that does not return)";
+
+/// Finds the function to blame in the log.
+pub(crate) fn find(event: &EventView<'_>) -> Blame {
+    let mut blame = Blame { pc: event.pc(), ..Blame::default() };
+    let header = event.named();
+    let header = || header.iter();
+    let first_stack = || event.stack_from(event.begin());
+    match event.kind().blame {
+        BlameSource::None => blame.function.clone_from(&event.header.function),
+        BlameSource::Header => event.first(&mut blame, header().chain(first_stack())),
+        BlameSource::HeaderThenBelow => {
+            event.first(&mut blame, header().chain(event.stack_below(event.header.line)));
+        }
+        source @ (BlameSource::Pc | BlameSource::PcOrHeader | BlameSource::PcAtLeast) => {
+            let pc = event.pc_at();
+            if pc.is_some() {
+                event.first(&mut blame, event.stack_from(pc));
+            } else if source == BlameSource::PcOrHeader && event.has_stack() {
+                event.first(&mut blame, header());
+            }
+            if blame.function.is_none() {
+                event.first(&mut blame, first_stack());
+            }
+            if blame.function.is_none() && source == BlameSource::PcAtLeast {
+                let pc = pc.and_then(|at| event.items.get(at)).and_then(Item::frame);
+                pc.into_iter().for_each(|pc| blame.take(pc));
+                blame.guess = true;
+            }
+        }
+        BlameSource::PcOnly => event.first(&mut blame, event.stack_from(event.pc_at())),
+        BlameSource::FirstStack => event.first(&mut blame, first_stack()),
+        BlameSource::Below => {
+            event.first(&mut blame, event.stack_below(event.header.line));
+            if blame.function.is_none() {
+                event.first(&mut blame, first_stack());
+            }
+        }
+        BlameSource::BelowLine(words) => {
+            let line = event.line_with(words);
+            event.first(&mut blame, line.map(|line| event.stack_below(line)).into_iter().flatten());
+        }
+        BlameSource::Locks(count) => {
+            event.first(&mut blame, event.lock_functions(count).iter().chain(first_stack()));
+        }
+        BlameSource::LockFunction => match event.lock_functions(1).first() {
+            Some(function) => blame.take(function),
+            None => event.first(&mut blame, first_stack()),
+        },
+        BlameSource::Stall { every_stack } => waiting::stalled(event, every_stack, &mut blame),
+        BlameSource::Wait => waiting::hung(event, &mut blame),
+    }
+    blame
+}
+
+/// The function that made an uninitialised value, where a kind has a title for that.
+pub(crate) fn origin(event: &EventView<'_>) -> Option<String> {
+    let line = event.line_with(event.kind().origin?)?;
+    let mut found = Blame::default();
+    event.first(&mut found, event.stack_below(line));
+    found.function
+}
+
+impl EventView<'_> {
+    /// Takes the first function that no family has.
+    fn first<'f>(&self, blame: &mut Blame, frames: impl Iterator<Item = &'f Frame>) {
+        let mut after_noreturn = false;
+        for frame in frames.filter(|frame| frame.reliable) {
+            let next_function = after_noreturn && frame.at_start;
+            after_noreturn = matches!(frame.name.as_str(), "panic" | "vpanic" | "nmi_panic");
+            match if next_function { Some(NO_RETURN) } else { self.family(frame) } {
+                Some(family) => blame.skip(frame, family),
+                None => {
+                    blame.take(frame);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The family of a frame. Functions of modules are in none: a driver's `foo_put` is not the
+    /// kernel's.
+    fn family(&self, frame: &Frame) -> Option<&str> {
+        if frame.module.is_some() && frame.role != Role::Pc {
+            return None;
+        }
+        self.families.of(&frame.name, self.kind().skip)
+    }
+}
+
+impl Blame {
+    fn skip(&mut self, frame: &Frame, family: &str) {
+        self.skipped.push(Skipped {
+            function: frame.name.clone(),
+            line: Some(frame.line),
+            family: family.to_owned(),
+        });
+    }
+
+    fn take(&mut self, frame: &Frame) {
+        self.function = Some(frame.name.clone());
+        self.module.clone_from(&frame.module);
+        self.line = Some(frame.line);
+        self.guess = frame.guess;
+    }
+}

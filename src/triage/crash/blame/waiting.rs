@@ -1,0 +1,129 @@
+//! The function to blame for a busy CPU or a waiting task.
+//!
+//! Within a loop, the sampled program counter is random: a busy CPU is named by what a dispatcher
+//! called, for example a system call, a timer or a softirq. A waiting task is always in the
+//! scheduler: it is named by the first function that is not part of waiting.
+
+use super::{Blame, EventView};
+use crate::triage::crash::stack::line::Role;
+use crate::triage::crash::stack::{Frame, Item};
+
+/// Whether a function is an interrupt's entry: the frames below it were interrupted.
+pub(super) fn is_interrupt(name: &str) -> bool {
+    let entries = [
+        "asm_sysvec_",
+        "sysvec_",
+        "el1h_64_irq",
+        "el1_irq",
+        "el1_interrupt",
+        "__irq_svc",
+        "__irq_usr",
+        "ret_from_intr",
+        "handle_IPI",
+        "do_IRQ",
+        "common_interrupt",
+        "asm_common_interrupt",
+        "asm_exc_nmi",
+        "end_repeat_nmi",
+        "el1h_64_fiq",
+        "el1h_64_error",
+    ];
+    name.contains("apic_timer_interrupt") || entries.iter().any(|entry| name.starts_with(entry))
+}
+
+/// Blames the function that a dispatcher called on a busy CPU.
+pub(super) fn stalled(event: &EventView<'_>, every_stack: bool, blame: &mut Blame) {
+    if let Some(frame) = pc_in_module(event) {
+        blame.take(frame);
+        return;
+    }
+    for start in starts(event, every_stack) {
+        let frames = event.stack_from(Some(start)).filter(|frame| frame.reliable);
+        let mut inside: Option<&Frame> = None;
+        for frame in frames {
+            if frame.role == Role::Pc && frame.module.is_some() && !event.is_skipped(frame) {
+                blame.take(frame);
+                return;
+            }
+            if event.families.is_in(&frame.name, "@anchor") {
+                // With nothing but helpers inside, the dispatcher itself is busy.
+                blame.take(inside.unwrap_or(frame));
+                return;
+            }
+            if frame.name.starts_with("smp_call_function") {
+                blame.take(frame);
+                return;
+            }
+            if event.is_skipped(frame) {
+                let family = event.families.of(&frame.name, event.kind().skip);
+                blame.skip(frame, family.unwrap_or_default());
+            } else {
+                inside = Some(frame);
+            }
+        }
+    }
+}
+
+/// The program counter, if it is in a module: no dispatcher further out says more. Kernels
+/// before 5.12 print it before the stack only, and not below the interrupt again.
+fn pc_in_module<'f>(event: &'f EventView<'_>) -> Option<&'f Frame> {
+    let first = event.items.get(event.pc_at()?).and_then(Item::frame)?;
+    let is_own = !event.kind().reported_by_another;
+    (is_own && first.module.is_some() && !event.is_skipped(first)).then_some(first)
+}
+
+/// Where the interrupted stacks begin, the likeliest first.
+fn starts(event: &EventView<'_>, every_stack: bool) -> Vec<usize> {
+    let entered = |item: &Item| match item {
+        Item::Frame(frame) => is_interrupt(&frame.name),
+        Item::Other(line) => event
+            .lines
+            .get(*line)
+            .is_some_and(|line| memchr::memmem::find(line.text, b"Exception stack(").is_some()),
+        _ => false,
+    };
+    let mut starts: Vec<usize> = Vec::new();
+    let last_of_run = |at: usize| !event.items.get(at + 1).is_some_and(entered);
+    let entries =
+        event.items.iter().enumerate().filter(|(at, item)| entered(item) && last_of_run(*at));
+    starts.extend(entries.map(|(at, _)| at + 1));
+    let is_pc = |item: &Item| item.frame().is_some_and(|frame| frame.role == Role::Pc);
+    // Newer kernels print the interrupted registers: the interrupted stack begins there.
+    if let Some(entry) = starts.first().copied()
+        && let Some(behind) = event.items.iter().skip(entry).position(is_pc)
+    {
+        starts.insert(0, entry + behind);
+    }
+    let pcs = event.items.iter().enumerate().filter(|(_, item)| is_pc(item));
+    starts.extend(pcs.map(|(at, _)| at));
+    if !every_stack {
+        return starts;
+    }
+    let begins = event.items.iter().enumerate().filter(|(_, item)| matches!(item, Item::Begin(_)));
+    starts.extend(begins.map(|(at, _)| at));
+    starts.truncate(64);
+    starts
+}
+
+/// Blames the function that a task waits in.
+pub(super) fn hung(event: &EventView<'_>, blame: &mut Blame) {
+    let frames: Vec<&Frame> =
+        event.stack_from(event.begin()).filter(|frame| frame.reliable).collect();
+    let with = |names: &[&str]| {
+        frames.iter().copied().find(|frame| names.iter().any(|name| frame.name.contains(name)))
+    };
+    let waits_for = with(&["rtnl_lock"]).or_else(|| {
+        with(&["synchronize_rcu", "synchronize_srcu", "synchronize_net", "synchronize_sched"])
+    });
+    if let Some(frame) = waits_for {
+        blame.take(frame);
+        return;
+    }
+    event.first(blame, frames.into_iter());
+}
+
+impl EventView<'_> {
+    fn is_skipped(&self, frame: &Frame) -> bool {
+        self.family(frame).is_some()
+    }
+}

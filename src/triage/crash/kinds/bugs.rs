@@ -1,0 +1,54 @@
+//! `kernel BUG at`, and panics of Rust code.
+
+use super::faults::death;
+use super::sanitizers::BAD_ACCESS;
+use super::{BlameSource, Candidate, Header, Kind, header};
+use crate::triage::crash::scrub::scrubbed;
+
+const BUG_AT: &[&str] = &["kernel BUG at", "Kernel BUG at"];
+
+pub(super) static ROWS: &[&Kind] = &[&CORRUPTED_LIST, &BAD_USERCOPY, &BUG, &RUST_PANIC];
+
+/// `kernel BUG at lib/list_debug.c:51!`
+pub(super) static CORRUPTED_LIST: Kind = Kind {
+    headers: &[header(BUG_AT, "BUG: corrupted list").containing("lib/list_debug.c")],
+    r#type: Some("MEMORY_SAFETY_BUG"),
+    blame: BlameSource::FirstStack,
+    skip: &["@list"],
+    alternate: Some(BAD_ACCESS),
+    ..death("bug")
+};
+
+/// `kernel BUG at mm/usercopy.c:99!`
+pub(super) static BAD_USERCOPY: Kind = Kind {
+    headers: &[header(BUG_AT, "BUG: bad usercopy").containing("mm/usercopy.c")],
+    r#type: Some("BUG"),
+    blame: BlameSource::FirstStack,
+    skip: &["@usercopy"],
+    ..death("bug")
+};
+
+/// `kernel BUG at file:line!`
+pub(super) static BUG: Kind = Kind {
+    headers: &[header(BUG_AT, "kernel BUG")],
+    r#type: Some("BUG"),
+    skip: &["@bug"],
+    ..death("bug")
+};
+
+/// `rust_kernel: panicked at file:line:`, and the message on the next line.
+pub(super) static RUST_PANIC: Kind = Kind {
+    headers: &[header(&["rust_kernel: panicked"], "").read_by(rust_panic)],
+    r#type: None,
+    blame: BlameSource::FirstStack,
+    ..death("bug")
+};
+
+fn rust_panic(at: &Candidate<'_, '_>) -> Option<Header> {
+    let message = at.next_lines(1).next().map(scrubbed).unwrap_or_default();
+    Some(if message.is_empty() {
+        Header::new(&RUST_PANIC, "rust panic").damaged()
+    } else {
+        Header::new(&RUST_PANIC, message)
+    })
+}

@@ -1,0 +1,26 @@
+//! `Kernel panic - not syncing:` with a reason of its own.
+
+use super::{Candidate, Effect, Header, KERNEL_PANIC, Kind, header};
+use crate::triage::crash::scrub::scrubbed;
+
+pub(super) static ROWS: &[&Kind] = &[&PANIC];
+
+/// Any reason for which no other row has a header.
+pub(crate) static PANIC: Kind = Kind {
+    headers: &[header(KERNEL_PANIC, "kernel panic").read_by(panic)],
+    r#type: Some("DoS"),
+    effect: Effect::Panic,
+    within_another: true,
+    ..Kind::named("panic")
+};
+
+/// With the reason, up to where it differs each time.
+fn panic(at: &Candidate<'_, '_>) -> Option<Header> {
+    // An exit's code, a terminal's name and its error.
+    let ends = [" exitcode=", " for tty", " for pts", " for ptm", " --- error"];
+    let reason = at.message();
+    let end = ends.iter().filter_map(|end| memchr::memmem::find(reason, end.as_bytes())).min();
+    let reason = scrubbed(reason.get(..end.unwrap_or(reason.len()))?);
+    let header = Header::new(&PANIC, format!("kernel panic: {reason}").trim());
+    Some(if reason.is_empty() { header.damaged() } else { header })
+}

@@ -1,0 +1,238 @@
+//! The crash in a log: its title, the function to blame, its signature.
+//!
+//! ```text
+//! records ─► kinds    the headers of events     ─► cause    which event is the crash
+//!                                               ─► extent   which lines are that event's
+//!            stack    the functions on them     ─► blame    which function is to blame
+//!            title    the titles                ─► damage, signature
+//! ```
+//!
+//! Needs: a log's records and the families. Gives: the crash, or nothing if the log has none, with
+//! the records and frames that it was read from. Reads no memory and no clock: a core's stacks
+//! are handed in ([`with_stacks`]).
+
+mod blame;
+mod cause;
+mod damage;
+mod event;
+mod evidence;
+mod extent;
+pub mod families;
+mod kinds;
+mod one_cpu;
+mod oops_details;
+mod reboot;
+mod scrub;
+mod signature;
+mod stack;
+mod text;
+mod title;
+
+use serde::Serialize;
+
+use event::Event;
+pub use evidence::{Evidence, EvidenceFrame, EvidenceRecord, SkippedFrame};
+use families::Families;
+use kinds::{Effect, Header};
+pub use oops_details::OopsDetails;
+pub use signature::Signature;
+
+use super::core_stacks::CoreStacks;
+use super::log::{LogRecord, RecordLine, lines};
+
+/// The most headers of a log.
+const MAX_HEADERS: usize = 10_000;
+/// The most other events that are read.
+const MAX_READ: usize = 100;
+/// How many of them may have the same title but for the function.
+const MAX_ALIKE: usize = 8;
+/// The most other events of a crash.
+const MAX_OTHERS: usize = 50;
+
+/// A crash.
+#[derive(Clone, Debug, Serialize)]
+pub struct Crash {
+    /// The title.
+    pub title: String,
+    /// Other titles: another kernel's, or another check's for the same bug.
+    pub alt_titles: Vec<String>,
+    /// The kind of event.
+    pub kind: String,
+    /// What dashboards sort it by.
+    pub r#type: Option<String>,
+    /// The function to blame, as the title has it.
+    pub frame: Option<String>,
+    /// The function of the program counter, if the log has it.
+    pub pc_function: Option<String>,
+    /// The module of the function to blame, if it is in one.
+    pub module: Option<String>,
+    /// The report is damaged: the title is the best there is.
+    pub corrupted: bool,
+    /// What it has in common with the same crash elsewhere.
+    pub signature: Signature,
+    /// The panic's reason, if there was a panic.
+    pub panic_message: Option<String>,
+    /// The task, the kernel and the machine.
+    #[serde(rename = "told")]
+    pub details: OopsDetails,
+    /// The records and frames that this was read from, and what was skipped.
+    pub evidence: Evidence,
+    /// Other events of the log.
+    pub others: Vec<OtherEvent>,
+}
+
+/// Another event of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OtherEvent {
+    /// When it was printed, in nanoseconds since boot.
+    pub time_ns: Option<u64>,
+    /// Index of its first record.
+    pub record: usize,
+    /// Its title.
+    pub title: String,
+    /// Its signature.
+    #[serde(rename = "bucket")]
+    pub signature: String,
+}
+
+/// Finds the crash in a log.
+#[must_use]
+pub fn of(records: &[LogRecord], families: &Families) -> Option<Crash> {
+    with_stacks(records, families, &CoreStacks::default())
+}
+
+/// Finds it with the stacks of the core. The log of a plain panic names no function; a report
+/// whose header is lost may have none; and that of a hard lockup may have only the stack of the
+/// CPU that found it.
+#[must_use]
+pub fn with_stacks(
+    records: &[LogRecord],
+    families: &Families,
+    stacks: &CoreStacks,
+) -> Option<Crash> {
+    let lines = lines(records);
+    let mut headers = headers(&lines);
+    if let Some(lost) = cause::lost(&lines, &headers) {
+        let at = headers.partition_point(|header| header.line < lost.line);
+        headers.insert(at, lost);
+    }
+    let Some(choice) = cause::choose(&lines, &headers) else {
+        let header = Header::rebooted().on(reboot::find(&lines)?);
+        let event = Event::read(&lines, std::slice::from_ref(&header), 0, families, stacks);
+        let why = "the machine rebooted without a shutdown or a panic";
+        return Some(Crash::new(event, &lines, why, Vec::new(), None));
+    };
+    let event = Event::read(&lines, &headers, choice.header, families, stacks);
+    let panic = headers.iter().find(|header| header.kind.effect == Effect::Panic);
+    let panic_message = panic.and_then(|header| lines.get(header.line)).and_then(|line| {
+        let reason = text::after(line.text, "not syncing: ")?;
+        Some(String::from_utf8_lossy(reason.trim_ascii()).into_owned())
+    });
+    let others = others(&lines, &headers, &event, choice.header, families);
+    Some(Crash::new(event, &lines, &choice.why, others, panic_message))
+}
+
+/// The headers of a log, in their order.
+fn headers(lines: &[RecordLine<'_>]) -> Vec<Header> {
+    let mut headers: Vec<Header> = Vec::new();
+    let mut replayed = false;
+    for index in 0..lines.len() {
+        if headers.len() >= MAX_HEADERS {
+            break;
+        }
+        let text = lines.get(index).map_or(b"".as_slice(), |line| line.text);
+        // A console prints its last message again after another writer used it.
+        if text::has(text, "replaying previous printk message **") {
+            replayed = true;
+            if text.trim_ascii().ends_with(b"**") {
+                continue;
+            }
+        }
+        if let Some(header) = kinds::read(lines, index) {
+            let again = replayed && headers.last().is_some_and(|last| last.class == header.class);
+            if !again {
+                headers.push(header);
+            }
+        }
+        replayed = false;
+    }
+    headers
+}
+
+/// The other events, each once.
+fn others(
+    lines: &[RecordLine<'_>],
+    headers: &[Header],
+    event: &Event<'_>,
+    chosen: usize,
+    families: &Families,
+) -> Vec<OtherEvent> {
+    let mut others: Vec<OtherEvent> = Vec::new();
+    let mut classes: Vec<&str> = Vec::new();
+    let no_stacks = CoreStacks::default();
+    for (index, header) in headers.iter().enumerate() {
+        // The same class again is the same event as a rule, so only a few of it are read.
+        let seen = classes.iter().filter(|class| **class == header.class).count();
+        let own = event.indexes.binary_search(&header.line).is_ok() && index != chosen;
+        let own = own || seen >= MAX_ALIKE;
+        if index == chosen || own || header.kind.effect == Effect::Panic {
+            continue;
+        }
+        if others.len() >= MAX_OTHERS || classes.len() >= MAX_READ {
+            break;
+        }
+        classes.push(&header.class);
+        let other = Event::read(lines, headers, index, families, &no_stacks);
+        let (title, signature) = (other.titles.title.clone(), other.signature.id.clone());
+        let known = others.iter().any(|known| known.signature == signature);
+        if known || signature == event.signature.id {
+            continue;
+        }
+        let line = lines.get(header.line);
+        others.push(OtherEvent {
+            time_ns: line.and_then(|line| line.time_ns),
+            record: line.map_or(0, |line| line.record),
+            title,
+            signature,
+        });
+    }
+    others
+}
+
+impl Crash {
+    fn new(
+        event: Event<'_>,
+        lines: &[RecordLine<'_>],
+        why: &str,
+        others: Vec<OtherEvent>,
+        panic_message: Option<String>,
+    ) -> Self {
+        let evidence = evidence::of(lines, &event, why);
+        let mut details = oops_details::of(lines, &event.indexes);
+        if event.header.cpu.is_some() && event.header.cpu != details.cpu {
+            // The task is that of the CPU which reports another.
+            (details.cpu, details.pid, details.comm) = (event.header.cpu, None, None);
+        }
+        Self {
+            title: event.titles.title,
+            alt_titles: event.titles.alternates,
+            kind: event.header.kind.name.to_owned(),
+            r#type: event.header.r#type.map(str::to_owned),
+            frame: event.titles.frame,
+            pc_function: event.blame.pc.map(|(name, _)| name),
+            module: event.blame.module,
+            corrupted: event.damage.is_some(),
+            signature: event.signature,
+            panic_message,
+            details,
+            evidence,
+            others,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod corpus_tests;
