@@ -16,7 +16,7 @@ use crate::kernel::backtrace::{Backtrace, of_all};
 use crate::kernel::cpus::{Cpu, Cpus};
 use crate::kernel::tasks::Task;
 use crate::render;
-use crate::render::backtrace::{Document, Stack};
+use crate::render::backtrace::{BacktracesJson, Stack};
 use crate::render::shown::shown;
 use crate::vmcore::Vmcore;
 
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     }
     print(|out| {
         if arguments.json {
-            render::json::pretty(&Document::new(&stacks, &findings), out)
+            render::json::pretty(&BacktracesJson::new(&stacks, &findings), out)
         } else {
             render::backtrace::text(&stacks, out)
         }

@@ -55,9 +55,9 @@ pub(super) fn run(arguments: &GroupArgs) -> anyhow::Result<Exit> {
     };
     let wanted: Vec<_> = all.iter().filter(is_wanted).collect();
     let printed = print(|out| match arguments.json {
-        true => wanted
-            .iter()
-            .try_for_each(|group| render::json::line(&render::groups::Line::of(group, &all), out)),
+        true => wanted.iter().try_for_each(|group| {
+            render::json::line(&render::groups::GroupJson::of(group, &all), out)
+        }),
         false => render::groups::table(&wanted, &all, out),
     })?;
     Ok(if problems.is_empty() { printed } else { Exit::Failed })

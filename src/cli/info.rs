@@ -10,7 +10,7 @@ use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
 use crate::render;
-use crate::render::kernel::Told;
+use crate::render::kernel::KernelParts;
 use crate::render::shown::shown;
 use crate::vmcore::summary::Summary;
 
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
         let (identity, memory) = (Identity::of(kernel), MemoryUsage::of(kernel));
         (identity, memory, Mounts::of(kernel), Cpus::of(kernel, &core), kernel.tasks())
     });
-    let told = parts.as_ref().map(|(identity, memory, mounts, cpus, tasks)| Told {
+    let told = parts.as_ref().map(|(identity, memory, mounts, cpus, tasks)| KernelParts {
         identity,
         memory: memory.as_ref(),
         mounts,
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
         tasks,
     });
     if let Some(told) = told.as_ref().filter(|_| arguments.json) {
-        return print(|out| render::json::pretty(&render::kernel::Document::new(told), out));
+        return print(|out| render::json::pretty(&render::kernel::KernelJson::new(told), out));
     }
     let summary = Summary::of(&core);
     let metadata = core.metadata();

@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     let printed = print(|out| {
         if arguments.json {
             entries.iter().try_for_each(|entry| {
-                render::json::line(&render::list::Line::of(entry, &current), out)
+                render::json::line(&render::list::EntryJson::of(entry, &current), out)
             })
         } else {
             render::list::table(&entries, &current, out)

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
     }
     print(|out| {
         if arguments.json {
-            render::json::pretty(&render::modules::Document::new(modules), out)
+            render::json::pretty(&render::modules::ModulesJson::new(modules), out)
         } else {
             render::modules::text(modules, out)
         }

@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
         .collect();
     print(|out| {
         if arguments.json {
-            render::json::pretty(&render::tasks::Document::new(&rows, &tasks.findings), out)
+            render::json::pretty(&render::tasks::TasksJson::new(&rows, &tasks.findings), out)
         } else {
             render::tasks::text(&rows, out)
         }

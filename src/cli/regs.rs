@@ -4,7 +4,7 @@ use anyhow::bail;
 
 use super::exit::Exit;
 use super::stored_core::{CoreArgs, print};
-use crate::render::{self, registers::Document};
+use crate::render::{self, registers::RegistersJson};
 use crate::vmcore::registers::Registers;
 
 /// Show the registers of a stored core's vCPUs
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &RegsArgs) -> anyhow::Result<Exit> {
     print(|out| {
         if arguments.json {
             let machine = core.identity().machine_name();
-            render::json::pretty(&Document::new(machine, &wanted, &findings), out)
+            render::json::pretty(&RegistersJson::new(machine, &wanted, &findings), out)
         } else {
             render::registers::text(&wanted, &findings, out)
         }

@@ -51,7 +51,10 @@ pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
     let at = VirtAddr(arguments.address);
     let cpus = QemuCpu::all(core.notes());
     let space = choose(arguments, kernel.space, &cpus, at)?;
-    let translation = Translation::of(&space, at);
+    let walk = space.walk(at);
+    let mapping = walk.outcome.as_ref().ok();
+    let read = mapping.map(|mapping| space.memory().read(mapping.translate(at), &mut [0]));
+    let translation = Translation::new(&space, at, &walk, read.as_ref());
     print(|out| {
         if arguments.json {
             render::json::pretty(&translation, out)
@@ -59,7 +62,7 @@ pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
             render::vtop::text(&translation, out)
         }
     })?;
-    Ok(if translation.readable() { Exit::Done } else { Exit::Failed })
+    Ok(if matches!(read, Some(Ok(()))) { Exit::Done } else { Exit::Failed })
 }
 
 /// The tables that were asked for, else those that have the address.

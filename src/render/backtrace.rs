@@ -25,10 +25,10 @@ pub const SCHEMA: &str = "vmcorectl/backtraces/1";
 /// How many registers are on a line.
 const COLUMNS: usize = 3;
 
-/// A stack, and whose it is.
+/// A stack and its owner.
 #[derive(Clone, Debug)]
 pub struct Stack<'a> {
-    /// The CPU that it was on, if it was on one.
+    /// The CPU, if it was on one.
     pub cpu: Option<u32>,
     /// Whether that CPU panicked.
     pub panicked: bool,
@@ -36,14 +36,11 @@ pub struct Stack<'a> {
     pub task: Option<(i32, &'a str)>,
     /// The stack itself.
     pub backtrace: Backtrace,
-    /// The source lines of each function, where they were asked for.
+    /// The source lines of each frame, if they were asked for.
     pub lines: Vec<Vec<SourceLine>>,
 }
 
 /// Prints stacks.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn text(stacks: &[Stack<'_>], out: &mut dyn Write) -> io::Result<()> {
     for (index, stack) in stacks.iter().enumerate() {
         if index > 0 {
@@ -112,7 +109,7 @@ fn registers(entry: &EntryRegisters, out: &mut dyn Write) -> io::Result<()> {
 
 /// Stacks as JSON.
 #[derive(Debug, Serialize)]
-pub struct Document<'a> {
+pub struct BacktracesJson<'a> {
     schema: &'static str,
     stacks: Vec<JsonStack<'a>>,
     findings: &'a [String],
@@ -172,8 +169,8 @@ impl Serialize for Values<'_> {
     }
 }
 
-impl<'a> Document<'a> {
-    /// Of stacks, and what is wrong besides.
+impl<'a> BacktracesJson<'a> {
+    /// The stacks, and the findings of the command.
     #[must_use]
     pub fn new(stacks: &'a [Stack<'a>], findings: &'a [String]) -> Self {
         Self { schema: SCHEMA, stacks: stacks.iter().map(JsonStack::of).collect(), findings }

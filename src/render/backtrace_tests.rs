@@ -71,7 +71,7 @@ fn a_cpu_in_user_code_has_no_functions_of_the_kernels() {
 #[test]
 fn as_json_addresses_are_strings_and_every_frame_has_its_trust() {
     let stacks = [stack()];
-    let json = serde_json::to_value(Document::new(&stacks, &[])).unwrap();
+    let json = serde_json::to_value(BacktracesJson::new(&stacks, &[])).unwrap();
     assert_eq!(json["schema"], SCHEMA);
     let stack = &json["stacks"][0];
     assert_eq!(

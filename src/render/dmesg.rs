@@ -6,9 +6,9 @@
 //! [2026-11-24T13:04:12.314Z] with wall-clock time
 //! ```
 //!
-//! A line as makedumpfile `--dump-dmesg` prints it: further lines of a record are
-//! indented below its text, and bytes that are no printable ASCII are shown as `\x1b`.
-//! Other than there, carriage returns, form feeds and vertical tabs are, too.
+//! Lines are those of `makedumpfile --dump-dmesg`: further lines of a record are indented below
+//! its text, and unprintable bytes are escaped, for example `\x1b`. Unlike there, so are carriage
+//! returns, form feeds and vertical tabs.
 
 use std::io::{self, Write};
 
@@ -27,14 +27,11 @@ const FACILITIES: [&str; 12] = [
 pub struct Style {
     /// When the guest booted, to show wall-clock time.
     pub boot: Option<Timestamp>,
-    /// Whether to show who printed a record.
+    /// Whether to show each record's caller.
     pub caller: bool,
 }
 
 /// Prints a record as one line, or as several.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn text(record: &Record, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut prefix = match wall_clock(record, style) {
         Some(time) => format!("[{time:.3}]"),
@@ -64,7 +61,7 @@ pub fn text(record: &Record, style: Style, out: &mut dyn Write) -> io::Result<()
 
 /// A record as JSON.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct RecordJson<'a> {
     seq: Option<u64>,
     time_ns: u64,
     wall_clock: Option<Timestamp>,
@@ -76,13 +73,10 @@ struct Line<'a> {
     dictionary: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Prints a record as one line of JSON. What is no UTF-8 in its text is replaced.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints a record as one line of JSON. Invalid UTF-8 in its text is replaced.
 pub fn json(record: &Record, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let dictionary = record.dictionary.iter();
-    let line = Line {
+    let line = RecordJson {
         seq: record.seq,
         time_ns: record.time_ns,
         wall_clock: wall_clock(record, style),
@@ -160,7 +154,7 @@ mod tests {
         let boot = "2026-11-24T13:00:00Z".parse().ok();
         let style = Style { boot, caller: false };
         assert_eq!(shown(&record(61_500_000_000, b"x"), style), "[2026-11-24T13:01:01.500Z] x\n");
-        // A time that no calendar has is shown as it is.
+        // A time outside of the calendar is shown since boot.
         let shown = shown(&record(u64::MAX, b"x"), style);
         assert_eq!(shown, "[18446744073.709551] x\n");
     }

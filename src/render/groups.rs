@@ -9,27 +9,27 @@ use serde::Serialize;
 use super::shown::shown;
 use crate::store::groups::Group;
 
-/// How many guests or kernels are named in a cell.
+/// The most guests or kernels in a cell.
 const NAMED: usize = 3;
 
 /// A group as a line of JSON.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line<'a> {
-    /// What its crashes have in common; `null` for those without a signature.
+pub struct GroupJson<'a> {
+    /// The signature; `null` for crashes without one.
     signature: Option<&'a str>,
     /// Whether that is too weak to say that two are the same; `null` if it is unknown.
     weak: Option<bool>,
     /// What happened.
     title: Option<&'a str>,
-    /// How often.
+    /// The number of crashes.
     count: usize,
-    /// When first.
+    /// The time of the first.
     first: Option<Timestamp>,
-    /// When last.
+    /// The time of the last.
     last: Option<Timestamp>,
-    /// To whom.
+    /// The guests.
     guests: Vec<&'a str>,
-    /// On which kernels.
+    /// The kernels' releases.
     kernels: Vec<&'a str>,
     /// The entries' ids.
     entries: &'a [String],
@@ -39,8 +39,8 @@ pub struct Line<'a> {
     possibly_same: Vec<&'a str>,
 }
 
-impl<'a> Line<'a> {
-    /// What is known of a group. `all` is the list that it is in.
+impl<'a> GroupJson<'a> {
+    /// A group of the list `all`.
     #[must_use]
     pub fn of(group: &'a Group, all: &'a [Group]) -> Self {
         let same = group.possibly_same.iter().filter_map(|index| all.get(*index));
@@ -60,10 +60,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Prints groups of `all`, one a line, and below each what it may be the same as.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints groups of `all`, one a line, each with the groups below it that may be the same.
 pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Result<()> {
     const HEAD: [&str; 7] = ["COUNT", "FIRST", "LAST", "GUESTS", "KERNELS", "SIGNATURE", "TITLE"];
     if groups.is_empty() {
@@ -120,7 +117,7 @@ fn row(group: &Group, zone: &TimeZone) -> [String; 7] {
     ]
 }
 
-/// The first names, and how many there are more.
+/// The first names, and the number of the others.
 fn few<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
     let more = names.len().saturating_sub(NAMED);
     let named: Vec<_> = names.take(NAMED).map(|name| shown(name)).collect();

@@ -6,8 +6,7 @@
 //! 0x0000000000100040  00010102464c457f 0000000000000000                 |.ELF............|
 //! ```
 //!
-//! Lines like the one before are a `*`, as `hexdump` has it; if the last one is,
-//! the address of the end follows.
+//! Repeated lines are a `*`, as in `hexdump`; after a last `*`, the end address follows.
 
 use std::io::{self, Write};
 
@@ -16,10 +15,10 @@ use vmcore_formats::endian::Endian;
 /// How many bytes are on a line.
 const LINE: usize = 16;
 
-/// What is shown of each byte.
+/// How bytes are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Itself.
+    /// Each by itself.
     Byte,
     /// Four together, as a number in this byte order.
     Word4(Endian),
@@ -67,9 +66,6 @@ impl HexDump {
     }
 
     /// Prints the lines that these bytes fill; keeps the rest.
-    ///
-    /// # Errors
-    /// Fails if `out` does.
     pub fn add(&mut self, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
         let mut bytes = bytes;
         if !self.pending.is_empty() {
@@ -89,10 +85,7 @@ impl HexDump {
         Ok(())
     }
 
-    /// Prints what is left.
-    ///
-    /// # Errors
-    /// Fails if `out` does.
+    /// Prints the rest.
     pub fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
         let rest = std::mem::take(&mut self.pending);
         if !rest.is_empty() {
@@ -128,7 +121,7 @@ impl HexDump {
             if size == 1 && index == LINE / 2 {
                 hex.push(b' ');
             }
-            // A number that was cut short has no value: its bytes are shown as they stand.
+            // A number that is cut short has no value: its bytes are printed one by one.
             if unit.len() == size && self.unit.is_little() {
                 unit.iter().rev().for_each(|byte| push_hex(*byte, &mut hex));
             } else {

@@ -1,4 +1,4 @@
-//! The story of a capture, for people.
+//! A capture's metadata, for people.
 //!
 //! ```text
 //! web-3  20261123T210512Z-5f0a3c11  complete
@@ -16,10 +16,7 @@ use crate::metadata::{CaptureResult, Core, Guest, Imported, Learnt, Metadata, Pa
 use crate::units::{bytes, percent, seconds};
 use crate::vmcore::summary::Summary;
 
-/// Prints metadata as a short text, with what is wrong with the file.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints metadata as a short text, with the findings about the file.
 pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let guest = metadata.guest.name.as_deref().unwrap_or("unnamed");
     let result = match metadata.result {
@@ -28,9 +25,8 @@ pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::
         CaptureResult::Capturing => "not ended",
     };
     writeln!(out, "{}  {}  {result}", shown(guest), shown(&metadata.id))?;
-    // Whatever the text is made of, no terminal is to obey it.
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {}", shown(&text));
-    // Of a file that no capture wrote, nobody knows how it came to be.
+    // An imported file has no capture to describe.
     let captured = metadata.imported.is_none() || !metadata.phases.is_empty();
     if let Some(imported) = &metadata.imported {
         line("imported", imported_line(imported))?;
@@ -67,10 +63,7 @@ pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::
     kernel_and_findings(summary, out)
 }
 
-/// Prints what the file of a core says, for one without metadata.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints the summary of a core without metadata.
 pub fn bare(path: &Path, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}  without metadata", shown(&path.display().to_string()))?;
     let packed = if summary.chunked { " in zstd chunks" } else { "" };
@@ -99,7 +92,7 @@ pub fn bare(path: &Path, summary: &Summary, out: &mut dyn Write) -> io::Result<(
         )?;
     }
     if let Some(more) = summary.memory.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        writeln!(out, "  {:<9} and {more} ranges more", "memory")?;
+        writeln!(out, "  {:<9} and {more} more ranges", "memory")?;
     }
     let notes: Vec<_> = summary.notes.iter().map(|name| shown(name)).collect();
     writeln!(out, "  {:<9} registers of {} vCPUs; {}", "notes", summary.cpus, notes.join(", "))?;

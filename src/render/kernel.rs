@@ -1,4 +1,4 @@
-//! What a kernel's memory tells of it, for people and as JSON.
+//! A kernel's identity, memory, mounts and CPUs, for people and as JSON.
 
 use std::io::{self, Write};
 
@@ -15,14 +15,14 @@ use crate::units::{bytes, percent};
 /// The schema of a kernel as JSON.
 pub const SCHEMA: &str = "vmcorectl/kernel/1";
 
-/// A kernel, as its memory tells.
+/// A kernel, read from its memory.
 #[derive(Debug)]
-pub struct Told<'a> {
+pub struct KernelParts<'a> {
     /// Its name, start, times and machine.
     pub identity: &'a Identity,
     /// Its memory.
     pub memory: Option<&'a MemoryUsage>,
-    /// What is mounted.
+    /// Its mounts.
     pub mounts: &'a Mounts,
     /// Its CPUs.
     pub cpus: &'a Cpus,
@@ -30,8 +30,8 @@ pub struct Told<'a> {
     pub tasks: &'a Tasks,
 }
 
-impl<'a> Told<'a> {
-    /// What is missing or wrong, as sentences.
+impl<'a> KernelParts<'a> {
+    /// The findings.
     pub fn findings(&self) -> impl Iterator<Item = &'a String> {
         let of_memory = self.memory.map(|memory| &memory.findings);
         let all = [Some(&self.tasks.findings), Some(&self.cpus.findings), of_memory];
@@ -39,12 +39,9 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Prints it.
-///
-/// # Errors
-/// Fails if `out` does.
-pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let Told { identity, memory, mounts, cpus, tasks } = told;
+/// Prints a kernel.
+pub fn text(parts: &KernelParts<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let KernelParts { identity, memory, mounts, cpus, tasks } = parts;
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {}", shown(&text));
     if let Some(uname) = &identity.uname {
         let words = [&uname.system, &uname.node, &uname.release, &uname.version, &uname.machine];
@@ -63,7 +60,7 @@ pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
         let mut text =
             format!("{} h {} min {seconds}.{:03} s", minutes / 60, minutes % 60, millis % 1000);
         if let Ok(wall) = jiff::Timestamp::from_nanosecond(times.wall_ns.into()) {
-            text = format!("{text}; its clock said {wall:.3}");
+            text = format!("{text}; its clock was at {wall:.3}");
         }
         line("uptime", text)?;
     }
@@ -119,7 +116,7 @@ pub fn text(told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 /// A mount in one line.
 fn mounted(mount: &Mount) -> String {
-    let path = mount.mount_point.as_deref().unwrap_or("an unknown place");
+    let path = mount.mount_point.as_deref().unwrap_or("(unknown)");
     let used = mount.usage.map(|usage| {
         let (share, left) = (percent(usage.used, usage.total), bytes(usage.available));
         format!(
@@ -148,7 +145,7 @@ fn word(mode: Mode) -> &'static str {
 
 /// A kernel as JSON.
 #[derive(Debug, Serialize)]
-pub struct Document<'a> {
+pub struct KernelJson<'a> {
     schema: &'static str,
     uname: Option<[&'a str; 5]>,
     command_line: Option<&'a str>,
@@ -214,11 +211,11 @@ impl<'a> JsonMount<'a> {
     }
 }
 
-impl<'a> Document<'a> {
-    /// Of what was told.
+impl<'a> KernelJson<'a> {
+    /// The kernel as JSON.
     #[must_use]
-    pub fn new(told: &Told<'a>) -> Self {
-        let Told { identity, memory, mounts, cpus, tasks } = *told;
+    pub fn new(parts: &KernelParts<'a>) -> Self {
+        let KernelParts { identity, memory, mounts, cpus, tasks } = *parts;
         let uname = |uname: &'a crate::kernel::identity::Uname| {
             [uname.system.as_str(), &uname.node, &uname.release, &uname.version, &uname.machine]
         };
@@ -258,7 +255,7 @@ impl<'a> Document<'a> {
             panicked_cpu: cpus.panicked,
             cpus: cpus.cpus.iter().map(cpu).collect(),
             mounts: mounts.mounts.iter().map(JsonMount::new).collect(),
-            findings: told.findings().collect(),
+            findings: parts.findings().collect(),
         }
     }
 }

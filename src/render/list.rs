@@ -13,7 +13,7 @@ use crate::units::{bytes, seconds};
 
 /// An entry as a line of JSON. What is not known is `null`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line {
+pub struct EntryJson {
     /// The entry's id.
     pub id: String,
     /// When its capture began.
@@ -24,7 +24,7 @@ pub struct Line {
     pub kernel: Option<String>,
     /// What happened, in one line.
     pub title: Option<String>,
-    /// What crashes that are the same have in common.
+    /// The same for the same crash.
     pub signature: Option<String>,
     /// Whether the report is of an older schema or of other families; `null` if there is none,
     /// or if it does not say.
@@ -41,8 +41,8 @@ pub struct Line {
     pub path: String,
 }
 
-impl Line {
-    /// What is known of an entry.
+impl EntryJson {
+    /// An entry of the store.
     #[must_use]
     pub fn of(entry: &Listed, current: &ReportVersion<'_>) -> Self {
         let metadata = entry.metadata.as_deref();
@@ -79,7 +79,7 @@ pub fn table(
     }
     let zone = TimeZone::system();
     let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(entries.iter().map(|entry| row(&Line::of(entry, current), &zone)));
+    rows.extend(entries.iter().map(|entry| row(&EntryJson::of(entry, current), &zone)));
     let mut widths = [0; HEAD.len()];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -88,7 +88,7 @@ pub fn table(
     }
     for row in &rows {
         let cells = row.iter().zip(widths).enumerate().map(|(index, (cell, width))| {
-            // Numbers stand to the right.
+            // Numbers are aligned right.
             if matches!(index, 3 | 4) {
                 format!("{cell:>width$}")
             } else {
@@ -101,7 +101,7 @@ pub fn table(
     Ok(())
 }
 
-fn row(line: &Line, zone: &TimeZone) -> [String; 8] {
+fn row(line: &EntryJson, zone: &TimeZone) -> [String; 8] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let time = |time: Timestamp| zone.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string();
     [
@@ -116,7 +116,7 @@ fn row(line: &Line, zone: &TimeZone) -> [String; 8] {
     ]
 }
 
-fn title(line: &Line) -> String {
+fn title(line: &EntryJson) -> String {
     let title = line.title.as_deref().map_or_else(|| "-".to_owned(), shown);
     if line.report_outdated == Some(true) { format!("{title} (outdated)") } else { title }
 }

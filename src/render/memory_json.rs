@@ -1,4 +1,4 @@
-//! Memory as JSON, piece by piece: all of it may be more than fits into memory.
+//! Memory as JSON, piece by piece: it may be more than fits into ours.
 //!
 //! ```text
 //! {"schema":"vmcorectl/memory/1","kind":"physical","address":"0x1000","wanted":4,
@@ -14,7 +14,7 @@ use super::hexdump::push_hex;
 /// The schema of memory as JSON.
 pub const SCHEMA: &str = "vmcorectl/memory/1";
 
-/// A document that has been begun.
+/// A JSON text that is begun.
 #[derive(Debug)]
 pub struct MemoryJson {
     read: u64,
@@ -22,9 +22,6 @@ pub struct MemoryJson {
 
 impl MemoryJson {
     /// Prints everything before the bytes.
-    ///
-    /// # Errors
-    /// Fails if `out` does.
     pub fn begin(kind: &str, address: u64, wanted: u64, out: &mut dyn Write) -> io::Result<Self> {
         write!(
             out,
@@ -34,9 +31,6 @@ impl MemoryJson {
     }
 
     /// Prints bytes.
-    ///
-    /// # Errors
-    /// Fails if `out` does.
     pub fn add(&mut self, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
         const AT_ONCE: usize = 4096;
         let mut hex = Vec::with_capacity(AT_ONCE.saturating_mul(2));
@@ -50,9 +44,6 @@ impl MemoryJson {
     }
 
     /// Prints everything after the bytes: the first address that is missing, and why.
-    ///
-    /// # Errors
-    /// Fails if `out` does.
     pub fn end(self, missing: Option<(u64, &str)>, out: &mut dyn Write) -> io::Result<()> {
         let missing = missing
             .map(|(at, problem)| json!({ "address": format!("{at:#x}"), "problem": problem }));

@@ -1,4 +1,4 @@
-//! Prints what others found out. Decides nothing.
+//! Prints the results of other modules, as text for people and as JSON. Decides nothing.
 
 pub mod backtrace;
 pub mod dmesg;

@@ -18,9 +18,6 @@ use crate::units::bytes;
 pub const SCHEMA: &str = "vmcorectl/modules/1";
 
 /// Prints modules.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn text(modules: &Modules, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{:<18} {:>11} TAINTS {:<24} USED BY", "ADDRESS", "SIZE", "NAME")?;
     for module in &modules.modules {
@@ -45,12 +42,12 @@ pub fn text(modules: &Modules, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What is printed for what is not known.
+/// What is printed for an unknown value.
 fn unknown() -> String {
     "-".to_owned()
 }
 
-/// Where its code begins, as `/proc/modules` has it.
+/// The start of its code, as in `/proc/modules`.
 fn base(module: &Module) -> Option<u64> {
     let text = module.ranges.iter().find(|range| range.kind == RangeKind::Text);
     text.or(module.ranges.first()).map(|range| range.base.0)
@@ -68,7 +65,7 @@ fn word(state: ModuleState) -> &'static str {
 
 /// Modules as JSON.
 #[derive(Debug, Serialize)]
-pub struct Document<'a> {
+pub struct ModulesJson<'a> {
     schema: &'static str,
     modules: Vec<JsonModule<'a>>,
     findings: &'a [String],
@@ -99,8 +96,8 @@ struct JsonRange {
     kind: &'static str,
 }
 
-impl<'a> Document<'a> {
-    /// Of modules, and what is wrong with them.
+impl<'a> ModulesJson<'a> {
+    /// The modules and their findings.
     #[must_use]
     pub fn new(modules: &'a Modules) -> Self {
         let one = |module: &'a Module| JsonModule {

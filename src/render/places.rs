@@ -1,4 +1,4 @@
-//! Places in memory, one on a line, or with what is around them.
+//! Matches of a search, one on a line, or with the memory around them.
 
 use std::io::{self, Write};
 
@@ -9,29 +9,20 @@ use super::hexdump::{HexDump, Unit, push_hex};
 use super::json;
 use super::shown::shown;
 
-/// Prints an address and the text that stands there, up to its end.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints an address and the string there.
 pub fn text(at: PhysAddr, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     writeln!(out, "{:#018x}  {}", at.0, shown(&String::from_utf8_lossy(text)))
 }
 
-/// Prints an address and the bytes that stand there.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints an address and the bytes there.
 pub fn hex(at: PhysAddr, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
     let mut dump = HexDump::new(at.0, Unit::Byte);
     dump.add(bytes, out)?;
     dump.end(out)
 }
 
-/// Prints an address, and the bytes from `start` on that are around it.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints an address, and the bytes around it from `start` on.
 pub fn around(
     at: PhysAddr,
     (start, bytes): (PhysAddr, &[u8]),
@@ -43,9 +34,6 @@ pub fn around(
 }
 
 /// Prints an address and its bytes as JSON on one line.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn line(at: PhysAddr, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
     let mut hex = Vec::with_capacity(bytes.len().saturating_mul(2));
     bytes.iter().for_each(|byte| push_hex(*byte, &mut hex));
@@ -64,13 +52,13 @@ mod tests {
     }
 
     #[test]
-    fn text_ends_with_the_string_and_obeys_nobody() {
+    fn text_ends_with_the_string_and_has_no_control_characters() {
         let found = printed(|out| text(PhysAddr(0x1000), b"Linux\x1b[2J\xff\0other", out));
         assert_eq!(found, "0x0000000000001000  Linux\u{fffd}[2J\u{fffd}\n");
     }
 
     #[test]
-    fn a_place_as_json_has_its_address_and_bytes() {
+    fn a_match_as_json_has_its_address_and_bytes() {
         let found = printed(|out| line(PhysAddr(0x1000), &[0xde, 0xad], out));
         assert_eq!(found, "{\"address\":\"0x1000\",\"bytes\":\"dead\"}\n");
     }

@@ -23,10 +23,7 @@ pub const SCHEMA: &str = "vmcorectl/registers/1";
 /// How many registers are on a line.
 const COLUMNS: usize = 3;
 
-/// Prints vCPUs, and what is wrong with the notes.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints vCPUs and the findings about the notes.
 pub fn text(cpus: &[&Vcpu], findings: &[String], out: &mut dyn Write) -> io::Result<()> {
     for (index, cpu) in cpus.iter().enumerate() {
         if index > 0 {
@@ -104,18 +101,17 @@ fn grid(registers: &[Register], width: usize, out: &mut dyn Write) -> io::Result
     Ok(())
 }
 
-/// Registers as JSON. Values are strings in hexadecimal: not every reader of JSON
-/// keeps 64 bits of a number.
+/// Registers as JSON. Values are strings in hexadecimal: not every JSON parser keeps 64 bits.
 #[derive(Debug, Serialize)]
-pub struct Document<'a> {
+pub struct RegistersJson<'a> {
     schema: &'static str,
     machine: Option<&'static str>,
     cpus: Vec<Cpu<'a>>,
     findings: &'a [String],
 }
 
-impl<'a> Document<'a> {
-    /// The document for these vCPUs.
+impl<'a> RegistersJson<'a> {
+    /// The registers of these vCPUs.
     #[must_use]
     pub fn new(machine: Option<&'static str>, cpus: &[&'a Vcpu], findings: &'a [String]) -> Self {
         let cpus = cpus.iter().map(|cpu| Cpu::new(cpu)).collect();
@@ -247,7 +243,7 @@ finding  the whole
     fn as_json_values_are_strings() {
         let cpu =
             Vcpu { general: vec![register("rflags", u64::MAX, 8, &["ZF"])], ..Vcpu::default() };
-        let json = serde_json::to_value(Document::new(Some("x86_64"), &[&cpu], &[])).unwrap();
+        let json = serde_json::to_value(RegistersJson::new(Some("x86_64"), &[&cpu], &[])).unwrap();
         assert_eq!(json["cpus"][0]["registers"]["rflags"], "0xffffffffffffffff");
         assert_eq!(json["cpus"][0]["decoded"]["rflags"][0], "ZF");
         assert_eq!(json["schema"], SCHEMA);

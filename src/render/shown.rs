@@ -1,13 +1,12 @@
-//! Text from elsewhere, made fit for a terminal.
+//! Untrusted text on a terminal.
 
-/// The text without what a terminal would obey: control characters, and marks that
-/// turn the direction of writing.
+/// The text with control characters and those that change the direction of writing replaced.
 #[must_use]
 pub fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Whether a character changes the order in which others are shown.
+/// Whether a character changes the direction of writing.
 fn turns(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -17,7 +16,7 @@ mod tests {
     use super::shown;
 
     #[test]
-    fn what_a_terminal_would_obey_is_replaced() {
+    fn control_characters_are_replaced() {
         assert_eq!(shown("büro\x1b[31m\n\u{202e}x"), "büro\u{fffd}[31m\u{fffd}\u{fffd}x");
     }
 }

@@ -19,7 +19,7 @@ use crate::units::bytes;
 
 /// The schema of tasks as JSON.
 pub const SCHEMA: &str = "vmcorectl/tasks/1";
-/// How deep a tree is drawn.
+/// The most levels of a tree.
 const MAX_DEPTH: usize = 32;
 
 /// A line of the list.
@@ -27,16 +27,13 @@ const MAX_DEPTH: usize = 32;
 pub struct Row<'a> {
     /// The task.
     pub task: &'a Task,
-    /// How long it ran, in nanoseconds: of a process, with all of its threads.
+    /// Its CPU time in nanoseconds; for a process, with all of its threads.
     pub time_ns: Option<u64>,
-    /// How deep it is in the tree of tasks.
+    /// Its level in the tree of tasks.
     pub depth: usize,
 }
 
 /// Prints a list of tasks.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn text(rows: &[Row<'_>], out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
@@ -76,7 +73,7 @@ fn time(nanos: u64) -> String {
 
 /// Tasks as JSON.
 #[derive(Debug, Serialize)]
-pub struct Document<'a> {
+pub struct TasksJson<'a> {
     schema: &'static str,
     tasks: Vec<JsonTask<'a>>,
     findings: &'a [String],
@@ -101,8 +98,8 @@ struct JsonTask<'a> {
     address: u64,
 }
 
-impl<'a> Document<'a> {
-    /// Of tasks, and what is wrong with them.
+impl<'a> TasksJson<'a> {
+    /// The tasks and their findings.
     #[must_use]
     pub fn new(rows: &[Row<'a>], findings: &'a [String]) -> Self {
         let task = |row: &Row<'a>| JsonTask {

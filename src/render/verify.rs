@@ -1,4 +1,4 @@
-//! What a verification found, for people.
+//! The result of `verify`, for people.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -7,10 +7,7 @@ use super::shown::shown;
 use crate::units::bytes;
 use crate::vmcore::verify::{Damage, Verification};
 
-/// Prints what is wrong with a core, or that nothing is.
-///
-/// # Errors
-/// Fails if `out` does.
+/// Prints the damage of a core, or that it has none.
 pub fn text(path: &Path, found: &Verification, out: &mut dyn Write) -> io::Result<()> {
     let path = shown(&path.display().to_string());
     for damage in &found.damage {

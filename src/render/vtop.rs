@@ -1,4 +1,4 @@
-//! How a virtual address is translated.
+//! The translation of a virtual address.
 //!
 //! ```text
 //! 0xffffffff85862560 by the tables at 0x7410000 (x86-64, 5 levels)
@@ -16,14 +16,14 @@ use vmcore_formats::paging::{Entry, Paging};
 
 use super::json::{hex, hex_if_known};
 use super::shown::shown;
-use crate::kernel::page_tables::{AddressSpace, Step};
+use crate::kernel::page_tables::{AddressSpace, Step, Walk};
 use crate::units::bytes;
 use crate::vmcore::MemoryError;
 
 /// The schema of [`Translation`] as JSON.
 pub const SCHEMA: &str = "vmcorectl/translation/1";
 
-/// A translation, step by step.
+/// A translation with its steps.
 #[derive(Debug, Serialize)]
 pub struct Translation {
     schema: &'static str,
@@ -32,7 +32,7 @@ pub struct Translation {
     tables: String,
     #[serde(serialize_with = "hex")]
     root: u64,
-    steps: Vec<Line>,
+    steps: Vec<TableRow>,
     #[serde(serialize_with = "hex_if_known")]
     physical: Option<u64>,
     page_bytes: Option<u64>,
@@ -42,9 +42,9 @@ pub struct Translation {
     problem: Option<String>,
 }
 
-/// An entry of a table.
+/// An entry of a page table.
 #[derive(Debug, Serialize)]
-struct Line {
+struct TableRow {
     level: &'static str,
     index: u64,
     #[serde(serialize_with = "hex")]
@@ -59,55 +59,38 @@ struct Line {
 }
 
 impl Translation {
-    /// Translates an address, and looks whether its byte is in the core.
+    /// The translation of an address by these tables, and the result of reading its byte.
     #[must_use]
-    pub fn of(space: &AddressSpace, at: VirtAddr) -> Self {
-        let walk = space.walk(at);
-        let mut translation = Self {
+    pub fn new(
+        space: &AddressSpace,
+        at: VirtAddr,
+        walk: &Walk,
+        read: Option<&Result<(), MemoryError>>,
+    ) -> Self {
+        let mapping = walk.outcome.as_ref().ok();
+        let not_mapped = walk.outcome.as_ref().err().map(ToString::to_string);
+        let not_read = read.and_then(|read| read.as_ref().err()).map(ToString::to_string);
+        Self {
             schema: SCHEMA,
             address: at.0,
             tables: format(space.paging()),
             root: space.root().0,
             steps: walk.steps.iter().map(|step| line(space.paging(), step)).collect(),
-            physical: None,
-            page_bytes: None,
-            page: None,
-            problem: None,
-        };
-        match walk.outcome {
-            Ok(mapping) => {
-                let physical = mapping.translate(at);
-                translation.physical = Some(physical.0);
-                translation.page_bytes = Some(mapping.length);
-                match space.memory().read(physical, &mut [0]) {
-                    Ok(()) => translation.page = Some("in the core"),
-                    Err(error) => {
-                        translation.page = Some(match error {
-                            MemoryError::Absent { .. } => "absent",
-                            MemoryError::Excluded { .. } => "excluded",
-                            MemoryError::Truncated { .. } => "truncated",
-                            MemoryError::Damaged { .. } => "damaged",
-                        });
-                        translation.problem = Some(error.to_string());
-                    }
-                }
-            }
-            Err(error) => translation.problem = Some(error.to_string()),
+            physical: mapping.map(|mapping| mapping.translate(at).0),
+            page_bytes: mapping.map(|mapping| mapping.length),
+            page: read.map(|read| match read {
+                Ok(()) => "in the core",
+                Err(MemoryError::Absent { .. }) => "absent",
+                Err(MemoryError::Excluded { .. }) => "excluded",
+                Err(MemoryError::Truncated { .. }) => "truncated",
+                Err(MemoryError::Damaged { .. }) => "damaged",
+            }),
+            problem: not_mapped.or(not_read),
         }
-        translation
-    }
-
-    /// Whether the address has a byte in the core.
-    #[must_use]
-    pub fn readable(&self) -> bool {
-        self.physical.is_some() && self.problem.is_none()
     }
 }
 
 /// Prints a translation, a line for each step.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn text(translation: &Translation, out: &mut dyn Write) -> io::Result<()> {
     let at = VirtAddr(translation.address);
     let root = PhysAddr(translation.root);
@@ -143,16 +126,16 @@ pub fn text(translation: &Translation, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn line(paging: Paging, step: &Step) -> Line {
+fn line(paging: Paging, step: &Step) -> TableRow {
     let (meaning, next) = match step.meaning {
         Entry::Table(table) => ("table", Some(table.0)),
         Entry::Page(page) => ("page", Some(page.0)),
         Entry::NotPresent if step.value == 0 => ("empty", None),
-        // What is in it then is the kernel's own: a swapped page, a migration, PROT_NONE.
+        // The bits are then the kernel's own: a swapped page, a migration, PROT_NONE.
         Entry::NotPresent => ("not present", None),
         Entry::Invalid => ("invalid", None),
     };
-    Line {
+    TableRow {
         level: step.level.name,
         index: step.index,
         entry: step.entry.0,

@@ -13,7 +13,7 @@ use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::modules::Module;
 use crate::kernel::tasks::{Task, Tasks};
 use crate::render;
-use crate::render::tasks::{Document, Row};
+use crate::render::tasks::{Row, TasksJson};
 use crate::vmcore::Vmcore;
 
 fn sample() -> (Vmcore, Kernel) {
@@ -116,7 +116,7 @@ fn what_is_not_known_of_a_task_is_a_dash_and_null_and_no_zero() {
     render::tasks::text(&rows, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.lines().skip(1).all(|line| line.contains("           - ")), "{text}");
-    let json = serde_json::to_value(Document::new(&rows, &[])).unwrap();
+    let json = serde_json::to_value(TasksJson::new(&rows, &[])).unwrap();
     for name in ["user_ns", "system_ns", "time_ns"] {
         assert!(json["tasks"][1][name].is_null(), "{name}");
     }
