@@ -2,7 +2,7 @@
 //!
 //! Needs: memory, the format of the tables and the address of their root.
 //! Gives: where a virtual address is in memory, and each step on the way.
-//! Where the kernel's root is, [`crate::kernel::find::address_space`] finds out.
+//! Where the kernel's root is, [`crate::kernel::find`] finds out.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,7 +5,7 @@
 //!      ◄──prev──      ◄──prev──      ◄──prev──
 //! ```
 //!
-//! [`Kernel::list`] gives the structures themselves (`container_of` of each node), within one
+//! `Kernel::list` gives the structures themselves (`container_of` of each node), within one
 //! budget of nodes for all lists of a kernel. A list is walked by `next`, and each node's `prev` has
 //! to point back. Behind a break, the rest is walked from the other end. A list that was being
 //! changed when the guest stopped looks the same as one that was overwritten.

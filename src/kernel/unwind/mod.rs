@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Needs: where a stack begins, a `guest::Guest` to read, and the architecture's
-//! [`Method`](method::Method) (`kernel::arch`). Gives: each function, how it was found, and the
+//! `Method` (`kernel::arch`). Gives: each function, how it was found, and the
 //! registers where one was interrupted. Nothing of the stack is trusted: a walk is bounded, and
 //! says why it ended.
 

@@ -1,7 +1,7 @@
 //! Families: functions that are never to blame, as data.
 //!
 //! Needs: the table in `families.txt`, and perhaps a site's own. Gives: the family of a function.
-//! Which kinds of crashes use which special families is in their rows ([`super::kinds`]).
+//! Which kinds of crashes use which special families is in their rows (`crash::kinds`).
 
 use std::collections::HashSet;
 use std::sync::OnceLock;

@@ -2,7 +2,7 @@
 //!
 //! Light or dark as the reader's system is; the log can be searched, stacks fold. The page loads
 //! nothing, and its policy forbids it to: no script runs but its own, which the policy names by
-//! its hash. Text of the guest is escaped ([`guest_text`]).
+//! its hash. Text of the guest is escaped (`guest_text`).
 
 mod guest_text;
 mod parts;
