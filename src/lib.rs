@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─► all                                                                      what was typed, and what is answered
-//! all ─► formats, interrupt, units                                                bytes to values; signals; sizes and times
+//! all ─► formats, interrupt, units, wildcard                                      bytes to values; signals; sizes and times; patterns
 //! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! held ─► metadata, monitor, sandbox, vmcore                                      the memory of a held guest
@@ -45,3 +45,4 @@ pub mod store;
 pub mod triage;
 pub mod units;
 pub mod vmcore;
+pub mod wildcard;

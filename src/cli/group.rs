@@ -9,7 +9,8 @@ use super::stored_core::print;
 use super::time_argument::time_argument;
 use super::ui;
 use crate::render;
-use crate::store::filter::{Filter, Pattern};
+use crate::store::filter::Filter;
+use crate::wildcard::Wildcard;
 use crate::store::groups::groups;
 use crate::store::listing;
 use crate::store::report_head::ReportVersion;
@@ -40,7 +41,7 @@ pub(super) struct GroupArgs {
 /// Prints the selected groups.
 pub(super) fn run(arguments: &GroupArgs) -> anyhow::Result<Exit> {
     let filter =
-        Filter { guest: arguments.guest.as_deref().map(Pattern::new), ..Filter::default() };
+        Filter { guest: arguments.guest.as_deref().map(Wildcard::new), ..Filter::default() };
     let families = arguments.families.table_or_own();
     let current = ReportVersion { schema: SCHEMA, families: families.version() };
     let (mut entries, problems) = listing::list(&arguments.store.folder())?;

@@ -9,7 +9,8 @@ use super::stored_core::print;
 use super::time_argument::time_argument;
 use super::ui;
 use crate::render;
-use crate::store::filter::{Filter, Pattern};
+use crate::store::filter::Filter;
+use crate::wildcard::Wildcard;
 use crate::store::listing::{self, EntryState};
 use crate::store::report_head::ReportVersion;
 use crate::triage::report::data::SCHEMA;
@@ -77,7 +78,7 @@ impl From<StateArg> for EntryState {
 
 /// Prints the selected entries.
 pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
-    let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
+    let pattern = |text: &Option<String>| text.as_deref().map(Wildcard::new);
     let states = match (arguments.incomplete, arguments.state.as_slice()) {
         (true, _) => vec![
             EntryState::Incomplete,

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 
+use crate::wildcard::Wildcard;
+
 /// The built-in table.
 const BUILT_IN: &str = include_str!("families.txt");
 /// The longest version: it becomes a part of every signature.
@@ -53,13 +55,7 @@ struct Family {
     name: String,
     covers: String,
     exact: HashSet<String>,
-    globs: Vec<Glob>,
-}
-
-/// A pattern with `*`, split there.
-#[derive(Clone, Debug)]
-struct Glob {
-    parts: Vec<String>,
+    wildcards: Vec<Wildcard>,
 }
 
 impl Families {
@@ -81,7 +77,7 @@ impl Families {
             match all.families.iter_mut().find(|known| known.name == family.name) {
                 Some(known) => {
                     known.exact.extend(family.exact);
-                    known.globs.extend(family.globs);
+                    known.wildcards.extend(family.wildcards);
                 }
                 None => all.families.push(family),
             }
@@ -119,8 +115,7 @@ impl Families {
                 });
             };
             if line.contains('*') {
-                let parts = line.split('*').map(str::to_owned).collect();
-                family.globs.push(Glob { parts });
+                family.wildcards.push(Wildcard::new(line));
             } else {
                 family.exact.insert(line.to_owned());
             }
@@ -169,23 +164,7 @@ impl Families {
 
 impl Family {
     fn has(&self, function: &str) -> bool {
-        self.exact.contains(function) || self.globs.iter().any(|glob| glob.is(function))
-    }
-}
-
-impl Glob {
-    /// Whether a name matches: the first part begins it, the last one ends it, and those between
-    /// are in it in their order.
-    fn is(&self, name: &str) -> bool {
-        let [first, middle @ .., last] = self.parts.as_slice() else { return false };
-        let Some(mut rest) = name.strip_prefix(first.as_str()) else { return false };
-        for part in middle {
-            match rest.split_once(part.as_str()) {
-                Some((_, behind)) => rest = behind,
-                None => return false,
-            }
-        }
-        rest.ends_with(last.as_str())
+        self.exact.contains(function) || self.wildcards.iter().any(|wildcard| wildcard.matches(function))
     }
 }
 
