@@ -30,9 +30,6 @@ pub struct Interrupt {
 impl Interrupt {
     /// An interrupt that SIGINT, SIGTERM and SIGHUP raise, from now on, but for those
     /// that are ignored.
-    ///
-    /// # Errors
-    /// Fails if the handlers cannot be installed.
     pub fn on_signals() -> io::Result<Self> {
         let interrupt = Self::never()?;
         for number in not_ignored(&[SIGINT, SIGTERM, SIGHUP]) {
@@ -44,29 +41,23 @@ impl Interrupt {
     }
 
     /// An interrupt that nothing raises.
-    ///
-    /// # Errors
-    /// Fails if the process has no descriptors left.
     pub fn never() -> io::Result<Self> {
         let (wake, source) = UnixStream::pair()?;
         Ok(Self { wake, signal: Arc::default(), _source: source })
     }
 
     /// The descriptor that is readable once the interrupt was raised.
-    #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
     /// Whether it was raised. Once raised, it stays so.
-    #[must_use]
     pub fn is_raised(&self) -> bool {
         let mut fds = [PollFd::new(&self.wake, PollFlags::IN)];
         poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// The name of the signal that raised it, for messages.
-    #[must_use]
     pub fn signal_name(&self) -> &'static str {
         match i32::try_from(self.signal.load(Ordering::Relaxed)) {
             Ok(SIGINT) => "SIGINT",
@@ -79,7 +70,6 @@ impl Interrupt {
 
 /// Those of these signals that the process does not ignore. Asked before a handler is
 /// installed: a handler ends the ignoring.
-#[must_use]
 pub fn not_ignored(numbers: &[i32]) -> Vec<i32> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     // Without /proc nothing is taken for ignored.

@@ -53,7 +53,6 @@ const NOT_RESUMED: &str =
 ///
 /// Gives an outcome whatever happens; a guest that was found stopped is released
 /// only as the request says.
-#[must_use]
 pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) -> Outcome {
     let mut session = match Session::connect(request, interrupt, observer) {
         Ok(session) => session,

@@ -175,7 +175,6 @@ pub enum CaptureError {
 
 impl CaptureError {
     /// What the user can do about it.
-    #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Monitor(error) => error.hint(),

@@ -77,7 +77,6 @@ pub struct Request {
 impl Request {
     /// What to do with the guest if there is no whole core, as far as it was
     /// said. Who limits the hold wants the guest back in any case.
-    #[must_use]
     pub fn after_failure(&self) -> Option<Action> {
         self.on_failure.or_else(|| self.max_hold.and(self.then))
     }

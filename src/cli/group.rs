@@ -10,11 +10,11 @@ use super::time_argument::time_argument;
 use super::ui;
 use crate::render;
 use crate::store::filter::Filter;
-use crate::wildcard::Wildcard;
 use crate::store::groups::groups;
 use crate::store::listing;
 use crate::store::report_head::ReportVersion;
 use crate::triage::report::data::SCHEMA;
+use crate::wildcard::Wildcard;
 
 /// Group the stored crashes by signature, the most recent first
 ///

@@ -10,10 +10,10 @@ use super::time_argument::time_argument;
 use super::ui;
 use crate::render;
 use crate::store::filter::Filter;
-use crate::wildcard::Wildcard;
 use crate::store::listing::{self, EntryState};
 use crate::store::report_head::ReportVersion;
 use crate::triage::report::data::SCHEMA;
+use crate::wildcard::Wildcard;
 
 /// List the stored crashes, the newest last
 ///

@@ -76,7 +76,6 @@ enum Command {
 }
 
 /// Runs the program.
-#[must_use]
 pub fn main() -> ExitCode {
     // clap prints usage errors and leaves with 2, as documented.
     let arguments = Arguments::parse();

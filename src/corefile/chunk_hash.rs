@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 use vmcore_formats::seekable::SeekTable;
 
 /// SHA-256 over the seek table's entries of the chunks, in hexadecimal digits.
-#[must_use]
 pub fn chunk_hash(table: &SeekTable) -> String {
     let mut hash = Sha256::new();
     // An entry without a checksum is none that this tool wrote: the hash then differs.

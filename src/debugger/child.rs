@@ -22,9 +22,6 @@ pub struct Signals(iterator::Signals);
 impl Signals {
     /// Keeps them from ending this process. What is ignored stays ignored, in the debugger
     /// as well.
-    ///
-    /// # Errors
-    /// Fails if the system refuses.
     pub fn held() -> io::Result<Self> {
         iterator::Signals::new(not_ignored(&[SIGINT, SIGQUIT, SIGTERM, SIGHUP])).map(Self)
     }
@@ -32,9 +29,6 @@ impl Signals {
 
 /// Runs `command` to its end, and gives its exit code: 128 and the signal's number
 /// where one ended it, as a shell does.
-///
-/// # Errors
-/// Fails if it cannot be started.
 pub fn run(mut command: Command, mut signals: Signals) -> io::Result<u8> {
     let mut child = command.spawn()?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

@@ -24,9 +24,6 @@ const BLOCK: usize = 4096;
 const WRITE: usize = 128 << 10;
 
 /// Writes `image` into an empty file.
-///
-/// # Errors
-/// Fails if a part of it cannot be read, or the system refuses.
 pub fn to_file(
     image: Arc<dyn Bytes>,
     file: &File,
@@ -54,9 +51,6 @@ pub fn to_file(
 }
 
 /// Writes `image` into a stream.
-///
-/// # Errors
-/// Fails if a part of it cannot be read, or the stream is closed.
 pub fn to_stream(
     image: Arc<dyn Bytes>,
     out: &mut dyn Write,

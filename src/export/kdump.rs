@@ -86,9 +86,6 @@ enum PackedPage {
 }
 
 /// Writes the memory that `core` holds.
-///
-/// # Errors
-/// Fails if a part of it cannot be read or written.
 pub fn write(
     core: &Vmcore,
     codec: Codec,

@@ -70,7 +70,6 @@ pub enum HeldError {
 
 impl HeldError {
     /// What the user can do about it.
-    #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Monitor(error) => error.hint(),

@@ -71,7 +71,6 @@ impl ImportError {
     }
 
     /// What the user can do about it.
-    #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Store(error) => error.hint()?.to_owned(),

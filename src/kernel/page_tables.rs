@@ -257,9 +257,6 @@ impl AddressSpace {
     }
 
     /// Reads a number of four bytes.
-    ///
-    /// # Errors
-    /// Fails like [`Self::read`].
     pub fn read_u32(&self, at: VirtAddr) -> Result<u32, ReadError> {
         let mut bytes = [0; 4];
         self.read(at, &mut bytes)?;

@@ -12,9 +12,6 @@ impl Kernel {
     /// The value of a `struct percpu_counter`: its sum, and what each CPU has not added to it yet.
     ///
     /// Not below zero: the parts are read at different times.
-    ///
-    /// # Errors
-    /// Fails if the sum cannot be read.
     pub(super) fn per_cpu_counter(
         &self,
         owner: &Object<'_>,

@@ -37,9 +37,6 @@ impl View {
     ///
     /// Returns `Ok(None)` if all `length` of them were there, and where and why it
     /// ended if not. What was there before has then been handed on.
-    ///
-    /// # Errors
-    /// Fails if `take` does.
     pub fn read_through(
         &self,
         start: u64,

@@ -145,7 +145,6 @@ pub struct Panic {
 
 impl Panic {
     /// A panic that was found by the run state alone: no event told of it.
-    #[must_use]
     pub fn found(noticed: Timestamp) -> Self {
         Self {
             learnt: Learnt::Query,
@@ -182,7 +181,6 @@ pub struct Request {
 
 impl Request {
     /// Nothing was asked but to read the guest or the file, whatever its state.
-    #[must_use]
     pub fn to_read() -> Self {
         Self {
             then: "hold".to_owned(),
@@ -315,7 +313,6 @@ pub struct Imported {
 
 impl Metadata {
     /// The metadata of what begins now: everything that is not given is unknown.
-    #[must_use]
     pub fn new(request: Request, started: Timestamp) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
@@ -345,7 +342,6 @@ impl Metadata {
     }
 
     /// The JSON text, as in the file and in the core.
-    #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         // A value made of strings, numbers and lists cannot fail to serialise.
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();

@@ -44,7 +44,6 @@ pub struct Refusal {
 
 impl Refusal {
     /// Whether this QEMU does not know the command.
-    #[must_use]
     pub fn is_unknown_command(&self) -> bool {
         self.class == "CommandNotFound"
     }
@@ -61,14 +60,12 @@ pub struct RunState {
 
 impl RunState {
     /// Whether a panic stopped the guest.
-    #[must_use]
     pub fn is_panicked(&self) -> bool {
         self.status == "guest-panicked"
     }
 
     /// Whether something went wrong that stopped the guest: no client chose
     /// this state, as one chooses `paused`, `prelaunch` or `suspended`.
-    #[must_use]
     pub fn is_fault(&self) -> bool {
         const FAULTS: [&str; 5] =
             ["guest-panicked", "internal-error", "io-error", "shutdown", "watchdog"];

@@ -95,7 +95,6 @@ pub enum MonitorError {
 
 impl MonitorError {
     /// What QEMU said, if it said no.
-    #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal),
@@ -104,7 +103,6 @@ impl MonitorError {
     }
 
     /// Whether this connection can carry no further command.
-    #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         matches!(
             self,
@@ -118,7 +116,6 @@ impl MonitorError {
     }
 
     /// What the user can do about it.
-    #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Silent { .. } => Some(

@@ -45,9 +45,6 @@ pub enum DumpPart {
 }
 
 /// Connects to the monitor of a guest.
-///
-/// # Errors
-/// Fails if it does not answer.
 pub fn connect(path: &Path, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monitor>> {
     Ok(Box::new(qmp::Client::connect(path, limits)?))
 }

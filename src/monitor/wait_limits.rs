@@ -17,7 +17,6 @@ pub struct WaitLimits<'a> {
 
 impl WaitLimits<'_> {
     /// When a wait that begins now ends.
-    #[must_use]
     pub fn deadline(&self) -> Instant {
         let now = Instant::now();
         // Far enough for any wait, where a huge timeout would overflow the clock.
@@ -26,7 +25,6 @@ impl WaitLimits<'_> {
     }
 
     /// The same limits, with at most `timeout` for a question.
-    #[must_use]
     pub fn at_most(self, timeout: Duration) -> Self {
         Self { timeout: self.timeout.min(timeout), ..self }
     }

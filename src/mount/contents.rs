@@ -37,9 +37,6 @@ pub(super) struct FileContent {
 
 impl Contents {
     /// The files of an open core.
-    ///
-    /// # Errors
-    /// Fails if no ELF file can hold the core.
     pub fn of(core: &Vmcore) -> Result<Self, ElfImageError> {
         let elf = Arc::new(ElfImage::new(core)?);
         let vmcore = FileContent { name: VMCORE_FILE, bytes: elf, stored: core.file_bytes() };

@@ -75,7 +75,6 @@ pub enum MountError {
 
 impl MountError {
     /// What the user can do about it.
-    #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Folder { path, source } if source.kind() == io::ErrorKind::NotFound => {

@@ -113,7 +113,6 @@ impl Mounted {
     }
 
     /// The directory.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -145,9 +144,6 @@ impl Mounted {
     }
 
     /// Unmounts it, whether or not somebody still reads from it.
-    ///
-    /// # Errors
-    /// Fails if the system refuses.
     pub fn unmount(mut self) -> Result<Detached, MountError> {
         let detached = self.detach()?;
         if detached == Detached::Idle {

@@ -171,7 +171,6 @@ impl Serialize for Values<'_> {
 
 impl<'a> BacktracesJson<'a> {
     /// The stacks, and the findings of the command.
-    #[must_use]
     pub fn new(stacks: &'a [Stack<'a>], findings: &'a [String]) -> Self {
         Self { schema: SCHEMA, stacks: stacks.iter().map(JsonStack::of).collect(), findings }
     }

@@ -41,7 +41,6 @@ pub struct GroupJson<'a> {
 
 impl<'a> GroupJson<'a> {
     /// A group of the list `all`.
-    #[must_use]
     pub fn of(group: &'a Group, all: &'a [Group]) -> Self {
         let same = group.possibly_same.iter().filter_map(|index| all.get(*index));
         Self {

@@ -60,7 +60,6 @@ pub struct HexDump {
 
 impl HexDump {
     /// A dump whose first byte is at this address.
-    #[must_use]
     pub fn new(at: u64, unit: Unit) -> Self {
         Self { at, unit, pending: Vec::with_capacity(LINE), last: None, repeats: false }
     }

@@ -213,7 +213,6 @@ impl<'a> JsonMount<'a> {
 
 impl<'a> KernelJson<'a> {
     /// The kernel as JSON.
-    #[must_use]
     pub fn new(parts: &KernelParts<'a>) -> Self {
         let KernelParts { identity, memory, mounts, cpus, tasks } = *parts;
         let uname = |uname: &'a crate::kernel::identity::Uname| {

@@ -43,7 +43,6 @@ pub struct EntryJson {
 
 impl EntryJson {
     /// An entry of the store.
-    #[must_use]
     pub fn of(entry: &Listed, current: &ReportVersion<'_>) -> Self {
         let metadata = entry.metadata.as_deref();
         let report = entry.report.clone();
@@ -65,9 +64,6 @@ impl EntryJson {
 }
 
 /// Prints the entries, one a line, in this machine's time zone.
-///
-/// # Errors
-/// Fails if `out` does.
 pub fn table(
     entries: &[Listed],
     current: &ReportVersion<'_>,

@@ -98,7 +98,6 @@ struct JsonRange {
 
 impl<'a> ModulesJson<'a> {
     /// The modules and their findings.
-    #[must_use]
     pub fn new(modules: &'a Modules) -> Self {
         let one = |module: &'a Module| JsonModule {
             name: &module.name,

@@ -112,7 +112,6 @@ pub struct RegistersJson<'a> {
 
 impl<'a> RegistersJson<'a> {
     /// The registers of these vCPUs.
-    #[must_use]
     pub fn new(machine: Option<&'static str>, cpus: &[&'a Vcpu], findings: &'a [String]) -> Self {
         let cpus = cpus.iter().map(|cpu| Cpu::new(cpu)).collect();
         Self { schema: SCHEMA, machine, cpus, findings }

@@ -1,7 +1,6 @@
 //! Untrusted text on a terminal.
 
 /// The text with control characters and those that change the direction of writing replaced.
-#[must_use]
 pub fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
 }

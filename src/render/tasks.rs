@@ -100,7 +100,6 @@ struct JsonTask<'a> {
 
 impl<'a> TasksJson<'a> {
     /// The tasks and their findings.
-    #[must_use]
     pub fn new(rows: &[Row<'a>], findings: &'a [String]) -> Self {
         let task = |row: &Row<'a>| JsonTask {
             pid: row.task.pid,

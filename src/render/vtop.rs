@@ -60,7 +60,6 @@ struct TableRow {
 
 impl Translation {
     /// The translation of an address by these tables, and the result of reading its byte.
-    #[must_use]
     pub fn new(
         space: &AddressSpace,
         at: VirtAddr,

@@ -70,9 +70,6 @@ impl Child {
     /// Starts the child on `memory`, with a request.
     ///
     /// The program is the one that runs, whatever has become of its file meanwhile.
-    ///
-    /// # Errors
-    /// Fails if the system has no process or no descriptors for it.
     pub fn start(memory: OwnedFd, request: Vec<u8>) -> Result<Self, ChildError> {
         Self::spawn(memory, request).map_err(ChildError::Start)
     }

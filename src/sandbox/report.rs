@@ -52,7 +52,6 @@ pub struct Answer {
 
 impl Request {
     /// A request for the report of a core.
-    #[must_use]
     pub fn new(
         path: &Path,
         metadata: Option<Metadata>,
@@ -75,7 +74,6 @@ impl Request {
     }
 
     /// The request in bytes, with the head of a dump behind it.
-    #[must_use]
     pub fn encode(&self, head: &[u8]) -> Vec<u8> {
         // A value made of strings, numbers and lists cannot fail to serialise.
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();

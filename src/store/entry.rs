@@ -139,9 +139,6 @@ fn entries(store: &Path) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 /// The directories in a directory. One that does not exist has none.
-///
-/// # Errors
-/// Fails if it cannot be read.
 pub(super) fn folders(path: &Path, action: &'static str) -> Result<Vec<PathBuf>, StoreError> {
     let entries = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

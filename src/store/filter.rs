@@ -24,7 +24,6 @@ pub struct Filter {
 
 impl Filter {
     /// Whether an entry is wanted. What is not known of it matches no pattern.
-    #[must_use]
     pub fn wants(&self, entry: &Listed) -> bool {
         let fits = |pattern: &Option<Wildcard>, text: Option<&str>| {
             pattern.as_ref().is_none_or(|pattern| text.is_some_and(|text| pattern.matches(text)))

@@ -39,7 +39,6 @@ pub struct Group {
 }
 
 /// Groups entries. They are in the order of time, oldest first.
-#[must_use]
 pub fn groups(entries: &[Listed], current: &ReportVersion<'_>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut by_signature: HashMap<Option<String>, usize> = HashMap::new();

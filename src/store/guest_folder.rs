@@ -17,7 +17,6 @@ const KEPT: usize = MAX_NAME - 17;
 ///
 /// Gives one name for each guest name: what is too long is cut, with a hash of
 /// the whole name behind it.
-#[must_use]
 pub fn folder_name(guest: Option<&str>) -> String {
     let Some(guest) = guest.filter(|name| !name.is_empty()) else {
         return "unnamed".to_owned();

@@ -39,7 +39,6 @@ pub enum EntryState {
 
 impl EntryState {
     /// Its name, as it is typed and printed.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -74,7 +73,6 @@ pub struct Listed {
 
 impl Listed {
     /// The guest's name: in its metadata, else that of its directory.
-    #[must_use]
     pub fn guest(&self) -> String {
         let named = self.metadata.as_ref().and_then(|metadata| metadata.guest.name.clone());
         named.unwrap_or_else(|| {
@@ -84,7 +82,6 @@ impl Listed {
     }
 
     /// The release of the guest's kernel.
-    #[must_use]
     pub fn kernel(&self) -> Option<&str> {
         self.metadata.as_ref()?.core.as_ref()?.kernel_release.as_deref()
     }
@@ -137,7 +134,6 @@ fn read_all(folders: &[PathBuf]) -> Vec<Listed> {
 }
 
 /// Reads what lies in an entry's directory. Returns `None` if it is none.
-#[must_use]
 pub fn read_entry(folder: &Path) -> Option<Listed> {
     let name = folder.file_name()?.to_str()?;
     let (id, published) = match name.strip_suffix(INCOMPLETE) {

@@ -13,7 +13,6 @@ use super::{CORE_FILE, INCOMPLETE, REPORT_FILE, StoreError};
 
 /// Where the report of a core is: `report.json` in an entry, else the core's own name and
 /// `.report.json`.
-#[must_use]
 pub fn path(core: &Path) -> PathBuf {
     if core.file_name().is_some_and(|name| name == CORE_FILE) {
         return core.with_file_name(REPORT_FILE);

@@ -56,7 +56,6 @@ impl ReportHead {
 
     /// Whether the report was made by an older schema or with other families than
     /// `current`; `None` if it does not say.
-    #[must_use]
     pub fn is_outdated(&self, current: &ReportVersion<'_>) -> Option<bool> {
         if self.schema.as_deref()? != current.schema {
             return Some(true);

@@ -15,9 +15,6 @@ pub struct Space {
 impl Space {
     /// The space of the file system that `path`, or the nearest directory above
     /// it that exists, is on.
-    ///
-    /// # Errors
-    /// Fails if the system does not tell.
     pub fn of(path: &Path) -> io::Result<Self> {
         let mut at = path;
         let found = loop {
@@ -37,7 +34,6 @@ impl Space {
 
     /// What is kept free by default: one part in twenty, and at
     /// most 1 GiB.
-    #[must_use]
     pub fn default_reserve(&self) -> u64 {
         (self.total / 20).min(1 << 30)
     }

@@ -33,7 +33,6 @@ pub enum Place {
 
 impl Place {
     /// The path whose file system the core will fill.
-    #[must_use]
     pub fn path(&self) -> &Path {
         match self {
             Self::Store(path) | Self::File(path) => path,
@@ -170,7 +169,6 @@ impl Staging {
     }
 
     /// What to warn of if the core is not locked.
-    #[must_use]
     pub fn lock_warning(&self) -> Option<String> {
         let error = self.unlocked.as_ref()?;
         Some(format!(
@@ -180,33 +178,26 @@ impl Staging {
     }
 
     /// The entry's id.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// Name of the core when it is published.
-    #[must_use]
     pub fn core_file(&self) -> &Path {
         &self.core.published
     }
 
     /// What the user will find: the entry's directory, or the core itself.
-    #[must_use]
     pub fn published(&self) -> &Path {
         &self.folder.as_ref().unwrap_or(&self.core).published
     }
 
     /// What is there as long as it is not published.
-    #[must_use]
     pub fn staged(&self) -> &Path {
         &self.folder.as_ref().unwrap_or(&self.core).staged
     }
 
     /// Writes the metadata beside the core, over what was written before.
-    ///
-    /// # Errors
-    /// Fails if the system refuses.
     pub fn write_metadata(&self, json: &[u8], synced: bool) -> Result<(), StoreError> {
         let path = &self.metadata.staged;
         let error = |source| StoreError::io("write", path, source);

@@ -34,7 +34,6 @@ pub struct CoreStacks {
 
 impl CoreStacks {
     /// Unwinds the stacks of a core.
-    #[must_use]
     pub fn read(kernel: &Kernel, core: &Vmcore, metadata: Option<&Metadata>) -> Self {
         let cpus = Cpus::of(kernel, core);
         let vcpus = cpus.cpus.iter().filter_map(|cpu| cpu.vcpu?.0.checked_add(1)).max();
@@ -44,7 +43,6 @@ impl CoreStacks {
     }
 
     /// Takes stacks that were unwound already, in the order of the vCPUs.
-    #[must_use]
     pub fn of(cpus: &Cpus, metadata: Option<&Metadata>, stacks: &[Backtrace]) -> Self {
         let of = |vcpu: usize| stacks.get(vcpu).map(reliable).unwrap_or_default();
         let numbered = cpus.cpus.iter().filter_map(|cpu| Some((cpu.number, of(cpu.vcpu?.0))));

@@ -5,7 +5,6 @@ pub mod parse;
 use std::time::Duration;
 
 /// Bytes in the largest unit that leaves a whole number in front: `77.10 MiB`.
-#[must_use]
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
@@ -22,19 +21,16 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// Seconds with the digits that matter: `612.4 ms`, `4.09 s`.
-#[must_use]
 pub fn seconds(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.2} s") }
 }
 
 /// A duration, like [`seconds`].
-#[must_use]
 pub fn duration(duration: Duration) -> String {
     seconds(duration.as_secs_f64())
 }
 
 /// A long time in its two largest units: `2 d 7 h`.
-#[must_use]
 pub fn span(seconds: f64) -> String {
     // Negative and other invalid values become zero.
     let whole = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
@@ -47,7 +43,6 @@ pub fn span(seconds: f64) -> String {
 }
 
 /// A part of a whole, as a percentage: `15.0 %`.
-#[must_use]
 pub fn percent(part: u64, whole: u64) -> String {
     let tenths = u128::from(part) * 1000 / u128::from(whole.max(1));
     format!("{}.{} %", tenths / 10, tenths % 10)

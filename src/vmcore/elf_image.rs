@@ -70,9 +70,6 @@ enum Region<'a> {
 impl ElfImage {
     /// The ELF file of a core. Memory that the core does not hold, because it was
     /// left out or cut off, is in no program header of a file that is built.
-    ///
-    /// # Errors
-    /// Fails if no ELF file can hold it.
     pub fn new(core: &Vmcore) -> Result<Self, ElfImageError> {
         if let Some(file) = core.elf() {
             return Ok(Self { origin: Origin::File(Arc::clone(file)) });
@@ -81,9 +78,6 @@ impl ElfImage {
     }
 
     /// The ELF file built from memory and notes, wherever they come from.
-    ///
-    /// # Errors
-    /// Fails if no ELF file can hold it.
     pub fn build(
         identity: Identity,
         notes: &[u8],
@@ -105,7 +99,6 @@ impl ElfImage {
     }
 
     /// How many segments of memory a file that is built has.
-    #[must_use]
     pub fn built_segments(&self) -> Option<usize> {
         match &self.origin {
             Origin::File(_) => None,

@@ -24,13 +24,11 @@ pub struct MemoryRange {
 
 impl MemoryRange {
     /// The address after the last byte.
-    #[must_use]
     pub fn end(&self) -> PhysAddr {
         self.start.saturating_add(self.length)
     }
 
     /// Whether `at` is in it.
-    #[must_use]
     pub fn contains(&self, at: PhysAddr) -> bool {
         at >= self.start && at < self.end()
     }
@@ -80,7 +78,6 @@ pub enum MemoryError {
 
 impl MemoryError {
     /// For memory that does not come from a file.
-    #[must_use]
     pub fn unreadable(at: PhysAddr, problem: String) -> Self {
         Self::Damaged { at, source: Arc::new(DataError::Underlying(problem.into())) }
     }
@@ -135,7 +132,6 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
 }
 
 /// The part from `from` on of the first sorted range that ends after it.
-#[must_use]
 pub fn next_range(ranges: &[MemoryRange], from: PhysAddr) -> Option<MemoryRange> {
     let range = ranges.get(ranges.partition_point(|range| range.end() <= from))?;
     let start = range.start.max(from);
@@ -161,7 +157,6 @@ pub fn held_ranges(memory: &dyn PhysMemory) -> impl Iterator<Item = MemoryRange>
 }
 
 /// The range among sorted ones that holds `at`.
-#[must_use]
 pub fn range_of(ranges: &[MemoryRange], at: PhysAddr) -> Option<&MemoryRange> {
     let index = ranges.partition_point(|range| range.start <= at).checked_sub(1)?;
     ranges.get(index).filter(|range| range.contains(at))

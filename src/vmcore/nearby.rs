@@ -9,7 +9,6 @@ use super::memory::{PhysMemory, range_of};
 ///
 /// Gives the address of the first byte, and the bytes: those at `at` alone if what
 /// is around them cannot be read, and none if they cannot be read either.
-#[must_use]
 pub fn nearby(
     memory: &dyn PhysMemory,
     at: PhysAddr,

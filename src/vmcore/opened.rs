@@ -27,7 +27,6 @@ pub struct Vmcore {
 
 impl Vmcore {
     /// The core of a dump that is in no file. `path` is what messages call it.
-    #[must_use]
     pub fn without_file(path: &Path, dump: Dump) -> Self {
         Self::new(path, 0, None, dump)
     }
@@ -43,73 +42,61 @@ impl Vmcore {
     }
 
     /// The file, or what takes its place in messages.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// How long the file is, in bytes.
-    #[must_use]
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
     }
 
     /// How the core is stored: for example `ELF`.
-    #[must_use]
     pub fn format(&self) -> &str {
         &self.dump.format
     }
 
     /// What machine it is of.
-    #[must_use]
     pub fn identity(&self) -> Identity {
         self.dump.identity
     }
 
     /// The guest's memory.
-    #[must_use]
     pub fn memory(&self) -> &dyn PhysMemory {
         &*self.dump.memory
     }
 
     /// The guest's memory, to be kept longer than the core.
-    #[must_use]
     pub fn shared_memory(&self) -> Arc<dyn PhysMemory> {
         Arc::clone(&self.dump.memory)
     }
 
     /// The memory segments of an ELF core, as its program headers have them.
-    #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.dump.segments
     }
 
     /// The compressed file, if it is in the seekable format.
-    #[must_use]
     pub fn chunked(&self) -> Option<&ChunkedFile> {
         self.chunked.as_deref()
     }
 
     /// The ELF core as a file, unpacked; `None` if it is stored as something else.
-    #[must_use]
     pub fn elf(&self) -> Option<&Arc<dyn Bytes>> {
         self.dump.elf.as_ref()
     }
 
     /// What is missing or wrong, as sentences.
-    #[must_use]
     pub fn findings(&self) -> &[String] {
         &self.dump.findings
     }
 
     /// The notes, one after the other.
-    #[must_use]
     pub fn notes(&self) -> Notes<'_> {
         Notes::new(&self.dump.notes, self.dump.identity.endian)
     }
 
     /// The notes as an ELF core has them.
-    #[must_use]
     pub fn note_bytes(&self) -> &[u8] {
         &self.dump.notes
     }
@@ -129,26 +116,22 @@ impl Vmcore {
     /// The metadata of its capture: what is in the core, else what is beside it.
     ///
     /// Returns `None` for a core that no capture wrote.
-    #[must_use]
     pub fn metadata(&self) -> Option<Metadata> {
         self.stored_metadata().map(|stored| stored.metadata)
     }
 
     /// The same, with the text that it was read from.
-    #[must_use]
     pub fn stored_metadata(&self) -> Option<StoredMetadata> {
         stored_metadata::find(self.chunked(), &self.path)
     }
 
     /// The VMCOREINFO note, if the core has one.
-    #[must_use]
     pub fn vmcoreinfo_note(&self) -> Option<VmcoreInfo> {
         let note = self.notes().filter_map(Result::ok).find(|note| note.name == b"VMCOREINFO")?;
         Some(VmcoreInfo::parse(note.descriptor))
     }
 
     /// The header of the Windows crash dump that this is, or that it was imported from.
-    #[must_use]
     pub fn windows_header(&self) -> Option<WindowsDump> {
         windows::header_in(self.notes())
     }

@@ -43,9 +43,6 @@ pub struct Pattern {
 
 impl Pattern {
     /// A pattern of these bytes.
-    ///
-    /// # Errors
-    /// Fails if there are none, or too many.
     pub fn exact(bytes: &[u8]) -> Result<Self, PatternError> {
         Self::new(bytes.iter().copied().map(Some).collect())
     }
@@ -89,19 +86,16 @@ impl Pattern {
     }
 
     /// How many bytes it has. Never zero.
-    #[must_use]
     pub fn length(&self) -> usize {
         self.bytes.len()
     }
 
     /// Whether it is found in zeros.
-    #[must_use]
     pub fn is_zeros(&self) -> bool {
         self.bytes.iter().all(|byte| matches!(byte, None | Some(0)))
     }
 
     /// Where it first is in `haystack`, from `from` on.
-    #[must_use]
     pub fn find(&self, haystack: &[u8], from: usize) -> Option<usize> {
         let mut from = from;
         loop {

@@ -51,7 +51,6 @@ pub struct Registers {
 
 impl Registers {
     /// The registers in `notes`, of a core of this machine.
-    #[must_use]
     pub fn of(notes: Notes<'_>, identity: Identity) -> Self {
         let mut all = Self::default();
         let mut by_qemu = 0_usize;

@@ -54,7 +54,6 @@ pub struct Range {
 
 impl Summary {
     /// Describes an open core.
-    #[must_use]
     pub fn of(core: &Vmcore) -> Self {
         let mut findings = core.findings().to_vec();
         let (mut cpus, mut names) = (0_usize, Vec::new());

@@ -58,7 +58,6 @@ pub struct Verification {
 }
 
 /// Checks a core from end to end.
-#[must_use]
 pub fn verify(core: &Vmcore, threads: usize) -> Verification {
     let mut found = Verification { missing: core.findings().to_vec(), ..Verification::default() };
     match core.chunked() {

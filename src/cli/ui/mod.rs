@@ -76,9 +76,6 @@ pub(super) struct Narrator {
 
 impl Narrator {
     /// A narrator on stderr.
-    ///
-    /// # Errors
-    /// Fails if there is no thread to be had.
     pub(super) fn new(talk: Talk) -> io::Result<Self> {
         Ok(Self { talk, stderr: StderrWriter::on_stderr()? })
     }

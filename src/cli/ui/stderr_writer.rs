@@ -36,9 +36,6 @@ pub(super) struct StderrWriter {
 
 impl StderrWriter {
     /// A writer to stderr.
-    ///
-    /// # Errors
-    /// Fails if there is no thread to be had.
     pub(super) fn on_stderr() -> io::Result<Self> {
         Self::on(io::stderr(), io::stderr().is_terminal())
     }

@@ -82,7 +82,6 @@ impl PlainFile {
     }
 
     /// The file itself.
-    #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }

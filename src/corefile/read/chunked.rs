@@ -46,13 +46,11 @@ impl ChunkedFile {
     }
 
     /// The compressed file.
-    #[must_use]
     pub fn file(&self) -> &PlainFile {
         &self.file
     }
 
     /// Its frames, and what is wrong with their table.
-    #[must_use]
     pub fn table(&self) -> &FrameTable {
         &self.table
     }

@@ -125,19 +125,16 @@ impl FrameTable {
     }
 
     /// The decompressed length of all frames, in bytes.
-    #[must_use]
     pub fn unpacked_length(&self) -> u64 {
         self.unpacked
     }
 
     /// Where the file was cut off, if it was: it then has no seek table.
-    #[must_use]
     pub fn cut_off(&self) -> Option<u64> {
         self.cut_off
     }
 
     /// The frames, those without content included.
-    #[must_use]
     pub fn frames(&self) -> &SeekTable {
         &self.frames
     }
@@ -148,14 +145,12 @@ impl FrameTable {
     }
 
     /// A chunk by its number.
-    #[must_use]
     pub fn chunk(&self, index: usize) -> Option<Chunk> {
         let mark = index.checked_div(STRIDE)?;
         self.chunks_from(mark).nth(index.checked_rem(STRIDE)?)
     }
 
     /// The chunk that has the byte at `offset` of the decompressed core.
-    #[must_use]
     pub fn chunk_at(&self, offset: u64) -> Option<Chunk> {
         // The next mark is above `offset`, so the frame is one of the 64 from this one on.
         let mark = self.marks.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;

@@ -51,7 +51,6 @@ pub struct StoredMetadata {
 }
 
 /// The metadata of a core: in it, or else beside it.
-#[must_use]
 pub fn find(core: Option<&ChunkedFile>, path: &Path) -> Option<StoredMetadata> {
     let parsed = |text: Vec<u8>| {
         let metadata = parse(&text).ok()?;
@@ -90,7 +89,6 @@ pub fn text_beside(core: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Where the metadata of a core is beside it.
-#[must_use]
 pub fn path_beside(core: &Path) -> PathBuf {
     if core.file_name().is_some_and(|name| name == CORE_FILE) {
         return core.with_file_name(METADATA_FILE);

@@ -212,13 +212,11 @@ impl<E: Send + 'static> Pipeline<E> {
     }
 
     /// The descriptor that is readable when [`Pipeline::take_ended`] has something new.
-    #[must_use]
     pub fn waker(&self) -> BorrowedFd<'_> {
         self.shared.ended.as_fd()
     }
 
     /// What has come to its end since this was asked last: each of the two once.
-    #[must_use]
     pub fn take_ended(&self) -> Ended<E> {
         // Cleared once, and before both are looked at: what ends later wakes again.
         let _ = rustix::io::read(&self.shared.ended, &mut [0; 8]);
@@ -253,19 +251,16 @@ impl<E: Send + 'static> Pipeline<E> {
 
     /// How many threads compress: fewer than asked for at a level at which each
     /// takes much memory.
-    #[must_use]
     pub fn threads(&self) -> usize {
         self.threads
     }
 
     /// How far it is.
-    #[must_use]
     pub fn progress(&self) -> Progress {
         self.shared.progress()
     }
 
     /// How many bytes were in chunks of zeros.
-    #[must_use]
     pub fn zero_bytes(&self) -> u64 {
         self.shared.zero_bytes.load(Ordering::Relaxed)
     }

@@ -208,9 +208,6 @@ impl Types {
     }
 
     /// How many bytes a type has.
-    ///
-    /// # Errors
-    /// Fails if there is no such type.
     pub fn size(&self, structure: &str) -> Result<u64, TypeError> {
         match &self.source {
             TypeSource::Btf(btf) => btf.size(structure),
@@ -219,9 +216,6 @@ impl Types {
     }
 
     /// A value of an enumeration.
-    ///
-    /// # Errors
-    /// Fails if there is no such enumeration, or no such value in it.
     pub fn enumerator(&self, enumeration: &str, name: &str) -> Result<i64, TypeError> {
         match &self.source {
             TypeSource::Btf(btf) => btf.enumerator(enumeration, name),
@@ -230,9 +224,6 @@ impl Types {
     }
 
     /// The names and values of an enumeration, in declaration order: several may have one value.
-    ///
-    /// # Errors
-    /// Fails if there is no such enumeration.
     pub fn enumerators(&self, enumeration: &str) -> Result<Vec<(String, i64)>, TypeError> {
         match &self.source {
             TypeSource::Btf(btf) => btf.enumerators(enumeration),

@@ -87,9 +87,6 @@ impl<'k> Object<'k> {
     }
 
     /// The structure that a member points to.
-    ///
-    /// # Errors
-    /// Fails like [`Self::u64`], and if it points to none.
     pub fn to(&self, path: &str, structure: &'k str) -> Result<Self, ObjectError> {
         let at = self.pointer(path)?;
         if at.0 == 0 {

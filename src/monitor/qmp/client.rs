@@ -109,19 +109,16 @@ impl Client {
     }
 
     /// The version that QEMU greeted with.
-    #[must_use]
     pub fn version(&self) -> Version {
         self.version
     }
 
     /// The socket's path, as it was given.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The process at the other end, if the system shows it.
-    #[must_use]
     pub fn peer_process(&self) -> Option<i32> {
         peer_process(&self.socket)
     }
@@ -156,9 +153,6 @@ impl Client {
     }
 
     /// Sends a command whose reply [`Client::wait`] will bring.
-    ///
-    /// # Errors
-    /// Fails if the connection is lost.
     pub fn begin(
         &mut self,
         command: &str,
@@ -182,7 +176,6 @@ impl Client {
     }
 
     /// The same, without taking it.
-    #[must_use]
     pub fn guest_events(&self) -> &[GuestEvent] {
         &self.guest_events
     }
@@ -193,9 +186,6 @@ impl Client {
     }
 
     /// Waits for an event, a reply, or one of `wakers` to become readable.
-    ///
-    /// # Errors
-    /// Fails if the connection is lost or the wait is interrupted.
     pub fn wait(
         &mut self,
         during: &str,

@@ -24,7 +24,6 @@ pub struct Paint {
 
 impl Paint {
     /// The text, safe for a terminal, in this look.
-    #[must_use]
     pub fn of(self, look: Look, text: &str) -> String {
         let text = shown(text);
         if !self.colours || text.is_empty() {

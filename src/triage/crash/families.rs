@@ -60,7 +60,6 @@ struct Family {
 
 impl Families {
     /// The built-in families.
-    #[must_use]
     pub fn built_in() -> &'static Self {
         static TABLE: OnceLock<Families> = OnceLock::new();
         // A test parses the table, so it has no errors.
@@ -132,13 +131,11 @@ impl Families {
     }
 
     /// The table's version. A site's own follows a point.
-    #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
     /// The family that a function is in: a general one, or one of these special ones.
-    #[must_use]
     pub fn of(&self, function: &str, special: &[&str]) -> Option<&str> {
         let wanted = |family: &&Family| {
             !family.name.starts_with('@') || special.contains(&family.name.as_str())
@@ -148,14 +145,12 @@ impl Families {
     }
 
     /// Whether a function is in the family of this name.
-    #[must_use]
     pub fn is_in(&self, function: &str, family: &str) -> bool {
         let known = self.families.iter().find(|known| known.name == family);
         known.is_some_and(|known| known.has(function))
     }
 
     /// What a family covers, in words.
-    #[must_use]
     pub fn covers(&self, family: &str) -> Option<&str> {
         let known = self.families.iter().find(|known| known.name == family)?;
         Some(&known.covers)
@@ -164,7 +159,8 @@ impl Families {
 
 impl Family {
     fn has(&self, function: &str) -> bool {
-        self.exact.contains(function) || self.wildcards.iter().any(|wildcard| wildcard.matches(function))
+        self.exact.contains(function)
+            || self.wildcards.iter().any(|wildcard| wildcard.matches(function))
     }
 }
 

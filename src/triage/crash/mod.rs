@@ -96,7 +96,6 @@ pub struct OtherEvent {
 }
 
 /// Finds the crash in a log.
-#[must_use]
 pub fn of(records: &[LogRecord], families: &Families) -> Option<Crash> {
     with_stacks(records, families, &CoreStacks::default())
 }
@@ -104,7 +103,6 @@ pub fn of(records: &[LogRecord], families: &Families) -> Option<Crash> {
 /// Finds it with the stacks of the core. The log of a plain panic names no function; a report
 /// whose header is lost may have none; and that of a hard lockup may have only the stack of the
 /// CPU that found it.
-#[must_use]
 pub fn with_stacks(
     records: &[LogRecord],
     families: &Families,

@@ -19,7 +19,6 @@ use super::LogRecord;
 const MAX_PREFIX: usize = 256;
 
 /// The records of a log that is text.
-#[must_use]
 pub fn records(log: &[u8]) -> Vec<LogRecord> {
     let mut records = Vec::with_capacity(log.len() / 64);
     let mut rest = log;

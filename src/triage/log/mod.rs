@@ -46,7 +46,6 @@ const MAX_APART: usize = 64;
 ///
 /// Since the lockless ring, printk reopens a record to continue it, unless another caller wrote
 /// meanwhile (`kernel/printk/printk.c`, `vprintk_store()`); older kernels keep the parts apart.
-#[must_use]
 pub fn of_kernel(records: &[Record]) -> Vec<LogRecord> {
     let mut all: Vec<LogRecord> = records.iter().map(LogRecord::from).collect();
     // Lines without an end: the caller, and the index of the first record.

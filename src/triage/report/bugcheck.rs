@@ -30,7 +30,6 @@ struct TableEntry {
 
 impl Stop {
     /// The names of the code and its parameters.
-    #[must_use]
     pub fn explain(&self) -> Bugcheck {
         let entry = find(self.code);
         let meaning = |index: usize| {
@@ -52,7 +51,6 @@ impl Stop {
     }
 
     /// A title: without addresses, which differ from boot to boot.
-    #[must_use]
     pub fn title(&self) -> String {
         let mut title = format!("bugcheck {:#X}", self.code).replacen("0X", "0x", 1);
         if let Some(entry) = find(self.code) {
@@ -67,7 +65,6 @@ impl Stop {
     }
 
     /// A signature: of the code and the parameters that are enumerations.
-    #[must_use]
     pub fn signature(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(format!("windows\0bugcheck:{:#010X}", self.code));

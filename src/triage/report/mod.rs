@@ -59,13 +59,11 @@ impl Default for ReportOptions {
 
 impl Report {
     /// The report of a core.
-    #[must_use]
     pub fn of(core: &Vmcore) -> Self {
         Self::with(core, core.metadata().as_ref(), Families::built_in(), ReportOptions::default())
     }
 
     /// The report of a core with this metadata and these families.
-    #[must_use]
     pub fn with(
         core: &Vmcore,
         metadata: Option<&Metadata>,
@@ -86,7 +84,6 @@ impl Report {
     }
 
     /// A report that says why there is none.
-    #[must_use]
     pub fn not_made(metadata: Option<&Metadata>, problem: &str) -> Self {
         let title = metadata.and_then(|metadata| metadata.title.clone());
         let mut report = Self {
@@ -100,7 +97,6 @@ impl Report {
     }
 
     /// The JSON text of `report.json`.
-    #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         // A value made of strings, numbers and lists cannot fail to serialise.
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();

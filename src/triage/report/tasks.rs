@@ -77,7 +77,6 @@ pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
 
 /// The blocked tasks in groups with the same stack, the largest first; and a finding if there are
 /// too many.
-#[must_use]
 pub fn blocked(kernel: &Kernel, tasks: &Tasks) -> (Vec<Blocked>, Option<String>) {
     let is_blocked = |task: &&Task| task.state == TaskState::Blocked && !task.on_cpu;
     let all = tasks.tasks.iter().filter(is_blocked).count();

@@ -112,7 +112,6 @@ impl FlattenedFile {
     }
 
     /// What ends the file too early, if something does.
-    #[must_use]
     pub(crate) fn cut_off(&self) -> Option<&str> {
         self.cut_off.as_deref()
     }

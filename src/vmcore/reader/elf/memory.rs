@@ -29,7 +29,6 @@ pub(crate) struct ElfMemory {
 
 impl ElfMemory {
     /// The memory that `segments` describe. Where they overlap, the first counts.
-    #[must_use]
     pub(crate) fn new(bytes: Arc<dyn Bytes>, segments: &[Segment]) -> Self {
         let runs = apart(segments);
         let mut ranges: Vec<MemoryRange> = Vec::with_capacity(runs.len());
@@ -45,7 +44,6 @@ impl ElfMemory {
     }
 
     /// How many bytes of memory were left out when the core was written.
-    #[must_use]
     pub(crate) fn excluded(&self) -> u64 {
         let excluded = |run: &Run| run.memory.length.saturating_sub(run.held);
         self.runs.iter().fold(0, |sum, run| excluded(run).saturating_add(sum))

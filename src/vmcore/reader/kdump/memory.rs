@@ -33,9 +33,6 @@ pub(crate) struct KdumpMemory {
 impl KdumpMemory {
     /// The memory of a file in which the pages `held` have descriptors, of a guest
     /// that has memory in `ranges`.
-    ///
-    /// # Errors
-    /// Fails if the descriptors cannot be read.
     pub(super) fn new(
         bytes: Arc<dyn Bytes>,
         layout: KdumpLayout,
@@ -54,7 +51,6 @@ impl KdumpMemory {
     }
 
     /// How many bytes of memory are not in this file, and were not cut off.
-    #[must_use]
     pub(crate) fn excluded(&self) -> u64 {
         let all = self.ranges.iter().fold(0_u64, |sum, range| range.length.saturating_add(sum));
         all.saturating_sub(self.held.set().saturating_mul(self.pages.page_size()))

@@ -20,9 +20,6 @@ impl std::fmt::Debug for PageUnpacker {
 
 impl PageUnpacker {
     /// Unpacks `packed` into `page`, which must be filled from end to end.
-    ///
-    /// # Errors
-    /// Says what is wrong with `packed`.
     pub fn unpack(&mut self, codec: Codec, packed: &[u8], page: &mut [u8]) -> Result<(), String> {
         let length = match codec {
             Codec::Zlib => {
@@ -80,9 +77,6 @@ impl std::fmt::Debug for PagePacker {
 
 impl PagePacker {
     /// A packer at about the level at which makedumpfile and QEMU pack: a fast one.
-    ///
-    /// # Errors
-    /// Fails if zstd has no memory.
     pub fn new(codec: Codec) -> std::io::Result<Self> {
         let codec = match codec {
             // Level 1 of this zlib is faster than that of others, and a fifth larger.
