@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// That there is none is a warning, and no reason not to dump.
 ///
 /// # Errors
-/// Fails if somebody let the guest go meanwhile.
+/// Fails if another client changed the guest meanwhile.
 pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
     if !session.request.report_first {
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
             return Ok(());
         }
         Err(error @ CaptureError::GuestChanged { .. }) => return Err(error),
-        // What hinders here hinders the dump, too, and is told there.
+        // What fails here fails before the dump, too, and is reported there.
         _ => {}
     }
     let _ = facts::ask_all(session.monitor.as_mut(), &mut session.metadata, &limits);
@@ -71,7 +71,7 @@ fn request(session: &Session<'_>, core: &Path) -> Request {
     Request::new(core, metadata, &session.request.families, ReportOptions::default())
 }
 
-/// Tells what the child found.
+/// Notifies the observer of what the child found.
 fn take(session: &Session<'_>, answer: Answer) -> Box<Report> {
     for missing in &answer.unconfined {
         session.observer.step(&format!("the report's process was not confined in all: {missing}"));
@@ -91,7 +91,7 @@ fn limited(limits: WaitLimits<'_>) -> WaitLimits<'_> {
 }
 
 /// Writes the report beside the core: the one that was made before the dump, or one of the
-/// core. The guest was let go, or is to stay: nobody waits.
+/// core. The guest is released, or stays held: nothing waits for this.
 pub(super) fn after_release(session: &mut Session<'_>, finished: &Finished) {
     if let Some(entry) = &finished.entry {
         let core = core_of(entry);

@@ -43,7 +43,7 @@ pub struct Metadata {
     pub result: CaptureResult,
     /// Why it is not complete.
     pub failure: Option<Failure>,
-    /// How the guest was let go; `null` as long as nothing was tried.
+    /// How the guest was released; `null` as long as nothing was tried.
     pub release: Option<Release>,
     /// When the tool began.
     pub started: Timestamp,
