@@ -68,8 +68,9 @@ impl Settling {
 
     /// Takes what QEMU reports of the dump.
     ///
-    /// A failure that is reported while QEMU still dumps is that of a dump before
-    /// this one: of a partial one, which a report was made from.
+    /// A failure that is reported while QEMU still dumps, or after it completed
+    /// this dump, is that of a dump before this one: of a partial one, which a
+    /// report was made from.
     pub(super) fn take_event(&mut self, session: &mut Session<'_>, event: &Event) {
         if event.name != "DUMP_COMPLETED" {
             return;
@@ -77,7 +78,7 @@ impl Settling {
         let text = |key: &str| event.data.pointer(key).and_then(serde_json::Value::as_str);
         self.completed = Some(match text("/result/status") {
             Some("completed") => Ok(()),
-            _ if is_active(session) => return,
+            _ if is_well(session) => return,
             _ => Err(text("/error").unwrap_or("no reason given").to_owned()),
         });
     }
@@ -269,10 +270,11 @@ fn await_news(
     Ok(())
 }
 
-/// Whether QEMU says that it dumps the guest now.
-fn is_active(session: &mut Session<'_>) -> bool {
+/// Whether QEMU says that its newest dump goes on, or is whole.
+fn is_well(session: &mut Session<'_>) -> bool {
     let limits = session.limits();
-    matches!(session.monitor.dump_status(&limits), Ok(Some(dump)) if dump.status == "active")
+    let dump = session.monitor.dump_status(&limits).ok().flatten();
+    dump.is_some_and(|dump| ["active", "completed"].contains(&dump.status.as_str()))
 }
 
 /// Connects again, and checks that the guest is as it was found: what happened to
