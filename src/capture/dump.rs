@@ -10,7 +10,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::disk::on_disk;
-use super::dump_settling::{Settling, follow, give_up};
+use super::dump_completion::{DumpCompletion, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
 use super::{facts, forecast, guard, other_dump};
@@ -83,11 +83,11 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     other_dump::wait(session, &limits)?;
     facts::ask_before(session)?;
     let reserve = forecast::check_space(session)?;
-    let place = session.request.place.clone();
+    let destination = session.request.destination.clone();
     let mut metadata = session.metadata.clone();
     let create = move || -> Result<_, StoreError> {
         let guest = metadata.guest.name.as_deref();
-        let (staging, file) = Staging::create(&place, guest, Timestamp::now())?;
+        let (staging, file) = Staging::create(&destination, guest, Timestamp::now())?;
         metadata.id = staging.id().to_owned();
         metadata.warnings.extend(staging.lock_warning());
         // Not synced: it only helps whoever finds what a killed capture left.
@@ -147,20 +147,20 @@ fn dump(
     let detached = session.monitor.version() >= DETACH;
     session.observer.step("the dump begins");
     let command = session.monitor.begin_dump(DumpPart::Whole { detached }, &limits)?;
-    let mut settling = Settling::new(command, detached);
+    let mut completion = DumpCompletion::new(command, detached);
     if !detached {
         guard::dump_begins(session);
     }
     if detached {
-        let started = await_start(session, &mut settling);
+        let started = await_start(session, &mut completion);
         if let Err(error) = started {
             // QEMU keeps the pipe of a dump that it refused.
             take_back_descriptor(session);
             // Without its refusal, the dump may have begun, or begin any moment.
             if error.refusal().is_none() {
-                give_up(session, pipeline, &mut settling);
-                attempt.stream = settling.stream;
-                attempt.output = settling.output;
+                give_up(session, pipeline, &mut completion);
+                attempt.stream = completion.stream;
+                attempt.output = completion.output;
             }
             return Err(error.into());
         }
@@ -168,7 +168,7 @@ fn dump(
         let limits = session.limits();
         match guard::check(session, &limits) {
             Err(error @ CaptureError::GuestChanged { .. }) => {
-                give_up(session, pipeline, &mut settling);
+                give_up(session, pipeline, &mut completion);
                 return Err(error);
             }
             // A monitor that is lost is connected again, and asked then.
@@ -181,9 +181,9 @@ fn dump(
             session.warn(format!("not everything about the guest could be asked: {error}"));
         }
     }
-    let outcome = follow(session, pipeline, &mut settling);
-    attempt.stream = settling.stream;
-    attempt.output = settling.output;
+    let outcome = follow(session, pipeline, &mut completion);
+    attempt.stream = completion.stream;
+    attempt.output = completion.output;
     outcome
 }
 
@@ -195,7 +195,10 @@ fn take_back_descriptor(session: &mut Session<'_>) {
 }
 
 /// Waits until QEMU took the command: what it refuses, it refuses here.
-fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), MonitorError> {
+fn await_start(
+    session: &mut Session<'_>,
+    completion: &mut DumpCompletion,
+) -> Result<(), MonitorError> {
     let limits = session.limits();
     let deadline = limits.deadline();
     // Looked at after the reply: what they are about may have to be asked.
@@ -203,9 +206,9 @@ fn await_start(session: &mut Session<'_>, settling: &mut Settling) -> Result<(),
     loop {
         match session.monitor.wait("dump-guest-memory", &limits, &[])? {
             WaitResult::Event(event) => events.push(event),
-            WaitResult::Reply(id, result) if id == settling.command => {
+            WaitResult::Reply(id, result) if id == completion.command => {
                 if result.is_ok() {
-                    events.iter().for_each(|event| settling.take_event(session, event));
+                    events.iter().for_each(|event| completion.take_event(session, event));
                 }
                 return result.map(|_| ()).map_err(|refusal| MonitorError::Refused {
                     command: "dump-guest-memory".to_owned(),

@@ -116,7 +116,7 @@ fn take_written(
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    Some(attempt.output.take()?.map_err(super::dump_settling::split))
+    Some(attempt.output.take()?.map_err(super::dump_completion::split))
 }
 
 /// Leaves the core of a writer that has not come back from the disk. What it

@@ -20,7 +20,7 @@ const TOTAL_RATIO: u64 = 6;
 
 /// Checks the space, and gives how many bytes are to be kept free.
 pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError> {
-    let path = session.request.place.path().to_owned();
+    let path = session.request.destination.path().to_owned();
     let asked = path.clone();
     let Ok(space) = on_disk(session, move || Space::of(&asked), drop)? else {
         session.warn(format!("the free space in {} cannot be found out", path.display()));

@@ -15,7 +15,7 @@ use super::outcome::CaptureError;
 use super::same_guest::GuestChange;
 use super::session::Session;
 use crate::held::facts::ask_cpus;
-use crate::metadata::{Learnt, Panic};
+use crate::metadata::{NoticedBy, Panic};
 use crate::monitor::GuestEvent;
 use crate::monitor::{MonitorError, RunState, WaitLimits};
 
@@ -91,7 +91,7 @@ pub(super) fn compare_anew(
         now.panic = Some(Panic { reporting_cpus: None, info: None, ..before.clone() });
         ask_cpus(session.monitor.as_mut(), &mut now, limits)?;
         // The details that an event carried are not those of a vCPU's property.
-        let same_details = before.learnt == Learnt::Event
+        let same_details = before.noticed_by == NoticedBy::Event
             || now.panic.as_ref().is_some_and(|now| now.info == before.info);
         let same_cpus = now.panic.is_some_and(|now| now.reporting_cpus == before.reporting_cpus);
         if !same_cpus || !same_details {

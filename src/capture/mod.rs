@@ -14,7 +14,7 @@
 mod core_metadata;
 mod disk;
 mod dump;
-mod dump_settling;
+mod dump_completion;
 mod facts;
 mod finish;
 mod forecast;

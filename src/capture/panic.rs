@@ -175,7 +175,11 @@ fn describe(seen: &Seen) -> Panic {
     let data = seen.first.as_ref().map(|event| &event.data);
     let info = data.and_then(|data| data.get("info")).filter(|info| !info.is_null());
     Panic {
-        learnt: if seen.panics > 0 { metadata::Learnt::Event } else { metadata::Learnt::Query },
+        noticed_by: if seen.panics > 0 {
+            metadata::NoticedBy::Event
+        } else {
+            metadata::NoticedBy::Query
+        },
         noticed: seen.noticed.unwrap_or_else(Timestamp::now),
         happened: seen.first.as_ref().and_then(|event| event.time),
         action: seen.action().map(str::to_owned),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::staging::Place;
+use crate::store::staging::Destination;
 use crate::triage::crash::families::Families;
 
 /// What to do with a guest after its dump.
@@ -49,7 +49,7 @@ pub struct Request {
     /// The monitor's socket.
     pub monitor: PathBuf,
     /// Where the core should go.
-    pub place: Place,
+    pub destination: Destination,
     /// What to do after a good dump. `None`: what suits the state found.
     pub then: Option<Action>,
     /// What to do after a failed dump. `None`: leave the guest as it was.

@@ -11,11 +11,11 @@ use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest;
 use super::store_folder::StoreArgs;
-use super::ui::{Narrator, Talk};
+use super::ui::{StderrObserver, Verbosity};
 use crate::capture::{self, Action, Request, Wait};
 use crate::interrupt::Interrupt;
 use crate::render;
-use crate::store::staging::Place;
+use crate::store::staging::Destination;
 use crate::units::parse::{duration, positive_duration, size};
 
 /// The default level: see ARCHITECTURE.md for the measurement.
@@ -132,16 +132,16 @@ impl From<ActionArg> for Action {
 pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
     let request = arguments.request()?;
     // Before the guest is asked for anything.
-    request.place.check_free()?;
+    request.destination.check_free()?;
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-    let talk = match (arguments.quiet, arguments.verbose) {
-        (true, _) => Talk::Quiet,
-        (_, true) => Talk::Verbose,
-        _ => Talk::Normal,
+    let verbosity = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
     };
-    let narrator = Narrator::new(talk).context("cannot start a thread")?;
-    let outcome = capture::run(&request, &interrupt, &narrator);
-    narrator.end(&outcome);
+    let observer = StderrObserver::new(verbosity).context("cannot start a thread")?;
+    let outcome = capture::run(&request, &interrupt, &observer);
+    observer.end(&outcome);
     let mut out = Vec::new();
     match (&outcome.metadata, &outcome.entry) {
         (Some(metadata), _) if arguments.json => render::json::pretty(metadata, &mut out)?,
@@ -165,9 +165,9 @@ impl CaptureArgs {
         let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let request = Request {
             monitor: guest::socket(&self.guest)?,
-            place: match &self.output {
-                Some(file) => Place::File(file.clone()),
-                None => Place::Store(self.store.folder()),
+            destination: match &self.output {
+                Some(file) => Destination::File(file.clone()),
+                None => Destination::Store(self.store.folder()),
             },
             then: self.then.map(Action::from).or(short),
             on_failure: self.on_failure.map(Action::from),

@@ -11,7 +11,7 @@ use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::log::Log;
-use crate::metadata::{Learnt, Metadata};
+use crate::metadata::{Metadata, NoticedBy};
 use crate::render;
 use crate::render::dmesg::Style;
 use crate::render::shown::shown;
@@ -111,8 +111,8 @@ fn boot_time(metadata: Option<&Metadata>, log: &Log) -> anyhow::Result<(Timestam
     };
     let last =
         log.records.last().context("the log is empty: nothing tells when the guest booted")?;
-    let (time, how) = match (panic.learnt, panic.happened) {
-        (Learnt::Event, Some(happened)) => {
+    let (time, how) = match (panic.noticed_by, panic.happened) {
+        (NoticedBy::Event, Some(happened)) => {
             (happened, "the last record is taken for as old as QEMU's event of the panic")
         }
         _ => (

@@ -11,11 +11,11 @@ use super::families::FamiliesArgs;
 use super::kernel::KernelArgs;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
-use super::ui::{Narrator, Talk};
+use super::ui::{StderrObserver, Verbosity};
 use crate::import::{self, ImportRequest};
 use crate::interrupt::Interrupt;
 use crate::render;
-use crate::store::staging::Place;
+use crate::store::staging::Destination;
 use crate::units::parse::size;
 
 /// Import another tool's dump into the store
@@ -69,9 +69,9 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
     let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let request = ImportRequest {
         file: arguments.file.clone(),
-        place: match &arguments.output {
-            Some(file) => Place::File(file.clone()),
-            None => Place::Store(arguments.store.folder()),
+        destination: match &arguments.output {
+            Some(file) => Destination::File(file.clone()),
+            None => Destination::Store(arguments.store.folder()),
         },
         guest: arguments.guest.clone(),
         families: arguments.families.table()?,
@@ -81,11 +81,11 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
         keep_free: arguments.keep_free,
     };
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-    let talk = if arguments.quiet { Talk::Quiet } else { Talk::Normal };
-    let narrator = Narrator::new(talk).context("cannot start a thread")?;
+    let verbosity = if arguments.quiet { Verbosity::Quiet } else { Verbosity::Normal };
+    let observer = StderrObserver::new(verbosity).context("cannot start a thread")?;
     arguments.sandbox.limit_memory();
-    let imported = import::run(&request, &interrupt, &narrator);
-    narrator.close();
+    let imported = import::run(&request, &interrupt, &observer);
+    observer.close();
     let imported = imported?;
     print(|out| match arguments.json {
         true => render::json::pretty(&imported.metadata, out),

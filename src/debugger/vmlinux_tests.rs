@@ -50,7 +50,7 @@ fn a_vmlinux_is_found_in_each_of_its_places() {
 }
 
 #[test]
-fn one_of_another_build_is_passed_over_and_told() {
+fn one_of_another_build_is_passed_over_and_reported() {
     let (program, id) = this_program();
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("boot")).unwrap();

@@ -128,7 +128,7 @@ fn damage_ends_an_export() {
 }
 
 #[test]
-fn a_stream_that_nobody_reads_ends_an_export() {
+fn a_closed_pipe_ends_an_export() {
     struct Full(usize);
     impl Write for Full {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -31,7 +31,7 @@ use crate::metadata::Metadata;
 use crate::observer::Observer;
 use crate::sandbox::report::{LIMIT, Request as ReportRequest};
 use crate::store::space::Space;
-use crate::store::staging::{Place, Staging};
+use crate::store::staging::{Destination, Staging};
 use crate::store::{StoreError, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::{Report, ReportOptions};
@@ -45,7 +45,7 @@ pub struct ImportRequest {
     /// The file.
     pub file: PathBuf,
     /// Where the entry should go.
-    pub place: Place,
+    pub destination: Destination,
     /// The guest's name; `None` for the one in the file's metadata, if it has any.
     pub guest: Option<String>,
     /// The functions that a crash is not named by.
@@ -89,7 +89,8 @@ pub fn run(
     let image = ElfImage::build(core.identity(), core.note_bytes(), core.shared_memory())?;
     let image = Arc::new(image);
     let guest = metadata.guest.name.clone();
-    let (staging, file) = Staging::create(&request.place, guest.as_deref(), Timestamp::now())?;
+    let (staging, file) =
+        Staging::create(&request.destination, guest.as_deref(), Timestamp::now())?;
     metadata.id = staging.id().to_owned();
     if let Some(warning) = staging.lock_warning() {
         observer.warning(&warning);
@@ -161,7 +162,7 @@ fn write(
     staging.write_metadata(&metadata.to_json(), false)?;
     let reserve = match request.keep_free {
         Some(reserve) => reserve,
-        None => Space::of(request.place.path()).map_or(0, |space| space.default_reserve()),
+        None => Space::of(request.destination.path()).map_or(0, |space| space.default_reserve()),
     };
     let memory = image.length();
     let options = StreamOptions { level: request.level, threads: request.threads, reserve, memory };

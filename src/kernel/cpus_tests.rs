@@ -81,7 +81,7 @@ fn told(cpus: &Cpus) -> Vec<Told> {
 }
 
 #[test]
-fn vcpus_are_told_by_their_per_cpu_areas_whatever_their_order() {
+fn vcpus_are_matched_by_their_per_cpu_areas_in_any_order() {
     let kernel = kernel().build();
     let vcpus =
         [seen(Some(area(1)), stack(2), Some(false)), seen(Some(area(0)), stack(0), Some(false))];
@@ -95,7 +95,7 @@ fn vcpus_are_told_by_their_per_cpu_areas_whatever_their_order() {
 }
 
 #[test]
-fn vcpus_without_such_an_area_are_told_by_the_stack_of_the_task_that_runs() {
+fn vcpus_without_such_an_area_are_matched_by_the_stack_of_their_task() {
     let kernel = kernel().build();
     let vcpus = [seen(None, stack(2) + 0x3000, Some(false)), seen(None, stack(0) + 8, Some(false))];
     let by = |vcpu| Some((vcpu, Matched::Stack));
@@ -104,7 +104,7 @@ fn vcpus_without_such_an_area_are_told_by_the_stack_of_the_task_that_runs() {
 }
 
 #[test]
-fn vcpus_that_nothing_tells_are_told_by_their_number() {
+fn vcpus_without_any_evidence_are_matched_by_their_number() {
     let kernel = kernel().build();
     let by = |vcpu| Some((vcpu, Matched::Number));
     // In user mode, or with a stack and an area of nobody's.

@@ -63,7 +63,7 @@ fn the_ring_is_read_through_the_kernels_own_addresses() {
 }
 
 #[test]
-fn a_page_that_is_missing_costs_its_records_alone_and_they_are_told() {
+fn a_page_that_is_missing_costs_its_records_alone_and_they_are_reported() {
     let ring = worn();
     let whole = read(with_ring(TestMemory::mapped(true), &ring), &info(&ring)).unwrap().records;
     for (table, what) in [(DESCS_AT, "descriptor"), (INFOS_AT, "time and level"), (TEXT_AT, "text")]

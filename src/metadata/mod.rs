@@ -112,10 +112,10 @@ pub struct Guest {
     pub memory_encrypted: Option<bool>,
 }
 
-/// How the panic was learnt.
+/// How the panic was noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Learnt {
+pub enum NoticedBy {
     /// The tool was there when it happened.
     Event,
     /// The tool came later and asked.
@@ -125,9 +125,10 @@ pub enum Learnt {
 /// A panic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Panic {
-    /// How the tool learnt of it.
-    pub learnt: Learnt,
-    /// When the tool learnt of it.
+    /// How the tool noticed it.
+    #[serde(rename = "learnt")]
+    pub noticed_by: NoticedBy,
+    /// When the tool noticed it.
     pub noticed: Timestamp,
     /// When QEMU says it happened. Only an event tells.
     pub happened: Option<Timestamp>,
@@ -147,7 +148,7 @@ impl Panic {
     /// A panic that was found by the run state alone: no event told of it.
     pub fn found(noticed: Timestamp) -> Self {
         Self {
-            learnt: Learnt::Query,
+            noticed_by: NoticedBy::Query,
             noticed,
             happened: None,
             action: None,

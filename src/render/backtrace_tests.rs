@@ -39,7 +39,7 @@ fn stack() -> Stack<'static> {
 }
 
 #[test]
-fn each_function_stands_with_how_it_was_found_and_what_it_interrupted() {
+fn each_function_is_shown_with_how_it_was_found_and_what_it_interrupted() {
     let mut out = Vec::new();
     text(&[stack(), Stack { cpu: None, panicked: false, ..stack() }], &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();

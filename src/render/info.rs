@@ -3,7 +3,7 @@
 //! ```text
 //! web-3  20261123T210512Z-5f0a3c11  complete
 //!   guest     x86_64, 2 vCPUs, 512.00 MiB, QEMU 7.2.22 (pc-i440fx-7.2)
-//!   panic     learnt by query, noticed 2026-11-23T21:05:12Z
+//!   panic     noticed by query at 2026-11-23T21:05:12Z
 //!   release   resume: guest-panicked -> running, held 612.4 ms
 //!   core      77.10 MiB for 512.63 MiB (15.0 %), 513 chunks, VMCOREINFO, 2 vCPUs
 //! ```
@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::shown::shown;
-use crate::metadata::{CaptureResult, Core, Guest, Imported, Learnt, Metadata, Panic, Release};
+use crate::metadata::{CaptureResult, Core, Guest, Imported, Metadata, NoticedBy, Panic, Release};
 use crate::units::{bytes, percent, seconds};
 use crate::vmcore::summary::Summary;
 
@@ -125,11 +125,11 @@ fn panic_line(metadata: &Metadata) -> String {
     let Some(panic) = &metadata.panic else {
         return format!("none; the guest was {}", or_unknown(metadata.state_found.as_deref()));
     };
-    let Panic { learnt, noticed, happened, info, reporting_cpus, .. } = panic;
-    let mut text = match (learnt, happened) {
-        (Learnt::Event, Some(happened)) => format!("learnt by event, happened {happened}"),
-        (Learnt::Event, None) => format!("learnt by event, noticed {noticed}"),
-        (Learnt::Query, _) => format!("learnt by query, noticed {noticed}"),
+    let Panic { noticed_by, noticed, happened, info, reporting_cpus, .. } = panic;
+    let mut text = match (noticed_by, happened) {
+        (NoticedBy::Event, Some(happened)) => format!("noticed by event, happened {happened}"),
+        (NoticedBy::Event, None) => format!("noticed by event at {noticed}"),
+        (NoticedBy::Query, _) => format!("noticed by query at {noticed}"),
     };
     if let Some(cpus) = reporting_cpus.as_ref().filter(|cpus| !cpus.is_empty()) {
         let cpus: Vec<_> = cpus.iter().map(u32::to_string).collect();

@@ -38,7 +38,7 @@ fn entries_come_by_time_with_what_their_names_say() {
 }
 
 #[test]
-fn a_capture_under_way_is_told_from_one_that_was_interrupted() {
+fn a_capture_under_way_is_distinguished_from_an_interrupted_one() {
     let store = store();
     let core = store.path().join("db/20260104T000000Z-bbbb0004.incomplete").join(CORE_FILE);
     let file = File::options().write(true).open(core).unwrap();

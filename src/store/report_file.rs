@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_stands_beside_its_core_for_its_owner_alone() {
+    fn a_report_is_written_beside_its_core_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         for (core, report) in
             [("vmcore.elf.zst", "report.json"), ("web.zst", "web.zst.report.json")]

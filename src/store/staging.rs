@@ -1,6 +1,6 @@
 //! An entry on its way: written under a name that says so, then published.
 //!
-//! Needs: where it should go ([`Place`]). Gives: the open core file, and in the
+//! Needs: where it should go ([`Destination`]). Gives: the open core file, and in the
 //! end either the published names or an incomplete entry that keeps its name.
 //! Dropped without either, as after SIGKILL, it stays
 //! as it is: unpublished.
@@ -24,14 +24,14 @@ const TRIES: u32 = 100;
 
 /// Where a core should go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Destination {
     /// Into a store, as a new entry.
     Store(PathBuf),
     /// Into this file, with its metadata in another one beside it.
     File(PathBuf),
 }
 
-impl Place {
+impl Destination {
     /// The path whose file system the core will fill.
     pub fn path(&self) -> &Path {
         match self {
@@ -39,7 +39,7 @@ impl Place {
         }
     }
 
-    /// Checks that nothing is there that a core in this place would have to overwrite: a file
+    /// Checks that nothing is there that a core there would have to overwrite: a file
     /// has its metadata and its report beside it.
     ///
     /// # Errors
@@ -92,16 +92,16 @@ impl Staging {
     /// # Errors
     /// Fails if something of that name exists or the system refuses.
     pub fn create(
-        place: &Place,
+        destination: &Destination,
         guest: Option<&str>,
         now: Timestamp,
     ) -> Result<(Self, File), StoreError> {
-        match place {
-            Place::Store(root) => {
+        match destination {
+            Destination::Store(root) => {
                 let parent = root.join(folder_name(guest));
                 Self::in_store(&parent, |attempt| new_id(now, attempt))
             }
-            Place::File(path) => Self::as_file(path, now)?.with_core(),
+            Destination::File(path) => Self::as_file(path, now)?.with_core(),
         }
     }
 
@@ -161,7 +161,7 @@ impl Staging {
     }
 
     fn as_file(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
-        Place::File(path.to_owned()).check_free()?;
+        Destination::File(path.to_owned()).check_free()?;
         let names =
             |published: PathBuf| Names { staged: beside(&published, INCOMPLETE), published };
         let (core, metadata) = (names(path.to_owned()), names(beside(path, ".json")));

@@ -11,8 +11,9 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn an_entry_is_seen_only_when_it_is_published() {
     let root = tempfile::tempdir().unwrap();
-    let place = Place::Store(root.path().join("store"));
-    let (staging, mut core) = Staging::create(&place, Some("web-3"), Timestamp::now()).unwrap();
+    let destination = Destination::Store(root.path().join("store"));
+    let (staging, mut core) =
+        Staging::create(&destination, Some("web-3"), Timestamp::now()).unwrap();
     core.write_all(b"core").unwrap();
     assert!(staging.staged().is_dir() && !staging.published().exists());
     assert!(staging.staged().to_str().unwrap().ends_with(INCOMPLETE));
@@ -31,10 +32,10 @@ fn an_entry_is_seen_only_when_it_is_published() {
 #[test]
 fn two_entries_of_one_second_have_names_of_their_own() {
     let root = tempfile::tempdir().unwrap();
-    let place = Place::Store(root.path().to_owned());
+    let destination = Destination::Store(root.path().to_owned());
     let now = Timestamp::now();
-    let (one, _) = Staging::create(&place, None, now).unwrap();
-    let (other, _) = Staging::create(&place, None, now).unwrap();
+    let (one, _) = Staging::create(&destination, None, now).unwrap();
+    let (other, _) = Staging::create(&destination, None, now).unwrap();
     assert_ne!(one.id(), other.id());
 }
 
@@ -42,15 +43,15 @@ fn two_entries_of_one_second_have_names_of_their_own() {
 fn a_file_and_its_metadata_overwrite_nothing() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("core.zst");
-    let place = Place::File(path.clone());
+    let destination = Destination::File(path.clone());
     for taken in ["core.zst", "core.zst.json", "core.zst.incomplete", "core.zst.report.json"] {
         let taken = root.path().join(taken);
         fs::write(&taken, "mine").unwrap();
-        let error = Staging::create(&place, None, Timestamp::now()).unwrap_err();
+        let error = Staging::create(&destination, None, Timestamp::now()).unwrap_err();
         assert!(matches!(error, StoreError::Exists { path } if path == taken));
         fs::remove_file(&taken).unwrap();
     }
-    let (staging, _core) = Staging::create(&place, None, Timestamp::now()).unwrap();
+    let (staging, _core) = Staging::create(&destination, None, Timestamp::now()).unwrap();
     staging.write_metadata(b"{}", true).unwrap();
     fs::write(&path, "came in between").unwrap();
     let error = staging.publish().unwrap_err();
@@ -63,8 +64,8 @@ fn a_file_and_its_metadata_overwrite_nothing() {
 #[test]
 fn a_discarded_entry_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
-    let place = Place::Store(root.path().to_owned());
-    let (staging, _core) = Staging::create(&place, Some("web-3"), Timestamp::now()).unwrap();
+    let destination = Destination::Store(root.path().to_owned());
+    let (staging, _core) = Staging::create(&destination, Some("web-3"), Timestamp::now()).unwrap();
     staging.discard();
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
 }
@@ -72,12 +73,12 @@ fn a_discarded_entry_leaves_nothing() {
 #[test]
 fn an_entry_is_made_although_another_one_of_its_guest_is_discarded_meanwhile() {
     let root = tempfile::tempdir().unwrap();
-    let place = Place::Store(root.path().join("store"));
+    let destination = Destination::Store(root.path().join("store"));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..500 {
-                    let made = Staging::create(&place, Some("web-3"), Timestamp::now());
+                    let made = Staging::create(&destination, Some("web-3"), Timestamp::now());
                     made.unwrap().0.discard();
                 }
             });
@@ -88,7 +89,7 @@ fn an_entry_is_made_although_another_one_of_its_guest_is_discarded_meanwhile() {
 #[test]
 fn a_new_core_is_locked_while_its_store_is_listed() {
     let root = tempfile::tempdir().unwrap();
-    let place = Place::Store(root.path().to_owned());
+    let destination = Destination::Store(root.path().to_owned());
     let created = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -101,7 +102,7 @@ fn a_new_core_is_locked_while_its_store_is_listed() {
         let states: Vec<_> = (0..1000)
             .map(|_| {
                 let (staging, core) =
-                    Staging::create(&place, Some("web-3"), Timestamp::now()).unwrap();
+                    Staging::create(&destination, Some("web-3"), Timestamp::now()).unwrap();
                 // The staging alone keeps the lock.
                 drop(core);
                 let state = listing::read_entry(staging.staged()).unwrap().state;

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_zeros_and_told() {
+    fn what_is_missing_is_zeros_and_reported() {
         let mut buffer = [0xee; 0x5800];
         let mut gaps = Vec::new();
         read_what_is_there(0x1800, &mut buffer, read, |gap, page| gaps.push((gap, page)));

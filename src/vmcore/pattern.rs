@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_told() {
+    fn what_is_no_pattern_is_reported() {
         for (text, error) in [
             ("", PatternError::Empty),
             (" ", PatternError::Empty),

@@ -77,7 +77,7 @@ fn a_kernels_own_core_has_general_registers_alone() {
 }
 
 #[test]
-fn notes_of_qemus_that_do_not_fit_the_vcpus_are_told() {
+fn notes_of_qemus_that_do_not_fit_the_vcpus_are_reported() {
     let prstatus = note("CORE", 1, &[1; 336]);
     let qemu = note("QEMU", 0, &[3; 440]);
     let more = registers(&[&prstatus[..], &qemu, &qemu, &qemu].concat());

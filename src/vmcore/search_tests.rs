@@ -132,7 +132,7 @@ fn it_is_known_whether_there_are_more_than_were_wanted() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_joins_nothing() {
+fn an_unreadable_range_is_reported_and_never_joined_over() {
     let mut memory = Cut::new(b"abcdefghijkl", &[(0, 12)], 4);
     memory.missing = Some(5);
     let (found, searched) = first(&memory, "6c", 9);

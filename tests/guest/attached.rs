@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::same_memory::assert_same;
 use crate::tool::{finish, metadata_of, run, start};
-use vmcorectl::metadata::Learnt;
+use vmcorectl::metadata::NoticedBy;
 
 #[test]
 fn a_guest_that_would_shut_down_is_held_for_whom_waits() {
@@ -18,7 +18,7 @@ fn a_guest_that_would_shut_down_is_held_for_whom_waits() {
     let metadata = metadata_of(&entry);
     assert_eq!(metadata.state_found.as_deref(), Some("running"));
     let panic = metadata.panic.unwrap();
-    assert_eq!((panic.learnt, panic.events), (Learnt::Event, 1));
+    assert_eq!((panic.noticed_by, panic.events), (NoticedBy::Event, 1));
     assert!(panic.happened.unwrap() <= panic.noticed);
     assert_eq!(panic.action.as_deref(), Some("pause"));
 }

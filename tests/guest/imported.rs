@@ -34,7 +34,7 @@ fn a_dump_of_qemu_is_imported_with_all_its_memory() {
     assert!(core.zero_bytes > 256 << 20, "most of a fresh guest's memory: {}", core.zero_bytes);
     run(["verify", stored.to_str().unwrap()]).expect(0);
 
-    what_a_capture_told_stays(&machine, &store);
+    a_captures_metadata_is_kept(&machine, &store);
     a_dump_that_was_cut_off_is_incomplete(&machine, &by_qemu);
     what_is_left_out_stays_absent(&machine, &unpacked);
     without_its_vmcoreinfo_note(&machine, &unpacked);
@@ -45,7 +45,7 @@ fn a_dump_of_qemu_is_imported_with_all_its_memory() {
 }
 
 /// A captured core comes from another store: its story is that of its capture.
-fn what_a_capture_told_stays(machine: &Machine, store: &str) {
+fn a_captures_metadata_is_kept(machine: &Machine, store: &str) {
     let core = machine.space("captured.elf.zst");
     let path = core.to_str().unwrap();
     run(["capture", &machine.monitor(), "--output", path]).expect(0);

@@ -19,12 +19,12 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::judges;
+use crate::kernel_facts::{self, Disks};
 use crate::layouts;
 use crate::machine::Machine;
 use crate::reading;
 use crate::stacks;
 use crate::symbols;
-use crate::told::{self, Disks};
 use crate::tool::run;
 
 /// A guest that `samples/guest/build --kernel` has made, below `target`.
@@ -106,10 +106,10 @@ const CHECKS: &[(&str, Check)] = &[
     }),
     ("drgn and bt", stacks_by_drgn),
     ("the guest's mounts", |case| {
-        told::mounts_by_the_guest(&case.machine.console(), &case.stored);
+        kernel_facts::mounts_by_the_guest(&case.machine.console(), &case.stored);
     }),
     ("the guest's memory", |case| {
-        told::memory_by_the_guest(&case.machine.console(), &case.stored);
+        kernel_facts::memory_by_the_guest(&case.machine.console(), &case.stored);
     }),
     ("drgn and the system", system_by_drgn),
     ("crash", |case| judged_by_crash(case, "crash", Path::new("crash"))),
@@ -241,7 +241,7 @@ fn judged_by_crash(case: &Case<'_>, judge: &str, program: &Path) {
         return;
     }
     judges::crash_with(program, &vmlinux, &case.unpacked);
-    told::by_crash(&case.stored, &case.unpacked, program, &vmlinux);
+    kernel_facts::by_crash(&case.stored, &case.unpacked, program, &vmlinux);
 }
 
 /// The crash that `tests/newer-crash` gets.
@@ -261,7 +261,7 @@ fn stacks_by_drgn(case: &Case<'_>) {
 /// drgn with symbols finds the same tasks, modules, mounts, and what the kernel says of itself.
 fn system_by_drgn(case: &Case<'_>) {
     let Some(vmlinux) = debug_symbols(case) else { return };
-    told::by_drgn(&case.stored, &case.unpacked, &vmlinux);
+    kernel_facts::by_drgn(&case.stored, &case.unpacked, &vmlinux);
 }
 
 /// drgn with symbols has the same records, with the same numbers and times.

@@ -15,7 +15,7 @@ use crate::leave_out::leave_out;
 use crate::turn::Turn;
 
 /// How long a guest in software emulation may take for anything, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TEST_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Ends all tests with guests, unless they are asked for: they take minutes, and want guests
 /// and judges that `tests/run` gets.
@@ -59,7 +59,7 @@ impl Machine {
             if let Some(status) = machine.qemu.try_wait().unwrap() {
                 panic!("no guest ({status}); tests/run prepares one\n{}", machine.log());
             }
-            assert!(started.elapsed() < PATIENCE, "QEMU gives no monitor");
+            assert!(started.elapsed() < TEST_TIMEOUT, "QEMU gives no monitor");
             sleep(Duration::from_millis(50));
         }
         machine
@@ -102,7 +102,7 @@ impl Machine {
             if state == wanted {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "{state}, not {wanted}\n{}", self.log());
+            assert!(started.elapsed() < TEST_TIMEOUT, "{state}, not {wanted}\n{}", self.log());
             sleep(Duration::from_millis(100));
         }
     }
@@ -148,7 +148,7 @@ impl Machine {
     pub(crate) fn await_console(&self, text: &str, times: usize) {
         let started = Instant::now();
         while self.console().matches(text).count() < times {
-            assert!(started.elapsed() < PATIENCE, "no {text:?}\n{}", self.log());
+            assert!(started.elapsed() < TEST_TIMEOUT, "no {text:?}\n{}", self.log());
             sleep(Duration::from_millis(100));
         }
     }
@@ -167,7 +167,7 @@ impl Machine {
             if let Some(status) = self.qemu.try_wait().unwrap() {
                 return status;
             }
-            assert!(started.elapsed() < PATIENCE, "QEMU runs on");
+            assert!(started.elapsed() < TEST_TIMEOUT, "QEMU runs on");
             sleep(Duration::from_millis(50));
         }
     }
@@ -196,5 +196,5 @@ impl Drop for Machine {
 }
 
 fn limits() -> WaitLimits<'static> {
-    WaitLimits { timeout: PATIENCE, until: None, interrupt: None }
+    WaitLimits { timeout: TEST_TIMEOUT, until: None, interrupt: None }
 }

@@ -21,6 +21,7 @@ mod generated;
 mod held;
 mod imported;
 mod judges;
+mod kernel_facts;
 mod kernels;
 mod layouts;
 #[path = "../tool/leave_out.rs"]
@@ -36,7 +37,6 @@ mod searching;
 mod shapes;
 mod stacks;
 mod symbols;
-mod told;
 #[path = "../tool/mod.rs"]
 mod tool;
 mod turn;

@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::same_memory::{Core, unpack};
 use crate::tool::{self, Ran, finish, run, start};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A mount that is served by the program under test, and ends with the test.
 struct Mount {
@@ -30,7 +30,7 @@ impl Mount {
             if program.try_wait().unwrap().is_some() {
                 panic!("{:#?}", finish(program));
             }
-            assert!(started.elapsed() < PATIENCE, "no mount");
+            assert!(started.elapsed() < TEST_TIMEOUT, "no mount");
             sleep(Duration::from_millis(10));
         }
         Self { folder, program: Some(program) }
@@ -45,7 +45,7 @@ impl Mount {
         let mut program = self.program.take().unwrap();
         let started = Instant::now();
         while program.try_wait().unwrap().is_none() {
-            assert!(started.elapsed() < PATIENCE, "it runs on");
+            assert!(started.elapsed() < TEST_TIMEOUT, "it runs on");
             sleep(Duration::from_millis(10));
         }
         assert!(!is_mounted(&self.folder), "it is still mounted");

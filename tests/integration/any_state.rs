@@ -1,7 +1,7 @@
 //! Guests that did not panic.
 
 use serde_json::json;
-use vmcorectl::metadata::{Learnt, Metadata};
+use vmcorectl::metadata::{Metadata, NoticedBy};
 
 use crate::scripted_qemu::{DumpPlan, Script};
 use crate::setting::{Setting, finish};
@@ -59,7 +59,7 @@ fn a_running_guest_runs_on_after_a_failed_dump() {
 }
 
 #[test]
-fn a_guest_that_somebody_paused_is_not_resumed_and_that_is_told() {
+fn a_guest_that_somebody_paused_is_not_resumed_and_that_is_reported() {
     for state in ["paused", "prelaunch", "suspended"] {
         for more in [&["--any-state"][..], &["--any-state", "--then", "resume"]] {
             let script = in_state(state);
@@ -130,7 +130,7 @@ fn a_guest_that_a_fault_stopped_stays_so_unless_asked() {
 }
 
 #[test]
-fn a_guest_that_cannot_leave_its_fault_is_told() {
+fn a_guest_that_cannot_leave_its_fault_is_reported() {
     let script = in_state("internal-error");
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -179,7 +179,7 @@ fn a_panic_that_comes_while_the_guest_is_stopped_is_one() {
     {
         let (setting, metadata) = panic_at_the_stop("pause", more);
         let panic = metadata.panic.unwrap();
-        assert_eq!((panic.learnt, panic.events), (Learnt::Event, 1));
+        assert_eq!((panic.noticed_by, panic.events), (NoticedBy::Event, 1));
         assert_eq!(panic.action.as_deref(), Some("pause"));
         assert_eq!(metadata.request.then, action);
         assert_eq!(setting.qemu.run_state(), state);

@@ -105,7 +105,7 @@ fn a_guest_that_changes_while_the_monitor_is_lost_gives_no_whole_core() {
 }
 
 #[test]
-fn another_panic_while_the_monitor_is_lost_is_told_apart_by_its_vcpu() {
+fn another_panic_while_the_monitor_is_lost_is_recognised_by_its_vcpu() {
     let script = meddled(When::Disconnected, Meddling::PanicsAgain);
     a_part_is_kept(Script { dump: DumpPlan::ClientLostLate(2 * MIB), ..script }, &["--resume"]);
 }

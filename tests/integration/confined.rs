@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::scripted_qemu::PATIENCE;
+use crate::scripted_qemu::TEST_TIMEOUT;
 use crate::setting::finish;
 use crate::tool;
 
@@ -32,7 +32,7 @@ fn await_read(child: &Child) {
     // The number of the call and its first argument; those of read and of descriptor 0.
     let reads = |call: String| call.starts_with("0 0x0 ") || call.starts_with("63 0x0 ");
     while !reads(file(child, "syscall")) {
-        assert!(started.elapsed() < PATIENCE, "it never reads");
+        assert!(started.elapsed() < TEST_TIMEOUT, "it never reads");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -116,7 +116,7 @@ fn a_guest_that_may_not_fit_is_captured_with_a_warning() {
 }
 
 #[test]
-fn a_store_that_cannot_be_written_is_told_before_the_dump() {
+fn a_store_that_cannot_be_written_is_reported_before_the_dump() {
     let Some(disk) = Tmpfs::of_size(8 * MIB) else { return };
     disk.make_read_only();
     let setting = Setting::with_store(Script::default(), disk.path());
@@ -126,7 +126,7 @@ fn a_store_that_cannot_be_written_is_told_before_the_dump() {
 }
 
 #[test]
-fn a_store_below_a_file_is_told_before_the_dump() {
+fn a_store_below_a_file_is_reported_before_the_dump() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let setting = Setting::with_store(Script::default(), &file.path().join("store"));
     setting
@@ -139,7 +139,7 @@ fn a_store_below_a_file_is_told_before_the_dump() {
 }
 
 #[test]
-fn a_file_in_no_directory_is_told_before_the_dump() {
+fn a_file_in_no_directory_is_reported_before_the_dump() {
     let setting = Setting::new(Script::default());
     let path = Path::new("/nonexistent/core.zst");
     setting

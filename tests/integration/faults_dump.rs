@@ -43,7 +43,7 @@ fn works(script: Script) -> (Ran, Metadata) {
 }
 
 #[test]
-fn a_refused_descriptor_is_told_in_the_words_of_qemu() {
+fn a_refused_descriptor_is_reported_in_the_words_of_qemu() {
     let setting = Setting::new(refusal("getfd", "No file descriptor supplied via SCM_RIGHTS"));
     let says = "QEMU refused getfd: GenericError: No file descriptor supplied via SCM_RIGHTS";
     fails_and_leaves_all_as_it_was(&setting, &["--resume"], says);
@@ -60,7 +60,7 @@ fn a_refused_dump_leaves_no_descriptor_in_qemu() {
 }
 
 #[test]
-fn a_failed_dump_keeps_its_story_with_json() {
+fn a_failed_dump_is_described_in_json() {
     let setting = Setting::new(plan(DumpPlan::Fails(2 * MIB, "Bad address")));
     let says = "QEMU's dump failed: dump: failed to save memory: Bad address";
     let ran = fails_and_leaves_all_as_it_was(&setting, &["--json"], says);
@@ -127,7 +127,7 @@ fn a_qemu_without_detach_dumps_while_its_monitor_is_silent() {
 }
 
 #[test]
-fn a_failed_dump_without_detach_is_told() {
+fn a_failed_dump_without_detach_is_reported() {
     let dump = DumpPlan::Fails(2 * MIB, "Bad address");
     let setting = Setting::new(Script { version: (2, 5, 0), dump, ..Script::default() });
     let says = "dump: failed to save memory: Bad address";
@@ -140,7 +140,7 @@ fn another_clients_dump_is_waited_for() {
 }
 
 #[test]
-fn another_clients_dump_that_does_not_end_is_told() {
+fn another_clients_dump_that_does_not_end_is_reported() {
     let setting = Setting::new(Script { other_dump: u32::MAX, ..Script::default() });
     let says = "another dump of this guest is under way, and did not end within";
     fails_and_leaves_all_as_it_was(&setting, &["--resume", "--timeout", "1s"], says);

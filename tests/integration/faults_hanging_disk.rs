@@ -77,7 +77,7 @@ fn a_store_that_hangs_fails_the_dump_and_the_guest_stays_held() {
 }
 
 #[test]
-fn a_signal_while_only_the_disk_is_awaited_is_told_and_recorded() {
+fn a_signal_while_waiting_for_the_disk_is_reported_and_recorded() {
     let Some(disk) = FreezableDisk::new() else { return };
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
     let setting = Setting::with_store(script, &disk.path().join("store"));
@@ -100,7 +100,7 @@ fn a_signal_while_only_the_disk_is_awaited_is_told_and_recorded() {
 }
 
 #[test]
-fn a_disk_that_never_comes_back_is_not_waited_for_without_end_and_the_part_is_told() {
+fn a_disk_that_never_comes_back_is_not_waited_for_without_end_and_the_part_is_reported() {
     let Some(disk) = FreezableDisk::new() else { return };
     let script = Script { delay: ["getfd"].into(), ..Script::default() };
     let setting = Setting::with_store(script, &disk.path().join("store"));

@@ -43,7 +43,7 @@ fn a_qemu_in_another_namespace_of_processes_is_captured() {
 }
 
 #[test]
-fn nobody_listens() {
+fn a_socket_without_listener_is_an_error() {
     let setting = Setting::new(Script::default());
     setting.qemu.kill();
     setting
@@ -108,7 +108,7 @@ fn a_monitor_with_a_full_queue_is_given_up_with_advice() {
 }
 
 #[test]
-fn a_human_monitor_is_told_apart() {
+fn a_human_monitor_is_distinguished() {
     let folder = tempfile::Builder::new().prefix("qmp").tempdir_in("/tmp").unwrap();
     let path = folder.path().join("m");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();

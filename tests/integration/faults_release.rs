@@ -13,7 +13,7 @@ fn release(metadata: &Metadata) -> &Release {
 }
 
 #[test]
-fn a_qemu_that_cannot_leave_the_panic_is_told_with_what_to_do() {
+fn a_qemu_that_cannot_leave_the_panic_is_reported_with_what_to_do() {
     let script = Script { version: (1, 6, 2), ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -39,7 +39,7 @@ fn a_qemu_that_cannot_leave_the_panic_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_guest_that_stays_where_it_is_is_told() {
+fn a_guest_that_stays_where_it_is_is_reported() {
     let script = Script { cont: ContPlan::Stays, ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -54,7 +54,7 @@ fn a_guest_that_stays_where_it_is_is_told() {
 }
 
 #[test]
-fn a_qemu_that_does_not_answer_the_release_is_told() {
+fn a_qemu_that_does_not_answer_the_release_is_reported() {
     let script = Script { delay: ["cont"].into(), ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -102,7 +102,7 @@ fn a_reset_guest_starts_anew() {
 }
 
 #[test]
-fn a_qemu_that_ends_instead_of_the_reset_is_told() {
+fn a_qemu_that_ends_instead_of_the_reset_is_reported() {
     let script = Script { no_reboot: true, ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -199,7 +199,7 @@ fn a_guest_that_was_held_long_enough_is_let_go_with_a_part_of_its_core() {
 }
 
 #[test]
-fn a_dump_that_cannot_be_stopped_holds_the_guest_and_that_is_told() {
+fn a_dump_that_cannot_be_stopped_holds_the_guest_and_that_is_reported() {
     let script = Script { dump: DumpPlan::HangsForGood(3 * MIB), ..Script::default() };
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -242,7 +242,7 @@ fn a_part_is_kept_if_the_guest_is_gone_though_its_release_did_not_work() {
 }
 
 #[test]
-fn a_qemu_that_is_silent_is_told_to_let_the_guest_go_nevertheless() {
+fn the_release_is_sent_to_a_silent_qemu_nevertheless() {
     let delay = ["stop"].into();
     let setting = Setting::new(Script { state: "running", delay, ..Script::default() });
     setting.capture(&["--any-state", "--timeout", "500ms"]).expect(5).says("did not answer stop");

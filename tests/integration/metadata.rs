@@ -15,7 +15,7 @@ use crate::setting::{Setting, printed_by, unpack};
 use crate::tool::{metadata_file, run};
 
 #[test]
-fn the_metadata_tells_what_qemu_told() {
+fn the_metadata_has_what_qemu_reported() {
     let script = Script::default();
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -92,7 +92,10 @@ fn two_captures_make_two_entries_and_info_finds_both() {
         for name in [id, entry.to_str().unwrap()] {
             let told = run(["info", name, "--store", store]).expect(0).stdout;
             assert!(told.starts_with(&format!("web-3  {id}  complete\n")), "{told}");
-            assert!(told.contains("x86_64, 2 vCPUs") && told.contains("learnt by query"), "{told}");
+            assert!(
+                told.contains("x86_64, 2 vCPUs") && told.contains("noticed by query"),
+                "{told}"
+            );
         }
         let told = printed_by(&run(["info", id, "--store", store, "--json"]).expect(0));
         assert_eq!(told, metadata_file(&entry.join("metadata.json")));

@@ -125,7 +125,7 @@ fn a_number_is_searched_for_as_the_processor_stores_it() {
 }
 
 #[test]
-fn of_a_part_it_is_told_what_was_not_searched() {
+fn what_was_not_searched_of_a_partial_core_is_reported() {
     let script = Script { dump: DumpPlan::Killed(3 * MIB), ..Script::default() };
     let setting = Setting::new(script);
     setting.capture(&["--resume"]);

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::core_stream::CoreStream;
-use crate::scripted_qemu::{PANICKED, PATIENCE, Script};
+use crate::scripted_qemu::{PANICKED, Script, TEST_TIMEOUT};
 use crate::setting::{Setting, finish, signal};
 use crate::tool::{self, Ran};
 
@@ -30,7 +30,7 @@ fn slow_guest() -> Script {
 fn report_process(capture: &Child) -> Pid {
     let id = capture.id();
     let started = Instant::now();
-    while started.elapsed() < PATIENCE {
+    while started.elapsed() < TEST_TIMEOUT {
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
         for child in children.unwrap_or_default().split_whitespace() {
             let name = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
@@ -56,7 +56,7 @@ fn has_ended(process: Pid) -> bool {
 fn await_end(process: Pid) {
     let started = Instant::now();
     while !has_ended(process) {
-        assert!(started.elapsed() < PATIENCE, "{}", status(process));
+        assert!(started.elapsed() < TEST_TIMEOUT, "{}", status(process));
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 pub(crate) use crate::script::{ContPlan, DumpPlan, Meddling, Script, When};
 
 /// How long a test waits for something that must come. Only a failure takes it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// The run state after the guest's QEMU has ended.
 pub(crate) const ENDED: &str = "QEMU has ended";
 /// The run state of a guest that its panic stopped.
@@ -302,7 +302,7 @@ impl Peer {
     fn wait_until(&self, wanted: impl Fn(&State) -> bool) -> bool {
         let (state, _) = self
             .changed
-            .wait_timeout_while(self.lock(), PATIENCE, |state| !wanted(state))
+            .wait_timeout_while(self.lock(), TEST_TIMEOUT, |state| !wanted(state))
             .unwrap_or_else(PoisonError::into_inner);
         wanted(&state)
     }
@@ -690,7 +690,7 @@ impl Peer {
     /// Waits until the pipe's reader or QEMU is gone.
     fn stall(&self, pipe: &OwnedFd) -> Result<(), String> {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE && !self.lock().ended {
+        while started.elapsed() < TEST_TIMEOUT && !self.lock().ended {
             if rustix::io::ioctl_fionread(pipe).is_ok_and(|unread| unread == 0) {
                 self.lock().stalls = true;
                 self.changed.notify_all();

@@ -12,7 +12,7 @@ use vmcorectl::metadata::{CaptureResult, Metadata};
 use vmcorectl::vmcore::Vmcore;
 
 use crate::core_stream::CoreStream;
-use crate::scripted_qemu::{PATIENCE, Script, ScriptedQemu};
+use crate::scripted_qemu::{Script, ScriptedQemu, TEST_TIMEOUT};
 use crate::tool::{self, Listing, Ran};
 
 /// A guest, and the store that its cores go to.
@@ -107,7 +107,7 @@ pub(crate) fn check_whole(entry: &Path, stream: &CoreStream) -> Metadata {
 pub(crate) fn finish(mut child: Child) -> Ran {
     let started = Instant::now();
     while child.try_wait().expect("a child").is_none() {
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > TEST_TIMEOUT {
             let _ = child.kill();
             panic!("the program hangs: {:#?}", tool::finish(child));
         }

@@ -104,7 +104,7 @@ fn a_signal_in_the_dump_ends_it_and_leaves_the_guest_held() {
 }
 
 #[test]
-fn a_signal_while_the_guest_is_asked_for_facts_is_told_once() {
+fn a_signal_while_the_guest_is_asked_for_facts_is_reported_once() {
     let script = Script { delay: ["query-uuid"].into(), dump: UNDER_WAY, ..Script::default() };
     let reached = |qemu: &ScriptedQemu| qemu.await_command("query-uuid");
     let (_, ran) = send(Step { script, more: &[], reached }, &[], Signal::TERM);
@@ -181,7 +181,7 @@ fn a_signal_after_the_release_stops_nothing() {
 }
 
 #[test]
-fn what_a_killed_capture_leaves_does_not_look_whole_and_is_in_nobodys_way() {
+fn what_a_killed_capture_leaves_looks_incomplete_and_hinders_no_other() {
     for (step, incomplete) in [
         (connecting(), 0),
         (waiting(), 0),

@@ -12,10 +12,10 @@ use nix::libc;
 use serde_json::Value;
 
 use crate::core_stream::MIB;
+use crate::messages::terminal;
 use crate::refusing_system;
 use crate::scripted_qemu::{DumpPlan, Script};
 use crate::setting::{Setting, finish};
-use crate::telling::terminal;
 use crate::tool::{self, Ran, metadata_of, run};
 
 /// A script of a guest with a name.

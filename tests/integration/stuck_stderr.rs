@@ -25,7 +25,7 @@ fn start_unheard(setting: &Setting, more: &[&str]) -> (Child, OwnedFd) {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_holds_no_guest() {
+fn an_unread_stderr_holds_no_guest() {
     let script = Script::default();
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -38,7 +38,7 @@ fn a_stderr_that_nobody_reads_holds_no_guest() {
 }
 
 #[test]
-fn the_hold_ends_in_time_although_nobody_reads_the_messages() {
+fn the_hold_ends_in_time_with_unread_messages() {
     let script = Script { dump: DumpPlan::Stalls(3 * MIB), ..Script::default() };
     let setting = Setting::new(script);
     let more = ["--max-hold", "1s", "--resume", "--verbose"];

@@ -44,7 +44,7 @@ fn a_core_as_it_was_captured_is_whole() {
 }
 
 #[test]
-fn a_damaged_chunk_is_told_with_its_place_in_the_file_and_in_the_guest() {
+fn a_damaged_chunk_is_reported_with_its_file_offset_and_guest_address() {
     let (_setting, entry) = entry();
     let path = core_of(&entry);
     let core = Vmcore::open(&path).unwrap();

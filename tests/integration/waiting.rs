@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use vmcorectl::metadata::{Learnt, Panic};
+use vmcorectl::metadata::{NoticedBy, Panic};
 
 use crate::scripted_qemu::{ENDED, PANICKED, Script};
 use crate::setting::{Setting, finish};
@@ -39,7 +39,7 @@ fn captured(script: Script, events: &[(&str, Value)]) -> Panic {
 #[test]
 fn a_panic_that_comes_is_captured() {
     let panic = captured(running(), &[("GUEST_PANICKED", json!({ "action": "pause" }))]);
-    assert_eq!((panic.learnt, panic.events), (Learnt::Event, 1));
+    assert_eq!((panic.noticed_by, panic.events), (NoticedBy::Event, 1));
     assert_eq!(panic.action.as_deref(), Some("pause"));
     assert_eq!(panic.happened.map(jiff::Timestamp::as_second), Some(1_790_000_000));
     assert_eq!(panic.reporting_cpus, Some(vec![0]));
@@ -51,7 +51,7 @@ fn several_events_of_one_crash_are_one_panic() {
     let panicked = ("GUEST_PANICKED", json!({ "action": "pause" }));
     let loaded = ("GUEST_CRASHLOADED", json!({ "action": "run" }));
     let panic = captured(running(), &[panicked.clone(), panicked, loaded]);
-    assert_eq!((panic.learnt, panic.events), (Learnt::Event, 2));
+    assert_eq!((panic.noticed_by, panic.events), (NoticedBy::Event, 2));
     assert!(panic.crash_loaded);
 }
 
@@ -73,7 +73,7 @@ fn what_the_guest_tells_of_its_crash_is_kept() {
 }
 
 #[test]
-fn a_panic_of_before_is_learnt_by_asking() {
+fn an_earlier_panic_is_found_by_query() {
     for (more, set_actions) in [(&["--resume"][..], 0), (&["--wait", "--resume"], 1)] {
         let information = json!({ "type": "hyper-v", "arg1": 9 });
         let script = Script { crash_information: Some(information.clone()), ..Script::default() };
@@ -81,7 +81,7 @@ fn a_panic_of_before_is_learnt_by_asking() {
         let setting = Setting::new(script);
         setting.capture(more).expect(0);
         let panic = setting.whole_entry(&stream).panic.unwrap();
-        assert_eq!((panic.learnt, panic.events), (Learnt::Query, 0));
+        assert_eq!((panic.noticed_by, panic.events), (NoticedBy::Query, 0));
         assert_eq!((panic.happened, panic.action), (None, None));
         assert_eq!(panic.reporting_cpus, Some(vec![0]));
         assert_eq!(panic.info, Some(information));
@@ -90,7 +90,7 @@ fn a_panic_of_before_is_learnt_by_asking() {
 }
 
 #[test]
-fn an_old_qemu_that_cannot_be_told_to_stop_is_warned_of() {
+fn an_old_qemu_without_set_action_is_warned_of() {
     let script = Script { version: (5, 2, 0), ..running() };
     let stream = script.stream.clone();
     let setting = Setting::new(script);
@@ -115,7 +115,7 @@ fn no_panic_in_the_time_that_was_given_is_nothing_to_do() {
 }
 
 #[test]
-fn a_guest_that_dumps_itself_is_told_and_waited_for() {
+fn a_guest_that_dumps_itself_is_reported_and_waited_for() {
     let setting = Setting::new(running());
     let child = setting.start(&["--wait", "--verbose"]);
     setting.qemu.await_command("query-status");
@@ -134,7 +134,7 @@ fn a_panic_that_lets_the_guest_run_on_is_none_to_capture() {
 }
 
 #[test]
-fn a_panic_that_shuts_the_guest_down_is_told() {
+fn a_panic_that_shuts_the_guest_down_is_reported() {
     let setting = Setting::new(running());
     let child = setting.start(&["--wait"]);
     setting.qemu.await_command("query-status");
@@ -149,7 +149,7 @@ fn a_panic_that_shuts_the_guest_down_is_told() {
 }
 
 #[test]
-fn a_guest_that_is_shut_down_without_a_panic_is_told_so() {
+fn a_shutdown_without_a_panic_is_reported() {
     for (reason, says) in [
         (Some("guest-shutdown"), "the guest was shut down (guest-shutdown), and no panic was seen"),
         (Some("host-qmp-quit"), "the guest was shut down (host-qmp-quit), and no panic was seen"),
@@ -169,7 +169,7 @@ fn a_guest_that_is_shut_down_without_a_panic_is_told_so() {
 }
 
 #[test]
-fn a_shutdown_because_of_a_panic_is_told_though_the_panic_was_not() {
+fn a_shutdown_because_of_a_panic_is_reported_without_its_event() {
     let setting = Setting::new(running());
     let child = setting.start(&["--wait"]);
     setting.qemu.await_command("query-status");
@@ -179,7 +179,7 @@ fn a_shutdown_because_of_a_panic_is_told_though_the_panic_was_not() {
 }
 
 #[test]
-fn a_guest_that_dumped_itself_in_the_time_that_was_given_is_told() {
+fn a_guest_that_dumped_itself_in_the_time_that_was_given_is_reported() {
     let setting = Setting::new(running());
     let child = setting.start(&["--wait=2s"]);
     setting.qemu.await_command("query-status");
@@ -190,7 +190,7 @@ fn a_guest_that_dumped_itself_in_the_time_that_was_given_is_told() {
 }
 
 #[test]
-fn a_qemu_that_is_told_no_set_action_is_still_waited_for() {
+fn a_qemu_that_refuses_set_action_is_still_waited_for() {
     let refuse = BTreeMap::from([("set-action", ("GenericError", "not now"))]);
     let setting = Setting::new(Script { refuse, ..running() });
     let panicked = ("GUEST_PANICKED", json!({ "action": "pause" }));

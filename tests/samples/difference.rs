@@ -55,7 +55,7 @@ fn lines(text: &mut String, mark: char, lines: &[&str]) {
 }
 
 #[test]
-fn a_changed_a_missing_and_a_new_line_are_told_apart() {
+fn a_changed_a_missing_and_a_new_line_are_distinguished() {
     let found = difference("a\nb\nc\nd\ne\nf\n", "a\nB\nc\nd\nf\ng\n");
     assert_eq!(
         found,

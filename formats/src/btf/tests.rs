@@ -102,7 +102,7 @@ fn kinds_that_came_later_are_passed_over_by_the_layout_section() {
 }
 
 #[test]
-fn a_type_that_stands_for_itself_or_holds_itself_is_no_endless_one() {
+fn a_type_that_refers_to_itself_or_holds_itself_ends() {
     let mut btf = Builder::new();
     btf.plain("loop", 8, 1, &[]);
     btf.aggregate(4, "self", 8, &[("", 2, 0, 0), ("", 2, 0, 0)]);

@@ -55,7 +55,7 @@ fn a_string_table_header_in_the_hosts_byte_order_is_understood() {
 }
 
 #[test]
-fn the_count_past_the_16_bit_limit_stands_in_section_0() {
+fn the_count_past_the_16_bit_limit_is_in_section_0() {
     let blocks: Vec<_> = (0..70_000).map(|index| (index * 0x2000, 1)).collect();
     let bytes = Stream { blocks, extended: true, ..Stream::default() }.build();
     let head = decode(&bytes).unwrap();
@@ -87,7 +87,7 @@ fn notes_are_summarised() {
 }
 
 #[test]
-fn notes_that_do_not_end_with_their_segment_are_told() {
+fn notes_that_do_not_end_with_their_segment_are_reported() {
     let mut notes = note(b"CORE\0", 1, &[0; 336]);
     notes.extend([0xff; 20]);
     let bytes = Stream { notes, ..Stream::default() }.build();

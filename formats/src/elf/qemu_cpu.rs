@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn each_register_is_read_where_it_stands() {
+    fn each_register_is_read_from_its_offset() {
         let cpu = QemuCpu::decode(&descriptor(440)).unwrap();
         assert_eq!((cpu.general[0], cpu.general[6], cpu.general[15]), (8, 56, 128));
         assert_eq!((cpu.rip, cpu.rflags), (136, 144));

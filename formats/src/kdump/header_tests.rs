@@ -26,7 +26,7 @@ fn build(class: Class, endian: Endian, machine: &[u8], fields: [u32; 10]) -> Vec
 const FIELDS: [u32; 10] = [1, 4096, 2, 4, 65_536, 7, 8, 9, 1, 3];
 
 #[test]
-fn each_layout_and_byte_order_is_told_by_what_is_in_it() {
+fn each_layout_and_byte_order_is_recognised_by_its_content() {
     for (class, machine) in [(Class::Elf64, &b"x86_64"[..]), (Class::Elf32, b"i686")] {
         for endian in [Endian::Little, Endian::Big] {
             for machine in [machine, b""] {
@@ -85,7 +85,7 @@ fn sizes_that_no_dump_has_are_refused() {
 }
 
 #[test]
-fn a_version_that_nobody_knows_is_refused() {
+fn an_unknown_version_is_refused() {
     let mut bytes = build(Class::Elf64, Endian::Little, b"x86_64", FIELDS);
     bytes[8] = 7;
     assert_eq!(Header::decode(&bytes), Err(KdumpError::Version { found: 7 }));

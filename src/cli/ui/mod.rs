@@ -23,7 +23,7 @@ use crate::store::StoreError;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Talk {
+pub(super) enum Verbosity {
     /// Errors only.
     Quiet,
     /// Warnings, errors and progress.
@@ -69,15 +69,15 @@ pub(super) fn say(line: &str) {
 }
 
 /// Prints a capture's steps and progress, and never blocks the capture.
-pub(super) struct Narrator {
-    talk: Talk,
+pub(super) struct StderrObserver {
+    verbosity: Verbosity,
     stderr: StderrWriter,
 }
 
-impl Narrator {
-    /// A narrator on stderr.
-    pub(super) fn new(talk: Talk) -> io::Result<Self> {
-        Ok(Self { talk, stderr: StderrWriter::on_stderr()? })
+impl StderrObserver {
+    /// A observer on stderr.
+    pub(super) fn new(verbosity: Verbosity) -> io::Result<Self> {
+        Ok(Self { verbosity, stderr: StderrWriter::on_stderr()? })
     }
 
     /// Ends, once all is printed.
@@ -99,28 +99,28 @@ impl Narrator {
     }
 }
 
-impl Observer for Narrator {
+impl Observer for StderrObserver {
     fn step(&self, text: &str) {
-        if self.talk == Talk::Verbose {
+        if self.verbosity == Verbosity::Verbose {
             let now = jiff::Timestamp::now();
             self.stderr.line(format!("{now:.3} {text}"));
         }
     }
 
     fn title(&self, text: &str) {
-        if self.talk != Talk::Quiet {
+        if self.verbosity != Verbosity::Quiet {
             self.stderr.line(format!("title: {}", shown(text)));
         }
     }
 
     fn warning(&self, text: &str) {
-        if self.talk != Talk::Quiet {
+        if self.verbosity != Verbosity::Quiet {
             self.stderr.line(format!("warning: {text}"));
         }
     }
 
     fn progress(&self, progress: Progress) {
-        if self.talk != Talk::Quiet {
+        if self.verbosity != Verbosity::Quiet {
             self.stderr.progress(progress);
         }
     }

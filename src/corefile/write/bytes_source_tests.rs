@@ -124,7 +124,7 @@ impl Bytes for Slow {
 }
 
 #[test]
-fn whoever_watches_can_stop_it() {
+fn the_progress_callback_can_stop_it() {
     let mut heard = Vec::new();
     let (stopped, _) = store(Slow, &tempfile::tempfile().unwrap(), |progress| {
         heard.push(progress);

@@ -96,7 +96,7 @@ fn of_two_kernels_the_one_that_a_processor_runs_is_taken() {
 }
 
 #[test]
-fn a_text_that_its_own_kernel_contradicts_is_told_with_the_reason() {
+fn a_text_that_its_own_kernel_contradicts_is_reported_with_the_reason() {
     let memory = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0000).bytes(0x40_5040, b"6.9.9");
     let error = judge_of(memory, None).unwrap_err();
     assert!(error.to_string().contains("init_uts_ns has another release"), "{error}");

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_new_note_replaces_one_of_no_use_and_stands_behind_the_others() {
+    fn the_new_note_replaces_a_useless_one_and_comes_last() {
         let note =
             |name, descriptor| Note { name, kind: 1, descriptor }.encode(Endian::Little).unwrap();
         let (cpu, empty) = (note(b"CORE", b"registers"), note(b"VMCOREINFO", b""));

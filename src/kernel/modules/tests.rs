@@ -123,7 +123,7 @@ fn a_list_of_users_that_is_broken_is_a_finding_and_the_modules_are_there() {
 }
 
 #[test]
-fn parts_of_any_size_and_unknown_states_are_no_parts_and_told_as_they_are() {
+fn parts_of_any_size_are_no_parts_and_unknown_states_are_kept_as_numbers() {
     let whole = kernel(true).words(module(0), &[77]);
     let whole =
         whole.list(HEAD, &(0..MODULES).map(|index| module(index) + LIST).collect::<Vec<_>>());

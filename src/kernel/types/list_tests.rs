@@ -27,7 +27,7 @@ fn a_list_is_walked_in_its_order() {
 }
 
 #[test]
-fn a_list_that_is_longer_than_wanted_is_cut_and_told() {
+fn a_list_that_is_longer_than_wanted_is_cut_and_reported() {
     let list = walk(&TestKernel::new().list(HEAD, &nodes(100)), 10);
     assert_eq!(addresses(&list), nodes(100)[..10]);
     assert!(list.finding.unwrap().contains("more than 10 nodes"));

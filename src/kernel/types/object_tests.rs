@@ -147,7 +147,7 @@ fn whatever_an_address_and_its_bytes_are_nothing_breaks() {
 
 /// The first of them was taken without a word.
 #[test]
-fn a_member_in_different_places_of_types_of_one_name_is_told() {
+fn a_member_in_different_places_of_types_of_one_name_is_reported() {
     let mut kernel = kernel();
     kernel.structure("thing", 8, &[("byte", Number(1), 3), ("word", Number(4), 4)]);
     let kernel = kernel.build();

@@ -49,7 +49,7 @@ fn a_tree_is_walked_in_its_order() {
 }
 
 #[test]
-fn a_tree_that_is_larger_than_wanted_is_cut_and_told() {
+fn a_tree_that_is_larger_than_wanted_is_cut_and_reported() {
     let (nodes, finding) = walk(&tree(100), 10);
     assert_eq!(nodes.len(), 10);
     assert!(finding.unwrap().contains("more than 10 nodes"));

@@ -88,7 +88,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn each_kind_of_line_is_told_apart() {
+    fn each_kind_of_line_is_distinguished() {
         let greeting = br#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7},
             "package": "Debian"}, "capabilities": ["oob"]}}"#;
         let version = Version { major: 7, minor: 2, micro: 22 };

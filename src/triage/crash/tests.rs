@@ -88,7 +88,7 @@ fn a_report_that_is_cut_is_damaged_and_its_signature_weak() {
 }
 
 #[test]
-fn an_oops_whose_header_was_rotated_out_is_named_by_its_register_dump_and_told_as_damaged() {
+fn an_oops_whose_header_was_rotated_out_is_named_by_its_register_dump_and_marked_damaged() {
     let behind = NULL.split_once("Not tainted 6.1.0 #1\n").unwrap().1;
     let old = "[    1.000000][  T77] RIP: 0010:another+0x1/0x2\n";
     let crash = crash(&format!("{old}{behind}"));
@@ -123,7 +123,7 @@ fn what_user_space_wrote_is_no_event() {
 }
 
 #[test]
-fn a_plain_panic_is_told_apart_by_who_called_it() {
+fn plain_panics_are_distinguished_by_their_caller() {
     let log = "[   10.000000] Kernel panic - not syncing: it broke\n";
     let records = console::records(log.as_bytes());
     let of = |caller| {
@@ -156,7 +156,7 @@ fn what_took_a_lock_is_named_although_taking_locks_is_what_it_does() {
 }
 
 #[test]
-fn who_unlocks_too_much_stands_alone_in_its_line() {
+fn bad_unlock_balance_names_the_function_on_its_own_line() {
     let log = "WARNING: bad unlock balance detected!\nx/1 is trying to release lock (a) at:\n[<ffffffff81000000>] foo_unlock+0x1/0x2\nbut there are no more locks to release!\n#0: 1 (b){+.+.}, at: other+0x1/0x2\nCall Trace:\n print_unlock_imbalance_bug+0x1/0x2\n bar+0x1/0x2\n";
     assert_eq!(crash(log).title, "WARNING: bad unlock balance in foo_unlock");
 }

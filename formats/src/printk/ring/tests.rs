@@ -199,7 +199,7 @@ fn a_log_of_more_than_a_million_records_is_refused() {
 }
 
 #[test]
-fn numbers_that_do_not_follow_are_told() {
+fn numbers_that_do_not_follow_are_reported() {
     let mut ring = SyntheticRing::new(3, 8);
     ring.push(b"zero");
     let id = ring.push(b"one");

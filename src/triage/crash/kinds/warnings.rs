@@ -120,20 +120,20 @@ fn raised_by(at: &Candidate<'_, '_>, functions: &[&str]) -> Option<Header> {
 }
 
 /// Where a warning was raised.
-struct Place<'a> {
+struct Destination<'a> {
     file: &'a [u8],
     /// What follows the file, the function first.
     rest: &'a [u8],
 }
 
-impl Place<'_> {
+impl Destination<'_> {
     fn function(&self) -> Option<String> {
         function(self.rest)
     }
 }
 
 /// The place, if the message has one.
-fn place(text: &[u8]) -> Option<Place<'_>> {
+fn place(text: &[u8]) -> Option<Destination<'_>> {
     let old = if text.starts_with(b"at ") { text.get(3..) } else { None };
     let middle = text.starts_with(b"CPU: ").then(|| after(text, " at ")).flatten();
     let (file, rest) = if let Some(rest) = old.or(middle) {
@@ -144,7 +144,7 @@ fn place(text: &[u8]) -> Option<Place<'_>> {
         let (before, rest) = text.split_at_checked(at)?;
         (before.rsplit(|byte| *byte == b' ').next()?, rest.get(4..).unwrap_or_default())
     };
-    is_file_and_line(file).then_some(Place { file, rest })
+    is_file_and_line(file).then_some(Destination { file, rest })
 }
 
 /// `path/file.c:123`

@@ -19,7 +19,7 @@ mod tests {
     use super::ends_in_call;
 
     #[test]
-    fn calls_are_told_from_jumps() {
+    fn calls_are_distinguished_from_jumps() {
         // bl; blr x8; blraaz x8
         for code in [0x9400_1234_u32, 0xd63f_0100, 0xd63f_091f] {
             assert!(ends_in_call(&code.to_le_bytes()), "{code:#x}");

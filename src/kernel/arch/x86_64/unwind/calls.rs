@@ -47,7 +47,7 @@ mod tests {
     use super::ends_in_call;
 
     #[test]
-    fn calls_are_told_from_jumps() {
+    fn calls_are_distinguished_from_jumps() {
         // call *%rax; call *0x8(%rax); call *0x12345678(%rip)
         for code in [&[0xff, 0xd0][..], &[0xff, 0x50, 8], &[0xff, 0x15, 0x78, 0x56, 0x34, 0x12]] {
             assert!(ends_in_call(code), "{code:02x?}");

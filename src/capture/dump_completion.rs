@@ -32,7 +32,7 @@ const CONFIRMATIONS: u32 = 3;
 
 /// What is known about a dump under way.
 #[derive(Debug)]
-pub(super) struct Settling {
+pub(super) struct DumpCompletion {
     pub(super) command: CommandId,
     /// Whether the command's reply came long before the dump's end.
     detached: bool,
@@ -53,7 +53,7 @@ enum Lost {
     Silent,
 }
 
-impl Settling {
+impl DumpCompletion {
     pub(super) fn new(command: CommandId, detached: bool) -> Self {
         Self {
             command,
@@ -131,55 +131,59 @@ impl Settling {
 pub(super) fn follow(
     session: &mut Session<'_>,
     pipeline: &Pipeline,
-    settling: &mut Settling,
+    completion: &mut DumpCompletion,
 ) -> Result<(), CaptureError> {
-    let outcome = follow_stream(session, pipeline, settling);
+    let outcome = follow_stream(session, pipeline, completion);
     if outcome.is_err() {
-        give_up(session, pipeline, settling);
+        give_up(session, pipeline, completion);
     }
     outcome
 }
 
 /// Ends a dump from our side.
-pub(super) fn give_up(session: &mut Session<'_>, pipeline: &Pipeline, settling: &mut Settling) {
+pub(super) fn give_up(
+    session: &mut Session<'_>,
+    pipeline: &Pipeline,
+    completion: &mut DumpCompletion,
+) {
     // Whatever QEMU still has to say, it may not keep writing.
     pipeline.abort();
-    if settling.lost.is_none() {
-        await_quiet(session, settling);
+    if completion.lost.is_none() {
+        await_quiet(session, completion);
     }
 }
 
 fn follow_stream(
     session: &mut Session<'_>,
     pipeline: &Pipeline,
-    settling: &mut Settling,
+    completion: &mut DumpCompletion,
 ) -> Result<(), CaptureError> {
     let mut moved = (Instant::now(), (0, 0));
     loop {
-        settling.look_at(pipeline);
+        completion.look_at(pipeline);
         let progress = pipeline.progress();
         session.observer.progress(progress);
-        if let Some(Err(_)) = &settling.output
-            && let Some(Err(error)) = settling.output.take()
+        if let Some(Err(_)) = &completion.output
+            && let Some(Err(error)) = completion.output.take()
         {
             let (error, written) = split(error);
-            settling.output = Some(Ok(written));
+            completion.output = Some(Ok(written));
             return Err(error);
         }
         // A guest that is reset meanwhile is dumped on, and the dump `completed` in the end.
         guard::check_events(session)?;
-        if settling.is_read() && settling.output.is_some() {
+        if completion.is_read() && completion.output.is_some() {
             let limits = WaitLimits { interrupt: None, ..session.limits() };
-            return confirm(session, settling, &limits);
+            return confirm(session, completion, &limits);
         }
         if session.clock.is_over() {
             // The disk may take its time once everything is read, if the guest goes
             // after a good dump. One that would stay goes as after a failed one.
             let limit = session.request.max_hold.unwrap_or_default();
             let goes = session.metadata.request.then != Action::Hold.to_string();
-            return if settling.is_read() && goes {
+            return if completion.is_read() && goes {
                 let timeout = session.request.timeout.min(REPORT);
-                confirm(session, settling, &WaitLimits { timeout, until: None, interrupt: None })
+                confirm(session, completion, &WaitLimits { timeout, until: None, interrupt: None })
             } else {
                 Err(CaptureError::HoldLimit { limit })
             };
@@ -187,8 +191,8 @@ fn follow_stream(
         if session.interrupt.is_raised() {
             return Err(CaptureError::Interrupted { signal: session.interrupt.signal_name() });
         }
-        decide(session, settling)?;
-        let waits_for_disk = progress.waits_for_output || settling.stream.is_some();
+        decide(session, completion)?;
+        let waits_for_disk = progress.waits_for_output || completion.stream.is_some();
         let waited = moved.0.elapsed();
         if (progress.bytes_read, progress.bytes_written) != moved.1 {
             moved = (Instant::now(), (progress.bytes_read, progress.bytes_written));
@@ -197,52 +201,52 @@ fn follow_stream(
         } else if !waits_for_disk && waited > session.request.timeout {
             return Err(CaptureError::Stalled { waited, found: progress.bytes_read });
         }
-        await_news(session, pipeline, settling)?;
+        await_news(session, pipeline, completion)?;
     }
 }
 
 /// Ends the wait if the dump cannot become whole any more.
-fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), CaptureError> {
-    if let Some(error) = settling.take_refusal() {
+fn decide(session: &mut Session<'_>, completion: &mut DumpCompletion) -> Result<(), CaptureError> {
+    if let Some(error) = completion.take_refusal() {
         return Err(error.into());
     }
-    if let Some(Err(text)) = &settling.completed {
+    if let Some(Err(text)) = &completion.completed {
         return Err(CaptureError::Dump { text: text.clone() });
     }
-    let Some(ended) = settling.stream_ended else { return Ok(()) };
-    let short = settling.stream.as_ref().is_some_and(|stream| stream.outcome.is_err());
+    let Some(ended) = completion.stream_ended else { return Ok(()) };
+    let short = completion.stream.as_ref().is_some_and(|stream| stream.outcome.is_err());
     let overdue = ended.elapsed() > REPORT;
-    if settling.completed.is_none() && overdue && settling.lost.is_none() {
+    if completion.completed.is_none() && overdue && completion.lost.is_none() {
         // Its event did not come: it was sent while this client was disconnected.
-        settling.completed = match session.monitor.dump_status(&session.limits()) {
+        completion.completed = match session.monitor.dump_status(&session.limits()) {
             Ok(Some(dump)) if dump.status == "completed" => Some(Ok(())),
             Ok(Some(dump)) if dump.status == "failed" => Some(Err("no reason given".to_owned())),
             Err(error) if !error.is_connection_lost() => return Err(error.into()),
             _ => None,
         };
     }
-    if short && (settling.completed.is_some() || settling.lost.is_some() || overdue) {
-        if settling.lost == Some(Lost::Gone) {
+    if short && (completion.completed.is_some() || completion.lost.is_some() || overdue) {
+        if completion.lost == Some(Lost::Gone) {
             return Err(CaptureError::GuestGone);
         }
-        if let Some(Err(text)) = &settling.completed {
+        if let Some(Err(text)) = &completion.completed {
             return Err(CaptureError::Dump { text: text.clone() });
         }
-        let found = settling.stream.as_ref().map_or(0, |stream| stream.bytes_read);
-        let outcome = settling.stream.as_mut().map(|stream| {
+        let found = completion.stream.as_ref().map_or(0, |stream| stream.bytes_read);
+        let outcome = completion.stream.as_mut().map(|stream| {
             let again = Err(StreamError::Aborted { found });
             std::mem::replace(&mut stream.outcome, again)
         });
         return Err(outcome.and_then(Result::err).map_or(CaptureError::GuestGone, Into::into));
     }
-    match settling.lost.filter(|_| settling.completed.is_none()) {
+    match completion.lost.filter(|_| completion.completed.is_none()) {
         // The stream is all that is left of this guest.
         Some(Lost::Gone) => return Err(CaptureError::GuestGone),
         Some(Lost::Silent) => return Err(CaptureError::Unconfirmed),
         None => {}
     }
     let limits = session.request.timeout.max(REPORT);
-    if settling.completed.is_none() && ended.elapsed() > limits {
+    if completion.completed.is_none() && ended.elapsed() > limits {
         return Err(CaptureError::Unconfirmed);
     }
     Ok(())
@@ -251,20 +255,22 @@ fn decide(session: &mut Session<'_>, settling: &mut Settling) -> Result<(), Capt
 fn await_news(
     session: &mut Session<'_>,
     pipeline: &Pipeline,
-    settling: &mut Settling,
+    completion: &mut DumpCompletion,
 ) -> Result<(), CaptureError> {
-    if settling.lost.is_some() {
+    if completion.lost.is_some() {
         // The stream goes on without the monitor; only its end is left to see.
         std::thread::sleep(TICK / 10);
         return Ok(());
     }
     let limits = session.limits().at_most(TICK);
     match session.monitor.wait("the dump", &limits, &[pipeline.waker()]) {
-        Ok(WaitResult::Event(event)) => settling.take_event(session, &event),
-        Ok(WaitResult::Reply(id, reply)) if id == settling.command => settling.take_reply(reply),
+        Ok(WaitResult::Event(event)) => completion.take_event(session, &event),
+        Ok(WaitResult::Reply(id, reply)) if id == completion.command => {
+            completion.take_reply(reply)
+        }
         Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
         Err(error) => {
-            monitor_was_lost(session, settling, &error)?;
+            monitor_was_lost(session, completion, &error)?;
         }
     }
     Ok(())
@@ -281,12 +287,12 @@ fn is_well(session: &mut Session<'_>) -> bool {
 /// it in between was not reported.
 fn monitor_was_lost(
     session: &mut Session<'_>,
-    settling: &mut Settling,
+    completion: &mut DumpCompletion,
     error: &MonitorError,
 ) -> Result<(), CaptureError> {
     let mut text = format!("the monitor was lost during the dump: {error}");
-    settling.lost = reconnect(session).err();
-    if settling.lost.is_none() {
+    completion.lost = reconnect(session).err();
+    if completion.lost.is_none() {
         let limits = session.limits();
         if let Ok(false) = guard::compare_anew(session, &limits) {
             text.push_str("; a second panic of the guest meanwhile would not have been noticed");
@@ -302,18 +308,18 @@ fn monitor_was_lost(
 /// done anything to the guest since.
 fn confirm(
     session: &mut Session<'_>,
-    settling: &mut Settling,
+    completion: &mut DumpCompletion,
     limits: &WaitLimits<'_>,
 ) -> Result<(), CaptureError> {
     for _ in 0..CONFIRMATIONS {
-        match settling.lost {
+        match completion.lost {
             Some(Lost::Gone) => return Ok(()),
             Some(Lost::Silent) => break,
             None => {}
         }
         match guard::check(session, limits) {
             Err(CaptureError::Monitor(error)) if error.is_connection_lost() => {
-                monitor_was_lost(session, settling, &error)?;
+                monitor_was_lost(session, completion, &error)?;
             }
             Err(CaptureError::Monitor(error)) => return Err(CaptureError::StateUnknown(error)),
             other => return other,
@@ -347,10 +353,10 @@ fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
 }
 
 /// Waits until QEMU noticed the closed pipe: before, it refuses `cont`.
-fn await_quiet(session: &mut Session<'_>, settling: &mut Settling) {
+fn await_quiet(session: &mut Session<'_>, completion: &mut DumpCompletion) {
     let limits = session.release_limits();
     let deadline = limits.deadline();
-    while settling.completed.is_none() && Instant::now() < deadline {
+    while completion.completed.is_none() && Instant::now() < deadline {
         match session.monitor.dump_status(&limits) {
             Ok(Some(dump)) if dump.status == "active" => {}
             _ => return,
@@ -358,7 +364,7 @@ fn await_quiet(session: &mut Session<'_>, settling: &mut Settling) {
         if let Ok(WaitResult::Event(event)) =
             session.monitor.wait("the dump's end", &limits.at_most(TICK / 10), &[])
         {
-            settling.take_event(session, &event);
+            completion.take_event(session, &event);
         }
     }
 }

@@ -9,7 +9,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::core_stream::MIB;
-use crate::scripted_qemu::{DumpPlan, PATIENCE, Script};
+use crate::scripted_qemu::{DumpPlan, Script, TEST_TIMEOUT};
 use crate::setting::{Setting, finish};
 use crate::tool;
 
@@ -39,7 +39,7 @@ fn a_terminal_shows_bytes_rate_ratio_and_the_time_that_is_left() {
     // A terminal that nobody has open any more is an error for who reads it.
     while let Ok(count @ 1..) = seen.read(&mut bytes) {
         text.push_str(&String::from_utf8_lossy(&bytes[..count]));
-        assert!(started.elapsed() < PATIENCE, "{text}");
+        assert!(started.elapsed() < TEST_TIMEOUT, "{text}");
     }
     for shown in ["dump ", "3.00 MiB/5.63 MiB", " GiB/s to ", " %", " ETA "] {
         assert!(text.contains(shown), "{shown:?} is not in {text}");
@@ -50,7 +50,7 @@ fn a_terminal_shows_bytes_rate_ratio_and_the_time_that_is_left() {
 }
 
 #[test]
-fn progress_is_for_terminals_alone_and_each_step_is_told_where_asked() {
+fn progress_is_for_terminals_alone_and_steps_for_verbose() {
     let setting = Setting::new(Script::default());
     let told = setting.capture(&["--resume"]).expect(0).stderr;
     assert_eq!(told, "title: guest panicked (no log)\n");
