@@ -18,6 +18,7 @@
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
 //! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
+//! | [`text`] | text of a guest, bounded |
 //! | [`zstd_frame`] | headers of a Zstandard frame and of its blocks |
 //! | [`vmcoreinfo`] | VMCOREINFO: symbols, offsets and sizes that a kernel exports for dump readers |
 //! | [`windows_dump`] | the header of a Windows crash dump |
@@ -44,6 +45,7 @@ pub mod paging;
 pub mod printk;
 pub mod registers;
 pub mod seekable;
+pub mod text;
 pub mod vmcoreinfo;
 pub mod windows_dump;
 pub mod zstd_frame;

@@ -30,6 +30,7 @@
 use std::collections::HashMap;
 
 use crate::addr::VirtAddr;
+use crate::text::{MAX_RELEASE, bounded};
 
 /// The longest text that is read, in bytes. The kernel's own is one page.
 pub const MAX_LENGTH: usize = 1 << 20;
@@ -45,14 +46,15 @@ pub struct VmcoreInfo {
 
 impl VmcoreInfo {
     /// Parses the text up to its first NUL. Lines without `=` are ignored; of two lines
-    /// with the same key, the first counts.
+    /// with the same key, the first counts. The longest value of a kernel is its release: longer
+    /// ones than [`MAX_RELEASE`] are cut.
     pub fn parse(bytes: &[u8]) -> Self {
         let bytes = bytes.get(..MAX_LENGTH).unwrap_or(bytes);
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
         let mut values = HashMap::new();
         for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            values.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+            values.entry(key.to_owned()).or_insert_with(|| bounded(value, MAX_RELEASE));
         }
         Self { text, values }
     }
@@ -136,6 +138,15 @@ mod tests {
         assert_eq!(info.number("VMALLOC_START"), Some(0xffff_b000_0000_0000));
         assert_eq!(info.kernel_offset(), Some(0x1ae0_0000));
         assert_eq!(info.offset("behind"), None, "text after a NUL is ignored");
+    }
+
+    #[test]
+    fn a_release_is_as_long_as_one_at_most_and_a_cut_can_be_seen() {
+        let long = ["OSRELEASE=", &"r".repeat(70_000), "\nPAGESIZE=4096\n"].concat();
+        let info = VmcoreInfo::parse(long.as_bytes());
+        let release = info.release().unwrap();
+        assert!(release.len() <= MAX_RELEASE && release.ends_with('…'), "{}", release.len());
+        assert_eq!(info.page_size(), Some(4096));
     }
 
     #[test]

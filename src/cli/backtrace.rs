@@ -15,9 +15,9 @@ use crate::kernel::Kernel;
 use crate::kernel::backtrace::{Backtrace, of_all};
 use crate::kernel::cpus::{Cpu, Cpus};
 use crate::kernel::tasks::Task;
+use crate::printable::shown;
 use crate::render;
 use crate::render::backtrace::{BacktracesJson, Stack};
-use crate::render::shown::shown;
 use crate::vmcore::Vmcore;
 
 /// Show stack traces: by default that of the CPU that panicked

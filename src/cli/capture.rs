@@ -14,6 +14,7 @@ use super::store_folder::StoreArgs;
 use super::ui::{StderrObserver, Verbosity};
 use crate::capture::{self, Action, Request, Wait};
 use crate::interrupt::Interrupt;
+use crate::printable::shown;
 use crate::render;
 use crate::store::staging::Destination;
 use crate::units::parse::{duration, positive_duration, size};
@@ -145,7 +146,7 @@ pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
     let mut out = Vec::new();
     match (&outcome.metadata, &outcome.entry) {
         (Some(metadata), _) if arguments.json => render::json::pretty(metadata, &mut out)?,
-        (_, Some(entry)) => writeln!(out, "{}", entry.display())?,
+        (_, Some(entry)) => writeln!(out, "{}", shown(&entry.display().to_string()))?,
         _ => {}
     }
     // The capture is done, whether or not anybody hears of it.

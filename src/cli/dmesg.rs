@@ -12,9 +12,9 @@ use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::log::Log;
 use crate::metadata::{Metadata, NoticedBy};
+use crate::printable::shown;
 use crate::render;
 use crate::render::dmesg::Style;
-use crate::render::shown::shown;
 use crate::units::parse::duration;
 
 /// Show the guest kernel's log

@@ -15,7 +15,7 @@ use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::export::kdump::Target;
 use crate::export::{ExportError, elf, kdump};
-use crate::render::shown::shown;
+use crate::printable::shown;
 use crate::store::single_file::SingleFile;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &ExportArgs) -> anyhow::Result<Exit> {
     };
     exported?;
     if !to_stdout {
-        print(|out| writeln!(out, "{}", arguments.output.display()))?;
+        print(|out| writeln!(out, "{}", shown(&arguments.output.display().to_string())))?;
     }
     Ok(if missing { Exit::Incomplete } else { Exit::Done })
 }

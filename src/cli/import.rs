@@ -14,6 +14,7 @@ use super::stored_core::print;
 use super::ui::{StderrObserver, Verbosity};
 use crate::import::{self, ImportRequest};
 use crate::interrupt::Interrupt;
+use crate::printable::shown;
 use crate::render;
 use crate::store::staging::Destination;
 use crate::units::parse::size;
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
     let imported = imported?;
     print(|out| match arguments.json {
         true => render::json::pretty(&imported.metadata, out),
-        false => writeln!(out, "{}", imported.entry.display()),
+        false => writeln!(out, "{}", shown(&imported.entry.display().to_string())),
     })?;
     Ok(if imported.cut_off { Exit::Incomplete } else { Exit::Done })
 }

@@ -9,9 +9,9 @@ use crate::kernel::cpus::Cpus;
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
+use crate::printable::shown;
 use crate::render;
 use crate::render::kernel::KernelParts;
-use crate::render::shown::shown;
 use crate::vmcore::summary::Summary;
 
 /// Show the metadata of a stored core: guest, panic, release, sizes

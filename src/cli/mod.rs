@@ -39,6 +39,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::printable::shown;
 use exit::Exit;
 
 /// Capture the memory of panicked QEMU guests, and let the guests go
@@ -75,10 +76,20 @@ enum Command {
     ReportChild,
 }
 
+/// Prints what clap has to say, and leaves as it does: with 2 for an error, as documented.
+///
+/// clap repeats arguments as they are, and a hook gets names from others.
+fn usage(error: clap::Error) -> ! {
+    let arguments = std::env::args_os().map(|argument| shown(&argument.to_string_lossy()));
+    Arguments::try_parse_from(arguments).err().unwrap_or(error).exit()
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // clap prints usage errors and leaves with 2, as documented.
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => usage(error),
+    };
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

@@ -4,8 +4,8 @@ use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
+use crate::printable::shown;
 use crate::render;
-use crate::render::shown::shown;
 
 /// Show the modules that the guest's kernel had loaded: address, size, taints, users
 ///

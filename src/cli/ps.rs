@@ -6,9 +6,9 @@ use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::Kernel;
 use crate::kernel::tasks::Task;
+use crate::printable::shown;
 use crate::render;
 use crate::render::report::paint::Paint;
-use crate::render::shown::shown;
 use crate::render::tasks::Row;
 use crate::triage::report;
 

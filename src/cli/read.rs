@@ -9,9 +9,9 @@ use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::view::{Gap, View};
+use crate::printable::shown;
 use crate::render::hexdump::{HexDump, Unit};
 use crate::render::memory_json::MemoryJson;
-use crate::render::shown::shown;
 use crate::units::parse;
 use crate::vmcore::Vmcore;
 

@@ -18,6 +18,7 @@ use super::stored_core::{open_confined, print};
 use super::ui;
 use crate::held;
 use crate::interrupt::Interrupt;
+use crate::printable::shown;
 use crate::render::report::{html, paint::Paint, text};
 use crate::sandbox::report::Request;
 use crate::store::entry::Entry;
@@ -147,7 +148,8 @@ fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
             .and_then(|answer| Ok(report_file::replace(&core, &answer.report.to_json())?));
         match saved {
             Ok(()) => {
-                print(|out| writeln!(out, "{}", report_file::path(&core).display()))?;
+                let path = report_file::path(&core).display().to_string();
+                print(|out| writeln!(out, "{}", shown(&path)))?;
             }
             Err(error) => {
                 ui::error(&error);

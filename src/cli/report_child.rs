@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::panic;
 
 use super::exit::Exit;
+use super::ui::say;
 use crate::held;
 use crate::sandbox::confine;
 use crate::sandbox::report::{Answer, Request};
@@ -19,10 +20,7 @@ use crate::vmcore::Vmcore;
 pub(super) fn run() -> anyhow::Result<Exit> {
     let unconfined = confine::child();
     // Its last line is what the other process tells: all of it is on one.
-    panic::set_hook(Box::new(|info| {
-        let text = info.to_string().replace('\n', " ");
-        let _ = writeln!(io::stderr(), "{text}");
-    }));
+    panic::set_hook(Box::new(|info| say(&info.to_string().replace('\n', " "))));
     let mut channel = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
     let memory = io::stdin().as_fd().try_clone_to_owned()?;
     let (request, head) = Request::read(&channel)?;

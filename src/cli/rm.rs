@@ -6,7 +6,7 @@ use super::exit::{Exit, UsageError};
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui;
-use crate::render::shown::shown;
+use crate::printable::shown;
 use crate::store::listing::{self, Listed};
 use crate::store::{StoreError, entry, removal};
 use crate::units::bytes;
@@ -55,7 +55,8 @@ pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
         }
     }
     print(|out| {
-        removed.iter().try_for_each(|folder| writeln!(out, "removed {}", folder.display()))
+        let mut paths = removed.iter().map(|folder| shown(&folder.display().to_string()));
+        paths.try_for_each(|path| writeln!(out, "removed {path}"))
     })?;
     Ok(exit)
 }

@@ -10,8 +10,8 @@ use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::kernel::AddressSpace;
+use crate::printable::shown;
 use crate::render;
-use crate::render::shown::shown;
 use crate::render::vtop::Translation;
 
 /// Translate a virtual address with the guest's page tables, and show each step

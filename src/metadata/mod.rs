@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::printable;
+
 /// The schema that this version writes.
 pub const SCHEMA: &str = "vmcorectl/metadata/1";
 /// Name of the core in an entry.
@@ -344,9 +346,9 @@ impl Metadata {
 
     /// The JSON text, as in the file and in the core.
     pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
         // A value made of strings, numbers and lists cannot fail to serialise.
-        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
-        json.push(b'\n');
+        let _ = printable::json::pretty(self, &mut json);
         json
     }
 }

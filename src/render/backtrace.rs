@@ -15,15 +15,18 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::json::{hex, hex_if_known};
-use super::shown::shown;
+use super::table::{Side, padded};
 use crate::debugger::source_lines::SourceLine;
 use crate::kernel::backtrace::Backtrace;
 use crate::kernel::unwind::{EntryRegisters, StackEnd, StackFrame};
+use crate::printable::shown;
 
 /// The schema of stacks as JSON.
 pub const SCHEMA: &str = "vmcorectl/backtraces/1";
 /// How many registers are on a line.
 const COLUMNS: usize = 3;
+/// How wide the column of functions becomes. Longer names are longer than it.
+const MAX_WIDTH: usize = 96;
 
 /// A stack and its owner.
 #[derive(Clone, Debug)]
@@ -59,10 +62,12 @@ fn one(stack: &Stack<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", head.join("  "))?;
     let Backtrace { frames, end, findings } = &stack.backtrace;
     let names: Vec<String> = frames.iter().map(name).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let width = names.iter().map(|name| name.chars().count()).max();
+    let width = width.unwrap_or_default().min(MAX_WIDTH);
     for (index, (frame, name)) in frames.iter().zip(&names).enumerate() {
         let number = format!("#{index}");
-        writeln!(out, "{number:>4}  {name:<width$}  {}", frame.trust)?;
+        let name = padded(name, width, Side::Left);
+        writeln!(out, "{number:>4}  {name}  {}", frame.trust)?;
         for line in stack.lines.get(index).into_iter().flatten() {
             writeln!(out, "        {}", source(line))?;
         }
@@ -100,11 +105,14 @@ fn registers(entry: &EntryRegisters, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "        entered from {who}, whose registers were")?;
     let width = entry.registers.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for row in entry.registers.chunks(COLUMNS) {
-        let row: Vec<_> =
-            row.iter().map(|(name, value)| format!("{name:<width$} {value:016x}")).collect();
+        let row: Vec<_> = row.iter().map(|(name, value)| register(name, *value, width)).collect();
         writeln!(out, "        {}", row.join("  "))?;
     }
     Ok(())
+}
+
+fn register(name: &str, value: u64, width: usize) -> String {
+    format!("{} {value:016x}", padded(name, width, Side::Left))
 }
 
 /// Stacks as JSON.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::shown::shown;
+use crate::printable::shown;
 use crate::triage::crash::families::Families;
 use crate::triage::crash::{Crash, Evidence, EvidenceRecord, OopsDetails};
 
@@ -18,7 +18,8 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
         writeln!(out, "  or {}", shown(title))?;
     }
     let weak = if crash.signature.weak { " (weak)" } else { "" };
-    writeln!(out, "signature   {}{weak}, variant {}", crash.signature.id, crash.signature.variant)?;
+    let signature = &crash.signature;
+    writeln!(out, "signature   {}{weak}, variant {}", shown(&signature.id), signature.variant)?;
     writeln!(out, "kind        {}{}", crash.kind, typed(crash))?;
     if let Some(panic) = &crash.panic_message {
         writeln!(out, "panic       {}", shown(panic))?;
@@ -43,7 +44,7 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
             "  {:>14}  #{:<6} {}  {}",
             time(other.time_ns),
             other.record,
-            other.signature,
+            shown(&other.signature),
             shown(&other.title)
         )?;
     }
@@ -101,7 +102,8 @@ fn skipped(evidence: &Evidence, families: &Families, out: &mut dyn Write) -> io:
     for skipped in evidence.skipped.iter().take(MAX_SHOWN) {
         let covers = families.covers(&skipped.family).unwrap_or_default();
         let function = shown(&skipped.function);
-        writeln!(out, "  {function:<40} {} {covers}", skipped.family)?;
+        let family = shown(&format!("{} {covers}", skipped.family));
+        writeln!(out, "  {function:<40} {family}")?;
     }
     Ok(())
 }

@@ -6,11 +6,18 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::shown::shown;
+use super::table::{Column, lines};
+use crate::printable::shown_up_to;
 use crate::store::groups::Group;
 
 /// The most guests or kernels in a cell.
 const NAMED: usize = 3;
+/// The most characters of one of them, and of all of them with their number.
+const MAX_NAME: usize = 40;
+const MAX_NAMES: usize = NAMED * (MAX_NAME + 1) + 16;
+/// The most characters of a signature and of a title.
+const MAX_SIGNATURE: usize = 64;
+const MAX_TITLE: usize = 240;
 
 /// A group as a line of JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -61,26 +68,23 @@ impl<'a> GroupJson<'a> {
 
 /// Prints groups of `all`, one a line, each with the groups below it that may be the same.
 pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Result<()> {
-    const HEAD: [&str; 7] = ["COUNT", "FIRST", "LAST", "GUESTS", "KERNELS", "SIGNATURE", "TITLE"];
+    const COLUMNS: [Column; 7] = [
+        Column::number("COUNT"),
+        Column::text("FIRST", 24),
+        Column::text("LAST", 24),
+        Column::text("GUESTS", MAX_NAMES),
+        Column::text("KERNELS", MAX_NAMES),
+        Column::text("SIGNATURE", MAX_SIGNATURE),
+        Column::text("TITLE", MAX_TITLE),
+    ];
     if groups.is_empty() {
         return Ok(());
     }
     let zone = TimeZone::system();
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(groups.iter().map(|group| row(group, &zone)));
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
+    let lines = lines(COLUMNS, groups.iter().map(|group| row(group, &zone)));
     let groups = std::iter::once(None).chain(groups.iter().map(Some));
-    for (row, group) in rows.iter().zip(groups) {
-        let cells = row.iter().zip(widths).enumerate().map(|(index, (cell, width))| match index {
-            0 => format!("{cell:>width$}"),
-            _ => format!("{cell:<width$}"),
-        });
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    for (line, group) in lines.iter().zip(groups) {
+        writeln!(out, "{line}")?;
         if let Some(outdated) = group.map(|group| group.outdated).filter(|count| *count > 0) {
             writeln!(out, "       {outdated} of these reports are outdated")?;
         }
@@ -88,7 +92,9 @@ pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Resul
         for other in same.filter_map(|index| all.get(*index)) {
             let signature = other.signature.as_deref().unwrap_or("-");
             let title = other.title.as_deref().unwrap_or("-");
-            writeln!(out, "       possibly the same as {}  {}", shown(signature), shown(title))?;
+            let (signature, title) =
+                (shown_up_to(signature, MAX_SIGNATURE), shown_up_to(title, MAX_TITLE));
+            writeln!(out, "       possibly the same as {signature}  {title}")?;
         }
     }
     Ok(())
@@ -103,7 +109,7 @@ fn row(group: &Group, zone: &TimeZone) -> [String; 7] {
             Some(true) => " (weak)",
             None => " (weak?)",
         };
-        format!("{}{weak}", shown(signature))
+        format!("{signature}{weak}")
     });
     [
         group.entries.len().to_string(),
@@ -112,14 +118,14 @@ fn row(group: &Group, zone: &TimeZone) -> [String; 7] {
         few(group.guests.iter()),
         few(group.kernels.iter()),
         or_dash(signature),
-        or_dash(group.title.as_deref().map(shown)),
+        or_dash(group.title.clone()),
     ]
 }
 
 /// The first names, and the number of the others.
 fn few<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
     let more = names.len().saturating_sub(NAMED);
-    let named: Vec<_> = names.take(NAMED).map(|name| shown(name)).collect();
+    let named: Vec<_> = names.take(NAMED).map(|name| shown_up_to(name, MAX_NAME)).collect();
     match (named.is_empty(), more) {
         (true, _) => "-".to_owned(),
         (_, 0) => named.join(","),

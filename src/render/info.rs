@@ -11,8 +11,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::shown::shown;
 use crate::metadata::{CaptureResult, Core, Guest, Imported, Metadata, NoticedBy, Panic, Release};
+use crate::printable::shown;
 use crate::units::{bytes, percent, seconds};
 use crate::vmcore::summary::Summary;
 

@@ -1,20 +1,8 @@
 //! Data as JSON.
 
-use std::io::{self, Write};
+use serde::Serializer;
 
-use serde::{Serialize, Serializer};
-
-/// Prints a value as indented JSON, like a stored file.
-pub fn pretty(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
-}
-
-/// Prints a value as JSON on one line.
-pub fn line(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)
-}
+pub use crate::printable::json::{line, pretty};
 
 /// A 64-bit address or register as a string: many JSON parsers take numbers for doubles and lose
 /// the last digits.

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::shown::shown;
 use crate::kernel::cpus::{Cpus, Mode};
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::{Mount, Mounts};
 use crate::kernel::tasks::Tasks;
+use crate::printable::shown;
 use crate::units::{bytes, percent};
 
 /// The schema of a kernel as JSON.

@@ -6,10 +6,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::shown::shown;
+use super::table::{Column, lines};
+use crate::printable::shown_up_to;
 use crate::store::listing::{EntryState, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::units::{bytes, seconds};
+
+/// The most characters of a guest's name or a release, of an id and of a title in the table.
+const MAX_NAME: usize = 64;
+const MAX_ID: usize = 80;
+const MAX_TITLE: usize = 240;
 
 /// An entry as a line of JSON. What is not known is `null`.
 #[derive(Clone, Debug, Serialize)]
@@ -50,7 +56,7 @@ impl EntryJson {
             id: entry.id.clone(),
             time: entry.time,
             guest: entry.guest(),
-            kernel: entry.kernel().map(str::to_owned),
+            kernel: entry.kernel(),
             title: report.as_ref().and_then(|report| report.title.clone()),
             report_outdated: report.as_ref().and_then(|report| report.is_outdated(current)),
             signature: report.and_then(|report| report.signature),
@@ -69,32 +75,22 @@ pub fn table(
     current: &ReportVersion<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    const HEAD: [&str; 8] = ["TIME", "GUEST", "KERNEL", "SIZE", "HELD", "STATE", "ID", "TITLE"];
+    const COLUMNS: [Column; 8] = [
+        Column::text("TIME", 24),
+        Column::text("GUEST", MAX_NAME),
+        Column::text("KERNEL", MAX_NAME),
+        Column::number("SIZE"),
+        Column::number("HELD"),
+        Column::text("STATE", 16),
+        Column::text("ID", MAX_ID),
+        Column::text("TITLE", MAX_TITLE),
+    ];
     if entries.is_empty() {
         return Ok(());
     }
     let zone = TimeZone::system();
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(entries.iter().map(|entry| row(&EntryJson::of(entry, current), &zone)));
-    let mut widths = [0; HEAD.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    for row in &rows {
-        let cells = row.iter().zip(widths).enumerate().map(|(index, (cell, width))| {
-            // Numbers are aligned right.
-            if matches!(index, 3 | 4) {
-                format!("{cell:>width$}")
-            } else {
-                format!("{cell:<width$}")
-            }
-        });
-        let line: Vec<_> = cells.collect();
-        writeln!(out, "{}", line.join("  ").trim_end())?;
-    }
-    Ok(())
+    let rows = entries.iter().map(|entry| row(&EntryJson::of(entry, current), &zone));
+    lines(COLUMNS, rows).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn row(line: &EntryJson, zone: &TimeZone) -> [String; 8] {
@@ -102,17 +98,21 @@ fn row(line: &EntryJson, zone: &TimeZone) -> [String; 8] {
     let time = |time: Timestamp| zone.to_datetime(time).strftime("%Y-%m-%d %H:%M:%S").to_string();
     [
         or_dash(line.time.map(time)),
-        shown(&line.guest),
-        or_dash(line.kernel.as_deref().map(shown)),
+        line.guest.clone(),
+        or_dash(line.kernel.clone()),
         or_dash(line.core_bytes.map(bytes)),
         or_dash(line.held_seconds.map(seconds)),
         line.state.name().to_owned(),
-        shown(&line.id),
+        line.id.clone(),
         title(line),
     ]
 }
 
 fn title(line: &EntryJson) -> String {
-    let title = line.title.as_deref().map_or_else(|| "-".to_owned(), shown);
-    if line.report_outdated == Some(true) { format!("{title} (outdated)") } else { title }
+    const OUTDATED: &str = " (outdated)";
+    let title = line.title.as_deref().unwrap_or("-");
+    match line.report_outdated {
+        Some(true) => shown_up_to(title, MAX_TITLE.saturating_sub(OUTDATED.len())) + OUTDATED,
+        _ => title.to_owned(),
+    }
 }

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::hexdump::push_hex;
+use super::json::line;
 
 /// The schema of memory as JSON.
 pub const SCHEMA: &str = "vmcorectl/memory/1";
@@ -47,7 +48,11 @@ impl MemoryJson {
     pub fn end(self, missing: Option<(u64, &str)>, out: &mut dyn Write) -> io::Result<()> {
         let missing = missing
             .map(|(at, problem)| json!({ "address": format!("{at:#x}"), "problem": problem }));
-        writeln!(out, "\",\"read\":{},\"missing\":{}}}", self.read, json!(missing))
+        let mut text = Vec::new();
+        line(&missing, &mut text)?;
+        write!(out, "\",\"read\":{},\"missing\":", self.read)?;
+        out.write_all(text.trim_ascii_end())?;
+        writeln!(out, "}}")
     }
 }
 

@@ -14,7 +14,7 @@ pub mod modules;
 pub mod places;
 pub mod registers;
 pub mod report;
-pub mod shown;
+mod table;
 pub mod tasks;
 pub mod verify;
 pub mod vtop;

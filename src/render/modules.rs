@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::json::hex;
-use super::shown::shown;
 use crate::kernel::modules::{Module, ModuleState, Modules, RangeKind};
+use crate::printable::shown;
 use crate::units::bytes;
 
 /// The schema of modules as JSON.

@@ -7,7 +7,7 @@ use vmcore_formats::addr::PhysAddr;
 
 use super::hexdump::{HexDump, Unit, push_hex};
 use super::json;
-use super::shown::shown;
+use crate::printable::shown;
 
 /// Prints an address and the string there.
 pub fn text(at: PhysAddr, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {

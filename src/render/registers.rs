@@ -15,7 +15,8 @@ use serde::{Serialize, Serializer};
 use vmcore_formats::registers::Register;
 use vmcore_formats::registers::x86::Segment;
 
-use super::shown::shown;
+use super::table::{Side, padded};
+use crate::printable::shown;
 use crate::vmcore::registers::Vcpu;
 
 /// The schema of registers as JSON.
@@ -67,15 +68,16 @@ fn one(cpu: &Vcpu, out: &mut dyn Write) -> io::Result<()> {
 /// Prints a segment register, or a table, which has neither selector nor flags.
 fn line(segment: &Segment, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let Segment { name, register, flags } = segment;
+    let name = padded(name, width, Side::Left);
     let (base, limit) = (register.base, register.limit);
     if flags.is_empty() {
-        return writeln!(out, "  {name:<width$}       base {base:016x}  limit {limit:08x}");
+        return writeln!(out, "  {name}       base {base:016x}  limit {limit:08x}");
     }
     let (selector, raw) = (register.selector, register.flags);
     let flags = flags.join(" ");
     writeln!(
         out,
-        "  {name:<width$} {selector:04x}  base {base:016x}  limit {limit:08x}  flags {raw:08x}  {flags}"
+        "  {name} {selector:04x}  base {base:016x}  limit {limit:08x}  flags {raw:08x}  {flags}"
     )
 }
 
@@ -84,7 +86,8 @@ fn grid(registers: &[Register], width: usize, out: &mut dyn Write) -> io::Result
     let mut column = 0_usize;
     for register in registers {
         let digits = usize::from(register.bytes).saturating_mul(2);
-        write!(out, "  {:<width$} {:0digits$x}", register.name, register.value)?;
+        let name = padded(register.name, width, Side::Left);
+        write!(out, "  {name} {:0digits$x}", register.value)?;
         column = column.saturating_add(1);
         if !register.flags.is_empty() {
             write!(out, "  {}", register.flags.join(" "))?;

@@ -13,8 +13,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::json::hex;
-use super::shown::shown;
 use crate::kernel::tasks::Task;
+use crate::printable::shown;
 use crate::units::bytes;
 
 /// The schema of tasks as JSON.

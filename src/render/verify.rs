@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::shown::shown;
+use crate::printable::shown;
 use crate::units::bytes;
 use crate::vmcore::verify::{Damage, Verification};
 

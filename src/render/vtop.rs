@@ -15,8 +15,8 @@ use vmcore_formats::addr::{PhysAddr, VirtAddr};
 use vmcore_formats::paging::{Entry, Paging};
 
 use super::json::{hex, hex_if_known};
-use super::shown::shown;
 use crate::kernel::page_tables::{AddressSpace, Step, Walk};
+use crate::printable::shown;
 use crate::units::bytes;
 use crate::vmcore::MemoryError;
 

@@ -70,7 +70,7 @@ impl Group {
     fn add(&mut self, entry: &Listed, current: &ReportVersion<'_>) {
         self.entries.push(entry.id.clone());
         self.guests.insert(entry.guest());
-        self.kernels.extend(entry.kernel().map(str::to_owned));
+        self.kernels.extend(entry.kernel());
         if let Some(time) = entry.time {
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
             self.last = Some(self.last.map_or(time, |last| last.max(time)));

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use vmcore_formats::text::{MAX_RELEASE, MAX_TEXT, bounded};
 
 use super::entry::folders;
 use super::lock::{self, Writer};
@@ -74,16 +75,17 @@ pub struct Listed {
 impl Listed {
     /// The guest's name: in its metadata, else that of its directory.
     pub fn guest(&self) -> String {
-        let named = self.metadata.as_ref().and_then(|metadata| metadata.guest.name.clone());
-        named.unwrap_or_else(|| {
+        let named = self.metadata.as_ref().and_then(|metadata| metadata.guest.name.as_deref());
+        named.map(|name| bounded(name, MAX_TEXT)).unwrap_or_else(|| {
             let folder = self.folder.parent().and_then(Path::file_name).unwrap_or_default();
             folder.to_string_lossy().into_owned()
         })
     }
 
     /// The release of the guest's kernel.
-    pub fn kernel(&self) -> Option<&str> {
-        self.metadata.as_ref()?.core.as_ref()?.kernel_release.as_deref()
+    pub fn kernel(&self) -> Option<String> {
+        let release = self.metadata.as_ref()?.core.as_ref()?.kernel_release.as_deref()?;
+        Some(bounded(release, MAX_RELEASE))
     }
 }
 

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use vmcore_formats::text::{self, MAX_NAME, MAX_TITLE};
 
 use crate::metadata::Metadata;
 
 /// The longest file beside a core that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
+/// The most other titles that are kept of a report.
+const MAX_ALTERNATES: usize = 16;
 
 /// What a listing wants of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,14 +47,28 @@ pub struct ReportVersion<'a> {
 impl ReportHead {
     /// The head of the report in a file; `None` if there is none that can be read.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        json(path)
+        json(path).map(Self::bounded)
+    }
+
+    /// With texts of bounded length: what made the report may have had no bound.
+    fn bounded(mut self) -> Self {
+        let bounded = |text: &mut String, max| *text = text::bounded(text, max);
+        self.alt_titles.truncate(MAX_ALTERNATES);
+        for title in self.title.iter_mut().chain(&mut self.alt_titles) {
+            bounded(title, MAX_TITLE);
+        }
+        for other in self.schema.iter_mut().chain(&mut self.signature) {
+            bounded(other, MAX_NAME);
+        }
+        self
     }
 
     /// What the metadata has of a report that was made before the dump: nothing of how
     /// strong its signature is.
     pub(super) fn in_metadata(metadata: &Metadata) -> Option<Self> {
         let title = Some(metadata.title.clone()?);
-        Some(Self { title, signature: metadata.signature.clone(), ..Self::default() })
+        let head = Self { title, signature: metadata.signature.clone(), ..Self::default() };
+        Some(head.bounded())
     }
 
     /// Whether the report was made by an older schema or with other families than

@@ -11,6 +11,8 @@ use super::{Btf, Kind, Type};
 const MAX_DEPTH: usize = 32;
 /// The most members that a look-up visits.
 const MAX_STEPS: usize = 1 << 16;
+/// The most values of an enumeration. A kernel's longest ones have a few hundred.
+const MAX_VALUES: usize = 1 << 12;
 /// The size of a pointer: only 64-bit kernels are read.
 const POINTER: u64 = 8;
 
@@ -245,7 +247,7 @@ fn is_enumeration(found: &Type<'_>) -> bool {
 /// Names and values. They are signed if `kind_flag` is set.
 fn values<'b>(found: Type<'b>) -> impl Iterator<Item = (&'b [u8], i64)> {
     let size = if found.kind == Kind::Enum64 { 12 } else { 8 };
-    found.tail.chunks_exact(size).filter_map(move |entry| {
+    found.tail.chunks_exact(size).take(MAX_VALUES).filter_map(move |entry| {
         let word = |at| found.owner.endian.u32_at(entry, at);
         let (name, low) = (word(0)?, word(4)?);
         let value = match word(8) {

@@ -70,6 +70,9 @@ pub const MAX_TYPES: usize = 1 << 20;
 /// The longest name that is looked at.
 const MAX_NAME: usize = 512;
 const TYPE_LENGTH: usize = 12;
+/// The most types of one name that are looked at, and of one hash. A kernel has two or three.
+const MAX_ALIKE: usize = 16;
+const MAX_SAME_HASH: usize = 256;
 
 /// Why BTF cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -246,15 +249,18 @@ impl Btf {
         })
     }
 
-    /// The types with this name, structures and unions first.
+    /// The types with this name, structures and unions first. The first few, if a guest has
+    /// thousands.
     pub fn named(&self, name: &str) -> Vec<Type<'_>> {
         let index = self.index.get_or_init(|| self.by_name());
         let hash = hash(name.as_bytes());
         let from = index.partition_point(|(other, _)| *other < hash);
-        let same = index.iter().skip(from).take_while(|(other, _)| *other == hash);
+        let same = index.get(from..).unwrap_or_default().iter();
+        let same = same.take_while(|(other, _)| *other == hash).take(MAX_SAME_HASH);
         let mut found: Vec<_> = same
             .filter_map(|(_, id)| self.by_id(*id))
             .filter(|found| found.name() == name.as_bytes())
+            .take(MAX_ALIKE)
             .collect();
         found.sort_by_key(|found| !found.kind.is_aggregate());
         if let Some(base) = &self.base {

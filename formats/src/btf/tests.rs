@@ -144,3 +144,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn types_that_share_a_name_and_values_of_an_enumeration_are_bounded() {
+    let mut btf = kernel();
+    for _ in 0..10_000 {
+        btf.plain("task", 4, 8, &[]);
+    }
+    let values: Vec<_> = (0..70_000).map(|value| ("STATE", value)).collect();
+    btf.enumeration(6, "many", &values);
+    let btf = parse(btf.build()).unwrap();
+    assert_eq!(btf.named("task").len(), MAX_ALIKE);
+    assert_eq!(btf.field("task", "pid"), Ok(field(4, 4)));
+    assert!(btf.enumerators("many").unwrap().len() < values.len());
+}

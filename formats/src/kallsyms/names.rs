@@ -1,16 +1,20 @@
 //! The stream of names.
 
 use super::tokens::Tokens;
+use crate::text::{self, MAX_NAME};
 
 /// The offset of every 64th name is kept.
 const STRIDE: u32 = 64;
+/// The most tokens of a name that are expanded: its type's, and one too many. The kernel's own
+/// tokens have a letter each at least.
+const MAX_TOKENS: usize = MAX_NAME + 2;
 
 /// A symbol's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     /// Its type, as `nm` writes it: `t` for code, `d` for data; upper case for global ones.
     pub letter: u8,
-    /// The name.
+    /// The name, of at most [`MAX_NAME`] bytes.
     pub text: String,
 }
 
@@ -99,18 +103,22 @@ impl Names {
     }
 
     fn expanded<'a>(&'a self, packed: &'a [u8]) -> impl Iterator<Item = u8> + 'a {
-        packed.iter().flat_map(|token| self.tokens.text(*token)).copied()
+        packed.iter().take(MAX_TOKENS).flat_map(|token| self.tokens.text(*token)).copied()
     }
 
+    /// A name, as far as it is one: a token can have 16 KiB, and a name 32,767 tokens.
     fn expand(&self, packed: &[u8]) -> Name {
         let mut bytes = Vec::with_capacity(48);
-        for token in packed {
-            bytes.extend_from_slice(self.tokens.text(*token));
+        for token in packed.iter().take(MAX_TOKENS) {
+            let left = MAX_TOKENS.saturating_sub(bytes.len());
+            let text = self.tokens.text(*token);
+            bytes.extend_from_slice(text.get(..left).unwrap_or(text));
         }
         let letter = bytes.first().copied().unwrap_or(b'?');
-        bytes.drain(..bytes.len().min(1));
-        let text = String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let mut text = text::lossy(bytes.get(1..).unwrap_or_default(), MAX_NAME);
+        if packed.len() > MAX_TOKENS {
+            text = text::cut(&text, MAX_NAME);
+        }
         Name { letter, text }
     }
 }

@@ -167,7 +167,8 @@ proptest! {
         let by_name = NameIndex::new(&names);
         for (number, name) in (0..).zip(names.iter()) {
             prop_assert_eq!(names.name(number), Some(name.clone()));
-            if !name.text.contains(char::REPLACEMENT_CHARACTER) && name.letter != b'?' {
+            let is_whole = !name.text.contains([char::REPLACEMENT_CHARACTER, '…']);
+            if is_whole && name.letter != b'?' {
                 prop_assert!(by_name.all(&names, &name.text).contains(&number));
             }
         }
@@ -186,4 +187,39 @@ proptest! {
             }
         }
     }
+}
+
+/// Tokens of which the first has so many letters, and the others none.
+fn one_token(letters: usize) -> Tokens {
+    let (mut table, mut index) = (Vec::new(), Vec::new());
+    for token in 0..256 {
+        index.extend((table.len() as u16).to_le_bytes());
+        table.extend(vec![b'a'; if token == 0 { letters } else { 0 }]);
+        table.push(0);
+    }
+    Tokens::decode(&table, &index, Endian::Little).unwrap()
+}
+
+/// 21,695 tokens of 16,000 letters made one name of 347 MB.
+#[test]
+fn a_name_is_as_long_as_the_kernel_lets_one_be_whatever_its_tokens_are() {
+    let length = |count: usize| [0x80 | (count & 0x7f) as u8, (count >> 7) as u8];
+    for (letters, count) in [(16_000, 21_695), (16_000, 2), (1, 32_767), (600, 1), (0, 32_767)] {
+        let stream = [length(count).to_vec(), vec![0; count], vec![1, 0]].concat();
+        let names = Names::walk(stream, 2, one_token(letters));
+        assert_eq!(names.count(), 2, "the names behind it are not lost");
+        let name = names.name(0).unwrap().text;
+        assert!(name.len() <= crate::text::MAX_NAME, "{letters} {count}: {}", name.len());
+        assert_eq!(name.ends_with('…'), letters > 0 || count > 512, "{letters} {count}");
+        assert!(!names.is(0, &"a".repeat(letters * count)) || letters == 0);
+        assert!(names.iter().all(|name| name.text.len() <= crate::text::MAX_NAME));
+    }
+}
+
+#[test]
+fn the_longest_name_of_a_kernel_is_whole() {
+    let name = format!("t{}", "n".repeat(511));
+    let names = walked(&[(0x1000, &name)]);
+    assert_eq!(shown(&names.name(0).unwrap()), name);
+    assert!(names.is(0, &name[1..]));
 }

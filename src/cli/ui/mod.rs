@@ -18,7 +18,7 @@ use crate::held::HeldError;
 use crate::import::ImportError;
 use crate::mount::MountError;
 use crate::observer::Observer;
-use crate::render::shown::shown;
+use crate::printable::shown;
 use crate::store::StoreError;
 
 /// How much is said.
@@ -63,9 +63,10 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import).or_else(held)
 }
 
-/// Prints a line to stderr. There is no way to report that this failed.
+/// Prints a line to stderr, whatever it has of others. There is no way to report that this
+/// failed.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", shown(line));
 }
 
 /// Prints a capture's steps and progress, and never blocks the capture.
@@ -103,19 +104,19 @@ impl Observer for StderrObserver {
     fn step(&self, text: &str) {
         if self.verbosity == Verbosity::Verbose {
             let now = jiff::Timestamp::now();
-            self.stderr.line(format!("{now:.3} {text}"));
+            self.stderr.line(&format!("{now:.3} {text}"));
         }
     }
 
     fn title(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet {
-            self.stderr.line(format!("title: {}", shown(text)));
+            self.stderr.line(&format!("title: {text}"));
         }
     }
 
     fn warning(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet {
-            self.stderr.line(format!("warning: {text}"));
+            self.stderr.line(&format!("warning: {text}"));
         }
     }
 

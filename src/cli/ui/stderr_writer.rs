@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::progress_bar::Bar;
 use crate::corefile::write::Progress;
+use crate::printable::shown;
 
 /// How many messages may wait. A capture has a few dozen.
 const QUEUE: usize = 256;
@@ -52,9 +53,9 @@ impl StderrWriter {
         Ok(Self { messages, dropped, drained })
     }
 
-    /// Queues a line. Never waits.
-    pub(super) fn line(&self, line: String) {
-        if self.messages.try_send(Message::Line(line)).is_err() {
+    /// Queues a line, whatever it has of others. Never waits.
+    pub(super) fn line(&self, line: &str) {
+        if self.messages.try_send(Message::Line(shown(line))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -76,7 +77,7 @@ impl StderrWriter {
     pub(super) fn end(self, lines: impl IntoIterator<Item = String>) {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         for line in lines {
-            if self.messages.send_deadline(Message::Line(line), deadline).is_err() {
+            if self.messages.send_deadline(Message::Line(shown(&line)), deadline).is_err() {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -141,7 +142,7 @@ mod tests {
         let held = out.0.lock().unwrap();
         let writer = StderrWriter::on(out.clone(), false).unwrap();
         for number in 0..QUEUE + 100 {
-            writer.line(number.to_string());
+            writer.line(&number.to_string());
         }
         drop(held);
         writer.end(["the end".to_owned()]);

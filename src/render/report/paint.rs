@@ -1,6 +1,6 @@
 //! Colours on a terminal.
 
-use crate::render::shown::shown;
+use crate::printable::shown;
 
 /// How a piece of text should look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

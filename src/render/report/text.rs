@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use super::lines;
 use super::paint::{Look, Paint};
 use super::text_parts as parts;
-use crate::render::shown::shown;
+use crate::printable::shown;
 use crate::triage::report::data::{Blocked, Cpu, CpuState, Report};
 
 /// How many records of the log are shown.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::lines;
 use super::paint::{Look, Paint};
-use crate::render::shown::shown;
+use crate::printable::shown;
 use crate::triage::report::data::{Blocked, Cpu, Finding, Mount, Report, Stack};
 use crate::units::{bytes, percent};
 
@@ -72,7 +72,7 @@ pub(super) fn bugcheck(report: &Report, paint: Paint, out: &mut dyn Write) -> io
             out,
             "  P{} {:>18}  {}",
             index.saturating_add(1),
-            parameter.value,
+            shown(&parameter.value),
             shown(meaning)
         )?;
     }

@@ -4,6 +4,7 @@
 //! skipped for which family, as data for people who doubt the title.
 
 use serde::Serialize;
+use vmcore_formats::text::{self, MAX_TEXT};
 
 use super::event::Event;
 use super::stack::Item;
@@ -73,17 +74,17 @@ pub(super) fn of(lines: &[RecordLine<'_>], event: &Event<'_>, why: &str) -> Evid
         lines.get(index).map(|line| EvidenceRecord {
             record: line.record,
             time_ns: line.time_ns,
-            text: String::from_utf8_lossy(line.text).trim().to_owned(),
+            text: text::lossy(line.text.trim_ascii(), MAX_TEXT),
         })
     };
     let number = |index: usize| lines.get(index).map_or(0, |line| line.record);
     let frames = event.items.iter().filter_map(Item::frame).take(MAX_FRAMES);
     Evidence {
-        chosen: why.to_owned(),
+        chosen: text::bounded(why, MAX_TEXT),
         header: record(event.header.line),
         frame: event.blame.line.and_then(record),
         from_core: event.from_core,
-        damage: event.damage.clone(),
+        damage: event.damage.as_ref().map(|damage| text::bounded(damage, MAX_TEXT)),
         lines: event.indexes.len(),
         frames: frames
             .map(|frame| EvidenceFrame {

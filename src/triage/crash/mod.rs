@@ -36,6 +36,7 @@ use families::Families;
 use kinds::{Effect, Header};
 pub use oops_details::OopsDetails;
 pub use signature::Signature;
+use vmcore_formats::text::{MAX_TEXT, lossy};
 
 use super::core_stacks::CoreStacks;
 use super::log::{LogRecord, RecordLine, lines};
@@ -124,7 +125,7 @@ pub fn with_stacks(
     let panic = headers.iter().find(|header| header.kind.effect == Effect::Panic);
     let panic_message = panic.and_then(|header| lines.get(header.line)).and_then(|line| {
         let reason = text::after(line.text, "not syncing: ")?;
-        Some(String::from_utf8_lossy(reason.trim_ascii()).into_owned())
+        Some(lossy(reason.trim_ascii(), MAX_TEXT))
     });
     let others = others(&lines, &headers, &event, choice.header, families);
     Some(Crash::new(event, &lines, &choice.why, others, panic_message))

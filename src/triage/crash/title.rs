@@ -2,6 +2,8 @@
 //!
 //! Needs: a header and the function to blame. Gives: the titles.
 
+use vmcore_formats::text::{MAX_TITLE, bounded};
+
 use super::kinds::{BlameSource, Header, Kind};
 use super::stack::name::without_syscall_prefix;
 
@@ -28,13 +30,17 @@ pub(crate) fn of(header: &Header, function: Option<&str>, origin: Option<&str>) 
         Some(function) => frame(kind, function),
         None => (None, None),
     };
-    let with = |class: &str, frame: Option<&str>| match frame {
-        Some(frame) => format!("{class} in {frame}{}", kind.suffix),
-        None if frameless => class.to_owned(),
-        None => format!("{class} in {MISSING}"),
+    let with = |class: &str, frame: Option<&str>| {
+        let title = match frame {
+            Some(frame) => format!("{class} in {frame}{}", kind.suffix),
+            None if frameless => class.to_owned(),
+            None => format!("{class} in {MISSING}"),
+        };
+        bounded(&title, MAX_TITLE)
     };
     let title = with(&header.class, frame.as_deref());
-    let mut alternates: Vec<String> = header.also.iter().cloned().collect();
+    let mut alternates: Vec<String> =
+        header.also.iter().map(|also| bounded(also, MAX_TITLE)).collect();
     alternates.extend(origin.map(|origin| format!("KMSAN origin in {origin}")));
     let other = kind.alternate;
     alternates.extend(other.map(|other| with(other, frame.as_deref())));

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::find::SearchDepth;
 use crate::metadata::Metadata;
+use crate::printable;
 use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
 use data::{Finding, SCHEMA, Trust};
@@ -98,9 +99,9 @@ impl Report {
 
     /// The JSON text of `report.json`.
     pub fn to_json(&self) -> Vec<u8> {
+        let mut json = Vec::new();
         // A value made of strings, numbers and lists cannot fail to serialise.
-        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
-        json.push(b'\n');
+        let _ = printable::json::pretty(self, &mut json);
         json
     }
 

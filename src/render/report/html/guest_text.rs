@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use maud::{Escaper, Render};
 
+use crate::printable::is_printable;
+
 /// Text without control characters, which no page may have, and without characters that change
 /// the direction of writing. maud escapes the rest.
 pub(super) struct GuestText<T>(pub(super) T);
@@ -20,11 +22,8 @@ struct Printable<'a>(Escaper<'a>);
 
 impl Write for Printable<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let unwanted = |c: char| match c {
-            '\n' | '\t' => false,
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-            c => c.is_control(),
-        };
+        // A page shows these two as blanks.
+        let unwanted = |c: char| !is_printable(c) && !matches!(c, '\n' | '\t');
         for piece in text.split_inclusive(unwanted) {
             let clean = piece.strip_suffix(unwanted);
             self.0.write_str(clean.unwrap_or(piece))?;

@@ -7,6 +7,7 @@ pub(crate) mod line;
 pub(crate) mod name;
 
 use line::{Mention, Role, StackLine};
+use vmcore_formats::text::{MAX_NAME, bounded};
 
 use crate::triage::log::RecordLine;
 
@@ -116,7 +117,7 @@ fn frame(line: usize, mention: Mention<'_>) -> Item {
         line,
         role: mention.role,
         name: name::of(mention.symbol),
-        module: mention.module.map(str::to_owned),
+        module: mention.module.map(|module| bounded(module, MAX_NAME)),
         reliable: mention.reliable,
         guess: false,
         at_start: mention.at_start,

@@ -1,6 +1,11 @@
 //! Names of functions, as a crash is named by them.
 //!
-//! Needs: a symbol as printed. Gives: the function's name, the same for every build.
+//! Needs: a symbol as printed. Gives: the function's name, the same for every build, and no longer
+//! than the kernel lets a name be: a mangled name of 235 bytes can have a million letters.
+
+use std::fmt::Write;
+
+use vmcore_formats::text::{BoundedText, MAX_NAME, bounded};
 
 /// Prefixes that a system call's entry has, by the machine and the kernel's age.
 const SYSCALL_PREFIXES: [&str; 15] = [
@@ -34,7 +39,7 @@ pub(crate) fn normalised(symbol: &str) -> &str {
 /// A function's name: normalised, and demangled if it is mangled.
 pub(crate) fn of(symbol: &str) -> String {
     let symbol = normalised(symbol);
-    demangled(symbol).unwrap_or_else(|| symbol.to_owned())
+    demangled(symbol).unwrap_or_else(|| bounded(symbol, MAX_NAME))
 }
 
 /// A function's name without one system call prefix: that which leaves the shortest rest.
@@ -44,10 +49,18 @@ pub(crate) fn without_syscall_prefix(name: &str) -> &str {
 }
 
 /// A name as its language has it: Rust's and C++'s symbols are mangled.
+///
+/// Returns `None` for one that is longer than a symbol of the kernel.
 pub(crate) fn demangled(symbol: &str) -> Option<String> {
+    if symbol.len() > MAX_NAME {
+        return None;
+    }
     if symbol.starts_with("_R") || symbol.starts_with("_ZN") {
         let name = rustc_demangle::try_demangle(symbol).ok()?;
-        return Some(format!("{name:#}"));
+        let mut text = BoundedText::new(MAX_NAME);
+        // It fails where the name is cut.
+        let _ = write!(text, "{name:#}");
+        return Some(text.finish());
     }
     // C++'s, as far as its own name goes: `_Z8functioniii`.
     let rest = symbol.strip_prefix("_Z")?;
@@ -84,6 +97,50 @@ mod tests {
         );
         for plain in ["do_exit", "_Z", "_Z99x", "_R", "_Z18446744073709551616x"] {
             assert_eq!(demangled(plain), None, "{plain}");
+        }
+    }
+
+    /// Each tuple has the one before eight times.
+    fn nested(levels: usize) -> String {
+        let mut symbol = "_RINvC1a1fThhhhhhhhE".to_owned();
+        let mut start = 8;
+        for _ in 0..levels {
+            let back = |mut value: usize| {
+                let mut digits = Vec::new();
+                // A number is one less than its digits in base 62 say; 0 has none.
+                if let Some(less) = value.checked_sub(1) {
+                    value = less;
+                    loop {
+                        let digit =
+                            b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+                        digits.insert(0, digit[value % 62]);
+                        value /= 62;
+                        if value == 0 {
+                            break;
+                        }
+                    }
+                }
+                format!("B{}_", String::from_utf8(digits).unwrap())
+            };
+            let next = symbol.len() - 2;
+            symbol += &format!("T{}E", back(start).repeat(8));
+            start = next;
+        }
+        symbol + "E"
+    }
+
+    /// See the incident: a title of 1,000,076 letters, from a symbol of 235 bytes.
+    #[test]
+    fn a_demangled_name_is_no_longer_than_a_symbol() {
+        for levels in 0..7 {
+            let symbol = nested(levels);
+            let name = demangled(&symbol).unwrap_or_else(|| panic!("{symbol}"));
+            assert!(name.starts_with("a::f::<(u8, u8") && name.len() <= MAX_NAME, "{name}");
+            assert_eq!(name.ends_with('…'), levels > 1, "{levels}: {name}");
+        }
+        let (long, path) = ("x".repeat(100_000), "4core".repeat(50_000));
+        for symbol in [long.clone(), format!("_Z100000{long}"), format!("_ZN{path}E")] {
+            assert!(of(&symbol).len() <= MAX_NAME);
         }
     }
 
