@@ -7,8 +7,12 @@
 //! pc : fn+0x1/0x2                 arm64     lr : fn+0x1/0x2
 //! NIP [addr] fn+0x1/0x2           powerpc   LR [addr] fn+0x1/0x2
 //! epc : fn+0x1/0x2                riscv     epc : addr fn+0x1/0x2                     mips
-//! ERA: addr fn+0x1/0x2            loongarch
+//! ERA: addr fn+0x1/0x2            loongarch ra: addr fn+0x1/0x2
 //! Krnl PSW : mask addr (fn+0x1/0x2)         s390
+//! TPC: <fn+0x1/0x2>               sparc     RPC: <fn+0x1/0x2>
+//! IAOQ[0]: fn+0x1/0x2             parisc    RP(r2): fn+0x1/0x2
+//! [ERET  ]: fn+0x1/0x2            arc       [BLINK ]: fn+0x1/0x2
+//! IP: fn+0x1/0x2                  x86       directly below the header, before 4.16
 //!  ? fn+0x1/0x2 [module]          a stack; ?: found on it, perhaps left over
 //!  [<addr>] fn+0x1/0x2            before 4.11
 //! [<addr>] (fn) from [<addr>] (fn+0x1/0x2)  arm, later: fn from fn+0x1/0x2
@@ -66,7 +70,23 @@ pub(crate) fn read(text: &[u8]) -> Option<StackLine<'_>> {
     let text = trimmed(text);
     let first = *text.first()?;
     // Most lines of a log are neither, and their first byte says so.
-    let registers = matches!(first, b'R' | b'E' | b'P' | b'L' | b'p' | b'l' | b'N' | b'e' | b'K');
+    let registers = matches!(
+        first,
+        b'R' | b'E'
+            | b'P'
+            | b'L'
+            | b'p'
+            | b'l'
+            | b'N'
+            | b'e'
+            | b'K'
+            | b'I'
+            | b'T'
+            | b'i'
+            | b'r'
+            | b'B'
+            | b'['
+    );
     if registers && let Some(said) = program_counter(text) {
         return Some(said);
     }
@@ -83,11 +103,12 @@ pub(crate) fn read(text: &[u8]) -> Option<StackLine<'_>> {
 
 /// Whether a stack begins below this line.
 fn is_begin(text: &[u8]) -> bool {
-    let begins: [&[u8]; 6] = [
+    let begins: [&[u8]; 7] = [
         b"Call Trace:",
         b"Call trace:",
         b"Backtrace:",
         b"Stack backtrace:",
+        b"Stack Trace:",
         b"Trace:",
         b"Entry trace:",
     ];
@@ -96,20 +117,43 @@ fn is_begin(text: &[u8]) -> bool {
 
 /// A line of a register dump that has the program counter or the link register.
 fn program_counter(text: &[u8]) -> Option<StackLine<'_>> {
-    let pc: [&[u8]; 11] = [
+    let pc: [&[u8]; 20] = [
         b"RIP: ",
         b"RIP  ",
         b"EIP: ",
         b"EIP is at ",
+        b"IP: ",
         b"PC is at ",
+        b"pc is at ",
+        b"ip is at ",
+        b"PC: ",
         b"pc : ",
         b"NIP [",
         b"epc : ",
         b"epc   : ",
         b"ERA: ",
         b"Krnl PSW : ",
+        b"TPC: <",
+        b"IAOQ[0]: ",
+        b"[ERET  ]: ",
+        b"ERET: ",
+        b"PC  : ",
     ];
-    let links: [&[u8]; 3] = [b"LR is at ", b"lr : ", b"LR ["];
+    let links: [&[u8]; 13] = [
+        b"LR is at ",
+        b"lr : ",
+        b"LR [",
+        b"ra : ",
+        b"ra    : ",
+        b"ra: ",
+        b"ra is at ",
+        b"PR is at ",
+        b"RPC: <",
+        b"RP(r2): ",
+        b"[BLINK ]: ",
+        b"BLINK: ",
+        b"I7: <",
+    ];
     if let Some(start) = pc.iter().find(|start| text.starts_with(start)) {
         let mut rest = text.get(start.len()..)?;
         let with_segment = start.starts_with(b"RIP: ") || start.starts_with(b"EIP: ");
@@ -122,9 +166,9 @@ fn program_counter(text: &[u8]) -> Option<StackLine<'_>> {
         }
         return Some(match symbol_within(rest) {
             Some(at) => StackLine::Function(mention(rest.get(at..)?, Role::Pc)?.0),
-            // powerpc and riscv print these registers by name and by number.
-            None if start.starts_with(b"epc") || start.starts_with(b"pc : [") => return None,
-            None => StackLine::NamelessPc,
+            None if names_no_function(start) => StackLine::NamelessPc,
+            // Others print these registers by name and by number, or the words mean more.
+            None => return None,
         });
     }
     if let Some(start) = links.iter().find(|start| text.starts_with(start)) {
@@ -134,6 +178,13 @@ fn program_counter(text: &[u8]) -> Option<StackLine<'_>> {
         ));
     }
     None
+}
+
+/// Whether a line that begins like this and has no symbol shows that the CPU was at no function.
+fn names_no_function(start: &[u8]) -> bool {
+    let starts: [&[u8]; 7] =
+        [b"RIP: ", b"RIP  ", b"EIP", b"PC is at ", b"NIP [", b"ERA: ", b"Krnl PSW : "];
+    starts.iter().any(|known| start.starts_with(known)) || start == b"pc : "
 }
 
 /// What is behind `0010:`.
@@ -151,7 +202,8 @@ fn symbol_within(text: &[u8]) -> Option<usize> {
 
 /// A line of a stack.
 fn stack(text: &[u8]) -> Option<StackLine<'_>> {
-    let mut rest = text;
+    // sparc: `Caller[000000000045a8c0]: fn+0x1/0x2`
+    let mut rest = text.strip_prefix(b"Caller").unwrap_or(text);
     let mut reliable = true;
     loop {
         rest = trimmed(rest);
@@ -161,6 +213,7 @@ fn stack(text: &[u8]) -> Option<StackLine<'_>> {
                 behind
             }
             [b'(', behind @ ..] => behind,
+            [b':', b' ', behind @ ..] if text.starts_with(b"Caller") => behind,
             // An address in brackets, or a mark of the stack that follows.
             [b'[', ..] => address(rest)?,
             [b'<', ..] => mark(rest)?,
@@ -175,14 +228,20 @@ fn stack(text: &[u8]) -> Option<StackLine<'_>> {
     let behind = rest.get(length..)?;
     if let Some(caller) = from(behind) {
         let (caller, _) = mention(caller, Role::Stack)?;
-        return Some(StackLine::CalleeAndCaller(found, caller));
+        // Old kernels print where the callee begins.
+        let callee = Mention { at_start: false, ..found };
+        return Some(StackLine::CalleeAndCaller(callee, caller));
     }
     found.reliable = reliable && memmem::find(behind, b"(unreliable)").is_none();
     ends_frame(behind).then_some(StackLine::Function(found))
 }
 
-/// What arm prints behind `from`.
+/// What arm prints behind `from`; the callee's module may be before it.
 fn from(text: &[u8]) -> Option<&[u8]> {
+    let text = match module(text) {
+        Some(_) => text.get(memchr::memchr(b']', text)? + 1..)?,
+        None => text,
+    };
     let text = text.strip_prefix(b")").unwrap_or(text).strip_prefix(b" from ")?;
     match text {
         [b'[', ..] => trimmed(address(text)?).strip_prefix(b"("),
@@ -202,11 +261,12 @@ fn address(text: &[u8]) -> Option<&[u8]> {
     looks.then(|| inside.get(end + 1..))?
 }
 
-/// What is behind `<IRQ>` and its like.
+/// What is behind `<IRQ>`, `<<EOE>>` and their like.
 fn mark(text: &[u8]) -> Option<&[u8]> {
     let inside = text.strip_prefix(b"<")?;
     let end = inside.iter().take(16).position(|byte| *byte == b'>')?;
-    inside.get(end + 1..)
+    let behind = inside.get(end + 1..)?;
+    Some(behind.strip_prefix(b">").unwrap_or(behind))
 }
 
 /// `name+0x1/0x2 [module]`, `name` before `from` or in brackets; and
@@ -222,8 +282,8 @@ fn mention(text: &[u8], role: Role) -> Option<(Mention<'_>, usize)> {
     let behind = text.get(length..)?;
     let plain = Mention { role, symbol, module: None, reliable: true, at_start: false };
     if !behind.starts_with(b"+0x") {
-        let bare = behind.starts_with(b" from ") || behind.starts_with(b") from ");
-        return bare.then_some((plain, length));
+        let module = module(behind);
+        return from(behind).map(|_| (Mention { module, ..plain }, length));
     }
     let offset = behind.get(3..)?;
     let digits = offset.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -234,6 +294,13 @@ fn mention(text: &[u8], role: Role) -> Option<(Mention<'_>, usize)> {
     }
     let module = module(text.get(end..)?);
     Some((Mention { module, at_start: zero, ..plain }, end))
+}
+
+/// The module of the function that a text begins with.
+pub(crate) fn module_of(text: &[u8]) -> Option<String> {
+    let name = text.iter().take_while(|byte| is_name(**byte)).count();
+    let offset = text.get(name..)?.iter().take_while(|byte| **byte != b' ').count();
+    module(text.get(name + offset..)?).map(str::to_owned)
 }
 
 /// `[name]` or `[name build-id]` behind a function.

@@ -28,9 +28,33 @@ fn program_counters_of_every_architecture_are_read() {
     ] {
         assert_eq!(functions(text), [(Role::Pc, "f".to_owned(), None, true)], "{text}");
     }
-    assert_eq!(functions("epc   : 80123456 f+0x1/0x2")[0].0, Role::Pc);
+    for text in [
+        "IP: [<ffffffff81234567>] f+0x1/0x2",
+        "IP: f+0x1/0x2",
+        "TPC: <f+0x1/0x2>",
+        "IAOQ[0]: f+0x1/0x2",
+        "[ERET  ]: f+0x1/0x2",
+        "epc   : 80123456 f+0x1/0x2",
+        "pc is at f+0x1/0x2",
+    ] {
+        assert_eq!(functions(text), [(Role::Pc, "f".to_owned(), None, true)], "{text}");
+    }
+    for text in [
+        "lr : g+0x1/0x2",
+        " ra : g+0x1/0x2",
+        "ra    : 80123456 g+0x1/0x2",
+        "   ra: 9000000000201234 g+0x1/0x2",
+        "RPC: <g+0x1/0x2>",
+        "RP(r2): g+0x1/0x2",
+        "PR is at g+0x1/0x2",
+        "[BLINK ]: g+0x1/0x2",
+    ] {
+        assert_eq!(functions(text), [(Role::Link, "g".to_owned(), None, true)], "{text}");
+    }
+    for text in ["IP: 10.0.0.1", "PC: Intel Corporation", "epc : 80123456 ra : 80123450"] {
+        assert_eq!(read(text.as_bytes()), None, "{text}");
+    }
     assert_eq!(functions(" ? __pfx_f+0x10/0x10"), []);
-    assert_eq!(functions("lr : g+0x1/0x2")[0].0, Role::Link);
     assert_eq!(read(b"RIP: 0033:0x440cc9"), Some(StackLine::UserPc));
     assert_eq!(read(b"RIP: 0010:0x0"), Some(StackLine::NamelessPc));
 }
@@ -41,6 +65,7 @@ fn frames_of_every_architecture_are_read() {
         " f+0x1/0x2",
         " [<ffffffff81234567>] f+0x1/0x2",
         " <IRQ>  [<ffffffff81234567>] f+0x1/0x2",
+        " <<EOE>>  [<ffffffff81234567>] f+0x1/0x2",
         "([<00000000001f2e3a>] f+0x1/0x2)",
         "[c00000007a3ef970] [c00000000022d784] f+0x1/0x2",
         " f+0x1/0x2 fs/x.c:12",
@@ -58,6 +83,16 @@ fn frames_of_every_architecture_are_read() {
     );
     assert!(!functions(" ? f+0x1/0x2")[0].3);
     assert!(!functions("[c0] [c1] f+0x1/0x2 (unreliable)")[0].3);
+    assert_eq!(functions("Caller[000000000045a8c0]: f+0x1/0x2").len(), 1);
+    let module = |name: &str| Some(name.to_owned());
+    for text in [
+        "[<81>] (f [m]) from [<82>] (g+0x1/0x2 [n])",
+        "[<81>] (f+0x0/0x2 [m]) from [<82>] (g+0x1/0x2 [n])",
+        " f [m] from g+0x1/0x2 [n]",
+    ] {
+        let modules: Vec<_> = functions(text).into_iter().map(|(_, _, module, _)| module).collect();
+        assert_eq!(modules, [module("m"), module("n")], "{text}");
+    }
     for text in ["[<81>] (f) from [<82>] (g+0x1/0x2)", " f from g+0x1/0x2"] {
         let names: Vec<_> = functions(text).into_iter().map(|(_, name, ..)| name).collect();
         assert_eq!(names, ["f", "g"], "{text}");

@@ -14,6 +14,9 @@ use crate::triage::log::RecordLine;
 /// The most items that are read of one event.
 const MAX_ITEMS: usize = 4096;
 
+/// This many functions below each other are a stack although none was announced.
+pub(crate) const FEW_FRAMES: usize = 2;
+
 /// A function on a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
@@ -27,6 +30,20 @@ pub(crate) struct Frame {
     /// The kernel marked it as a guess, like all others of its stack: it counts nevertheless.
     pub(crate) guess: bool,
     pub(crate) at_start: bool,
+}
+
+impl Frame {
+    /// A function that a line names beyond doubt.
+    pub(crate) fn certain(line: usize, name: String, module: Option<String>) -> Self {
+        let (role, reliable, guess, at_start) = (Role::Stack, true, false, false);
+        Self { line, role, name, module, reliable, guess, at_start }
+    }
+
+    /// Whether the return address is that of a call which does not return: the compiler put
+    /// nothing behind it, so the address already belongs to the next function.
+    pub(crate) fn is_behind_noreturn(&self) -> bool {
+        self.role == Role::Stack && self.at_start
+    }
 }
 
 /// An item of an event's stacks.
@@ -76,6 +93,12 @@ pub(crate) fn items(lines: &[RecordLine<'_>], indexes: &[usize]) -> Vec<Item> {
         match line::read(line.text) {
             Some(StackLine::Function(one)) => items.push(frame(*index, one)),
             Some(StackLine::CalleeAndCaller(callee, caller)) => {
+                // The ARM unwinder announces no stack.
+                if !matches!(items.last(), Some(Item::Frame(_) | Item::Begin(_)) | None)
+                    && last_callee.is_none()
+                {
+                    items.push(Item::Begin(*index));
+                }
                 let callee = frame(*index, callee);
                 callee_of_pair(&mut items, callee, &mut last_callee);
                 items.push(frame(*index, caller));
@@ -96,7 +119,7 @@ pub(crate) fn items(lines: &[RecordLine<'_>], indexes: &[usize]) -> Vec<Item> {
 fn callee_of_pair(items: &mut Vec<Item>, callee: Item, last_callee: &mut Option<String>) {
     let Item::Frame(callee) = callee else { return };
     let inlined = last_callee.as_ref() == Some(&callee.name);
-    let name = callee.name.clone();
+    let (name, module) = (callee.name.clone(), callee.module.clone());
     let before = items.iter_mut().rev().find_map(|item| match item {
         Item::Frame(frame) => Some(frame),
         _ => None,
@@ -106,6 +129,7 @@ fn callee_of_pair(items: &mut Vec<Item>, callee: Item, last_callee: &mut Option<
         Some(_) if inlined => {}
         Some(caller) if last_callee.is_some() && caller.line < callee.line => {
             caller.name.clone_from(&name);
+            (caller.module, caller.at_start) = (module, false);
         }
         _ => items.push(Item::Frame(callee)),
     }
