@@ -43,7 +43,7 @@ enum Cause {
 }
 
 /// Reasons of panics that an oops causes.
-const OOPS_REASONS: [&str; 9] = [
+const OOPS_REASONS: [&str; 11] = [
     "Fatal exception",
     "Fatal hardware error",
     "Aiee, killing interrupt handler",
@@ -53,6 +53,8 @@ const OOPS_REASONS: [&str; 9] = [
     "Unrecoverable",
     "kernel stack overflow",
     "SError",
+    "bad mode",
+    "BUG!",
 ];
 
 impl Cause {
@@ -150,13 +152,13 @@ pub(crate) fn lost(lines: &[RecordLine<'_>], headers: &[Header]) -> Option<Heade
     let own = lines.iter().enumerate().take(panic).rev().take(DUMP_WITHIN);
     let own =
         own.take_while(|(_, line)| recent(line)).filter(|(_, line)| line.caller == end.caller);
-    let (mut stack_follows, mut last) = (false, None);
+    let (mut stack_follows, mut last, mut stack) = (false, None, None);
     for (index, line) in own {
         if before.iter().any(|header| header.line == index) {
             break;
         }
         match stack::line::read(line.text) {
-            Some(StackLine::Begin) => stack_follows = true,
+            Some(StackLine::Begin) => (stack_follows, stack) = (true, Some(index)),
             Some(StackLine::NamelessPc) if stack_follows => return Some(Header::lost().on(index)),
             Some(StackLine::Function(pc)) if pc.role == Role::Pc => {
                 if stack_follows {
@@ -164,10 +166,14 @@ pub(crate) fn lost(lines: &[RecordLine<'_>], headers: &[Header]) -> Option<Heade
                 }
                 last = last.or(Some(index));
             }
+            // A stack that nothing announces, or whose beginning is lost.
+            Some(StackLine::Function(_) | StackLine::CalleeAndCaller(..)) if !stack_follows => {
+                stack = Some(index);
+            }
             _ => {}
         }
     }
-    last.map(|index| Header::lost().on(index))
+    last.or(stack).map(|index| Header::lost().on(index))
 }
 
 /// Whether process 1 had the oops.

@@ -4,15 +4,12 @@
 
 use super::blame::{Blame, EventView};
 use super::kinds::{BlameSource, HEADER_LOST, StackRule};
-use super::stack::Item;
 use super::stack::line::Role;
+use super::stack::{FEW_FRAMES, Item};
 use super::text::has;
 
 /// Within how many lines of `Call Trace:` or the like the first frame has to be.
 const FRAMES_WITHIN: usize = 15;
-
-/// This many frames are a stack although none was announced.
-const FEW_FRAMES: usize = 2;
 
 /// The reason to take an event's report for damaged.
 pub(crate) fn why(event: &EventView<'_>, blame: &Blame, title: &str) -> Option<String> {
@@ -35,6 +32,9 @@ pub(crate) fn why(event: &EventView<'_>, blame: &Blame, title: &str) -> Option<S
     }
     if blame.function.is_none() {
         return Some("the report has no function outside of the families".to_owned());
+    }
+    if blame.substitute {
+        return Some("no stack has a function outside of the families".to_owned());
     }
     if blame.guess {
         return Some("every function of the stack is a guess".to_owned());

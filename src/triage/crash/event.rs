@@ -5,7 +5,7 @@ use super::families::Families;
 use super::kinds::{BlameSource, HEADER_LOST, Header, PANIC};
 use super::signature::{self, Signature};
 use super::stack::name::{normalised, without_syscall_prefix};
-use super::stack::{self, Item};
+use super::stack::{self, Frame, Item};
 use super::title::{self, Titles};
 use super::{damage, extent, one_cpu};
 use crate::triage::core_stacks::{CoreFrame, CoreStacks};
@@ -50,7 +50,7 @@ impl<'a> Event<'a> {
         let view = EventView { header, lines, indexes: &indexes, items: &items, families };
         let mut blame = blame::find(&view);
         let mut from_core = false;
-        let doubtful = blame.function.is_none() || blame.guess;
+        let doubtful = blame.function.is_none() || blame.guess || blame.substitute;
         if doubtful && header.kind.blame != BlameSource::None && !stack.is_empty() {
             from_core = blame::find_in_core(&view, stack, &mut blame);
         }
@@ -74,7 +74,7 @@ impl<'a> Event<'a> {
 
 /// Whether a function is neither part of dying nor of printing that.
 fn is_below(name: &str, families: &Families) -> bool {
-    !families.is_in(name, "die") && !families.is_in(name, "dump")
+    !["die", "dump", "@modules"].iter().any(|family| families.is_in(name, family))
 }
 
 /// The first function below `panic()`, in the log or in the core.
@@ -82,7 +82,9 @@ fn below_panic(items: &[Item], stack: &[CoreFrame], families: &Families) -> Opti
     let frames = items.iter().filter_map(Item::frame).filter(|frame| frame.reliable);
     let mut below =
         frames.skip_while(|frame| frame.name != "panic" && frame.name != "vpanic").skip(1);
-    if let Some(frame) = below.find(|frame| is_below(&frame.name, families)) {
+    let is_below_panic =
+        |frame: &&Frame| is_below(&frame.name, families) && !frame.is_behind_noreturn();
+    if let Some(frame) = below.find(is_below_panic) {
         return Some(frame.name.clone());
     }
     let mut in_core = stack.iter().map(|frame| normalised(&frame.function));
@@ -91,7 +93,8 @@ fn below_panic(items: &[Item], stack: &[CoreFrame], families: &Families) -> Opti
 
 /// The functions that make a variant.
 fn variant_path(items: &[Item], stack: &[CoreFrame], families: &Families) -> Vec<String> {
-    let frames = items.iter().filter_map(Item::frame).filter(|frame| frame.reliable);
+    let frames = items.iter().filter_map(Item::frame);
+    let frames = frames.filter(|frame| frame.reliable && !frame.is_behind_noreturn());
     let in_log = first_below(frames.map(|frame| frame.name.as_str()), families);
     if in_log.is_empty() {
         first_below(stack.iter().map(|frame| normalised(&frame.function)), families)

@@ -85,7 +85,7 @@ impl Families {
     }
 
     /// Reads a table.
-    fn parse(table: &str) -> Result<Self, FamiliesError> {
+    pub(crate) fn parse(table: &str) -> Result<Self, FamiliesError> {
         let mut families = Self::default();
         for (index, line) in table.lines().enumerate() {
             let (line_number, line) = (index.saturating_add(1), line.trim());

@@ -235,3 +235,6 @@ mod tests;
 
 #[cfg(test)]
 mod corpus_tests;
+
+#[cfg(test)]
+mod report_tests;

@@ -13,8 +13,13 @@ use super::stack::Item;
 use super::text::{after, number};
 use crate::triage::log::RecordLine;
 
-/// The items of this CPU.
+/// The items of this CPU. Old kernels name none: the report is then of the one that printed it.
 pub(crate) fn of_cpu(lines: &[RecordLine<'_>], mut items: Vec<Item>, cpu: u32) -> Vec<Item> {
+    let names_cpu =
+        |item: &Item| lines.get(item.line()).is_some_and(|line| begins_cpu(line.text).is_some());
+    if !items.iter().any(names_cpu) {
+        return items;
+    }
     let mut current = None;
     items.retain(|item| {
         let text = lines.get(item.line()).map_or(b"".as_slice(), |line| line.text);

@@ -16,15 +16,8 @@ pub(crate) fn find_in_core(event: &EventView<'_>, stack: &[CoreFrame], blame: &m
         let name = name::of(&frame.function);
         let role = if interrupted { Role::Pc } else { Role::Stack };
         interrupted = waiting::is_interrupt(&name);
-        items.push(Item::Frame(Frame {
-            line: NO_LINE,
-            role,
-            name,
-            module: frame.module.clone(),
-            reliable: true,
-            guess: false,
-            at_start: false,
-        }));
+        let frame = Frame::certain(NO_LINE, name, frame.module.clone());
+        items.push(Item::Frame(Frame { role, ..frame }));
     }
     let event = EventView { items: &items, ..*event };
     let mut found = Blame::default();
@@ -43,7 +36,7 @@ pub(crate) fn find_in_core(event: &EventView<'_>, stack: &[CoreFrame], blame: &m
     if has_function {
         blame.function = found.function;
         blame.module = found.module;
-        (blame.line, blame.guess) = (None, false);
+        (blame.line, blame.guess, blame.substitute) = (None, false, false);
     }
     has_function
 }

@@ -4,7 +4,7 @@
 use crate::triage::crash::families::Families;
 use crate::triage::crash::kinds::{Header, Kind};
 use crate::triage::crash::stack::line::Role;
-use crate::triage::crash::stack::{Frame, Item, name};
+use crate::triage::crash::stack::{self, FEW_FRAMES, Frame, Item, name};
 use crate::triage::log::RecordLine;
 
 /// An event, with the log's lines and the families.
@@ -26,15 +26,25 @@ impl EventView<'_> {
     /// The function that the header names.
     pub(super) fn named(&self) -> Option<Frame> {
         let name = self.header.function.clone()?;
-        Some(Frame {
-            line: self.header.line,
-            role: Role::Stack,
-            name,
-            module: None,
-            reliable: true,
-            guess: false,
-            at_start: false,
-        })
+        let text = self.lines.get(self.header.line).map_or(b"".as_slice(), |line| line.text);
+        let at = memchr::memmem::find(text, name.as_bytes());
+        let module = at.and_then(|at| stack::line::module_of(text.get(at..)?));
+        let mut frames = self.items.iter().filter_map(Item::frame);
+        let on_stack = || frames.find(|frame| frame.name == name)?.module.clone();
+        let module = module.or_else(on_stack);
+        Some(Frame::certain(self.header.line, name, module))
+    }
+
+    /// The function that a kworker runs: `Workqueue: events fn [module]`.
+    pub(super) fn work(&self) -> Option<Frame> {
+        let (index, behind) = self.indexes.iter().find_map(|index| {
+            let text = self.lines.get(*index)?.text.trim_ascii();
+            Some((*index, text.strip_prefix(b"Workqueue: ")?))
+        })?;
+        let work = behind.get(memchr::memchr(b' ', behind)? + 1..)?;
+        let length = work.iter().take_while(|byte| **byte != b' ').count();
+        let symbol = std::str::from_utf8(work.get(..length)?).ok()?;
+        Some(Frame::certain(index, name::of(symbol), stack::line::module_of(work)))
     }
 
     /// The function of the program counter, and its module.
@@ -52,13 +62,13 @@ impl EventView<'_> {
         })
     }
 
-    /// Index of the item that begins the first stack.
+    /// Index of the item that begins the first stack. Where none is announced, two functions
+    /// below each other are one.
     pub(super) fn begin(&self) -> Option<usize> {
-        self.items.iter().position(|item| matches!(item, Item::Begin(_)))
-    }
-
-    pub(super) fn has_stack(&self) -> bool {
-        self.items.iter().any(|item| item.frame().is_some())
+        let of_stack = |item: &Item| item.frame().is_some_and(|frame| frame.role == Role::Stack);
+        let announced = self.items.iter().position(|item| matches!(item, Item::Begin(_)));
+        announced
+            .or_else(|| self.items.windows(FEW_FRAMES).position(|items| items.iter().all(of_stack)))
     }
 
     /// The frames from an item on, up to user space, the next stack, or the report's next part.
@@ -135,15 +145,7 @@ impl EventView<'_> {
             if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
                 continue;
             }
-            found.push(Frame {
-                line: *index,
-                role: Role::Stack,
-                name: name::of(name),
-                module: None,
-                reliable: true,
-                guess: false,
-                at_start: false,
-            });
+            found.push(Frame::certain(*index, name::of(name), None));
             if found.len() >= count {
                 break;
             }

@@ -33,17 +33,30 @@ pub(crate) struct Blame {
     pub(crate) line: Option<usize>,
     /// The kernel marked it with `?`.
     pub(crate) guess: bool,
+    /// No stack has it: it is what a register, the header or the work item names.
+    pub(crate) substitute: bool,
     /// The program counter's function and its module.
     pub(crate) pc: Option<(String, Option<String>)>,
     pub(crate) skipped: Vec<Skipped>,
 }
 
 /// Instead of a family: after a noreturn call, the return address already belongs to the next
-/// function.
+/// function. Which one that is differs from build to build.
 const NO_RETURN: &str = "(behind a function that does not return)";
+/// The family of functions that are passed over although they are in modules.
+const MODULES: &str = "@modules";
 
 /// Finds the function to blame in the log.
 pub(crate) fn find(event: &EventView<'_>) -> Blame {
+    let mut blame = by_source(event);
+    if blame.function.is_none() && event.kind().blame != BlameSource::None {
+        what_is_left(event, &mut blame);
+    }
+    blame
+}
+
+/// Finds it where the kind of the event has it.
+fn by_source(event: &EventView<'_>) -> Blame {
     let mut blame = Blame { pc: event.pc(), ..Blame::default() };
     let header = event.named();
     let header = || header.iter();
@@ -54,20 +67,19 @@ pub(crate) fn find(event: &EventView<'_>) -> Blame {
         BlameSource::HeaderThenBelow => {
             event.first(&mut blame, header().chain(event.stack_below(event.header.line)));
         }
-        source @ (BlameSource::Pc | BlameSource::PcOrHeader | BlameSource::PcAtLeast) => {
+        BlameSource::Named => match event.named() {
+            Some(named) => blame.take(&named),
+            None => event.first(&mut blame, first_stack()),
+        },
+        source @ (BlameSource::Pc | BlameSource::PcOrHeader) => {
             let pc = event.pc_at();
             if pc.is_some() {
                 event.first(&mut blame, event.stack_from(pc));
-            } else if source == BlameSource::PcOrHeader && event.has_stack() {
+            } else if source == BlameSource::PcOrHeader {
                 event.first(&mut blame, header());
             }
             if blame.function.is_none() {
                 event.first(&mut blame, first_stack());
-            }
-            if blame.function.is_none() && source == BlameSource::PcAtLeast {
-                let pc = pc.and_then(|at| event.items.get(at)).and_then(Item::frame);
-                pc.into_iter().for_each(|pc| blame.take(pc));
-                blame.guess = true;
             }
         }
         BlameSource::PcOnly => event.first(&mut blame, event.stack_from(event.pc_at())),
@@ -95,6 +107,20 @@ pub(crate) fn find(event: &EventView<'_>) -> Blame {
     blame
 }
 
+/// Where the stack is cut, a register that a call left, the work item, and at last the program
+/// counter or the header say where the CPU was.
+fn what_is_left(event: &EventView<'_>, blame: &mut Blame) {
+    blame.substitute = true;
+    let of_role = |role: Role| {
+        event.items.iter().filter_map(Item::frame).filter(move |frame| frame.role == role)
+    };
+    event.first(blame, of_role(Role::Link));
+    if blame.function.is_none() {
+        let last = event.work().into_iter().chain(of_role(Role::Pc).cloned()).chain(event.named());
+        last.take(1).for_each(|frame| blame.take(&frame));
+    }
+}
+
 /// The function that made an uninitialised value, where a kind has a title for that.
 pub(crate) fn origin(event: &EventView<'_>) -> Option<String> {
     let line = event.line_with(event.kind().origin?)?;
@@ -106,11 +132,8 @@ pub(crate) fn origin(event: &EventView<'_>) -> Option<String> {
 impl EventView<'_> {
     /// Takes the first function that no family has.
     fn first<'f>(&self, blame: &mut Blame, frames: impl Iterator<Item = &'f Frame>) {
-        let mut after_noreturn = false;
         for frame in frames.filter(|frame| frame.reliable) {
-            let next_function = after_noreturn && frame.at_start;
-            after_noreturn = matches!(frame.name.as_str(), "panic" | "vpanic" | "nmi_panic");
-            match if next_function { Some(NO_RETURN) } else { self.family(frame) } {
+            match self.family(frame) {
                 Some(family) => blame.skip(frame, family),
                 None => {
                     blame.take(frame);
@@ -120,9 +143,15 @@ impl EventView<'_> {
         }
     }
 
-    /// The family of a frame. Functions of modules are in none: a driver's `foo_put` is not the
-    /// kernel's.
+    /// The family of a frame. Functions of modules are in none but their own: a driver's `foo_put`
+    /// is not the kernel's.
     fn family(&self, frame: &Frame) -> Option<&str> {
+        if frame.is_behind_noreturn() {
+            return Some(NO_RETURN);
+        }
+        if frame.module.is_some() && self.families.is_in(&frame.name, MODULES) {
+            return Some(MODULES);
+        }
         if frame.module.is_some() && frame.role != Role::Pc {
             return None;
         }

@@ -28,7 +28,10 @@ pub(super) fn is_interrupt(name: &str) -> bool {
         "el1h_64_fiq",
         "el1h_64_error",
     ];
-    name.contains("apic_timer_interrupt") || entries.iter().any(|entry| name.starts_with(entry))
+    // In old kernels, the entry of an NMI has the bare name.
+    name == "nmi"
+        || name.contains("apic_timer_interrupt")
+        || entries.iter().any(|entry| name.starts_with(entry))
 }
 
 /// Blames the function that a dispatcher called on a busy CPU.
@@ -41,7 +44,9 @@ pub(super) fn stalled(event: &EventView<'_>, every_stack: bool, blame: &mut Blam
         let frames = event.stack_from(Some(start)).filter(|frame| frame.reliable);
         let mut inside: Option<&Frame> = None;
         for frame in frames {
-            if frame.role == Role::Pc && frame.module.is_some() && !event.is_skipped(frame) {
+            // The interrupted function is in a module: no dispatcher further out says more.
+            let interrupted = frame.role == Role::Pc || inside.is_none();
+            if interrupted && frame.module.is_some() && !event.is_skipped(frame) {
                 blame.take(frame);
                 return;
             }

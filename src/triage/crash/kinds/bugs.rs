@@ -1,13 +1,14 @@
 //! `kernel BUG at`, and panics of Rust code.
 
+use super::candidate::function;
 use super::faults::death;
 use super::sanitizers::BAD_ACCESS;
-use super::{BlameSource, Candidate, Header, Kind, header};
+use super::{BlameSource, Candidate, Header, Kind, StackRule, header};
 use crate::triage::crash::scrub::scrubbed;
 
 const BUG_AT: &[&str] = &["kernel BUG at", "Kernel BUG at"];
 
-pub(super) static ROWS: &[&Kind] = &[&CORRUPTED_LIST, &BAD_USERCOPY, &BUG, &RUST_PANIC];
+pub(super) static ROWS: &[&Kind] = &[&CORRUPTED_LIST, &BAD_USERCOPY, &BUG, &FAILURE, &RUST_PANIC];
 
 /// `kernel BUG at lib/list_debug.c:51!`
 pub(super) static CORRUPTED_LIST: Kind = Kind {
@@ -33,6 +34,19 @@ pub(super) static BUG: Kind = Kind {
     headers: &[header(BUG_AT, "kernel BUG")],
     r#type: Some("BUG"),
     skip: &["@bug"],
+    ..death("bug")
+};
+
+/// `BUG: failure at file:line/fn()!`: architectures whose `BUG()` is no trap.
+pub(super) static FAILURE: Kind = Kind {
+    headers: &[header(super::BUG, "kernel BUG").starting("failure at ").read_by(|at| {
+        let (_, named) = at.message().split_at_checked(memchr::memrchr(b'/', at.message())?)?;
+        Some(at.found().naming(function(named.get(1..)?)))
+    })],
+    r#type: Some("BUG"),
+    blame: BlameSource::Header,
+    skip: &["@bug"],
+    stack: StackRule::IfAnnounced,
     ..death("bug")
 };
 

@@ -2,9 +2,9 @@
 
 use super::messages::MESSAGE;
 use super::sanitizers::BAD_ACCESS;
-use super::{BUG, BlameSource, Candidate, DIE, Effect, Header, Kind, header};
+use super::{BUG, BlameSource, Candidate, DIE, Effect, Header, KERNEL_PANIC, Kind, header};
 use crate::triage::crash::scrub::scrubbed;
-use crate::triage::crash::text::{after, has};
+use crate::triage::crash::text::has;
 
 const FAULT_TITLE: &str = "BUG: unable to handle kernel";
 const NULL: &str = "BUG: unable to handle kernel NULL pointer dereference";
@@ -20,7 +20,7 @@ pub(super) static ROWS: &[&Kind] = &[
     &DOUBLE_FAULT,
     &ARM_FAULT,
     &ALIGNMENT_TRAP,
-    &MACHINE_CHECK,
+    &SERROR_PANIC,
     &DIED,
     &HEADER_LOST,
 ];
@@ -136,11 +136,12 @@ pub(super) static ARM_FAULT: Kind = Kind {
         header(&["SError Interrupt on CPU"], "SError Interrupt").typed("DoS"),
         header(&["Bad mode in "], "Bad mode").containing("handler"),
     ],
-    r#type: None,
-    alternate: Some(BAD_ACCESS),
-    within_another: true,
-    ..death("arm fault")
+    ..ARM_FAULT_ROW
 };
+
+/// What arm's faults have in common.
+const ARM_FAULT_ROW: Kind =
+    Kind { r#type: None, alternate: Some(BAD_ACCESS), within_another: true, ..death("arm fault") };
 
 /// arm: `Alignment trap: ...`
 pub(super) static ALIGNMENT_TRAP: Kind = Kind {
@@ -154,27 +155,13 @@ fn alignment(at: &Candidate<'_, '_>) -> Option<Header> {
     (!user || has(at.message(), "not handling")).then(|| at.found())
 }
 
-/// `CPU 0: Machine Check Exception: 4 Bank 5: be00000000800400`
-pub(super) static MACHINE_CHECK: Kind = Kind {
-    headers: &[header(&["Machine Check Exception"], "machine check").read_by(machine_check)],
-    r#type: Some("DoS"),
-    panic_reasons: &["Fatal machine check"],
-    ..Kind::named("machine check")
+/// `Kernel panic - not syncing: Asynchronous SError Interrupt`: its stack has what was interrupted.
+pub(super) static SERROR_PANIC: Kind = Kind {
+    headers: &[header(KERNEL_PANIC, "SError Interrupt").containing("SError")],
+    blame: BlameSource::FirstStack,
+    effect: Effect::Panic,
+    ..ARM_FAULT_ROW
 };
-
-/// The bank and its error code, and no address.
-fn machine_check(at: &Candidate<'_, '_>) -> Option<Header> {
-    let Some(bank) = after(at.message(), "Bank ") else {
-        return Some(Header::new(&MACHINE_CHECK, "machine check"));
-    };
-    let digits = bank.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let code = after(bank, ": ").unwrap_or_default();
-    let length = code.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let code = code.get(length.saturating_sub(4)..length).unwrap_or_default();
-    let bank = String::from_utf8_lossy(bank.get(..digits).unwrap_or_default());
-    let code = String::from_utf8_lossy(code);
-    Some(Header::new(&MACHINE_CHECK, format!("machine check (bank {bank}, mcacod 0x{code})")))
-}
 
 /// `Oops: Kernel access of bad area, sig: 11 [#1]`, `illegal operation: 0001 ilc:1 [#1]`: what
 /// `die()` prints where an architecture has no header besides.
@@ -197,7 +184,6 @@ pub(super) static DIED: Kind = Kind {
 /// which [`super::super::cause`] finds.
 pub(crate) static HEADER_LOST: Kind = Kind {
     headers: &[header(DIE, "kernel oops").read_by(|at| is_code(&died(at)?).then(Header::lost))],
-    blame: BlameSource::PcAtLeast,
     within_another: true,
     ..death("oops, header lost")
 };

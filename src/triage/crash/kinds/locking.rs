@@ -161,6 +161,7 @@ pub(super) static ATOMIC: Kind = Kind {
         header(BUG, "BUG: scheduling while atomic").starting("scheduling while atomic"),
         header(BUG, "BUG: sleeping function called from invalid context")
             .starting("sleeping function called from invalid context"),
+        header(&["bad: scheduling from the idle thread"], "bad: scheduling from the idle thread"),
     ],
     r#type: Some("ATOMIC_SLEEP"),
     blame: BlameSource::FirstStack,

@@ -1,13 +1,20 @@
 //! CPUs that are stuck and tasks that wait, as watchdogs report them.
 
-use super::{BUG, BlameSource, Candidate, Header, INFO, Kind, header};
+use super::{BUG, BlameSource, Candidate, Effect, Header, INFO, KERNEL_PANIC, Kind, header};
 use crate::triage::crash::text::{after, has, number};
 
 const STALL: &str = "stall";
 const HANG: &str = "hang";
 
-pub(super) static ROWS: &[&Kind] =
-    &[&SOFT_LOCKUP, &HARD_LOCKUP, &RCU_STALL, &HUNG_TASK, &CANNOT_DIE];
+pub(super) static ROWS: &[&Kind] = &[
+    &SOFT_LOCKUP,
+    &HARD_LOCKUP,
+    &HARD_LOCKUP_PANIC,
+    &NMI_TAKEN,
+    &RCU_STALL,
+    &HUNG_TASK,
+    &CANNOT_DIE,
+];
 
 /// `watchdog: BUG: soft lockup - CPU#1 stuck for 22s!`
 pub(super) static SOFT_LOCKUP: Kind = Kind {
@@ -22,30 +29,68 @@ pub(super) static SOFT_LOCKUP: Kind = Kind {
 
 /// `Watchdog detected hard LOCKUP on cpu 3`
 ///
-/// powerpc: `CPU 3 detected hard LOCKUP on other CPUs 5`, `CPU 3 self-detected hard LOCKUP @ ...`
+/// powerpc: `CPU 3 detected hard LOCKUP on other CPUs 5`, `CPU 3 self-detected hard LOCKUP @ ...`;
+/// before 4.20 `Watchdog CPU:3 Hard LOCKUP`. Before 2.6.38: `NMI Watchdog detected LOCKUP on CPU 3`.
 pub(super) static HARD_LOCKUP: Kind = Kind {
-    headers: &[header(
-        &["Watchdog detected hard LOCKUP on cpu", "detected hard LOCKUP"],
-        "hard lockup",
-    )
-    .read_by(hard_lockup)],
+    headers: &[
+        header(
+            &["Watchdog detected hard LOCKUP on cpu", "hard LOCKUP", "Hard LOCKUP"],
+            HARD_LOCKUP_TITLE,
+        )
+        .read_by(hard_lockup),
+        header(BUG, HARD_LOCKUP_TITLE)
+            .starting("NMI Watchdog detected LOCKUP")
+            .read_by(hard_lockup),
+        header(&["NMI Watchdog detected LOCKUP"], HARD_LOCKUP_TITLE).read_by(hard_lockup),
+        // Before 4.4, a warning that is not fatal says it below.
+        header(super::WARNING, HARD_LOCKUP_TITLE).containing("watchdog").read_by(|at| {
+            let words = "hard LOCKUP on cpu ";
+            let cpu = at.next_lines(4).find_map(|line| after(line, words))?;
+            Some(Header { cpu: number(cpu), ..at.found() })
+        }),
+    ],
+    panic_reasons: &["Hard LOCKUP", "hard LOCKUP", "nmi watchdog", "NMI Watchdog", "NMI watchdog"],
+    reported_by_another: true,
+    ..HARD_LOCKUP_ROW
+};
+
+/// mips: a watchdog's NMI, `CPU0 NMI taken, CP0_EPC=80451234`, after which the kernel dies.
+pub(super) static NMI_TAKEN: Kind = Kind {
+    headers: &[header(&["NMI taken, "], HARD_LOCKUP_TITLE)],
+    before_oops: true,
+    ..HARD_LOCKUP_ROW
+};
+
+/// Kernels before 4.4 panic in these words, on the CPU that locked up:
+/// `Kernel panic - not syncing: Watchdog detected hard LOCKUP on cpu 3`
+pub(super) static HARD_LOCKUP_PANIC: Kind = Kind {
+    headers: &[
+        header(KERNEL_PANIC, HARD_LOCKUP_TITLE).containing("ard LOCKUP"),
+        header(KERNEL_PANIC, HARD_LOCKUP_TITLE).containing("etected LOCKUP"),
+    ],
+    effect: Effect::Panic,
+    ..HARD_LOCKUP_ROW
+};
+
+const HARD_LOCKUP_TITLE: &str = "hard lockup";
+
+/// What reports of hard lockups have in common.
+const HARD_LOCKUP_ROW: Kind = Kind {
     r#type: Some("HANG"),
     blame: BlameSource::Stall { every_stack: true },
     skip: &["@stall"],
     alternate: Some(STALL),
-    panic_reasons: &["Hard LOCKUP", "hard LOCKUP"],
-    reported_by_another: true,
+    within_another: true,
     ..Kind::named("hard lockup")
 };
 
-/// With the CPU that locked up.
+/// With the CPU that locked up. A CPU that goes on again is no event.
 fn hard_lockup(at: &Candidate<'_, '_>) -> Option<Header> {
-    let cpu = if has(at.before(), "self-") {
-        after(at.before(), "CPU ")
-    } else {
-        after(at.message(), "CPUs ").or(Some(at.message()))
-    };
-    let cpu = cpu.map(|text| text.strip_prefix(b"on cpu ").unwrap_or(text).trim_ascii_start());
+    let (before, message) = (at.before(), at.message());
+    let behind = ["CPUs ", "CPUS:", "on cpu ", "on CPU", "on CPU "];
+    let another = behind.iter().find_map(|words| after(at.whole(), words));
+    let own = || ["CPU ", "CPU:"].iter().find_map(|words| after(before, words));
+    let cpu = another.or_else(own).or(Some(message)).map(<[u8]>::trim_ascii_start);
     Some(Header { cpu: cpu.and_then(number), ..at.found() })
 }
 

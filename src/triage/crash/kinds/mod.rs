@@ -23,8 +23,10 @@ mod candidate;
 mod faults;
 mod locking;
 mod lockups;
+mod machine_checks;
 mod memory;
 mod messages;
+mod modules;
 mod outside;
 mod panics;
 mod sanitizers;
@@ -43,14 +45,16 @@ pub(crate) use search::{panic_reason, read};
 use super::text::has;
 
 /// All kinds. Where several match a header, the first one counts.
-static TABLE: [&[&Kind]; 11] = [
+static TABLE: [&[&Kind]; 13] = [
     sanitizers::ROWS,
     faults::ROWS,
+    machine_checks::ROWS,
     locking::ROWS,
     lockups::ROWS,
     memory::ROWS,
     stack_damage::ROWS,
     bugs::ROWS,
+    modules::ROWS,
     warnings::ROWS,
     panics::ROWS,
     outside::ROWS,
@@ -107,14 +111,14 @@ pub(crate) enum BlameSource {
     None,
     /// The function in the header; then the first stack.
     Header,
+    /// The function in the header, whatever family it is in; without one, the first stack.
+    Named,
     /// The function in the header; then the stack directly below it.
     HeaderThenBelow,
     /// The program counter and its callers; then the first stack.
     Pc,
-    /// The same, but a report that has stacks and no program counter goes by its header first.
+    /// The same, but a report that has no program counter goes by its header first.
     PcOrHeader,
-    /// The same, and at last the program counter, whatever function it is in.
-    PcAtLeast,
     /// The program counter and its callers, and nothing else.
     PcOnly,
     /// The first stack.

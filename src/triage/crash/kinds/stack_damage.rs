@@ -61,7 +61,7 @@ pub(super) static CORRUPT: Kind = Kind {
         .containing("stack-protector: Kernel stack is corrupted in:")
         .read_by(corrupt)],
     r#type: Some("DoS"),
-    blame: BlameSource::Header,
+    blame: BlameSource::Named,
     stack: StackRule::HeaderOnly,
     effect: Effect::Panic,
     ..Kind::named("stack corruption")

@@ -100,7 +100,7 @@ fn headers_are_known_by_their_words() {
         ),
         (
             "CPU 0: Machine Check Exception: 4 Bank 5: be00000000800400",
-            &faults::MACHINE_CHECK,
+            &machine_checks::MACHINE_CHECK,
             "machine check (bank 5, mcacod 0x0400)",
         ),
         ("BUG: x/1 still has locks held!", &locking::HELD_TOO_LONG, "BUG: still has locks held"),
