@@ -1,0 +1,103 @@
+//! A whole core: the sample, damaged where a clean run reads it.
+//!
+//! ```text
+//! samples/core ──► clean run of each command ──► regions: symbols, types, log, ... (what is read)
+//! input ──► command, edits ──► the same memory with some words overwritten ──► command
+//! ```
+//!
+//! Needs: the sample core. Checks that a command costs little more on the damaged core than on the
+//! clean one: time, memory, reads of memory, and what it prints.
+
+mod commands;
+mod edits;
+mod regions;
+mod sample;
+
+use std::sync::OnceLock;
+
+use self::commands::{COMMANDS, Command};
+use self::edits::Edits;
+use self::regions::Regions;
+use self::sample::Sample;
+use crate::input::Input;
+use crate::limits::{Cost, measured};
+
+/// What a damaged core may cost, as a multiple of the clean one, and beyond that.
+const TIMES: u32 = 3;
+const MORE: Cost = Cost { time: std::time::Duration::from_millis(100), memory: 64 << 20 };
+/// What a command may print, and read of memory, beyond eight times what it does of the clean core.
+const MORE_OUTPUT: usize = 2 << 20;
+const MORE_READ: u64 = 256 << 20;
+/// How often a run that took too long is repeated, and the clean one beside it.
+const REPEATS: usize = 3;
+
+/// What a command costs.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    cost: Cost,
+    printed: usize,
+    read: u64,
+}
+
+struct Clean {
+    sample: Sample,
+    regions: Regions,
+    runs: Vec<Run>,
+}
+
+impl Clean {
+    fn new() -> Self {
+        let sample = Sample::load();
+        let regions = Regions::of(&sample);
+        let mut clean = Self { sample, regions, runs: Vec::new() };
+        let none = Edits::none();
+        for command in COMMANDS {
+            // The first run has what is initialised once.
+            clean.run(command, &none, usize::MAX);
+            clean.runs.push(clean.run(command, &none, usize::MAX));
+        }
+        clean
+    }
+
+    fn run(&self, command: &Command, edits: &Edits, most: usize) -> Run {
+        let (core, reads) = self.sample.edited(edits);
+        let (printed, cost) = measured(|| (command.run)(&core, self.sample.metadata(), most));
+        Run { cost, printed, read: reads.bytes() }
+    }
+}
+
+/// A command's number, and edits.
+pub(crate) fn run(input: &[u8]) {
+    static CLEAN: OnceLock<Clean> = OnceLock::new();
+    let clean = CLEAN.get_or_init(Clean::new);
+    let mut input = Input::new(input);
+    let number = usize::from(input.u8()) % COMMANDS.len();
+    let edits = Edits::decode(&mut input, &clean.regions, &clean.sample);
+    let (Some(command), Some(whole)) = (COMMANDS.get(number), clean.runs.get(number)) else {
+        return;
+    };
+    let most = whole.printed.saturating_mul(8).saturating_add(MORE_OUTPUT);
+    let damaged = clean.run(command, &edits, most);
+    let name = command.name;
+    let memory = whole.cost.memory.saturating_mul(3).saturating_add(MORE.memory);
+    assert!(
+        damaged.cost.memory <= memory,
+        "{name}, memory: {damaged:?}, of the whole core {whole:?}"
+    );
+    let read = whole.read.saturating_mul(8).saturating_add(MORE_READ);
+    assert!(damaged.read <= read, "{name}, reads: {damaged:?}, of the whole core {whole:?}");
+    check_time(clean, command, &edits, damaged, *whole);
+}
+
+/// Both are run again if the damaged core took too long, for the machine may have become slower.
+fn check_time(clean: &Clean, command: &Command, edits: &Edits, damaged: Run, whole: Run) {
+    let (mut least, mut most) = (damaged.cost.time, whole.cost.time);
+    for _ in 0..REPEATS {
+        if least <= most.saturating_mul(TIMES).saturating_add(MORE.time) {
+            return;
+        }
+        least = least.min(clean.run(command, edits, usize::MAX).cost.time);
+        most = most.max(clean.run(command, &Edits::none(), usize::MAX).cost.time);
+    }
+    panic!("{}, time: {least:?}, of the whole core {most:?}", command.name);
+}
