@@ -11,7 +11,7 @@ use super::memory::{HeldMemory, Source};
 use super::wire;
 use crate::vmcore::{Dump, MemoryRange, Vmcore};
 
-/// Somebody who answers what is asked on a socket.
+/// The process that answers questions on a socket.
 #[derive(Debug)]
 struct Asked(UnixStream);
 
@@ -22,8 +22,11 @@ impl Asked {
         self.0.read_exact(&mut head)?;
         let none = || io::Error::new(io::ErrorKind::InvalidData, "an answer that is none");
         let head = wire::answer_head(head).ok_or_else(none)?;
-        let mut content = vec![0; head.length];
-        self.0.read_exact(&mut content)?;
+        let mut content = Vec::with_capacity(head.length);
+        (&mut self.0).take(head.length as u64).read_to_end(&mut content)?;
+        if content.len() < head.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let memory = head.is_memory.then_some(());
         Ok(match memory {
             Some(()) => Ok(content),
@@ -35,11 +38,11 @@ impl Asked {
 impl Source for Asked {
     fn read(&mut self, range: MemoryRange) -> Result<Vec<u8>, String> {
         self.ask(range)
-            .unwrap_or_else(|error| Err(format!("nobody reads the memory any more: {error}")))
+            .unwrap_or_else(|error| Err(format!("the memory is not served any more: {error}")))
     }
 }
 
-/// A held guest as an open core, by the head of its dump and whoever serves its memory.
+/// A held guest as an open core, by the head of its dump and the socket that its memory comes from.
 ///
 /// # Errors
 /// Fails if `head` is none.

@@ -68,8 +68,8 @@ impl HeldMemory {
         kept.ahead = (start.saturating_add(length), length);
         let mut found = None;
         let mut first = start;
-        for piece in (Cut { rest: &bytes, at: start }) {
-            let bytes = Arc::new(piece.to_vec());
+        for piece in cut(bytes, start) {
+            let bytes = Arc::new(piece);
             found.get_or_insert_with(|| Arc::clone(&bytes));
             kept.keep(first, bytes);
             first = PhysAddr((first.0 / PIECE).saturating_add(1).saturating_mul(PIECE));
@@ -106,22 +106,19 @@ pub(super) fn ranges(head: &DumpHead) -> Vec<MemoryRange> {
     ranges
 }
 
-/// Cuts bytes at multiples of [`PIECE`] of their addresses.
-struct Cut<'a> {
-    rest: &'a [u8],
-    at: PhysAddr,
-}
-
-impl<'a> Iterator for Cut<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let length = PIECE.saturating_sub(self.at.0 % PIECE).min(self.rest.len() as u64);
-        let (piece, rest) = self.rest.split_at_checked(usize::try_from(length).ok()?)?;
-        self.rest = rest;
-        self.at = self.at.saturating_add(length);
-        (!piece.is_empty()).then_some(piece)
+/// Cuts bytes at multiples of [`PIECE`] of their addresses, without a copy of what comes first.
+fn cut(mut bytes: Vec<u8>, start: PhysAddr) -> Vec<Vec<u8>> {
+    let mut ends = Vec::new();
+    let mut end = PIECE.saturating_sub(start.0 % PIECE);
+    while end < bytes.len() as u64 {
+        ends.push(usize::try_from(end).unwrap_or(usize::MAX));
+        end = end.saturating_add(PIECE);
     }
+    let mut pieces: Vec<_> = ends.iter().rev().map(|end| bytes.split_off(*end)).collect();
+    bytes.shrink_to_fit();
+    pieces.push(bytes);
+    pieces.reverse();
+    pieces
 }
 
 impl Kept {

@@ -77,24 +77,24 @@ impl Part {
         self.bytes.get(..length).unwrap_or(&self.bytes)
     }
 
-    /// Copies what it has of `range` into `buffer`. Fails if it does not have all of it.
-    pub(super) fn copy_to(&self, range: MemoryRange, buffer: &mut [u8]) -> Option<()> {
-        let mut filled = 0_u64;
+    /// The bytes of `range`, in parts that follow one another. Fails if it does not have all
+    /// of them.
+    pub(super) fn memory(&self, range: MemoryRange) -> Option<Vec<&[u8]>> {
+        let mut parts = Vec::new();
+        let mut at = range.start.0;
+        // QEMU writes segments in the order of their addresses.
         for segment in &self.head.segments {
-            let start = segment.physical.max(range.start);
             let end = segment.physical.0.saturating_add(segment.file_size).min(range.end().0);
-            let Some(length) = end.checked_sub(start.0).filter(|length| *length > 0) else {
+            if segment.physical.0 > at || end <= at {
                 continue;
-            };
-            let skip = start.0.saturating_sub(segment.physical.0);
+            }
+            let skip = at.checked_sub(segment.physical.0)?;
             let from = usize::try_from(segment.offset.checked_add(skip)?).ok()?;
-            let to = usize::try_from(start.0.checked_sub(range.start.0)?).ok()?;
-            let length_here = usize::try_from(length).ok()?;
-            let bytes = self.bytes.get(from..from.checked_add(length_here)?)?;
-            buffer.get_mut(to..to.checked_add(length_here)?)?.copy_from_slice(bytes);
-            filled = filled.checked_add(length)?;
+            let length = usize::try_from(end.checked_sub(at)?).ok()?;
+            parts.push(self.bytes.get(from..from.checked_add(length)?)?);
+            at = end;
         }
-        (filled == range.length).then_some(())
+        (at == range.end().0).then_some(parts)
     }
 }
 
@@ -173,20 +173,22 @@ impl<'a, 'p> PartialDump<'a, 'p> {
         let mut deadline = self.limits.deadline();
         while self.bytes.len() < length {
             let had = self.bytes.len();
-            self.bytes.resize(had.saturating_add(READ.min(length.saturating_sub(had))), 0);
-            let read = self.pipe.read(self.bytes.get_mut(had..).unwrap_or_default());
-            self.bytes.truncate(had.saturating_add(*read.as_ref().unwrap_or(&0)));
+            let missing = length.saturating_sub(had).min(READ) as u64;
+            let read = (&mut self.pipe).take(missing).read_to_end(&mut self.bytes);
+            // What came before the pipe was empty is kept.
+            if self.bytes.len() > had {
+                deadline = self.limits.deadline();
+                continue;
+            }
             match read {
-                Ok(0) => {
+                Ok(_) => {
                     // Why it ended is in the reply, if it is in one.
                     self.await_reply(false)?;
                     return Err(PartialDumpError::Short { found: had as u64 });
                 }
-                Ok(_) => deadline = self.limits.deadline(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.wait(deadline, true, false)?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(PartialDumpError::Pipe(error)),
             }
         }

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use super::HeldError;
 use super::partial_dump::{self, PartialDumpError};
@@ -19,6 +20,8 @@ use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
 use crate::vmcore::MemoryRange;
 use crate::vmcore::memory::range_of;
 
+/// How much of an answer the socket should hold, in bytes.
+const SEND_BUFFER: usize = 1 << 20;
 /// What is said of a wait that a limit ends.
 const COMMAND: &str = "reading the held guest";
 
@@ -39,6 +42,8 @@ impl<'a> Server<'a> {
     /// A server of the memory in these ranges.
     pub(super) fn new(ranges: &'a [MemoryRange], socket: UnixStream) -> std::io::Result<Self> {
         socket.set_nonblocking(true)?;
+        // The child takes a usual answer in one piece. The kernel allows what it allows.
+        set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
         let (question, answer) = (Vec::new(), Vec::new());
         Ok(Self { ranges, socket, question, answer, sent: 0, gone: false })
     }
@@ -86,22 +91,19 @@ impl<'a> Server<'a> {
         let Some(question) = self.receive() else { return Ok(()) };
         let range = wire::range_of_question(question);
         check(self.ranges, range)?;
-        let answer = match partial_dump::memory(monitor, range, limits) {
-            Ok(part) => {
-                let mut bytes = vec![0; usize::try_from(range.length).unwrap_or_default()];
-                let copied = part.copy_to(range, &mut bytes);
-                copied.map(|()| bytes).ok_or_else(|| {
-                    format!("QEMU's partial dump of {range} does not have all of it")
-                })
-            }
+        let lacking = || format!("QEMU's partial dump of {range} does not have all of it");
+        self.answer = match partial_dump::memory(monitor, range, limits) {
+            Ok(part) => match part.memory(range) {
+                Some(memory) => wire::answer_memory(&memory),
+                None => wire::answer_problem(&lacking()),
+            },
             Err(PartialDumpError::Monitor(error @ MonitorError::Refused { .. })) => {
-                Err(error.to_string())
+                wire::answer_problem(&error.to_string())
             }
             Err(error) => return Err(error.into()),
         };
-        // Events of our own dumps, and of nobody else's.
+        // Events of our own dumps, and of no other client's.
         monitor.forget_events();
-        self.answer = wire::answer(answer.as_deref().map_err(String::as_str));
         self.sent = 0;
         self.send();
         Ok(())

@@ -37,22 +37,31 @@ pub(super) fn question(range: MemoryRange) -> [u8; QUESTION] {
     (u128::from(range.start.0) | u128::from(range.length) << 64).to_le_bytes()
 }
 
-/// The range that is asked for; nobody has looked at it yet.
+/// The range that is asked for, unchecked.
 pub(super) fn range_of_question(bytes: [u8; QUESTION]) -> MemoryRange {
     let both = u128::from_le_bytes(bytes);
     let half = |number: u128| u64::try_from(number & u128::from(u64::MAX)).unwrap_or_default();
     MemoryRange { start: PhysAddr(half(both)), length: half(both >> 64) }
 }
 
-/// An answer: the memory, or why not.
-pub(super) fn answer(memory: Result<&[u8], &str>) -> Vec<u8> {
-    let (status, content) = match memory {
-        Ok(memory) => (0, memory),
-        Err(problem) => (1, problem.as_bytes()),
-    };
-    let mut bytes = vec![status];
-    bytes.extend(u32::try_from(content.len()).unwrap_or_default().to_le_bytes());
-    bytes.extend(content);
+/// An answer: the memory, in parts that follow one another.
+pub(super) fn answer_memory(parts: &[&[u8]]) -> Vec<u8> {
+    answer(0, parts)
+}
+
+/// An answer: why there is no memory.
+pub(super) fn answer_problem(problem: &str) -> Vec<u8> {
+    answer(1, &[problem.as_bytes()])
+}
+
+fn answer(status: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+    let mut bytes = Vec::with_capacity(length.saturating_add(ANSWER_HEAD));
+    bytes.push(status);
+    bytes.extend(u32::try_from(length).unwrap_or_default().to_le_bytes());
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
     bytes
 }
 
@@ -73,10 +82,10 @@ mod tests {
         let range = MemoryRange { start: PhysAddr(0x1234_5678_9abc_d000), length: MOST };
         assert_eq!(range_of_question(question(range)), range);
         let head = |bytes: &[u8]| answer_head(bytes[..ANSWER_HEAD].try_into().unwrap());
-        let memory = answer(Ok(&[7; 300]));
+        let memory = answer_memory(&[&[7; 100], &[7; 200]]);
         assert_eq!(head(&memory), Some(AnswerHead { is_memory: true, length: 300 }));
         assert_eq!(&memory[ANSWER_HEAD..], [7; 300]);
-        let problem = answer(Err("no"));
+        let problem = answer_problem("no");
         assert_eq!(head(&problem), Some(AnswerHead { is_memory: false, length: 2 }));
     }
 
