@@ -41,9 +41,9 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
     for other in &crash.others {
         writeln!(
             out,
-            "  {:>14}  #{:<6} {}  {}",
+            "  {:>14}  {} {}  {}",
             time(other.time_ns),
-            other.record,
+            column(other.record, other.line),
             shown(&other.signature),
             shown(&other.title)
         )?;
@@ -88,7 +88,8 @@ fn record(label: &str, record: Option<&EvidenceRecord>, out: &mut dyn Write) -> 
     match record {
         Some(record) => {
             let time = time(record.time_ns);
-            writeln!(out, "{label:<11} #{} {time} {}", record.record, shown(&record.text))
+            let place = place(record.record, record.line);
+            writeln!(out, "{label:<11} {place} {time} {}", shown(&record.text))
         }
         None => Ok(()),
     }
@@ -118,8 +119,8 @@ fn frames(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
         let module = frame.module.as_ref().map(|module| format!(" [{}]", shown(module)));
         writeln!(
             out,
-            "  #{:<6} {guess}{}{}",
-            frame.record,
+            "  {} {guess}{}{}",
+            column(frame.record, frame.line),
             shown(&frame.function),
             module.unwrap_or_default()
         )?;
@@ -128,6 +129,16 @@ fn frames(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  and {more} more")?;
     }
     Ok(())
+}
+
+/// Where a record is: the line of a file, as editors count, or the record of a kernel's log.
+fn place(record: usize, line: Option<u32>) -> String {
+    line.map_or_else(|| format!("#{record}"), |line| format!("line {line}"))
+}
+
+/// The same, as a column.
+fn column(record: usize, line: Option<u32>) -> String {
+    line.map_or_else(|| format!("#{record:<6}"), |line| format!("line {line:<6}"))
 }
 
 fn time(nanos: Option<u64>) -> String {

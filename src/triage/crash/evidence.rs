@@ -39,6 +39,9 @@ pub struct Evidence {
 pub struct EvidenceRecord {
     /// Its index.
     pub record: usize,
+    /// The line of the file that it is on, from 1; none in a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
     /// When it was printed.
     pub time_ns: Option<u64>,
     /// Its text, or one line of it.
@@ -50,6 +53,9 @@ pub struct EvidenceRecord {
 pub struct EvidenceFrame {
     /// Index of its record.
     pub record: usize,
+    /// The line of the file that it is on, from 1; none in a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
     /// Its normalised name.
     pub function: String,
     /// The module that it is in.
@@ -73,6 +79,7 @@ pub(super) fn of(lines: &[RecordLine<'_>], event: &Event<'_>, why: &str) -> Evid
     let record = |index: usize| {
         lines.get(index).map(|line| EvidenceRecord {
             record: line.record,
+            line: line.number(),
             time_ns: line.time_ns,
             text: text::lossy(line.text.trim_ascii(), MAX_TEXT),
         })
@@ -89,6 +96,7 @@ pub(super) fn of(lines: &[RecordLine<'_>], event: &Event<'_>, why: &str) -> Evid
         frames: frames
             .map(|frame| EvidenceFrame {
                 record: number(frame.line),
+                line: lines.get(frame.line).and_then(RecordLine::number),
                 function: frame.name.clone(),
                 module: frame.module.clone(),
                 reliable: frame.reliable,

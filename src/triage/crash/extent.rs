@@ -31,7 +31,7 @@ pub(crate) fn of(lines: &[RecordLine<'_>], headers: &[Header], which: usize) -> 
             break;
         }
         let other = others.next_if(|other| other.line == index);
-        if !is_events_own(caller, line.caller, every_cpu) {
+        if line.from_user || !is_events_own(caller, line.caller, every_cpu) {
             continue;
         }
         if let Some(other) = other {

@@ -89,6 +89,9 @@ pub struct OtherEvent {
     pub time_ns: Option<u64>,
     /// Index of its first record.
     pub record: usize,
+    /// The line of the file that it is on, from 1; none in a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
     /// Its title.
     pub title: String,
     /// Its signature.
@@ -191,6 +194,7 @@ fn others(
         others.push(OtherEvent {
             time_ns: line.and_then(|line| line.time_ns),
             record: line.map_or(0, |line| line.record),
+            line: line.and_then(RecordLine::number),
             title,
             signature,
         });
@@ -232,6 +236,9 @@ impl Crash {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod layout_tests;
 
 #[cfg(test)]
 mod corpus_tests;

@@ -1,205 +1,191 @@
-//! A log as text: a serial console's, pstore's, a journal's.
+//! A log as text: a serial console's, pstore's, a journal's, or a copy of one in a mail, on a web
+//! page, or in a collector of logs.
 //!
 //! ```text
-//! Nov 24 12:00:01 host kernel: <4>[   12.345678][ T1234] text
-//! └ syslog, or an ISO date     │  │             └ caller (CONFIG_PRINTK_CALLER; C: a CPU)
-//!                              │  └ time
-//!                              └ level          Each part may be missing.
+//! bytes ─► encoding ─► json ─► markup ─► layout   what the file puts around each message
+//!                                     ─► head     the kernel's own level, time and caller
+//!                                     ─► order
 //! ```
 //!
-//! Needs: bytes. Gives: records, one a line; a line that has another record within it becomes
-//! two. Does not join what the kernel printed in several records.
+//! Needs: bytes. Gives: records, oldest first. A line that has another record within it becomes
+//! two, and the rest of the first, which is on a line of its own, is put back. Empty lines that
+//! follow each other become one.
 
-use memchr::{memchr, memchr_iter, memmem};
-use vmcore_formats::printk::Caller;
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2, memmem, memrchr};
 
 use super::LogRecord;
+use super::head::{Head, next_time};
+use super::json::OTHER;
+use super::layout::Layout;
+use super::markup::SPLIT;
+use super::program::{self, Source};
+use super::{anchors, encoding, json, markup, order};
 
-/// The most bytes of a syslog's prefix.
-const MAX_PREFIX: usize = 256;
+/// The most bytes of a record.
+const MAX_TEXT: usize = 1 << 16;
+/// The most bytes of a record that is put together.
+const MAX_JOINED: usize = 1024;
+/// Within how many lines the rest of a record that was cut follows.
+const REST_WITHIN: u32 = 8;
 
 /// The records of a log that is text.
 pub fn records(log: &[u8]) -> Vec<LogRecord> {
-    let mut records = Vec::with_capacity(log.len() / 64);
-    let mut rest = log;
+    let text = markup::plain(json::messages(encoding::decoded(log)));
+    let layout = Layout::learn(&text);
+    let mut reader = Reader { layout: &layout, records: Vec::new(), line: 0, cut: None };
+    let mut rest = text.as_ref();
     while !rest.is_empty() {
         let end = memchr(b'\n', rest).unwrap_or(rest.len());
-        let (line, behind) = rest.split_at(end);
+        let (line, behind) = rest.split_at_checked(end).unwrap_or_default();
         rest = behind.get(1..).unwrap_or_default();
-        push(&mut records, line.strip_suffix(b"\r").unwrap_or(line));
+        reader.line(line);
     }
+    let mut records = reader.records;
+    order::oldest_first(&mut records);
     records
 }
 
-/// Adds the records of a line.
-fn push(records: &mut Vec<LogRecord>, line: &[u8]) {
-    let mut rest = line;
-    // Each turn takes a record off: a line has as many as it has times.
-    loop {
-        let (head, at) = Head::read(rest);
-        let text = rest.get(at..).unwrap_or_default();
-        match next_time(text) {
-            Some(next) => {
-                let (before, behind) = text.split_at(next);
-                if !before.is_empty() || head.time_ns.is_some() {
-                    records.push(head.record(before));
+/// Reads lines one after the other.
+struct Reader<'a> {
+    layout: &'a Layout,
+    records: Vec<LogRecord>,
+    /// The number of the last line.
+    line: u32,
+    /// Index of a record into which another was printed, and its line.
+    cut: Option<(usize, u32)>,
+}
+
+impl Reader<'_> {
+    /// Adds the records of a line of the file.
+    fn line(&mut self, line: &[u8]) {
+        self.line = self.line.saturating_add(1);
+        let other = line.first() == Some(&OTHER);
+        let line = line.strip_prefix(&[OTHER]).unwrap_or(line);
+        let mut from_user = other;
+        let mut rest = line;
+        let mut any = false;
+        while !rest.is_empty() {
+            let end = memchr2(SPLIT, b'\r', rest).unwrap_or(rest.len());
+            let (piece, behind) = rest.split_at_checked(end).unwrap_or_default();
+            rest = behind.get(1..).unwrap_or_default();
+            if !piece.trim_ascii().is_empty() {
+                from_user = self.piece(piece, from_user);
+                any = true;
+            }
+        }
+        let blank = self.records.last().is_some_and(|last| last.text.is_empty());
+        if !any && !blank {
+            self.records.push(LogRecord { line: self.line, ..LogRecord::default() });
+        }
+    }
+
+    /// Adds the records of a piece of a line. Returns whether user space wrote the last one.
+    fn piece(&mut self, piece: &[u8], from_user: bool) -> bool {
+        let (mut head, at) = Head::read(piece);
+        let mut text = piece.get(at..).unwrap_or_default();
+        let mut source = Source::Kernel;
+        if head.time_ns.is_none() {
+            let (prefix, whose) = self.layout.prefix(text);
+            let (inside, at) = Head::read(text.get(prefix..).unwrap_or_default());
+            let whole_line = at == 0 && prefix == 0 && inside.time_ns.is_none();
+            if whole_line && whose == Source::Unknown && self.ends_cut(text) {
+                return from_user;
+            }
+            text = text.get(prefix + at..).unwrap_or_default();
+            source = whose;
+            head = head.joined(inside);
+            // The daemon that wrote the prefix may have a facility of its own.
+            head.from_user &= whose != Source::Kernel || prefix == 0;
+        }
+        let (inner, whose) = self.layout.inner(text);
+        text = text.get(inner..).unwrap_or_default();
+        let by_name = inner == 0 && head.time_ns.is_some() && program::begins_with_program(text);
+        head.from_user |= from_user && head.time_ns.is_none() || source == Source::Program;
+        head.from_user |= whose == Source::Program || by_name;
+        let text = self.layout.without_suffix(text);
+        let text = if self.layout.is_quoted() { unescaped(text) } else { Cow::Borrowed(text) };
+        self.texts(head, &text)
+    }
+
+    /// Adds the records of a text: one for each time in it, and one for what is before the first.
+    fn texts(&mut self, mut head: Head, text: &[u8]) -> bool {
+        let mut rest = text;
+        while let Some(next) = next_time(rest) {
+            let (before, behind) = rest.split_at_checked(next).unwrap_or_default();
+            if !before.is_empty() || head.time_ns.is_some() {
+                if head.time_ns.is_some() && !before.is_empty() {
+                    self.cut = Some((self.records.len(), self.line));
                 }
-                rest = behind;
+                self.push(&head, before);
             }
-            None => {
-                records.push(head.record(text));
-                return;
-            }
+            let (following, at) = Head::read(behind);
+            let from_user = head.from_user && following.time_ns.is_none();
+            head = following;
+            head.from_user |= from_user;
+            rest = behind.get(at..).unwrap_or_default();
+            let (inner, _) = self.layout.inner(rest);
+            rest = rest.get(inner..).unwrap_or_default();
         }
+        self.push(&head, rest);
+        head.from_user
     }
-}
 
-/// Where in a text another record's time is.
-fn next_time(text: &[u8]) -> Option<usize> {
-    memchr_iter(b'[', text).find(|at| {
-        text.get(*at..).is_some_and(|rest| time(rest).is_some_and(|(_, length)| length > 0))
-    })
-}
+    fn push(&mut self, head: &Head, text: &[u8]) {
+        let text = text.get(..text.len().min(MAX_TEXT)).unwrap_or_default();
+        self.records.push(head.record(self.line, text));
+    }
 
-/// What precedes the text.
-#[derive(Default)]
-struct Head {
-    time_ns: Option<u64>,
-    level: Option<u8>,
-    caller: Option<Caller>,
-    from_user: bool,
-}
-
-impl Head {
-    /// Reads it; also returns where the text begins.
-    fn read(line: &[u8]) -> (Self, usize) {
-        let mut head = Self::default();
-        let from = |at: usize| line.get(at..).unwrap_or_default();
-        let mut at = syslog(line);
-        head.from_user = at == 0 && is_from_program(line);
-        at += dropped(from(at));
-        if let Some((priority, length)) = priority(from(at)) {
-            // Above the three bits of the level is the facility: 0 is the kernel.
-            head.level = u8::try_from(priority & 7).ok();
-            head.from_user |= priority > 7;
-            at += length;
+    /// Puts the rest of a record that was cut back to it, if a line is that.
+    fn ends_cut(&mut self, text: &[u8]) -> bool {
+        let Some((index, line)) = self.cut else { return false };
+        if self.line.saturating_sub(line) > REST_WITHIN {
+            self.cut = None;
+            return false;
         }
-        if let Some((time_ns, length)) = time(from(at)) {
-            head.time_ns = Some(time_ns);
-            at += length;
-            if let Some((caller, length)) = caller(from(at)) {
-                head.caller = Some(caller);
-                at += length;
-            }
-            // One blank separates the text.
-            at += usize::from(from(at).first() == Some(&b' '));
+        let Some(record) = self.records.get_mut(index) else { return false };
+        let (Some(cut), Some(rest)) = (
+            record.text.get(..record.text.len().min(MAX_JOINED)),
+            text.get(..text.len().min(MAX_JOINED)),
+        ) else {
+            return false;
+        };
+        let joined = [cut, rest].concat();
+        if !continues(cut, rest, &joined) {
+            return false;
         }
-        (head, at)
-    }
-
-    fn record(&self, text: &[u8]) -> LogRecord {
-        LogRecord {
-            time_ns: self.time_ns,
-            level: self.level,
-            caller: self.caller,
-            from_user: self.from_user,
-            text: text.to_vec(),
-        }
+        record.text = joined;
+        self.cut = None;
+        true
     }
 }
 
-/// The length of `Nov 24 12:00:01 host kernel: `, or the same with an ISO date.
-fn syslog(line: &[u8]) -> usize {
-    match dated(line).and_then(|start| memmem::find(start, b" kernel: ")) {
-        Some(at) => at + b" kernel: ".len(),
-        None => 0,
+/// Whether the joined text is a line of a report, and the first part of it alone is not.
+fn continues(cut: &[u8], rest: &[u8], joined: &[u8]) -> bool {
+    if !anchors::begins(cut) && anchors::begins(joined) {
+        return true;
     }
+    // `fn+0x1/0x2 [module]`
+    let cut = cut.trim_ascii_end();
+    let size = memrchr(b'/', cut).and_then(|at| cut.get(at + 1..)?.strip_prefix(b"0x"));
+    let sized = size.is_some_and(|hex| !hex.is_empty() && hex.iter().all(u8::is_ascii_hexdigit));
+    let more = rest.first().is_some_and(u8::is_ascii_hexdigit) || rest.starts_with(b" [");
+    let whole = cut.ends_with(b"]") && memmem::find(cut, b"+0x").is_some() || sized && !more;
+    !whole && memmem::find(joined, b"+0x").is_some()
 }
 
-/// The start of a line that begins with a date.
-fn dated(line: &[u8]) -> Option<&[u8]> {
-    let start = line.get(..line.len().min(MAX_PREFIX))?;
-    let dated = match start {
-        [b'A'..=b'S', b'a'..=b'z', b'a'..=b'z', b' ', _, b'0'..=b'9', b' ', ..] => true,
-        [a, b, c, d, b'-', ..] => [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()),
-        _ => false,
-    };
-    dated.then_some(start)
-}
-
-/// Whether syslog has the line from a program: `Nov 24 12:00:01 host sshd[12]: `.
-fn is_from_program(line: &[u8]) -> bool {
-    dated(line).is_some_and(|start| {
-        let mut words = start.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-        words.by_ref().take(5).any(|word| {
-            let pid = word
-                .strip_suffix(b"]:")
-                .and_then(|word| word.get(memchr(b'[', word)?.checked_add(1)?..));
-            !word.starts_with(b"[") && pid.is_some_and(|pid| pid.iter().all(u8::is_ascii_digit))
-        })
-    })
-}
-
-/// The length of `** 12 printk messages dropped ** ` or the like.
-fn dropped(line: &[u8]) -> usize {
-    if !line.starts_with(b"** ") {
-        return 0;
+/// A text without the backslashes that its quotation marks needed.
+fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'\\', text).is_none() {
+        return Cow::Borrowed(text);
     }
-    let start = line.get(..line.len().min(MAX_PREFIX)).unwrap_or_default();
-    match memmem::find(start, b" dropped ** ") {
-        Some(at) => at + b" dropped ** ".len(),
-        None => 0,
+    let mut plain = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        plain.push(if byte == b'\\' { bytes.next().unwrap_or(byte) } else { byte });
     }
-}
-
-/// `<4>`, and its length.
-fn priority(line: &[u8]) -> Option<(u64, usize)> {
-    let digits = line.strip_prefix(b"<")?;
-    let end = digits.iter().take(5).position(|byte| *byte == b'>')?;
-    let (value, length) = number(digits.get(..end)?)?;
-    (length == end && end > 0).then_some((value, end + 2))
-}
-
-/// `[   12.345678]`, and its length.
-fn time(line: &[u8]) -> Option<(u64, usize)> {
-    let inside = line.strip_prefix(b"[")?;
-    let blanks = inside.iter().take(8).take_while(|byte| **byte == b' ').count();
-    let (seconds, length) = number(inside.get(blanks..)?)?;
-    let point = blanks + length;
-    let fraction = inside.get(point..)?.strip_prefix(b".")?;
-    let (micros, digits) = number(fraction)?;
-    let closed = fraction.get(digits) == Some(&b']');
-    if !closed || digits != 6 {
-        return None;
-    }
-    let nanos = seconds.checked_mul(1_000_000_000)?.checked_add(micros.checked_mul(1000)?)?;
-    Some((nanos, point + digits + 3))
-}
-
-/// `[ T1234]` or `[    C3]`, and its length.
-fn caller(line: &[u8]) -> Option<(Caller, usize)> {
-    let inside = line.strip_prefix(b"[")?;
-    let blanks = inside.iter().take(12).take_while(|byte| **byte == b' ').count();
-    let kind = inside.get(blanks)?;
-    let (id, length) = number(inside.get(blanks + 1..)?)?;
-    let id = u32::try_from(id).ok()?;
-    let caller = match kind {
-        b'T' => Caller::Thread(id),
-        b'C' => Caller::Cpu(id),
-        _ => return None,
-    };
-    (inside.get(blanks + 1 + length) == Some(&b']')).then_some((caller, blanks + length + 3))
-}
-
-/// The decimal number that a text begins with, and its length.
-fn number(text: &[u8]) -> Option<(u64, usize)> {
-    let mut value = 0_u64;
-    let mut length = 0;
-    for byte in text.iter().take(20).take_while(|byte| byte.is_ascii_digit()) {
-        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
-        length += 1;
-    }
-    (length > 0).then_some((value, length))
+    Cow::Owned(plain)
 }
 
 #[cfg(test)]

@@ -3,7 +3,17 @@
 //! Needs: records of the printk ring, or a log as text. Gives: records and lines with their time
 //! and caller, as the search for a crash uses them.
 
+mod anchors;
 pub mod console;
+mod encoding;
+mod head;
+mod json;
+mod layout;
+mod markup;
+mod order;
+mod pattern;
+mod program;
+mod slot;
 
 use vmcore_formats::printk::{Caller, Record};
 
@@ -18,6 +28,8 @@ pub struct LogRecord {
     pub caller: Option<Caller>,
     /// User space wrote it, to `/dev/kmsg` or the console: it is no event of the kernel.
     pub from_user: bool,
+    /// The line of the text file that it is on, as editors count; 0 if it is from no file.
+    pub line: u32,
     /// The text, with its leading blanks. It may have several lines.
     pub text: Vec<u8>,
 }
@@ -29,6 +41,7 @@ impl From<&Record> for LogRecord {
             level: Some(record.level),
             caller: record.caller,
             from_user: record.facility != 0,
+            line: 0,
             text: record.text.clone(),
         }
     }
@@ -78,8 +91,17 @@ pub(crate) struct RecordLine<'a> {
     pub(crate) caller: Option<Caller>,
     /// User space wrote it.
     pub(crate) from_user: bool,
+    /// The line of the text file, from 1; 0 without one.
+    pub(crate) file_line: u32,
     /// The line's text.
     pub(crate) text: &'a [u8],
+}
+
+impl RecordLine<'_> {
+    /// The line of the text file, from 1.
+    pub(crate) fn number(&self) -> Option<u32> {
+        (self.file_line > 0).then_some(self.file_line)
+    }
 }
 
 /// Breaks records into their lines.
@@ -91,6 +113,7 @@ pub(crate) fn lines(records: &[LogRecord]) -> Vec<RecordLine<'_>> {
             time_ns: record.time_ns,
             caller: record.caller,
             from_user: record.from_user,
+            file_line: record.line,
             text,
         };
         if memchr::memchr(b'\n', &record.text).is_none() {
