@@ -90,7 +90,7 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
         let (staging, file) = Staging::create(&destination, guest, Timestamp::now())?;
         metadata.id = staging.id().to_owned();
         metadata.warnings.extend(staging.lock_warning());
-        // Not synced: it only helps whoever finds what a killed capture left.
+        // Not synced: it only describes what a killed capture left.
         let written = staging.write_metadata(&metadata.to_json(), false);
         Ok((staging, file, written))
     };
@@ -187,7 +187,7 @@ fn dump(
     outcome
 }
 
-/// Has QEMU close the pipe that it keeps. Nobody waits for the answer: QEMU may
+/// Has QEMU close the pipe that it keeps. The answer is not awaited: QEMU may
 /// be silent, and the guest is to be released.
 fn take_back_descriptor(session: &mut Session<'_>) {
     let limits = session.release_limits();

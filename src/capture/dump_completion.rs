@@ -47,7 +47,7 @@ pub(super) struct DumpCompletion {
 /// How a monitor was lost for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lost {
-    /// Nobody listens any more: QEMU has ended.
+    /// The socket has no listener any more: QEMU has ended.
     Gone,
     /// It does not answer, or it was not to be waited for.
     Silent,

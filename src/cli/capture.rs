@@ -189,7 +189,7 @@ impl CaptureArgs {
         let kept = matches!(request.after_failure(), None | Some(Action::Hold));
         if request.max_hold.is_some() && kept {
             return Err(UsageError {
-                message: "--max-hold needs to know how to let the guest go".to_owned(),
+                message: "--max-hold needs an action that releases the guest".to_owned(),
                 hint: Some("add --on-failure resume, reset or quit".to_owned()),
             });
         }

@@ -46,7 +46,7 @@ struct Kept {
 }
 
 impl HeldMemory {
-    /// The memory that a dump's head tells of.
+    /// The memory that the program headers of a dump list.
     pub(super) fn new(head: &DumpHead, source: Box<dyn Source>) -> Self {
         Self { ranges: ranges(head), source: Mutex::new(source), kept: Mutex::default() }
     }

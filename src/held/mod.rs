@@ -1,4 +1,4 @@
-//! A held guest as an open core, before anything is written.
+//! A stopped guest as an open core, without writing anything.
 //!
 //! ```text
 //!   this process                             a child without rights
@@ -7,7 +7,7 @@
 //!     └──► dump-guest-memory, begin/length ─►  └──► Report
 //! ```
 //!
-//! Needs: a guest that stands still, and its monitor. Gives: its report. Nothing is
+//! Needs: a stopped guest, and its monitor. Gives: its report. Nothing is
 //! written, neither here nor in the guest.
 //!
 //! The guest's memory is hostile, and its report may need longer than there is time, or
@@ -63,7 +63,7 @@ pub enum HeldError {
     /// No socket for its memory.
     #[error("cannot set up a socket for the guest's memory")]
     Socket(#[source] std::io::Error),
-    /// Whoever makes the report did not.
+    /// The child made no report.
     #[error(transparent)]
     Child(#[from] ChildError),
 }
@@ -81,7 +81,7 @@ impl HeldError {
     }
 }
 
-/// Connects to a guest that stands still, and reports on it. `request` gives what its
+/// Connects to a stopped guest, and reports on it. `request` gives what its
 /// report is to be, by what the monitor tells.
 ///
 /// # Errors
@@ -117,7 +117,7 @@ pub fn report_on(
     Ok(answer)
 }
 
-/// The report of a guest that stands still.
+/// The report of a stopped guest.
 ///
 /// `limits.until` is when it has to end, but for the child's last words.
 pub(super) fn report(

@@ -5,7 +5,7 @@
 //! the dump with an error that is expected. With them, only the segments in the range
 //! follow; all notes come each time. Both are done without `detach`: the reply comes when
 //! QEMU has closed its end, so that the next one can follow at once. QEMU's main loop
-//! waits meanwhile for some milliseconds, or for as long as nobody reads; closing the
+//! waits meanwhile for some milliseconds, or until the pipe is read; closing the
 //! pipe, or the end of this process, frees it.
 
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! This process's side: serves the memory of a held guest to the child that reads it.
 //!
 //! The child has parsed what the guest wrote, and may ask for anything: a question is
-//! checked before QEMU is, and one answer is kept at most. Whoever does not take it waits
-//! for nobody but himself.
+//! checked before QEMU is, and one answer is kept at most. A child that does not take its
+//! answer delays only its own report.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -25,7 +25,7 @@ const SEND_BUFFER: usize = 1 << 20;
 /// What is said of a wait that a limit ends.
 const COMMAND: &str = "reading the held guest";
 
-/// Somebody who asks for memory, and what he asked for.
+/// The memory's server: the child's question, and the answer to it.
 pub(super) struct Server<'a> {
     ranges: &'a [MemoryRange],
     socket: UnixStream,
@@ -34,7 +34,7 @@ pub(super) struct Server<'a> {
     /// What is still to be sent of an answer.
     answer: Vec<u8>,
     sent: usize,
-    /// Whether he has gone.
+    /// Whether the child has closed its end.
     gone: bool,
 }
 
@@ -51,7 +51,7 @@ impl<'a> Server<'a> {
     /// Serves until the child has answered, or the limits are reached.
     ///
     /// What QEMU refuses is the answer to that one question. A monitor that is lost, and a
-    /// guest that somebody let go, end everything.
+    /// guest that another client resumed or reset, end everything.
     pub(super) fn serve(
         mut self,
         monitor: &mut dyn Monitor,

@@ -107,7 +107,7 @@ fn vcpus_without_such_an_area_are_matched_by_the_stack_of_their_task() {
 fn vcpus_without_any_evidence_are_matched_by_their_number() {
     let kernel = kernel().build();
     let by = |vcpu| Some((vcpu, Matched::Number));
-    // In user mode, or with a stack and an area of nobody's.
+    // In user mode, or with a stack and an area that no CPU has.
     let vcpus =
         [seen(None, 0x7fff_0000, Some(true)), seen(Some(0x1234), 8, None), seen(None, 8, None)];
     let cpus = Cpus::matched(&kernel, &vcpus);

@@ -68,7 +68,7 @@ fn the_failure_names_the_level_and_what_was_missing() {
 
 #[test]
 fn tables_that_name_themselves_end_like_any_others() {
-    // Linux never does; whoever made the guest panic may have.
+    // Linux never does; an attacker may have.
     let mut memory = TestMemory::new(0..0x2000);
     for entry in 0..512 {
         memory = memory.word(0x1000 + entry * 8, 0x1067);

@@ -147,7 +147,7 @@ pub struct Panic {
 }
 
 impl Panic {
-    /// A panic that was found by the run state alone: no event told of it.
+    /// A panic that was found by the run state alone: without an event.
     pub fn found(noticed: Timestamp) -> Self {
         Self {
             noticed_by: NoticedBy::Query,

@@ -11,7 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MonitorError {
-    /// Nobody listens there.
+    /// The socket has no listener.
     #[error("cannot connect to the monitor {}", path.display())]
     Connect {
         /// The socket.
@@ -19,7 +19,7 @@ pub enum MonitorError {
         /// What the system said.
         source: io::Error,
     },
-    /// Somebody listens, and says nothing.
+    /// The socket takes the connection, and sends no greeting.
     #[error("the monitor {} took the connection and stayed silent for {waited:.1?}", path.display())]
     Silent {
         /// The socket.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Needs: an open core, an empty directory, and the right to mount. Gives: the
-//! directory with `vmcore` in it, until somebody unmounts it. Only what is read
+//! directory with `vmcore` in it, until it is unmounted. Only what is read
 //! is decompressed.
 
 mod contents;

@@ -143,7 +143,7 @@ impl Mounted {
         }
     }
 
-    /// Unmounts it, whether or not somebody still reads from it.
+    /// Unmounts it, even if a file of it is still open.
     pub fn unmount(mut self) -> Result<Detached, MountError> {
         let detached = self.detach()?;
         if detached == Detached::Idle {

@@ -6,7 +6,7 @@
 //! answers there.
 //!
 //! Everything that it does is bounded: what it writes in length, what it asks for by
-//! whoever serves it, and its life by the caller's limit. Nothing here waits for it in
+//! the server of the memory, and its life by the caller's limit. Nothing here waits for it in
 //! any other way.
 
 use std::io::{self, ErrorKind, Read, Write};

@@ -50,7 +50,7 @@ pub enum ChildError {
         /// What is wrong with it.
         problem: String,
     },
-    /// It asked for memory that nobody has.
+    /// The allocation failed.
     #[error("the process that makes the report asked for what it may not have: {problem}")]
     Asked {
         /// What is wrong with it.

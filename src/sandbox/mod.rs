@@ -8,9 +8,9 @@
 //!   its last line ◄────────────────── (stderr) ──  says why it ends
 //! ```
 //!
-//! Whoever panicked a guest may have written every byte of its memory. A process that
-//! holds the guest therefore parses none of it: it starts a [`Child`], waits for it no
-//! longer than a limit, and takes whatever becomes of it as a result. Commands that read
+//! The memory of a panicked guest is untrusted: an attacker may have written every byte. A
+//! process that holds the guest therefore parses none of it: it starts a [`Child`], waits for
+//! it no longer than a limit, and takes whatever becomes of it as a result. Commands that read
 //! a stored core confine themselves ([`confine::command`]).
 //!
 //! Needs: `/proc`, where the program's own file is. Gives: limits on memory, processor

@@ -1,6 +1,6 @@
 //! The directory of a guest, named so that no name can leave the store.
 //!
-//! Guest names are data: whoever starts a QEMU chooses them. Letters, digits
+//! Guest names are untrusted: the command line of QEMU has them. Letters, digits
 //! and `._-` stay; every other byte, and a dot at the start, becomes `%XX`. A
 //! guest without a name is `unnamed`.
 

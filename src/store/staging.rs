@@ -73,7 +73,7 @@ pub struct Staging {
     metadata: Names,
     /// The directory that becomes the entry; `None` for a single file.
     folder: Option<Names>,
-    /// Keeps the core locked until this is dropped, whoever closes the core itself.
+    /// Keeps the core locked until this is dropped, even if the core's own file is closed before.
     lock: Option<File>,
     /// Why the core could not be locked.
     unlocked: Option<String>,

@@ -111,7 +111,7 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
         0
     }
 
-    /// How many bytes a search through it may read that nobody asked to be complete.
+    /// How many bytes a search that need not be complete may read of it.
     fn search_budget(&self) -> u64 {
         1 << 30
     }

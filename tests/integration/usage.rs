@@ -21,7 +21,7 @@ fn a_guest_that_no_descriptor_reaches_is_refused_with_the_reason() {
 fn what_contradicts_itself_is_refused_and_the_guest_not_even_asked() {
     let setting = Setting::new(Script::default());
     for (more, says) in [
-        (&["--max-hold", "1s", "--hold"][..], "--max-hold needs to know how to let the guest go"),
+        (&["--max-hold", "1s", "--hold"][..], "--max-hold needs an action that releases the guest"),
         (&["--max-hold", "1s", "--then", "hold"], "add --on-failure resume, reset or quit"),
         (&["--max-hold", "1s"], "add --on-failure resume, reset or quit"),
         (&["--max-hold", "1s", "--resume", "--on-failure", "hold"], "--max-hold needs to know"),

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 /// Where a core goes.
 ///
-/// A core is published after it is complete and synced, by whoever opened the sink: a file
+/// A core is published after it is complete and synced, by the owner of the sink: a file
 /// of a store gets its name by `store::staging`.
 pub trait CoreSink: Write + fmt::Debug + Send {
     /// Gives up what was written behind `length`; what is written next goes there.

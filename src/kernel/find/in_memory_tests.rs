@@ -57,7 +57,7 @@ fn the_text_is_found_at_the_start_of_a_page_and_behind_a_notes_header() {
         let source = Origin::Memory { at: PhysAddr(page), candidates: 1, in_use: None };
         assert_eq!(found.source, source);
     }
-    // Anywhere else it is somebody's copy.
+    // Anywhere else it is a copy.
     let elsewhere = with_kernel(memory(), 0x40_0000, "6.8.0", 0x70_0020);
     assert!(matches!(judge_of(elsewhere, None), Err(VmcoreInfoError::None { .. })));
 }

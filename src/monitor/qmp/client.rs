@@ -49,8 +49,8 @@ pub struct Client {
     version: Version,
     lines: LineBuffer,
     events: VecDeque<Event>,
-    /// What happened to the guest since [`Client::take_guest_events`]. Nobody
-    /// loses it who waits for another thing.
+    /// What happened to the guest since [`Client::take_guest_events`]. Kept
+    /// while something else is awaited.
     guest_events: Vec<GuestEvent>,
     /// Commands whose replies [`Client::wait`] is to bring.
     begun: Vec<CommandId>,
