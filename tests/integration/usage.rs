@@ -24,7 +24,7 @@ fn what_contradicts_itself_is_refused_and_the_guest_not_even_asked() {
         (&["--max-hold", "1s", "--hold"][..], "--max-hold needs an action that releases the guest"),
         (&["--max-hold", "1s", "--then", "hold"], "add --on-failure resume, reset or quit"),
         (&["--max-hold", "1s"], "add --on-failure resume, reset or quit"),
-        (&["--max-hold", "1s", "--resume", "--on-failure", "hold"], "--max-hold needs to know"),
+        (&["--max-hold", "1s", "--resume", "--on-failure", "hold"], "--max-hold needs an action"),
         (&["--max-hold", "0s", "--resume"], "it must be more than zero"),
         (&["--timeout", "soon"], "--timeout"),
         (&["--resume", "--reset"], "cannot be used with"),
