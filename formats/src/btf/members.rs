@@ -10,7 +10,7 @@ use super::{Btf, Kind, Type};
 /// The most nested types, and the longest chain of typedefs and qualifiers.
 const MAX_DEPTH: usize = 32;
 /// The most members that a look-up visits.
-const MAX_STEPS: usize = 1 << 16;
+const MAX_STEPS: usize = 1 << 13;
 /// The most values of an enumeration. A kernel's longest ones have a few hundred.
 const MAX_VALUES: usize = 1 << 12;
 /// The size of a pointer: only 64-bit kernels are read.
