@@ -31,7 +31,7 @@ pub(super) struct Sample {
     metadata: Option<Metadata>,
 }
 
-/// Counts the bytes that are read, and can keep where.
+/// Counts the bytes that are read.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     bytes: AtomicU64,
@@ -140,11 +140,12 @@ impl PhysMemory for Edited {
     }
 
     fn read(&self, at: PhysAddr, buffer: &mut [u8]) -> Result<(), MemoryError> {
-        self.reads.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         if let Some(missing) = self.edits.missing(at.0, buffer.len()) {
             return Err(MemoryError::unreadable(PhysAddr(missing), "it is damaged".to_owned()));
         }
         self.image.read(at, buffer)?;
+        // What a file cannot give, its reader remembers.
+        self.reads.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         self.edits.apply(at.0, buffer);
         Ok(())
     }
