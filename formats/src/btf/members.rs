@@ -96,6 +96,17 @@ impl Btf {
         size.ok_or_else(|| TypeError::NoType { name: name.to_owned() })
     }
 
+    /// The different sizes of all types of this name, the one of [`Self::size`] first.
+    pub fn sizes(&self, name: &str) -> Vec<u64> {
+        let mut sizes: Vec<u64> = Vec::new();
+        for size in self.named(name).into_iter().filter_map(|found| self.size_of(found.id)) {
+            if !sizes.contains(&size) {
+                sizes.push(size);
+            }
+        }
+        sizes
+    }
+
     /// The names and values of an enumeration.
     ///
     /// # Errors
@@ -115,12 +126,33 @@ impl Btf {
     /// Fails if there is no such enumeration, or no such value in it.
     pub fn enumerator(&self, enumeration: &str, name: &str) -> Result<i64, TypeError> {
         let named = self.named(enumeration);
-        let found = named.iter().filter_map(|found| self.strip(found.id)).find(is_enumeration);
-        let found = found.ok_or_else(|| TypeError::NoType { name: enumeration.to_owned() })?;
-        let value = values(found).find(|(other, _)| *other == name.as_bytes());
-        let error =
-            || TypeError::NoMember { name: enumeration.to_owned(), member: name.to_owned() };
-        value.map(|(_, value)| value).ok_or_else(error)
+        if !named
+            .iter()
+            .filter_map(|found| self.strip(found.id))
+            .any(|found| is_enumeration(&found))
+        {
+            return Err(TypeError::NoType { name: enumeration.to_owned() });
+        }
+        self.enumerator_values(enumeration, name).first().copied().ok_or_else(|| {
+            TypeError::NoMember { name: enumeration.to_owned(), member: name.to_owned() }
+        })
+    }
+
+    /// The different values of this name in all enumerations of this name, the one of
+    /// [`Self::enumerator`] first.
+    pub fn enumerator_values(&self, enumeration: &str, name: &str) -> Vec<i64> {
+        let mut found: Vec<i64> = Vec::new();
+        let named = self.named(enumeration);
+        let stripped = named.iter().filter_map(|found| self.strip(found.id));
+        for one in stripped.filter(is_enumeration) {
+            let value = values(one).find(|(other, _)| *other == name.as_bytes());
+            if let Some((_, value)) = value
+                && !found.contains(&value)
+            {
+                found.push(value);
+            }
+        }
+        found
     }
 
     /// A type without typedefs and qualifiers. `None` for `void`.

@@ -177,16 +177,11 @@ impl Types {
     /// are kept for [`Self::ambiguities`].
     fn first_field(&self, btf: &Btf, structure: &str, path: &str) -> Result<Field, TypeError> {
         let found = btf.field(structure, path)?;
-        let count = btf.fields(structure, path).len();
-        if count > 1 {
-            let mut all = self.ambiguities.lock().unwrap_or_else(PoisonError::into_inner);
-            if all.len() < MAX_AMBIGUITIES {
-                all.insert(format!(
-                    "{count} types are named {structure}, with {path} at different offsets: the first one's ({}) was taken",
-                    found.offset
-                ));
-            }
-        }
+        let others = btf.fields(structure, path).len();
+        self.note_ambiguity(others, || {
+            let first = found.offset;
+            format!("types are named {structure}, with {path} at different offsets: the first one's ({first})")
+        });
         Ok(found)
     }
 
@@ -207,18 +202,45 @@ impl Types {
         self.field(structure, path).is_ok()
     }
 
-    /// How many bytes a type has.
+    /// Keeps that the first of several different answers was taken.
+    fn note_ambiguity(&self, count: usize, what: impl FnOnce() -> String) {
+        if count > 1 {
+            let mut all = self.ambiguities.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() < MAX_AMBIGUITIES {
+                all.insert(format!("{count} {} was taken", what()));
+            }
+        }
+    }
+
+    /// How many bytes a type has. The first of several sizes is taken, and kept for
+    /// [`Self::ambiguities`].
     pub fn size(&self, structure: &str) -> Result<u64, TypeError> {
         match &self.source {
-            TypeSource::Btf(btf) => btf.size(structure),
+            TypeSource::Btf(btf) => {
+                let size = btf.size(structure)?;
+                self.note_ambiguity(btf.sizes(structure).len(), || {
+                    format!(
+                        "types of different sizes are named {structure}: the first one's ({size})"
+                    )
+                });
+                Ok(size)
+            }
             TypeSource::Inferred(layouts) => layouts.size(structure),
         }
     }
 
-    /// A value of an enumeration.
+    /// A value of an enumeration. The first of several different ones is taken, and kept for
+    /// [`Self::ambiguities`].
     pub fn enumerator(&self, enumeration: &str, name: &str) -> Result<i64, TypeError> {
         match &self.source {
-            TypeSource::Btf(btf) => btf.enumerator(enumeration, name),
+            TypeSource::Btf(btf) => {
+                let value = btf.enumerator(enumeration, name)?;
+                let count = btf.enumerator_values(enumeration, name).len();
+                self.note_ambiguity(count, || {
+                    format!("values of {enumeration} are named {name}: the first ({value})")
+                });
+                Ok(value)
+            }
             TypeSource::Inferred(layouts) => layouts.enumerator(enumeration, name),
         }
     }

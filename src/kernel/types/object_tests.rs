@@ -145,7 +145,6 @@ fn whatever_an_address_and_its_bytes_are_nothing_breaks() {
     }
 }
 
-/// The first of them was taken without a word.
 #[test]
 fn a_member_in_different_places_of_types_of_one_name_is_reported() {
     let mut kernel = kernel();
@@ -157,5 +156,28 @@ fn a_member_in_different_places_of_types_of_one_name_is_reported() {
     assert_eq!(
         told,
         ["2 types are named thing, with byte at different offsets: the first one's (0) was taken"]
+    );
+}
+
+#[test]
+fn types_and_values_of_one_name_that_differ_are_reported() {
+    let mut kernel = kernel();
+    kernel.structure("thing", 24, &[("byte", Number(1), 0)]);
+    kernel.types().enumeration(6, "state", &[("READY", 1), ("GONE", 2)]);
+    kernel.types().enumeration(6, "state", &[("READY", 3), ("GONE", 2)]);
+    let kernel = kernel.build();
+    let types = kernel.types().unwrap();
+    let first = types.size("thing").unwrap();
+    assert_eq!(
+        (types.enumerator("state", "READY"), types.enumerator("state", "GONE")),
+        (Ok(1), Ok(2))
+    );
+    assert_eq!(
+        kernel.ambiguities(),
+        [
+            "2 types of different sizes are named thing: the first one's (".to_owned()
+                + &format!("{first}) was taken"),
+            "2 values of state are named READY: the first (1) was taken".to_owned(),
+        ]
     );
 }
