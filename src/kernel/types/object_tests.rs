@@ -148,7 +148,7 @@ fn whatever_an_address_and_its_bytes_are_nothing_breaks() {
 #[test]
 fn a_member_in_different_places_of_types_of_one_name_is_reported() {
     let mut kernel = kernel();
-    kernel.structure("thing", 8, &[("byte", Number(1), 3), ("word", Number(4), 4)]);
+    kernel.structure("thing", 96, &[("byte", Number(1), 3), ("word", Number(4), 4)]);
     let kernel = kernel.build();
     let thing = at(&kernel, "thing", AT);
     assert_eq!((thing.u64("byte").unwrap(), thing.u64("word").unwrap()), (0xff, 0x8000_0001));
