@@ -1,20 +1,27 @@
 //! The stack of a vCPU or of a task.
 
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::thread;
 
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
+use super::budget::Budget;
 use super::cpus::Cpus;
 use super::tasks::Task;
 use super::unwind::start::{self, StartError};
 use super::unwind::{StackEnd, StackFrame, Unwound};
 use crate::vmcore::Vmcore;
-use crate::vmcore::registers::Registers;
+use crate::vmcore::registers::{Registers, Vcpu};
 
 /// The most threads that unwind at once.
 const MAX_THREADS: usize = 8;
+
+/// The most bytes of stacks that are kept at once.
+const MAX_KEPT: u64 = 256 << 20;
+/// About how many bytes a frame takes, without its function's name.
+const FRAME: usize = 256;
 
 /// A stack, from what was running down to where it began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +43,13 @@ impl From<Unwound> for Backtrace {
 impl Backtrace {
     /// The stack of a vCPU, by its place among the core's notes.
     pub fn of_cpu(kernel: &Kernel, core: &Vmcore, vcpu: usize) -> Self {
+        Self::of_vcpu(kernel, &Registers::of(core.notes(), core.identity()).cpus, vcpu)
+    }
+
+    /// The same, for one who has read the notes.
+    pub fn of_vcpu(kernel: &Kernel, vcpus: &[Vcpu], vcpu: usize) -> Self {
         let unwinder = kernel.unwinder();
-        let all = Registers::of(core.notes(), core.identity()).cpus;
-        let cpu = all.iter().find(|cpu| cpu.number == vcpu);
-        let start = cpu.ok_or(StartError::NoVcpu(vcpu));
+        let start = vcpus.get(vcpu).ok_or(StartError::NoVcpu(vcpu));
         match start.and_then(|cpu| start::of_vcpu(kernel, cpu)) {
             Ok(Some(start)) => unwinder.unwind(kernel, start).into(),
             Ok(None) => Self { frames: Vec::new(), end: StackEnd::UserMode, findings: Vec::new() },
@@ -60,19 +70,17 @@ impl Backtrace {
 
     /// The stack of a task: of the vCPU that it is on, if it is on one.
     pub fn of_task(kernel: &Kernel, core: &Vmcore, task: &Task) -> Self {
-        if task.on_cpu {
-            return Self::of_running(kernel, core, &Cpus::of(kernel, core), task);
-        }
-        Self::of_sleeper(kernel, task.at)
+        let stack = of_all(kernel, core, &Cpus::of(kernel, core), &[task]).pop();
+        stack.unwrap_or_else(|| Self::none(&StartError::NoCpu))
     }
 
-    /// What a task that runs saved when it slept is of long ago: its vCPU counts alone.
-    fn of_running(kernel: &Kernel, core: &Vmcore, cpus: &Cpus, task: &Task) -> Self {
-        let cpu = cpus.cpus.iter().find(|cpu| cpu.current == Some(task.at));
-        match cpu.and_then(|cpu| cpu.vcpu) {
-            Some((vcpu, _)) => Self::of_cpu(kernel, core, vcpu),
-            None => Self::none(&StartError::NoCpu),
-        }
+    /// About how many bytes it takes.
+    fn size(&self) -> u64 {
+        let frame = |frame: &StackFrame| {
+            let names = frame.symbol.as_ref().map_or(0, |symbol| symbol.name.len());
+            names.saturating_add(FRAME)
+        };
+        self.frames.iter().map(frame).fold(FRAME, usize::saturating_add) as u64
     }
 
     fn none(error: &StartError) -> Self {
@@ -82,18 +90,34 @@ impl Backtrace {
 }
 
 /// The stacks of many tasks, in their order, by several threads.
+///
+/// What a task that runs saved when it slept is of long ago: its vCPU counts alone. Stacks that
+/// would be more than [`MAX_KEPT`] are empty.
 pub fn of_all(kernel: &Kernel, core: &Vmcore, cpus: &Cpus, tasks: &[&Task]) -> Vec<Backtrace> {
+    let vcpus = Registers::of(core.notes(), core.identity()).cpus;
+    let running = cpus.cpus.iter().filter_map(|cpu| Some((cpu.current?, cpu.vcpu?.0)));
+    let running: HashMap<_, _> = running.collect();
+    let left = Budget::of(MAX_KEPT);
     let one = |task: &&Task| {
-        if task.on_cpu {
-            Backtrace::of_running(kernel, core, cpus, task)
-        } else {
-            Backtrace::of_sleeper(kernel, task.at)
+        let stack = match running.get(&task.at) {
+            _ if !task.on_cpu => Backtrace::of_sleeper(kernel, task.at),
+            Some(vcpu) => Backtrace::of_vcpu(kernel, &vcpus, *vcpu),
+            None => Backtrace::none(&StartError::NoCpu),
+        };
+        match left.take(stack.size()) {
+            Ok(()) => stack,
+            Err(spent) => Backtrace {
+                frames: Vec::new(),
+                end: StackEnd::Cut(spent.to_string()),
+                findings: Vec::new(),
+            },
         }
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
     let share = tasks.len().div_ceil(threads).max(1);
     thread::scope(|scope| {
         let parts = tasks.chunks(share);
+        let one = &one;
         let parts: Vec<_> = parts
             .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
             .collect();

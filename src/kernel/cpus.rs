@@ -8,6 +8,8 @@
 //!
 //! All possible CPUs are listed: a panic takes all but its own offline.
 
+use std::collections::{BTreeMap, HashMap};
+
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
@@ -83,10 +85,13 @@ impl Cpus {
             );
             numbers = (0..u32::try_from(seen.len()).unwrap_or(u32::MAX)).collect();
         }
-        all.cpus = numbers.iter().map(|number| cpu(kernel, *number)).collect();
+        let running = Running::of(kernel);
+        all.cpus = numbers.iter().map(|number| cpu(kernel, *number, &running)).collect();
+        let stacks = all.stacks(kernel, seen, &running);
         for (vcpu, seen) in seen.iter().enumerate() {
-            if let Some((number, how)) = all.number_of(kernel, seen)
-                && let Some(cpu) = all.cpus.iter_mut().find(|cpu| cpu.number == number)
+            if let Some((number, how)) = stacks.number_of(seen)
+                && let Ok(index) = all.cpus.binary_search_by_key(&number, |cpu| cpu.number)
+                && let Some(cpu) = all.cpus.get_mut(index)
             {
                 cpu.vcpu.get_or_insert((vcpu, how));
             }
@@ -119,33 +124,29 @@ impl Cpus {
         self.cpus.iter().find(|cpu| cpu.number == number)
     }
 
-    fn number_of(&self, kernel: &Kernel, seen: &VcpuState) -> Option<(u32, Matched)> {
-        if let Some(base) = seen.per_cpu {
-            let found =
-                self.cpus.iter().find(|cpu| kernel.per_cpu_offset(cpu.number) == Some(base));
-            return found.map(|cpu| (cpu.number, Matched::PerCpu));
+    /// What vCPUs are matched by.
+    fn stacks<'k>(
+        &self,
+        kernel: &Kernel,
+        seen: &[VcpuState],
+        running: &'k Running<'k>,
+    ) -> Stacks<'k> {
+        let mut areas = HashMap::new();
+        for cpu in &self.cpus {
+            if let Some(offset) = kernel.per_cpu_offset(cpu.number) {
+                areas.entry(offset).or_insert(cpu.number);
+            }
         }
-        if seen.user == Some(true) || seen.sp & KERNEL_HALF == 0 {
-            return None;
-        }
-        let tasks = kernel.tasks().tasks.iter().filter(|task| task.on_cpu);
-        let below = |task: &&Task| task.stack.0 <= seen.sp;
-        let task = tasks.filter(below).max_by_key(|task| task.stack);
-        let task = task.filter(|task| seen.sp.wrapping_sub(task.stack.0) < MAX_STACK);
-        let number =
-            task.and_then(|task| task.cpu).or_else(|| self.by_interrupt_stack(kernel, seen.sp));
-        number.map(|number| (number, Matched::Stack))
-    }
-
-    /// The CPU whose interrupt stack this is.
-    fn by_interrupt_stack(&self, kernel: &Kernel, sp: u64) -> Option<u32> {
-        let symbol = kernel.symbol(kernel.arch.interrupt_stack()?)?;
-        let inside = |cpu: &&Cpu| {
-            let at = kernel.per_cpu(symbol, cpu.number);
-            let stack = at.and_then(|at| kernel.space.read_u64(at).ok());
-            stack.is_some_and(|stack| sp.wrapping_sub(stack) < MAX_STACK / 4)
-        };
-        self.cpus.iter().find(inside).map(|cpu| cpu.number)
+        let by_stack = seen.iter().any(|seen| seen.per_cpu.is_none());
+        let symbol = kernel.arch.interrupt_stack().filter(|_| by_stack);
+        let interrupt = symbol.and_then(|name| kernel.symbol(name)).map(|symbol| {
+            let stack = |cpu: &Cpu| {
+                let at = kernel.per_cpu(symbol, cpu.number)?;
+                Some((kernel.space.read_u64(at).ok()?, cpu.number))
+            };
+            self.cpus.iter().filter_map(stack).collect()
+        });
+        Stacks { areas, tasks: &running.by_stack, interrupt: interrupt.unwrap_or_default() }
     }
 
     /// What is left: QEMU's first vCPU is the one that starts, and so on.
@@ -172,12 +173,61 @@ impl Kernel {
     }
 }
 
-fn cpu(kernel: &Kernel, number: u32) -> Cpu {
+/// The tasks that are on a CPU.
+#[derive(Default)]
+struct Running<'k> {
+    /// By the CPU's number: the first one.
+    by_cpu: HashMap<u32, VirtAddr>,
+    /// By where its stack begins.
+    by_stack: BTreeMap<u64, &'k Task>,
+}
+
+impl<'k> Running<'k> {
+    fn of(kernel: &'k Kernel) -> Self {
+        let mut all = Self::default();
+        for task in kernel.tasks().tasks.iter().filter(|task| task.on_cpu) {
+            if let Some(cpu) = task.cpu {
+                all.by_cpu.entry(cpu).or_insert(task.at);
+            }
+            all.by_stack.insert(task.stack.0, task);
+        }
+        all
+    }
+}
+
+/// Where CPUs have their memory and their stacks.
+struct Stacks<'k> {
+    /// CPUs, by where their per-CPU memory is.
+    areas: HashMap<u64, u32>,
+    tasks: &'k BTreeMap<u64, &'k Task>,
+    /// Where interrupt stacks begin, and whose they are.
+    interrupt: Vec<(u64, u32)>,
+}
+
+impl Stacks<'_> {
+    /// The CPU that a vCPU is.
+    fn number_of(&self, seen: &VcpuState) -> Option<(u32, Matched)> {
+        if let Some(base) = seen.per_cpu {
+            return Some((*self.areas.get(&base)?, Matched::PerCpu));
+        }
+        if seen.user == Some(true) || seen.sp & KERNEL_HALF == 0 {
+            return None;
+        }
+        let inside = |stack: u64, length| seen.sp.wrapping_sub(stack) < length;
+        let (_, task) = self.tasks.range(..=seen.sp).next_back().unzip();
+        let task = task.filter(|task| inside(task.stack.0, MAX_STACK));
+        let interrupt = || {
+            let mut stacks = self.interrupt.iter();
+            stacks.find(|(stack, _)| inside(*stack, MAX_STACK / 4)).map(|(_, number)| *number)
+        };
+        let number = task.and_then(|task| task.cpu).or_else(interrupt);
+        number.map(|number| (number, Matched::Stack))
+    }
+}
+
+fn cpu(kernel: &Kernel, number: u32, running: &Running<'_>) -> Cpu {
     let queued = kernel.run_queue(number).and_then(|queue| queue.pointer("curr").ok());
-    let on_cpu = || {
-        let tasks = &kernel.tasks().tasks;
-        tasks.iter().find(|task| task.on_cpu && task.cpu == Some(number)).map(|task| task.at)
-    };
+    let on_cpu = || running.by_cpu.get(&number).copied();
     let current = queued.filter(|at| at.0 != 0).or_else(on_cpu);
     Cpu { number, vcpu: None, current, mode: Mode::Unknown }
 }

@@ -12,6 +12,7 @@
 
 mod arch;
 pub mod backtrace;
+mod budget;
 pub mod cpus;
 pub mod find;
 pub mod identity;
@@ -35,6 +36,7 @@ pub mod unwind;
 pub mod view;
 
 pub use arch::PageTablesError;
+pub use budget::Spent;
 pub use modules::{ModuleTypesError, Modules};
 pub use page_tables::AddressSpace;
 pub use symbolised_address::{CodeAddress, SymbolisedAddress};
@@ -42,8 +44,7 @@ pub use symbols::{Symbols, SymbolsError};
 pub use tasks::Tasks;
 pub use types::{Types, TypesError};
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::OnceLock;
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
@@ -67,12 +68,11 @@ pub struct Kernel {
     symbols: OnceLock<Result<Symbols, SymbolsError>>,
     types: OnceLock<Result<Types, TypesError>>,
     modules: OnceLock<Modules>,
-    module_types: RwLock<HashMap<VirtAddr, Result<Arc<Types>, ModuleTypesError>>>,
+    module_types: modules::ModuleTypes,
     unwinder: OnceLock<unwind::Unwinder>,
     areas: OnceLock<Areas>,
     tasks: OnceLock<Tasks>,
     per_cpu: OnceLock<per_cpu::PerCpu>,
-    list_budget: types::ListBudget,
 }
 
 /// Why a kernel is not found in a core.
@@ -120,12 +120,11 @@ impl Kernel {
             symbols: OnceLock::new(),
             types: OnceLock::new(),
             modules: OnceLock::new(),
-            module_types: RwLock::default(),
+            module_types: modules::ModuleTypes::default(),
             unwinder: OnceLock::new(),
             areas: OnceLock::new(),
             tasks: OnceLock::new(),
             per_cpu: OnceLock::new(),
-            list_budget: types::ListBudget::default(),
         }
     }
 

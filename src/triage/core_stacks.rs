@@ -9,6 +9,7 @@ use crate::kernel::cpus::Cpus;
 use crate::kernel::unwind::Trust;
 use crate::metadata::Metadata;
 use crate::vmcore::Vmcore;
+use crate::vmcore::registers::Registers;
 
 /// The most vCPUs whose stacks are unwound.
 pub(crate) const MAX_CPUS: usize = 512;
@@ -38,7 +39,9 @@ impl CoreStacks {
         let cpus = Cpus::of(kernel, core);
         let vcpus = cpus.cpus.iter().filter_map(|cpu| cpu.vcpu?.0.checked_add(1)).max();
         let count = vcpus.unwrap_or(0).min(MAX_CPUS);
-        let stacks: Vec<_> = (0..count).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
+        let notes = Registers::of(core.notes(), core.identity()).cpus;
+        let stacks: Vec<_> =
+            (0..count).map(|vcpu| Backtrace::of_vcpu(kernel, &notes, vcpu)).collect();
         Self::of(&cpus, metadata, &stacks)
     }
 

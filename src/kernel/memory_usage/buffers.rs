@@ -9,6 +9,7 @@
 use vmcore_formats::addr::VirtAddr;
 
 use crate::kernel::Kernel;
+use crate::kernel::budget::Budget;
 use crate::kernel::types::{ListOf, Object};
 
 /// It, in pages. `None` if it cannot be read; what is wrong with the list is a finding.
@@ -17,7 +18,7 @@ pub(super) fn pages(kernel: &Kernel, findings: &mut Vec<String>) -> Option<u64> 
     let super_block = Object::at(kernel, "super_block", VirtAddr(at)).ok()?;
     let head = super_block.address_of("s_inodes").ok()?;
     let of = ListOf { structure: "inode", member: "i_sb_list", what: "block devices" };
-    let list = kernel.list(head, of).ok()?;
+    let list = kernel.list(head, of, &Budget::of_walk()).ok()?;
     findings.extend(list.finding);
     let of_device = |at: VirtAddr| {
         let inode = Object::at(kernel, "inode", at).ok()?;

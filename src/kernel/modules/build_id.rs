@@ -16,6 +16,7 @@ use vmcore_formats::elf::build_id::BuildId;
 
 use super::{ModuleRange, RangeKind};
 use crate::kernel::Kernel;
+use crate::kernel::budget::Budget;
 use crate::kernel::types::Object;
 
 /// The most notes of a module that are looked at.
@@ -26,24 +27,34 @@ const MAX_NOTE: u64 = 256;
 const NOTE_LENGTH: usize = 36;
 /// How much of a module's data is looked through.
 const MAX_DATA: u64 = 4 << 20;
+/// How many bytes of data cost a step.
+const STEP: u64 = 64;
 const NAME: &str = ".note.gnu.build-id";
 
 /// The build id, if the kernel kept it.
-pub(super) fn of(kernel: &Kernel, module: &Object<'_>, ranges: &[ModuleRange]) -> Option<BuildId> {
+pub(super) fn of(
+    kernel: &Kernel,
+    module: &Object<'_>,
+    ranges: &[ModuleRange],
+    budget: &Budget,
+) -> Option<BuildId> {
     let kept = module.bytes("build_id").ok().filter(|id| id.iter().any(|byte| *byte != 0));
     let kept = kept.and_then(|bytes| BuildId::new(&bytes)).or_else(|| in_notes(kernel, module));
-    kept.or_else(|| (!module.has("notes_attrs")).then(|| in_data(kernel, ranges)).flatten())
+    let in_data = || in_data(kernel, ranges, budget);
+    kept.or_else(|| (!module.has("notes_attrs")).then(in_data).flatten())
 }
 
 /// The only note of a build id in a module's data.
-fn in_data(kernel: &Kernel, ranges: &[ModuleRange]) -> Option<BuildId> {
+fn in_data(kernel: &Kernel, ranges: &[ModuleRange], budget: &Budget) -> Option<BuildId> {
     /// A name of four bytes, 20 bytes of what it is, and type 3.
     const NOTE: [u32; 3] = [4, 20, 3];
     let endian = kernel.space.endian();
     let head = [NOTE.map(|value| endian.u32_bytes(value)).concat(), b"GNU\0".to_vec()].concat();
     let mut found = Vec::new();
     for range in ranges.iter().filter(|range| range.kind == RangeKind::Data) {
-        let length = usize::try_from(range.size.min(MAX_DATA)).ok()?;
+        let length = range.size.min(MAX_DATA);
+        budget.take(length / STEP).ok()?;
+        let length = usize::try_from(length).ok()?;
         let Ok(bytes) = kernel.space.read_vec(range.base, length) else { continue };
         let notes = memmem::find_iter(&bytes, &head).filter_map(|at| bytes.get(at..));
         found.extend(notes.filter_map(|note| BuildId::among(note.get(..NOTE_LENGTH)?, endian)));

@@ -15,15 +15,21 @@ mod build_id;
 mod read;
 mod types;
 
+use std::collections::HashMap;
+
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
+use super::budget::{Budget, NODE};
 use super::types::{ListOf, Object};
 
+pub(super) use types::ModuleTypes;
 pub use types::ModuleTypesError;
 
 /// The most modules that are looked at.
 const MAX_MODULES: usize = 4096;
+/// The most users of all modules together that are looked at.
+const MAX_ALL_USERS: u64 = 1 << 13;
 
 /// A module.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +142,10 @@ pub struct Modules {
     pub modules: Vec<Module>,
     /// What is missing or wrong, as sentences.
     pub findings: Vec<String>,
+    /// The number of each `struct module`'s module, by its address.
+    by_address: HashMap<VirtAddr, usize>,
+    /// Where parts of modules begin, and whose they are, by ascending address.
+    by_start: Vec<(VirtAddr, usize)>,
 }
 
 impl Modules {
@@ -152,7 +162,9 @@ impl Modules {
             return all;
         };
         let of = ListOf { structure: "module", member: "list", what: "modules" };
-        let list = match kernel.list(head, of) {
+        // Of modules, and the data that is looked through.
+        let budget = Budget::of_walk();
+        let list = match kernel.list(head, of, &budget) {
             Ok(list) => list,
             Err(error) => {
                 all.findings.push(format!("modules cannot be listed: {error}"));
@@ -164,21 +176,28 @@ impl Modules {
             all.findings.push(format!("there are more than {MAX_MODULES} modules"));
         }
         for at in list.nodes.into_iter().take(MAX_MODULES) {
-            match read::module(kernel, at) {
+            match read::module(kernel, at, &budget) {
                 Ok(module) => all.modules.push(module),
                 Err(error) => {
                     all.findings.push(format!("the module at {at} cannot be read: {error}"));
                 }
             }
         }
-        all.add_users(kernel);
+        all.add_users(kernel, &Budget::of(MAX_ALL_USERS.saturating_mul(NODE)));
+        all.index();
         all
     }
 
     /// The module that an address is in, code or data.
     pub fn containing(&self, at: VirtAddr) -> Option<&Module> {
-        let inside = |module: &&Module| module.ranges.iter().any(|range| range.contains(at));
-        self.modules.iter().find(inside)
+        let index = self.by_start.partition_point(|(start, _)| *start <= at).checked_sub(1)?;
+        let module = self.modules.get(self.by_start.get(index)?.1)?;
+        module.ranges.iter().any(|range| range.contains(at)).then_some(module)
+    }
+
+    /// Whether there is a `struct module` at an address.
+    pub(super) fn has(&self, at: VirtAddr) -> bool {
+        self.by_address.contains_key(&at)
     }
 
     /// A module by its name.
@@ -186,16 +205,26 @@ impl Modules {
         self.modules.iter().find(|module| module.name == name)
     }
 
-    fn add_users(&mut self, kernel: &Kernel) {
+    fn index(&mut self) {
+        let starts = self.modules.iter().enumerate().flat_map(|(number, module)| {
+            module.ranges.iter().map(move |range| (range.base, number))
+        });
+        self.by_start = starts.collect();
+        self.by_start.sort_unstable();
+    }
+
+    fn add_users(&mut self, kernel: &Kernel, budget: &Budget) {
+        let numbers = self.modules.iter().enumerate();
+        self.by_address = numbers.map(|(number, module)| (module.at, number)).collect();
         let mut all_users = Vec::with_capacity(self.modules.len());
         for module in &self.modules {
-            let Some((users, finding)) = read::users(kernel, module) else {
+            let Some((users, finding)) = read::users(kernel, module, budget) else {
                 all_users.push(None);
                 continue;
             };
             self.findings.extend(finding);
             let name = |at: VirtAddr| {
-                let known = self.modules.iter().find(|module| module.at == at);
+                let known = self.by_address.get(&at).and_then(|number| self.modules.get(*number));
                 known.map(|module| module.name.clone()).or_else(|| {
                     let module = Object::at(kernel, "module", at).ok()?;
                     module.text("name", read::MAX_NAME).ok()

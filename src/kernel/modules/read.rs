@@ -3,6 +3,7 @@
 use vmcore_formats::addr::VirtAddr;
 
 use super::{Module, ModuleRange, ModuleState, ModuleSymbols, OrcTables, RangeKind, build_id};
+use crate::kernel::budget::Budget;
 use crate::kernel::types::{ListOf, Object, ObjectError};
 use crate::kernel::{Kernel, taint};
 
@@ -10,20 +11,26 @@ use crate::kernel::{Kernel, taint};
 pub(super) const MAX_NAME: usize = 64;
 /// The longest version.
 const MAX_VERSION: usize = 128;
+/// The most users of a module that are listed.
+const MAX_USERS: usize = 1024;
 /// The most parts of a module. Linux has seven.
 const MAX_RANGES: u32 = 16;
 /// The longest part. On arm64 modules have room for 2 GiB.
 const MAX_RANGE: u64 = 2 << 30;
 
 /// Reads a module. Who uses it comes later.
-pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectError> {
+pub(super) fn module(
+    kernel: &Kernel,
+    at: VirtAddr,
+    budget: &Budget,
+) -> Result<Module, ObjectError> {
     let module = Object::at(kernel, "module", at)?;
     let ranges = ranges(kernel, &module);
     let text = |path| {
         let at = module.pointer(path).ok().filter(|at| at.0 != 0)?;
         Some(kernel.string(at, MAX_VERSION)).filter(|text| !text.is_empty())
     };
-    let build_id = build_id::of(kernel, &module, &ranges);
+    let build_id = build_id::of(kernel, &module, &ranges, budget);
     Ok(Module {
         name: module.text("name", MAX_NAME)?,
         at,
@@ -49,13 +56,21 @@ pub(super) fn module(kernel: &Kernel, at: VirtAddr) -> Result<Module, ObjectErro
 /// Where the modules are that use a module, and what is wrong with the list of them.
 ///
 /// Returns `None` if the kernel does not keep it, or its layout is not known.
-pub(super) fn users(kernel: &Kernel, module: &Module) -> Option<(Vec<VirtAddr>, Option<String>)> {
+pub(super) fn users(
+    kernel: &Kernel,
+    module: &Module,
+    budget: &Budget,
+) -> Option<(Vec<VirtAddr>, Option<String>)> {
     let object = Object::at(kernel, "module", module.at).ok()?;
     // Kernels that cannot unload modules have no such list.
     let head = object.address_of("source_list").ok()?;
     let what = format!("users of module {}", module.name);
     let of = ListOf { structure: "module_use", member: "source_list", what: &what };
-    let list = kernel.list(head, of).ok()?;
+    let mut list = kernel.list(head, of, budget).ok()?;
+    if list.nodes.len() > MAX_USERS {
+        list.nodes.truncate(MAX_USERS);
+        list.finding = Some(format!("only {MAX_USERS} {what} are listed"));
+    }
     let user = |at: VirtAddr| Object::at(kernel, "module_use", at).ok()?.pointer("source").ok();
     Some((list.nodes.into_iter().filter_map(user).collect(), list.finding))
 }

@@ -12,7 +12,8 @@
 //! Source: Linux commit 36e68442d1af "bpf: Load and verify kernel module BTFs" (in v5.11),
 //! `kernel/bpf/btf.c`.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
@@ -20,11 +21,14 @@ use vmcore_formats::btf::{Btf, BtfError};
 
 use super::MAX_MODULES;
 use crate::kernel::Kernel;
+use crate::kernel::budget::{Budget, Spent};
 use crate::kernel::page_tables::ReadError;
 use crate::kernel::types::{ListOf, Object, ObjectError, Types, TypesError};
 
 /// The longest BTF of a module that is read. That of the largest takes about 1 MB.
 const MAX_LENGTH: usize = 16 << 20;
+/// The most BTF of modules that is kept, in bytes. That of all of a distribution's takes 20 MB.
+const MAX_ALL: u64 = 64 << 20;
 
 /// Why a module's types are not known.
 #[derive(Clone, Debug, Error)]
@@ -38,6 +42,15 @@ pub enum ModuleTypesError {
         "the kernel keeps no BTF of modules (CONFIG_DEBUG_INFO_BTF_MODULES is off, or the kernel is too old for it)"
     )]
     Unsupported,
+    /// It has no such module.
+    #[error("the kernel has no module at {module}")]
+    NoModule {
+        /// Where its `struct module` should be.
+        module: VirtAddr,
+    },
+    /// There is more of it than is kept.
+    #[error("the BTF of all modules was not read: {0}")]
+    Spent(#[from] Spent),
     /// It keeps none of this one.
     #[error("the kernel has no BTF of the module at {module}")]
     None {
@@ -85,44 +98,76 @@ pub enum ModuleTypesError {
     },
 }
 
+/// The types of modules that were asked for.
+#[derive(Debug)]
+pub(in crate::kernel) struct ModuleTypes {
+    /// By the address of each `struct module`.
+    known: RwLock<HashMap<VirtAddr, Result<Arc<Types>, ModuleTypesError>>>,
+    /// Where each module's `btf_module` is.
+    entries: OnceLock<Result<HashMap<VirtAddr, VirtAddr>, ModuleTypesError>>,
+    /// How many bytes of BTF may still be kept.
+    left: Budget,
+}
+
+impl Default for ModuleTypes {
+    fn default() -> Self {
+        let (known, entries) = (RwLock::default(), OnceLock::new());
+        Self { known, entries, left: Budget::of(MAX_ALL) }
+    }
+}
+
 impl Kernel {
     /// The types of the module whose `struct module` is at this address, with those of the
     /// kernel below them: read when they are first asked for.
     ///
     /// # Errors
-    /// Fails if the kernel keeps none of it, or they cannot be read.
+    /// Fails if there is no such module, the kernel keeps none of it, or they cannot be read.
     pub fn module_types(&self, module: VirtAddr) -> Result<Arc<Types>, ModuleTypesError> {
-        let known = self.module_types.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(&module) {
+        let ModuleTypes { known, .. } = &self.module_types;
+        if let Some(known) = known.read().unwrap_or_else(PoisonError::into_inner).get(&module) {
             return known.clone();
         }
-        drop(known);
-        let types = read(self, module).map(Arc::new);
-        let mut known = self.module_types.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MAX_MODULES {
-            known.insert(module, types.clone());
+        let entries = self.module_types.entries.get_or_init(|| entries(self)).as_ref();
+        let entry = entries.map_err(Clone::clone)?.get(&module).copied();
+        // What is no module is not kept: there may be any number of these.
+        if !self.modules().has(module) {
+            return Err(ModuleTypesError::NoModule { module });
         }
+        let types = entry.ok_or(ModuleTypesError::None { module });
+        let types = types.and_then(|entry| read(self, entry)).map(Arc::new);
+        known.write().unwrap_or_else(PoisonError::into_inner).insert(module, types.clone());
         types
     }
 }
 
-fn read(kernel: &Kernel, module: VirtAddr) -> Result<Types, ModuleTypesError> {
+/// All entries of the list, by their modules.
+fn entries(kernel: &Kernel) -> Result<HashMap<VirtAddr, VirtAddr>, ModuleTypesError> {
     let types = kernel.types().map_err(Clone::clone)?;
     let head = kernel.symbol("btf_modules").ok_or(ModuleTypesError::Unsupported)?;
     let of = ListOf { structure: "btf_module", member: "list", what: "BTF of modules" };
-    let entries = kernel.list(head, of).map_err(ObjectError::from)?.nodes;
-    let mut entries = entries.into_iter().map(|at| Object::with(kernel, types, "btf_module", at));
-    let is_of = |entry: &Object<'_>| entry.pointer("module").is_ok_and(|of| of == module);
-    let entry = entries.find(is_of).ok_or(ModuleTypesError::None { module })?;
+    let list = kernel.list(head, of, &Budget::of_walk()).map_err(ObjectError::from)?;
+    let mut entries = HashMap::new();
+    for at in list.nodes.into_iter().take(MAX_MODULES) {
+        if let Ok(module) = Object::with(kernel, types, "btf_module", at).pointer("module") {
+            entries.entry(module).or_insert(at);
+        }
+    }
+    Ok(entries)
+}
+
+/// The types that a `btf_module` leads to.
+fn read(kernel: &Kernel, entry: VirtAddr) -> Result<Types, ModuleTypesError> {
+    let entry = Object::at(kernel, "btf_module", entry)?;
     let btf = entry.to("btf", "btf")?;
-    let (at, length) = (btf.pointer("data")?, btf.u64("data_size")?);
-    let length = usize::try_from(length).ok().filter(|length| *length <= MAX_LENGTH);
-    let length = length.ok_or(ModuleTypesError::TooLong { at, length: btf.u64("data_size")? })?;
-    let base = types.btf().ok_or(ModuleTypesError::Unsupported)?;
+    let (at, size) = (btf.pointer("data")?, btf.u64("data_size")?);
+    let length = usize::try_from(size).ok().filter(|length| *length <= MAX_LENGTH);
+    let length = length.ok_or(ModuleTypesError::TooLong { at, length: size })?;
+    let base = kernel.types().map_err(Clone::clone)?.btf().ok_or(ModuleTypesError::Unsupported)?;
     let goes_on = (btf.u32("start_id")?, btf.u32("start_str_off")?);
     if goes_on != (base.next_id(), base.next_string()) {
         return Err(ModuleTypesError::OtherBase { at, goes_on: goes_on.0, end: base.next_id() });
     }
+    kernel.module_types.left.take(size)?;
     let bytes = kernel.space.read_vec(at, length);
     let bytes = bytes.map_err(|source| ModuleTypesError::Missing { at, source })?;
     let btf = Btf::parse_split(bytes, Arc::clone(base));

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
+use super::budget::Budget;
 use super::types::{ListOf, Object, ObjectError, Tree, Types};
 
 pub use usage::Usage;
@@ -73,13 +74,15 @@ impl Mounts {
             );
             return Ok(());
         };
+        // Of mounts, the names of their paths, and the parts of their usage on each CPU.
+        let budget = Budget::of_walk();
         let (all, finding) = if types.has("mnt_namespace", "list") {
             let of = ListOf { structure: "mount", member: "mnt_list", what: "mounts" };
-            let list = kernel.list(namespace.address_of("list")?, of)?;
+            let list = kernel.list(namespace.address_of("list")?, of, &budget)?;
             (list.nodes, list.finding)
         } else {
             let root = namespace.address_of("mounts")?;
-            let tree = Tree::walk(kernel, root, "mounts", MAX_MOUNTS);
+            let tree = Tree::walk(kernel, root, "mounts", MAX_MOUNTS, &budget);
             let offset = types.offset("mount", "mnt_node")?;
             let mount = |node: &VirtAddr| node.wrapping_sub(offset);
             (tree.nodes.iter().map(mount).collect(), tree.finding)
@@ -87,13 +90,12 @@ impl Mounts {
         finding.into_iter().for_each(|finding| self.find(finding));
         let mut usages = HashMap::new();
         let mut count: u64 = 0;
-        let mut steps = path::MAX_STEPS;
         for at in all.into_iter().take(MAX_MOUNTS) {
-            match read::mount(kernel, at, &mut steps) {
+            match read::mount(kernel, at, &budget) {
                 Ok(None) => continue,
                 Ok(Some((mut mount, super_block))) => {
                     let usage = usages.entry(super_block).or_insert_with(|| {
-                        let usage = usage::of(kernel, super_block);
+                        let usage = usage::of(kernel, super_block, &budget);
                         usage
                             .map_err(|error| {
                                 self.find(format!(

@@ -6,23 +6,21 @@
 //! ```
 
 use crate::kernel::Kernel;
+use crate::kernel::budget::{Budget, NODE};
 use crate::kernel::types::Object;
 
 /// The longest name of a file. Linux has 255 bytes.
 const MAX_NAME: usize = 256;
 /// The longest path. Linux has `PATH_MAX`.
 const MAX_LENGTH: usize = 4096;
-/// The most steps on the ways of all mounts together: names, and mounts that others are on.
-pub(super) const MAX_STEPS: usize = 1 << 18;
-
 /// The path of a mount point. `None` if the way to the root cannot be read, is longer than a
-/// path may be, or takes more steps than are left, from which those that it takes are taken.
-pub(super) fn of(kernel: &Kernel, mount: &Object<'_>, steps: &mut usize) -> Option<String> {
+/// path may be, or takes more than is left of the budget.
+pub(super) fn of(kernel: &Kernel, mount: &Object<'_>, budget: &Budget) -> Option<String> {
     let mut names = Vec::new();
     let mut length: usize = 0;
     let mut mount = Object::at(kernel, "mount", mount.address()).ok()?;
     loop {
-        *steps = steps.checked_sub(1)?;
+        budget.take(NODE).ok()?;
         let parent = mount.to("mnt_parent", "mount").ok()?;
         if parent.address() == mount.address() {
             names.reverse();
@@ -43,7 +41,7 @@ pub(super) fn of(kernel: &Kernel, mount: &Object<'_>, steps: &mut usize) -> Opti
             if length > MAX_LENGTH {
                 return None;
             }
-            *steps = steps.checked_sub(1)?;
+            budget.take(NODE).ok()?;
             names.push(name);
             dentry = above;
         }

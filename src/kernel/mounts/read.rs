@@ -4,6 +4,7 @@ use vmcore_formats::addr::VirtAddr;
 
 use super::{Mount, path};
 use crate::kernel::Kernel;
+use crate::kernel::budget::Budget;
 use crate::kernel::types::{Object, ObjectError};
 
 /// The longest name of a device. That of an overlay has all of its layers.
@@ -32,13 +33,12 @@ const OF_MOUNT: [(u64, &str); 7] = [
 
 /// Reads a mount, but for how much of it is used. Gives its super block, too.
 ///
-/// The path of its mount point takes at most `steps` steps: [`path::of`].
 /// Returns `Ok(None)` for the cursor of a reader of `/proc/mounts`, which is in the list since Linux
 /// commit 9f6c61f96f2d "proc/mounts: add cursor" (in v5.8) and as long as there is a list.
 pub(super) fn mount(
     kernel: &Kernel,
     at: VirtAddr,
-    steps: &mut usize,
+    budget: &Budget,
 ) -> Result<Option<(Mount, VirtAddr)>, ObjectError> {
     let mount = Object::at(kernel, "mount", at)?;
     if mount.pointer("mnt.mnt_sb")?.0 == 0 {
@@ -64,7 +64,7 @@ pub(super) fn mount(
     let read = Mount {
         // What the kernel prints where there is no name.
         device: device.unwrap_or_else(|| "none".to_owned()),
-        mount_point: path::of(kernel, &mount, steps),
+        mount_point: path::of(kernel, &mount, budget),
         kind: subtype.map_or(kind.clone(), |subtype| format!("{kind}.{subtype}")),
         options,
         usage: None,

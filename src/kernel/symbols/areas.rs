@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::kallsyms::module::{MAX_MODULE_SYMBOLS, ModuleTable, SYMBOL_LENGTH};
 
+use crate::kernel::budget::Budget;
 use crate::kernel::modules::{Module, ModuleRange, RangeKind};
 use crate::kernel::symbolised_address::SymbolisedAddress;
 use crate::kernel::types::{ListOf, Object};
@@ -26,14 +27,18 @@ const MAX_GENERATED: usize = 16 << 10;
 const MAX_LENGTH: u64 = 64 << 20;
 /// The longest name of a BPF program. `KSYM_NAME_LEN` is 512.
 const MAX_NAME: usize = 512;
+/// The longest symbol tables of all modules together, in bytes. Those of one take up to 4 MB.
+const MAX_TABLES: u64 = 128 << 20;
 
 /// Where there are symbols outside of the image.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Areas {
     /// By ascending address.
     areas: Vec<Area>,
     /// The symbols of each module, in the order of [`Kernel::modules`].
     tables: Vec<OnceLock<ModuleTable>>,
+    /// How many bytes of them may still be kept.
+    left: Budget,
 }
 
 #[derive(Debug)]
@@ -73,7 +78,7 @@ impl Areas {
         areas.extend(trampolines(kernel));
         areas.sort_by_key(|area| area.start);
         let tables = modules.iter().map(|_| OnceLock::new()).collect();
-        Self { areas, tables }
+        Self { areas, tables, left: Budget::of(MAX_TABLES) }
     }
 
     /// Whether an address is in code.
@@ -97,7 +102,8 @@ impl Areas {
             Content::Module(number) => *number,
         };
         let module = kernel.modules().modules.get(number)?;
-        let table = self.tables.get(number)?.get_or_init(|| read_table(&kernel.space, module));
+        let table =
+            self.tables.get(number)?.get_or_init(|| read_table(&kernel.space, module, &self.left));
         // What is before the range is of another one.
         let found = table.at_or_below(at).filter(|found| found.at >= area.start)?;
         let end = area.start.saturating_add(area.size);
@@ -117,15 +123,19 @@ impl Areas {
     }
 }
 
-/// A module's symbols, as far as they can be read.
-fn read_table(space: &AddressSpace, module: &Module) -> ModuleTable {
+/// A module's symbols, as far as they can be read. None if there are too many of all modules.
+fn read_table(space: &AddressSpace, module: &Module, left: &Budget) -> ModuleTable {
     let Some(symbols) = module.kallsyms else { return ModuleTable::default() };
     let count = symbols.count.min(MAX_MODULE_SYMBOLS);
-    let Ok(length) = usize::try_from(count.saturating_mul(SYMBOL_LENGTH)) else {
+    let length = count.saturating_mul(SYMBOL_LENGTH);
+    let (Ok(()), Ok(length)) = (left.take(length), usize::try_from(length)) else {
         return ModuleTable::default();
     };
     let Ok(table) = space.read_vec(symbols.symtab, length) else { return ModuleTable::default() };
     let table = ModuleTable::decode(&table, space.endian());
+    if left.take(table.texts_length()).is_err() {
+        return ModuleTable::default();
+    }
     let mut texts = vec![0; usize::try_from(table.texts_length()).unwrap_or_default()];
     // The last name ends somewhere before; what is behind it may not be mapped.
     super::reading::read_tables(space, &mut [(symbols.strtab, &mut texts)]);
@@ -162,7 +172,8 @@ fn area(start: u64, size: u64, content: Content) -> Option<Area> {
 /// The structures of a list. None if the kernel has no such list.
 fn listed(kernel: &Kernel, head: &str, of: ListOf<'_>) -> Vec<VirtAddr> {
     let Some(head) = kernel.symbol(head) else { return Vec::new() };
-    let mut nodes = kernel.list(head, of).map(|list| list.nodes).unwrap_or_default();
+    let mut nodes =
+        kernel.list(head, of, &Budget::of_walk()).map(|list| list.nodes).unwrap_or_default();
     nodes.truncate(MAX_GENERATED);
     nodes
 }

@@ -19,7 +19,7 @@ mod tables;
 pub(super) use areas::Areas;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -40,6 +40,8 @@ const LAST_SIZE: u64 = 4096;
 /// The longest notes of an image that are read.
 const MAX_NOTES: u64 = 64 << 10;
 
+/// The most names whose addresses are kept.
+const MAX_LOOKED_UP: usize = 1024;
 /// The most names of several symbols that are kept.
 const MAX_AMBIGUOUS: usize = 16;
 
@@ -97,6 +99,8 @@ pub struct Symbols {
     build_id: Option<String>,
     index: OnceLock<NameIndex>,
     bounds: OnceLock<Bounds>,
+    /// Where names are that were looked up. Per-CPU variables are looked up for each CPU.
+    looked_up: Mutex<HashMap<String, Option<VirtAddr>>>,
     /// Names that were looked up and that several symbols have: how many, and which was taken.
     ambiguous: Mutex<BTreeMap<String, (usize, VirtAddr)>>,
 }
@@ -148,6 +152,7 @@ impl Symbols {
             build_id: None,
             index: OnceLock::new(),
             bounds: OnceLock::new(),
+            looked_up: Mutex::default(),
             ambiguous: Mutex::default(),
         }
     }
@@ -189,6 +194,19 @@ impl Symbols {
     /// The address of a symbol. Of several with one name, the global one; if none or several
     /// are global, the lowest, and [`Self::ambiguities`] says so.
     pub fn address_of(&self, name: &str) -> Option<VirtAddr> {
+        let looked_up = || self.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = looked_up().get(name) {
+            return *at;
+        }
+        let at = self.look_up(name);
+        let mut looked_up = looked_up();
+        if looked_up.len() < MAX_LOOKED_UP {
+            looked_up.insert(name.to_owned(), at);
+        }
+        at
+    }
+
+    fn look_up(&self, name: &str) -> Option<VirtAddr> {
         let indices = self.indices(name);
         let at = |index: &u32| self.addresses.address(*index);
         let first = indices.iter().find_map(at)?;

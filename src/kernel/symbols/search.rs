@@ -13,6 +13,7 @@ use vmcore_formats::kallsyms::{MAX_TOKEN_TABLE, Mode};
 
 use super::reading::read_tables;
 use super::tables::Tables;
+use crate::kernel::budget::Budget;
 use crate::kernel::image;
 use crate::kernel::page_tables::AddressSpace;
 
@@ -26,6 +27,8 @@ const MAX_PLACES: usize = 256;
 /// How much of what is before and behind the tokens is read: as much as distributions'
 /// kernels take, then as much as the largest may.
 const AROUND: [(u64, u64); 2] = [(8 << 20, 3 << 20), (64 << 20, 16 << 20)];
+/// How much is read around all places together, in bytes: a guest can have many tables of tokens.
+const MAX_WINDOWS: u64 = 1 << 30;
 
 /// The tables in the image that begins at `start`.
 pub(super) fn search(space: &AddressSpace, start: VirtAddr) -> Option<Tables> {
@@ -33,7 +36,9 @@ pub(super) fn search(space: &AddressSpace, start: VirtAddr) -> Option<Tables> {
     let begin = runs.first().map_or(start, |run| run.range.start);
     let (code, data): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.executable);
     let mut left = MAX_PLACES;
-    let mut look = |run: &Run| places(space, &run.range, &mut left, |at| tables(space, begin, at));
+    let windows = Budget::of(MAX_WINDOWS);
+    let tables = |at| tables(space, begin, at, &windows);
+    let mut look = |run: &Run| places(space, &run.range, &mut left, tables);
     data.iter().find_map(&mut look).or_else(|| code.iter().find_map(look))
 }
 
@@ -95,13 +100,19 @@ fn places<T>(
 }
 
 /// The tables around a place.
-fn tables(space: &AddressSpace, begin: VirtAddr, digits: VirtAddr) -> Option<Tables> {
+fn tables(
+    space: &AddressSpace,
+    begin: VirtAddr,
+    digits: VirtAddr,
+    windows: &Budget,
+) -> Option<Tables> {
     const NEAR: u64 = MAX_TOKEN_TABLE as u64;
     let near = Window::read(space, begin, digits, (NEAR, NEAR));
     if !are_tokens(&near.bytes, near.digits, space.endian()) {
         return None;
     }
     AROUND.into_iter().find_map(|around| {
+        windows.take(around.0.saturating_add(around.1)).ok()?;
         let window = Window::read(space, begin, digits, around);
         let located = locate(&window.bytes, window.digits, space.endian())?;
         Some(window.tables(&located))

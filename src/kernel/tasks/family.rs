@@ -41,8 +41,9 @@ impl Tasks {
                 };
                 tree.push((task, depth));
                 if depth < MAX_DEPTH && task.is_leader() {
-                    let below = children.get(&task.pid).into_iter().flatten().rev();
-                    stack.extend(below.map(|child| (*child, depth.saturating_add(1))));
+                    // Of several with one pid, the first has all children.
+                    let below = children.remove(&task.pid).into_iter().flatten().rev();
+                    stack.extend(below.map(|child| (child, depth.saturating_add(1))));
                 }
             }
         }

@@ -12,13 +12,15 @@
 mod family;
 mod init;
 mod read;
+mod sizes;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use vmcore_formats::addr::VirtAddr;
 
 use super::Kernel;
+use super::budget::Budget;
 use super::types::{ListOf, Types};
 
 pub use read::Task;
@@ -51,13 +53,15 @@ impl Tasks {
                 return all;
             }
         };
+        // Of leaders, the threads of each, and the parts of their sizes on each CPU.
+        let budget = Budget::of_walk();
         all.add_idle(kernel);
         match init::find(kernel, types) {
-            Some(init) => all.add_all(kernel, types, init),
+            Some(init) => all.add_all(kernel, types, init, &budget),
             None => all.find("tasks cannot be listed: init_task is not found".to_owned()),
         }
         all.add_running(kernel);
-        all.complete_sizes(kernel.page_size());
+        all.add_sizes(kernel, &budget);
         all
     }
 
@@ -94,25 +98,30 @@ impl Tasks {
         }
     }
 
-    fn add_all(&mut self, kernel: &Kernel, types: &Types, init: VirtAddr) {
+    fn add_all(&mut self, kernel: &Kernel, types: &Types, init: VirtAddr, budget: &Budget) {
         self.add(kernel, init);
         let of = ListOf { structure: "task_struct", member: "tasks", what: "tasks" };
         let leaders = types
             .offset("task_struct", "tasks")
-            .and_then(|offset| kernel.list(init.wrapping_add(offset), of));
+            .and_then(|offset| kernel.list(init.wrapping_add(offset), of, budget));
         let leaders = match leaders {
             Ok(leaders) => leaders,
             Err(error) => return self.find(format!("tasks cannot be listed: {error}")),
         };
         leaders.finding.into_iter().for_each(|finding| self.find(finding));
+        let mut walked = HashSet::new();
         for leader in leaders.nodes {
             self.add(kernel, leader);
             let signal = self.at(leader).and_then(|task| Some((task.signal?, task.pid)));
             let Some((signal, pid)) = signal else { continue };
+            if !walked.insert(signal) {
+                self.find(format!("process {pid} has another's threads"));
+                continue;
+            }
             let threads = types.offset("signal_struct", "thread_head").and_then(|offset| {
                 let what = format!("threads of process {pid}");
                 let of = ListOf { structure: "task_struct", member: "thread_node", what: &what };
-                kernel.list(signal.wrapping_add(offset), of)
+                kernel.list(signal.wrapping_add(offset), of, budget)
             });
             match threads {
                 Ok(threads) => {
@@ -140,18 +149,12 @@ impl Tasks {
         }
     }
 
-    /// Adds what threads have counted by themselves to the sizes of their processes.
-    fn complete_sizes(&mut self, page_size: u64) {
-        let mut counted: HashMap<i32, i64> = HashMap::new();
-        for task in self.tasks.iter().filter(|task| task.counted_here != 0) {
-            let sum = counted.entry(task.tgid).or_default();
-            *sum = sum.saturating_add(task.counted_here);
-        }
-        for task in &mut self.tasks {
-            if let (Some(bytes), Some(pages)) = (&mut task.rss_bytes, counted.get(&task.tgid)) {
-                let size = i64::try_from(page_size).unwrap_or_default();
-                *bytes = bytes.saturating_add_signed(pages.saturating_mul(size));
-            }
+    /// Reads how much memory processes have.
+    fn add_sizes(&mut self, kernel: &Kernel, budget: &Budget) {
+        if let Some((count, spent)) = sizes::complete(kernel, &mut self.tasks, budget) {
+            // There may be more findings than are kept, and this one explains the result.
+            let finding = format!("how much memory {count} processes have was not read: {spent}");
+            self.findings.push(finding);
         }
     }
 
@@ -161,3 +164,6 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ const MAX_COMM: usize = 16;
 /// `PF_KTHREAD`.
 const KERNEL_THREAD: u64 = 0x20_0000;
 /// File, anonymous and shared pages. Swap entries (2) are not in memory.
-const RESIDENT: [u32; 3] = [0, 1, 3];
+pub(super) const RESIDENT: [u32; 3] = [0, 1, 3];
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Task {
     }
 }
 
-/// Reads a task.
+/// Reads a task, but for how much memory its process has.
 pub(super) fn task(kernel: &Kernel, at: VirtAddr) -> Result<Task, ObjectError> {
     let task = Object::at(kernel, "task_struct", at)?;
     let state = if task.has("__state") { task.u64("__state")? } else { task.u64("state")? };
@@ -93,7 +93,7 @@ pub(super) fn task(kernel: &Kernel, at: VirtAddr) -> Result<Task, ObjectError> {
         kernel_thread: task.u64("flags")? & KERNEL_THREAD != 0,
         stack: task.pointer("stack")?,
         mm,
-        rss_bytes: mm.and_then(|mm| resident(kernel, mm)),
+        rss_bytes: None,
         start_ns: first.iter().find_map(|name| task.u64(name).ok()),
         user_ns: task.u64("utime").ok(),
         system_ns: task.u64("stime").ok(),
@@ -126,22 +126,4 @@ fn counted_here(task: &Object<'_>) -> i64 {
     // Kernels without these counters have none to add.
     let count = |kind| task.i64(&format!("rss_stat.count[{kind}]")).unwrap_or_default();
     RESIDENT.into_iter().map(count).fold(0, i64::saturating_add)
-}
-
-/// The resident set of a process. A sum with a part for each CPU since Linux commit f1a7941243c1
-/// "mm: convert mm's rss stats into `percpu_counter`" (in v6.2).
-fn resident(kernel: &Kernel, mm: VirtAddr) -> Option<u64> {
-    let mm = Object::at(kernel, "mm_struct", mm).ok()?;
-    let mut pages = 0_u64;
-    for kind in RESIDENT {
-        let count = if mm.has("rss_stat[0].count") {
-            kernel.per_cpu_counter(&mm, &format!("rss_stat[{kind}]")).ok()?
-        } else {
-            let count = mm.i64(&format!("rss_stat.count[{kind}].counter")).ok()?;
-            // Threads count by themselves for a while: a small negative number is none.
-            count.max(0).cast_unsigned()
-        };
-        pages = pages.saturating_add(count);
-    }
-    pages.checked_mul(kernel.page_size())
 }

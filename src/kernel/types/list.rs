@@ -5,25 +5,22 @@
 //!      ◄──prev──      ◄──prev──      ◄──prev──
 //! ```
 //!
-//! `Kernel::list` gives the structures themselves (`container_of` of each node), within one
-//! budget of nodes for all lists of a kernel. A list is walked by `next`, and each node's `prev` has
+//! `Kernel::list` gives the structures themselves (`container_of` of each node). All lists that
+//! are walked for one part of a kernel share its budget. A list is walked by `next`, and each node's `prev` has
 //! to point back. Behind a break, the rest is walked from the other end. A list that was being
 //! changed when the guest stopped looks the same as one that was overwritten.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vmcore_formats::addr::VirtAddr;
 
 use super::TypeError;
+use crate::kernel::budget::{Budget, NODE};
 use crate::kernel::page_tables::ReadError;
 use crate::kernel::{AddressSpace, Kernel};
 
 /// The most nodes of one list. Linux has no more tasks, of which there are the most.
 const MAX_NODES: usize = 1 << 17;
-/// The most nodes of all lists of a kernel together: a hostile guest can let many heads share
-/// one long list.
-const MAX_ALL: usize = 1 << 20;
 
 /// The nodes of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,10 +32,20 @@ pub struct List {
 }
 
 impl List {
-    /// Walks the list whose head is at `head`, up to `most` nodes.
+    /// Walks the list whose head is at `head`, up to `most` nodes and as far as the budget goes.
     ///
     /// `what` is the plural of what it is a list of.
-    pub fn walk(space: &AddressSpace, head: VirtAddr, what: &str, most: usize) -> Self {
+    pub(in crate::kernel) fn walk(
+        space: &AddressSpace,
+        head: VirtAddr,
+        what: &str,
+        most: usize,
+        budget: &Budget,
+    ) -> Self {
+        if let Err(spent) = budget.take(NODE) {
+            let finding = format!("the list of {what} was not read: {spent}");
+            return Self { nodes: Vec::new(), finding: Some(finding) };
+        }
         let (next, prev) = match links(space, head) {
             Ok(links) => links,
             Err(error) => {
@@ -47,7 +54,7 @@ impl List {
             }
         };
         let mut seen = HashSet::new();
-        let forward = Direction { space, head, most, forward: true };
+        let forward = Direction { space, head, most, budget, forward: true };
         let (mut nodes, broken) = forward.follow(next, &mut seen);
         let Some(broken) = broken else { return Self { nodes, finding: None } };
         let backward = Direction { forward: false, ..forward };
@@ -74,16 +81,6 @@ pub(in crate::kernel) struct ListOf<'n> {
     pub(in crate::kernel) what: &'n str,
 }
 
-/// How many more nodes of lists may be walked.
-#[derive(Debug)]
-pub(in crate::kernel) struct ListBudget(AtomicUsize);
-
-impl Default for ListBudget {
-    fn default() -> Self {
-        Self(AtomicUsize::new(MAX_ALL))
-    }
-}
-
 impl Kernel {
     /// The structures that a list links, whose head is at `head`: where each begins.
     ///
@@ -93,21 +90,12 @@ impl Kernel {
         &self,
         head: VirtAddr,
         of: ListOf<'_>,
+        budget: &Budget,
     ) -> Result<List, TypeError> {
         let ListOf { structure, member, what } = of;
         let no_type = |_| TypeError::NoType { name: structure.to_owned() };
         let offset = self.types().map_err(no_type)?.offset(structure, member)?;
-        let left = self.list_budget.0.load(Ordering::Relaxed);
-        if left == 0 {
-            let finding = format!(
-                "the list of {what} was not read: all lists have more than {MAX_ALL} nodes"
-            );
-            return Ok(List { nodes: Vec::new(), finding: Some(finding) });
-        }
-        let mut list = List::walk(&self.space, head, what, left.min(MAX_NODES));
-        let count = list.nodes.len();
-        // Threads that walk at the same time may go over it by a list each.
-        self.list_budget.0.store(left.saturating_sub(count.max(1)), Ordering::Relaxed);
+        let mut list = List::walk(&self.space, head, what, MAX_NODES, budget);
         for node in &mut list.nodes {
             *node = node.wrapping_sub(offset);
         }
@@ -121,6 +109,7 @@ struct Direction<'s> {
     space: &'s AddressSpace,
     head: VirtAddr,
     most: usize,
+    budget: &'s Budget,
     forward: bool,
 }
 
@@ -136,6 +125,9 @@ impl Direction<'_> {
         while node != self.head {
             if seen.len() >= self.most {
                 return (nodes, Some(format!("it has more than {} nodes", self.most)));
+            }
+            if let Err(spent) = self.budget.take(NODE) {
+                return (nodes, Some(spent.to_string()));
             }
             let (ahead, back) = match links(self.space, node) {
                 Ok((next, prev)) if self.forward => (next, prev),

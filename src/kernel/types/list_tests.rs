@@ -10,7 +10,7 @@ fn nodes(count: u64) -> Vec<u64> {
 }
 
 fn walk(kernel: &TestKernel, most: usize) -> List {
-    List::walk(&kernel.build().space, VirtAddr(HEAD), "things", most)
+    List::walk(&kernel.build().space, VirtAddr(HEAD), "things", most, &Budget::of_walk())
 }
 
 fn addresses(list: &List) -> Vec<u64> {
@@ -72,7 +72,8 @@ fn a_circle_without_the_head_ends() {
 
 #[test]
 fn a_head_that_is_not_there_is_a_finding() {
-    let list = List::walk(&TestKernel::new().build().space, VirtAddr(0x1000), "things", 10);
+    let (space, budget) = (TestKernel::new().build().space, Budget::of_walk());
+    let list = List::walk(&space, VirtAddr(0x1000), "things", 10, &budget);
     assert!(list.nodes.is_empty());
     assert!(list.finding.unwrap().starts_with("the list of things cannot be read: "));
 }
@@ -104,16 +105,20 @@ fn random_damage_ends_and_gives_each_node_once() {
 
 /// Thousands of heads that share one long list took as many walks through all of it.
 #[test]
-fn all_lists_of_a_kernel_share_one_budget() {
+fn all_lists_of_one_part_share_its_budget() {
     let mut kernel = TestKernel::new();
     kernel.structure("thing", 24, &[("number", Number(8), 0), ("list", Number(8), 8)]);
     let (head, thing) = (DIRECT + 0x8000, DIRECT + 0x9000);
     let kernel = kernel.list(head, &[thing + 8]).build();
     let of = ListOf { structure: "thing", member: "list", what: "things" };
-    let list = kernel.list(VirtAddr(head), of).unwrap();
-    assert_eq!(list, List { nodes: vec![VirtAddr(thing)], finding: None });
-    kernel.list_budget.0.store(1, Ordering::Relaxed);
-    assert_eq!(kernel.list(VirtAddr(head), of).unwrap().nodes.len(), 1);
-    let spent = kernel.list(VirtAddr(head), of).unwrap();
-    assert!(spent.nodes.is_empty() && spent.finding.unwrap().contains("all lists have more"));
+    // A head and a node.
+    let budget = Budget::of(3 * NODE);
+    let walk = || kernel.list(VirtAddr(head), of, &budget).unwrap();
+    assert_eq!(walk(), List { nodes: vec![VirtAddr(thing)], finding: None });
+    for what in ["the list of things is damaged: it takes more", "the list of things was not read"]
+    {
+        let spent = walk();
+        let finding = spent.finding.unwrap();
+        assert!(spent.nodes.is_empty() && finding.contains(what), "{finding}");
+    }
 }

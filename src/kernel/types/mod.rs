@@ -27,7 +27,7 @@ use vmcore_formats::btf::{Btf, BtfError};
 
 pub use inferred::Layouts;
 pub use list::List;
-pub(super) use list::{ListBudget, ListOf};
+pub(super) use list::ListOf;
 pub use object::{Object, ObjectError};
 pub(super) use saved_context::SavedContext;
 pub use tree::Tree;

@@ -8,6 +8,7 @@ use vmcore_formats::addr::VirtAddr;
 
 use super::{Field, TypeError, Types, TypesError};
 use crate::kernel::Kernel;
+use crate::kernel::budget::Spent;
 use crate::kernel::page_tables::ReadError;
 
 /// The longest structure that is read at once; of longer ones each member by itself.
@@ -45,6 +46,9 @@ pub enum ObjectError {
         /// Its size.
         size: u64,
     },
+    /// What is read with it is too much.
+    #[error(transparent)]
+    Spent(#[from] Spent),
     /// A null pointer.
     #[error("{structure}.{path} is null")]
     Null {

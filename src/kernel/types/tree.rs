@@ -14,6 +14,7 @@ use vmcore_formats::addr::VirtAddr;
 
 use super::{Object, ObjectError};
 use crate::kernel::Kernel;
+use crate::kernel::budget::{Budget, NODE};
 
 /// The bits of a node's parent that are no address.
 const COLOUR: u64 = 3;
@@ -34,10 +35,17 @@ struct Node {
 }
 
 impl Tree {
-    /// Walks the tree whose `rb_root` is at `root`, up to `most` nodes.
+    /// Walks the tree whose `rb_root` is at `root`, up to `most` nodes and as far as the budget
+    /// goes.
     ///
     /// `what` is the plural of what it is a tree of.
-    pub fn walk(kernel: &Kernel, root: VirtAddr, what: &str, most: usize) -> Self {
+    pub(in crate::kernel) fn walk(
+        kernel: &Kernel,
+        root: VirtAddr,
+        what: &str,
+        most: usize,
+        budget: &Budget,
+    ) -> Self {
         let mut tree = Self::default();
         let mut broken = None;
         let mut seen = HashSet::new();
@@ -52,6 +60,10 @@ impl Tree {
             while next.0 != 0 {
                 if seen.len() >= most {
                     broken.get_or_insert_with(|| format!("it has more than {most} nodes"));
+                    break;
+                }
+                if let Err(spent) = budget.take(NODE) {
+                    broken.get_or_insert_with(|| spent.to_string());
                     break;
                 }
                 match node(kernel, next) {

@@ -37,7 +37,7 @@ fn grow(kernel: &mut TestKernel, start: u64, end: u64, parent: u64, level: u64) 
 }
 
 fn walk(kernel: &TestKernel, most: usize) -> (Vec<u64>, Option<String>) {
-    let tree = Tree::walk(&kernel.build(), VirtAddr(ROOT), "things", most);
+    let tree = Tree::walk(&kernel.build(), VirtAddr(ROOT), "things", most, &Budget::of_walk());
     (tree.nodes.iter().map(|node| node.0).collect(), tree.finding)
 }
 
@@ -53,6 +53,14 @@ fn a_tree_that_is_larger_than_wanted_is_cut_and_reported() {
     let (nodes, finding) = walk(&tree(100), 10);
     assert_eq!(nodes.len(), 10);
     assert!(finding.unwrap().contains("more than 10 nodes"));
+}
+
+#[test]
+fn a_tree_takes_its_nodes_from_a_budget() {
+    let budget = Budget::of(15 * NODE);
+    let walk = || Tree::walk(&tree(10).build(), VirtAddr(ROOT), "things", 100, &budget);
+    assert_eq!((walk().nodes.len(), walk().nodes.len()), (10, 5));
+    assert!(walk().finding.unwrap().contains("it takes more than is read"));
 }
 
 #[test]
@@ -75,7 +83,8 @@ fn a_circle_ends() {
 
 #[test]
 fn a_root_that_is_not_there_is_a_finding() {
-    let tree = Tree::walk(&tree(3).build(), VirtAddr(0x1000), "things", 10);
+    let (kernel, budget) = (tree(3).build(), Budget::of_walk());
+    let tree = Tree::walk(&kernel, VirtAddr(0x1000), "things", 10, &budget);
     assert!(tree.nodes.is_empty() && tree.finding.is_some());
 }
 

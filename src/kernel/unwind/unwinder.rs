@@ -18,6 +18,9 @@ use crate::kernel::{CodeAddress, Kernel, SymbolisedAddress};
 /// The most sentences on one stack.
 const MAX_FINDINGS: usize = 8;
 
+/// The most addresses whose names are kept. All tasks of a guest have some thousands.
+const MAX_SYMBOLS: usize = 1 << 15;
+
 /// A stack that was unwound, with names.
 #[derive(Debug)]
 pub(crate) struct Unwound {
@@ -80,7 +83,11 @@ impl Unwinder {
             return known.clone();
         }
         let found = kernel.resolve(address);
-        lock().insert(address, found.clone());
+        let mut symbols = lock();
+        if symbols.len() >= MAX_SYMBOLS {
+            symbols.clear();
+        }
+        symbols.insert(address, found.clone());
         found
     }
 }

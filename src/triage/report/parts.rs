@@ -3,11 +3,13 @@
 use std::thread;
 
 use vmcore_formats::printk::Record;
+use vmcore_formats::text;
 
 use super::ReportOptions;
 use super::bugcheck::Stop;
 use super::data::{self, CpuState, Report, ReportedRecord, TitleSource, Trust};
 use super::hypervisor::PanicInfo;
+use super::stacks::Room;
 use super::{crash, identity, memory, modules, mounts, stacks, tasks};
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
@@ -21,7 +23,10 @@ use crate::triage::CoreStacks;
 use crate::triage::core_stacks::MAX_CPUS;
 use crate::triage::crash::families::Families;
 use crate::vmcore::Vmcore;
-use crate::vmcore::registers::Registers;
+use crate::vmcore::registers::{Registers, Vcpu};
+
+/// The longest text of a record, in bytes. `PRINTKRB_RECORD_MAX` is 1024.
+const MAX_RECORD: usize = 2048;
 
 /// Puts everything that can be read into a report.
 pub(super) fn gather(
@@ -31,11 +36,13 @@ pub(super) fn gather(
     families: &Families,
     options: ReportOptions,
 ) {
-    registers(report, core);
+    let vcpus = registers(report, core);
     let info = panic_info(core, metadata);
     if !matches!(info, Some(PanicInfo::Windows(_))) {
         match Kernel::find_in(core, options.search) {
-            Ok(kernel) => of_kernel(report, core, &kernel, metadata, families, options.log_lines),
+            Ok(kernel) => {
+                of_kernel(report, core, &vcpus, &kernel, metadata, families, options.log_lines);
+            }
             Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
         }
     }
@@ -45,7 +52,8 @@ pub(super) fn gather(
     }
 }
 
-fn registers(report: &mut Report, core: &Vmcore) {
+/// Puts the registers into a report, and gives them.
+fn registers(report: &mut Report, core: &Vmcore) -> Vec<Vcpu> {
     let Registers { cpus, findings } = Registers::of(core.notes(), core.identity());
     for finding in findings {
         report.find("core", finding, Trust::Certain);
@@ -53,7 +61,7 @@ fn registers(report: &mut Report, core: &Vmcore) {
     if let Some(more) = cpus.len().checked_sub(MAX_CPUS).filter(|more| *more > 0) {
         report.find("core", format!("{more} more vCPUs are not listed"), Trust::Certain);
     }
-    for cpu in cpus.into_iter().take(MAX_CPUS) {
+    for cpu in cpus.iter().take(MAX_CPUS) {
         for finding in &cpu.findings {
             report.find("core", format!("vCPU {}: {finding}", cpu.number), Trust::Certain);
         }
@@ -64,6 +72,7 @@ fn registers(report: &mut Report, core: &Vmcore) {
             ..data::Cpu::default()
         });
     }
+    cpus
 }
 
 /// What the kernel's memory has. The log and the tasks are read while the stacks are unwound: each
@@ -71,6 +80,7 @@ fn registers(report: &mut Report, core: &Vmcore) {
 fn of_kernel(
     report: &mut Report,
     core: &Vmcore,
+    vcpus: &[Vcpu],
     kernel: &Kernel,
     metadata: Option<&Metadata>,
     families: &Families,
@@ -79,22 +89,24 @@ fn of_kernel(
     for origin in kernel.origin().into_iter().chain(kernel.other_tables()) {
         report.find("kernel", origin, Trust::Likely);
     }
-    let vcpus = report.cpus.len();
+    let count = report.cpus.len();
     let (log, stacks) = thread::scope(|scope| {
         let log = scope.spawn(|| {
             let log = Log::read(&kernel.space, &kernel.info);
             let _ = kernel.tasks();
             log
         });
-        let stacks: Vec<_> = (0..vcpus).map(|vcpu| Backtrace::of_cpu(kernel, core, vcpu)).collect();
+        let stacks: Vec<_> =
+            (0..count).map(|vcpu| Backtrace::of_vcpu(kernel, vcpus, vcpu)).collect();
         (log.join(), stacks)
     });
     let identity = Identity::of(kernel);
     report.kernel = identity::of(kernel, &identity);
     report.machine.hardware.clone_from(&identity.machine);
     memory::take(report, MemoryUsage::of(kernel));
+    let room = &mut Room::of_stacks();
     for (cpu, backtrace) in report.cpus.iter_mut().zip(&stacks) {
-        cpu.stack = stacks::stack(backtrace);
+        cpu.stack = stacks::stack(backtrace, room);
     }
     let cpus = Cpus::of(kernel, core);
     tasks::cpus(report, &cpus, kernel.tasks(), metadata);
@@ -121,7 +133,7 @@ fn of_kernel(
     for finding in kernel.types_findings() {
         report.find("types", finding.clone(), Trust::Certain);
     }
-    tasks::take(report, kernel, kernel.tasks());
+    tasks::take(report, kernel, kernel.tasks(), room);
     modules::take(report, kernel.modules());
     mounts::take(report, &Mounts::of(kernel));
     for finding in kernel.ambiguities() {
@@ -141,7 +153,7 @@ fn take_log(report: &mut Report, log: Log, log_lines: usize) {
     let line = |record: &Record| ReportedRecord {
         time_ns: record.time_ns,
         level: record.level,
-        text: String::from_utf8_lossy(&record.text).into_owned(),
+        text: text::lossy(&record.text, MAX_RECORD),
     };
     let skip = log.records.len().saturating_sub(log_lines);
     report.log.records = log.records.len();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use vmcore_formats::addr::VirtAddr;
 
 use super::data::{self, Blocked, CpuState, Panicked, Report, StateCount, TaskCounts, Trust};
-use super::stacks;
+use super::stacks::{self, Room};
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::Backtrace;
 use crate::kernel::cpus::{Cpus, Mode};
@@ -49,7 +49,7 @@ pub(super) fn cpus(report: &mut Report, cpus: &Cpus, tasks: &Tasks, metadata: Op
 }
 
 /// Puts the number of tasks and the blocked ones into a report.
-pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
+pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks, room: &mut Room) {
     for finding in &tasks.findings {
         report.find("tasks", finding.clone(), Trust::Certain);
     }
@@ -68,7 +68,7 @@ pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
         kernel_threads: tasks.tasks.iter().filter(|task| task.kernel_thread).count(),
         states: states.into_iter().map(|(state, count)| StateCount { state, count }).collect(),
     });
-    let (groups, finding) = blocked(kernel, tasks);
+    let (groups, finding) = blocked_within(kernel, tasks, room);
     report.blocked = groups;
     if let Some(finding) = finding {
         report.find("tasks", finding, Trust::Certain);
@@ -78,13 +78,21 @@ pub(super) fn take(report: &mut Report, kernel: &Kernel, tasks: &Tasks) {
 /// The blocked tasks in groups with the same stack, the largest first; and a finding if there are
 /// too many.
 pub fn blocked(kernel: &Kernel, tasks: &Tasks) -> (Vec<Blocked>, Option<String>) {
+    blocked_within(kernel, tasks, &mut Room::of_stacks())
+}
+
+fn blocked_within(
+    kernel: &Kernel,
+    tasks: &Tasks,
+    room: &mut Room,
+) -> (Vec<Blocked>, Option<String>) {
     let is_blocked = |task: &&Task| task.state == TaskState::Blocked && !task.on_cpu;
     let all = tasks.tasks.iter().filter(is_blocked).count();
     let finding = (all > MAX_BLOCKED)
         .then(|| format!("only {MAX_BLOCKED} of {all} blocked tasks were unwound"));
     let mut groups: Vec<Blocked> = Vec::new();
     for task in tasks.tasks.iter().filter(is_blocked).take(MAX_BLOCKED) {
-        let stack = stacks::stack(&Backtrace::of_sleeper(kernel, task.at));
+        let stack = stacks::stack(&Backtrace::of_sleeper(kernel, task.at), room);
         let known = groups
             .iter_mut()
             .find(|group| stacks::functions(&group.stack) == stacks::functions(&stack));

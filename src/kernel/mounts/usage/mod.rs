@@ -10,6 +10,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
 
+use crate::kernel::budget::Budget;
 use crate::kernel::types::{Object, ObjectError, Types, TypesError};
 use crate::kernel::{Kernel, ModuleTypesError};
 
@@ -49,6 +50,7 @@ pub(super) enum UsageError {
 /// A file system whose use is looked at.
 struct FileSystem<'k> {
     kernel: &'k Kernel,
+    budget: &'k Budget,
     super_block: Object<'k>,
     /// Its driver's types, if that is a module.
     of_module: Option<Arc<Types>>,
@@ -57,7 +59,11 @@ struct FileSystem<'k> {
 /// How much is used of the file system with this super block.
 ///
 /// Returns `Ok(None)` if the kernel keeps no count that is known here.
-pub(super) fn of(kernel: &Kernel, super_block: VirtAddr) -> Result<Option<Usage>, UsageError> {
+pub(super) fn of(
+    kernel: &Kernel,
+    super_block: VirtAddr,
+    budget: &Budget,
+) -> Result<Option<Usage>, UsageError> {
     let super_block = Object::at(kernel, "super_block", super_block)?;
     let magic = super_block.u64("s_magic")?;
     if ![TMPFS, EXT4, XFS].contains(&magic) {
@@ -66,7 +72,7 @@ pub(super) fn of(kernel: &Kernel, super_block: VirtAddr) -> Result<Option<Usage>
     let kind = super_block.to("s_type", "file_system_type")?;
     let owner = kind.pointer("owner")?;
     let of_module = if owner.0 == 0 { None } else { Some(kernel.module_types(owner)?) };
-    let system = FileSystem { kernel, super_block, of_module };
+    let system = FileSystem { kernel, budget, super_block, of_module };
     match magic {
         TMPFS => tmpfs::usage(&system),
         XFS => xfs::usage(&system).map(Some),
@@ -92,6 +98,6 @@ impl FileSystem<'_> {
 
     /// A sum that each CPU has a part of.
     fn counter(&self, of: &Object<'_>, path: &str) -> Result<u64, UsageError> {
-        Ok(self.kernel.per_cpu_counter(of, path)?)
+        Ok(self.kernel.per_cpu_counter(of, path, self.budget)?)
     }
 }

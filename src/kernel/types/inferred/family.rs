@@ -57,7 +57,8 @@ fn leads_to_children(reference: &ReferenceTasks<'_>, parent: u64) -> bool {
     let (mut right, mut wrong) = (0_usize, 0_usize);
     for task in reference.all().take(MAX_PARENTS) {
         let head = task.place(parent.saturating_add(CHILDREN));
-        let children = List::walk(&reference.kernel.space, head, "children", MAX_CHILDREN);
+        let (space, budget) = (&reference.kernel.space, &reference.budget);
+        let children = List::walk(space, head, "children", MAX_CHILDREN, budget);
         for node in children.nodes {
             let at = node.0.wrapping_sub(parent.saturating_add(SIBLING));
             let length = parent.saturating_add(8);

@@ -62,7 +62,8 @@ fn users(reference: &ReferenceModules<'_>, module: &Sample, offset: u64) -> Opti
     if !is_use(next) {
         return None;
     }
-    let list = List::walk(&reference.kernel.space, head, "users", MAX_USERS);
+    let (space, budget) = (&reference.kernel.space, &reference.budget);
+    let list = List::walk(space, head, "users", MAX_USERS, budget);
     let sound = list.finding.is_none() && list.nodes.iter().all(|node| is_use(*node));
     sound.then_some(list.nodes.len())
 }

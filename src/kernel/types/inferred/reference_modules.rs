@@ -10,6 +10,7 @@ use vmcore_formats::addr::VirtAddr;
 
 use super::samples::{Sample, offsets};
 use crate::kernel::Kernel;
+use crate::kernel::budget::Budget;
 use crate::kernel::types::List;
 
 /// Their type.
@@ -28,6 +29,8 @@ pub(super) type Ranges = Vec<Vec<(VirtAddr, u64)>>;
 /// The modules that layouts are checked on.
 pub(super) struct ReferenceModules<'k> {
     pub(super) kernel: &'k Kernel,
+    /// Of all lists that are tried.
+    pub(super) budget: Budget,
     pub(super) modules: Vec<Sample>,
     /// Where all of them are.
     addresses: HashSet<VirtAddr>,
@@ -52,7 +55,8 @@ impl ReferenceModules<'_> {
 /// Returns `None` if the kernel has no such list.
 pub(super) fn find(kernel: &Kernel) -> Option<(ReferenceModules<'_>, Option<String>)> {
     let head = kernel.symbol("modules")?;
-    let mut list = List::walk(&kernel.space, head, "modules", MAX_MODULES);
+    let budget = Budget::of_walk();
+    let mut list = List::walk(&kernel.space, head, "modules", MAX_MODULES, &budget);
     let addresses = list.nodes.iter().map(|node| node.wrapping_sub(LIST));
     let samples = addresses.clone().take(MAX_SAMPLES);
     let mut modules: Vec<_> = samples.map(|at| Sample::read(&kernel.space, at, LENGTH)).collect();
@@ -60,7 +64,7 @@ pub(super) fn find(kernel: &Kernel) -> Option<(ReferenceModules<'_>, Option<Stri
         modules.clear();
         list.finding.get_or_insert_with(|| "the list of modules has others in it".to_owned());
     }
-    let reference = ReferenceModules { kernel, modules, addresses: addresses.collect() };
+    let reference = ReferenceModules { kernel, budget, modules, addresses: addresses.collect() };
     Some((reference, list.finding))
 }
 

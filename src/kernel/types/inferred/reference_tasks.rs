@@ -15,6 +15,7 @@ use vmcore_formats::addr::VirtAddr;
 use super::layouts::Doubt;
 use super::samples::{Sample, offsets, only};
 use super::symbol_size;
+use crate::kernel::budget::Budget;
 use crate::kernel::types::List;
 use crate::kernel::{Kernel, image};
 
@@ -35,6 +36,8 @@ const MIN_SAMPLES: usize = 4;
 /// The tasks that layouts are checked on.
 pub(super) struct ReferenceTasks<'k> {
     pub(super) kernel: &'k Kernel,
+    /// Of all lists that are tried.
+    pub(super) budget: Budget,
     pub(super) init: Sample,
     /// The other leaders, in the order of their list.
     pub(super) others: Vec<Sample>,
@@ -71,13 +74,14 @@ pub(super) fn find(kernel: &Kernel) -> Result<ReferenceTasks<'_>, Doubt> {
     let length = size.filter(|size| LENGTHS.contains(size)).unwrap_or(LENGTH);
     let init = Sample::read(&kernel.space, at, length);
     let comm = only(&names(&init))?;
-    let (tasks, nodes) = list(kernel, &init, comm)?;
+    let budget = Budget::of_walk();
+    let (tasks, nodes) = list(kernel, &init, comm, &budget)?;
     let addresses = nodes.iter().map(|node| node.wrapping_sub(tasks));
     let addresses: Vec<_> = addresses.collect();
     let sample = |at: &VirtAddr| Sample::read(&kernel.space, *at, length);
     let others = addresses.iter().take(MAX_SAMPLES).map(sample).collect();
     let addresses = addresses.into_iter().chain([at]).collect();
-    Ok(ReferenceTasks { kernel, init, others, addresses, comm, tasks })
+    Ok(ReferenceTasks { kernel, budget, init, others, addresses, comm, tasks })
 }
 
 /// Where the first idle task's name is in it.
@@ -104,7 +108,12 @@ fn init_in_image(kernel: &Kernel) -> Option<VirtAddr> {
 }
 
 /// The one list through tasks, and its nodes.
-fn list(kernel: &Kernel, init: &Sample, comm: u64) -> Result<(u64, Vec<VirtAddr>), Doubt> {
+fn list(
+    kernel: &Kernel,
+    init: &Sample,
+    comm: u64,
+    budget: &Budget,
+) -> Result<(u64, Vec<VirtAddr>), Doubt> {
     let space = &kernel.space;
     let named = |node: VirtAddr, offset: u64| {
         let at = VirtAddr(node.0.wrapping_sub(offset).wrapping_add(comm));
@@ -117,7 +126,7 @@ fn list(kernel: &Kernel, init: &Sample, comm: u64) -> Result<(u64, Vec<VirtAddr>
         if next == head || previous == head || !named(next, offset) || !named(previous, offset) {
             return None;
         }
-        let nodes = List::walk(space, head, "tasks", MAX_TASKS).nodes;
+        let nodes = List::walk(space, head, "tasks", MAX_TASKS, budget).nodes;
         // A process may have given itself a name that is no text.
         let with_names = nodes.iter().filter(|node| named(**node, offset)).count();
         let most = with_names.saturating_mul(4) >= nodes.len().saturating_mul(3);

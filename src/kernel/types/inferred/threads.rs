@@ -23,6 +23,8 @@ const HEAD: Range<u64> = 8..128;
 /// How many processes' threads are looked at, and how many of each.
 const MAX_PROCESSES: usize = 64;
 const MAX_THREADS: usize = 1024;
+/// How many members are tried that could be the node. A second one is one too many.
+const MAX_NODES: usize = 16;
 
 /// A link that would lead to threads.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub(super) fn infer(
 ) -> Option<u64> {
     let links: Vec<ThreadLinks> = nodes(reference)
         .into_iter()
+        .take(MAX_NODES)
         .flat_map(|(node, heads)| signals(reference, node, &heads))
         .filter(|link| leads_to_threads(reference, *link, pid))
         .collect();
@@ -112,7 +115,7 @@ fn leads_to_threads(reference: &ReferenceTasks<'_>, link: ThreadLinks, pid: u64)
     reference.others.iter().take(MAX_PROCESSES).all(|task| {
         let Some(signal) = task.pointer(link.signal) else { return true };
         let head = signal.wrapping_add(link.head);
-        let list = List::walk(space, head, "threads", MAX_THREADS);
+        let list = List::walk(space, head, "threads", MAX_THREADS, &reference.budget);
         list.nodes.iter().all(|node| {
             let at = VirtAddr(node.0.wrapping_sub(link.node).wrapping_add(pid));
             Sample::read(space, at, 8).half(4) == task.half(pid)

@@ -10,12 +10,13 @@
 use vmcore_formats::addr::VirtAddr;
 
 use crate::kernel::Kernel;
+use crate::kernel::budget::Budget;
 use crate::kernel::types::{ListOf, Object};
 
 /// How many bytes are compared.
 const FIRST: usize = 12;
 
-/// Where code was copied to, and what it is a copy of.
+/// Where code was copied to, and what it is a copy of, by ascending address.
 #[derive(Debug, Default)]
 pub(super) struct Trampolines(Vec<Trampoline>);
 
@@ -42,7 +43,7 @@ impl Trampolines {
             })
             .collect();
         let of = ListOf { structure: "ftrace_ops", member: "list", what: "trampolines of ftrace" };
-        let all = kernel.list(head, of).ok()?.nodes;
+        let all = kernel.list(head, of, &Budget::of_walk()).ok()?.nodes;
         let trampoline = |at: VirtAddr| {
             let ops = Object::at(kernel, "ftrace_ops", at).ok()?;
             let start = ops.pointer("trampoline").ok()?;
@@ -51,14 +52,16 @@ impl Trampolines {
             let (original, _) = originals.iter().find(|(_, bytes)| *bytes == first)?;
             Some(Trampoline { start, size, original: *original })
         };
-        Some(Self(all.into_iter().filter_map(trampoline).collect()))
+        let mut all: Vec<_> = all.into_iter().filter_map(trampoline).collect();
+        all.sort_by_key(|trampoline| trampoline.start);
+        Some(Self(all))
     }
 
     /// What an address in a copy is a copy of.
     pub(super) fn original(&self, ip: VirtAddr) -> Option<VirtAddr> {
-        self.0.iter().find_map(|trampoline| {
-            let offset = ip.0.wrapping_sub(trampoline.start.0);
-            (offset < trampoline.size).then(|| trampoline.original.wrapping_add(offset))
-        })
+        let index = self.0.partition_point(|trampoline| trampoline.start <= ip).checked_sub(1)?;
+        let trampoline = self.0.get(index)?;
+        let offset = ip.0.wrapping_sub(trampoline.start.0);
+        (offset < trampoline.size).then(|| trampoline.original.wrapping_add(offset))
     }
 }

@@ -19,9 +19,12 @@ use vmcore_formats::orc::{ENTRY_SIZE, IP_SIZE, IpTable, OrcEntry, OrcShape, OrcV
 
 use super::ftrace::Trampolines;
 use crate::kernel::Kernel;
+use crate::kernel::budget::Budget;
 
 /// The most entries of one table: a kernel with everything built in has less than a million.
 const MAX_ENTRIES: u64 = 4 << 20;
+/// The longest tables of addresses of all modules together, in bytes.
+const MAX_OF_MODULES: u64 = 64 << 20;
 /// How many bytes of entries are looked at to tell their version.
 const SAMPLE: usize = 64 << 10;
 const HASH: usize = 20;
@@ -33,6 +36,8 @@ pub(super) struct OrcTables {
     kernel: Option<Table>,
     /// Those of modules, by where the tables of addresses are.
     modules: Mutex<HashMap<VirtAddr, Option<Arc<Table>>>>,
+    /// How many bytes of them may still be kept.
+    left: Budget,
     trampolines: OnceLock<Trampolines>,
 }
 
@@ -84,8 +89,8 @@ impl OrcTables {
         if table.is_none() {
             findings.push(format!("the kernel's ORC tables at {ips_at} cannot be read"));
         }
-        let (modules, trampolines) = (Mutex::default(), OnceLock::new());
-        Some(Self { version, kernel: table, modules, trampolines })
+        let (modules, left) = (Mutex::default(), Budget::of(MAX_OF_MODULES));
+        Some(Self { version, kernel: table, modules, left, trampolines: OnceLock::new() })
     }
 
     /// What they say of the code at an address, if anything.
@@ -96,7 +101,11 @@ impl OrcTables {
         if let Some(module) = kernel.modules().containing(ip) {
             let tables = module.orc?;
             let mut known = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-            let read = || Table::read(kernel, tables.ips, tables.entries, tables.count);
+            let read = || {
+                let count = tables.count.min(MAX_ENTRIES);
+                self.left.take(count.saturating_mul(IP_SIZE as u64)).ok()?;
+                Table::read(kernel, tables.ips, tables.entries, count)
+            };
             let table = known.entry(tables.ips).or_insert_with(|| read().map(Arc::new)).clone();
             drop(known);
             return table?.find(kernel, ip, self.version);
