@@ -3,7 +3,7 @@
 //! Needs: an event, its lines and its stacks. Gives: the reason not to trust its title, if any.
 
 use super::blame::{Blame, EventView};
-use super::kinds::{BlameSource, HEADER_LOST, StackRule};
+use super::kinds::{BlameSource, HEADER_LOST, STACK_OVERFLOW, StackRule};
 use super::stack::line::Role;
 use super::stack::{FEW_FRAMES, Item};
 use super::text::has;
@@ -50,7 +50,9 @@ pub(crate) fn why(event: &EventView<'_>, blame: &Blame, title: &str) -> Option<S
         return Some("the stack of an injected fault is mixed in".to_owned());
     }
     let faulted_again = event.indexes.iter().skip(1).filter_map(|index| event.lines.get(*index));
-    if faulted_again.clone().any(|line| has(line.text, "PANIC: double fault")) {
+    // A stack that overflows faults twice.
+    let twice = kind.alternate == Some(STACK_OVERFLOW);
+    if !twice && faulted_again.clone().any(|line| has(line.text, "PANIC: double fault")) {
         return Some("another fault's report is mixed in".to_owned());
     }
     if kind.stack == StackRule::HeaderOnly {

@@ -104,19 +104,20 @@ impl Families {
                 });
                 continue;
             }
-            if line.bytes().all(|byte| byte == b'*') || line.contains(' ') {
-                return Err(FamiliesError::Pattern { line: line_number, pattern: line.to_owned() });
-            }
             let Some(family) = families.families.last_mut() else {
-                return Err(FamiliesError::NoFamily {
-                    line: line_number,
-                    pattern: line.to_owned(),
-                });
+                let pattern = line.to_owned();
+                return Err(FamiliesError::NoFamily { line: line_number, pattern });
             };
-            if line.contains('*') {
-                family.wildcards.push(Wildcard::new(line));
-            } else {
-                family.exact.insert(line.to_owned());
+            for pattern in line.split_whitespace() {
+                if pattern.bytes().all(|byte| byte == b'*') {
+                    let pattern = pattern.to_owned();
+                    return Err(FamiliesError::Pattern { line: line_number, pattern });
+                }
+                if pattern.contains('*') {
+                    family.wildcards.push(Wildcard::new(pattern));
+                } else {
+                    family.exact.insert(pattern.to_owned());
+                }
             }
         }
         let version = &families.version;

@@ -394,3 +394,150 @@ fn the_idle_thread_must_not_schedule() {
         )],
     );
 }
+
+#[test]
+fn whole_reports_are_not_damaged() {
+    titles(
+        true,
+        &[
+            (
+                "\
+rust_kernel: panicked at drivers/dummy/ring.rs:88:13:
+index out of bounds: the len is 4 but the index is 4
+------------[ cut here ]------------
+kernel BUG at rust/helpers/bug.c:7!
+Oops: invalid opcode: 0000 [#1] SMP
+CPU: 0 PID: 9 Comm: x Not tainted 6.12.0 #1
+RIP: 0010:rust_helper_BUG+0x8/0x10
+Call Trace:
+ _RNvCs1_7___rustc17rust_begin_unwind+0x1/0x2
+ _RNvNtCs1_4core9panicking9panic_fmt+0x1/0x2
+ _RNvCs1_5dummy4push+0x1/0x2
+---[ end trace 0000000000000000 ]---
+",
+                "index out of bounds: the len is NUM but the index is NUM in dummy::push",
+            ),
+            (
+                "\
+rust_kernel: panicked at 'no slot left', drivers/dummy/ring.rs:88:13
+------------[ cut here ]------------
+kernel BUG at rust/helpers.c:45!
+invalid opcode: 0000 [#1] SMP
+RIP: 0010:rust_helper_BUG+0x8/0x10
+Call Trace:
+ core::panicking::panic_fmt+0x1/0x2
+ dummy_write+0x1/0x2
+",
+                "no slot left in dummy_write",
+            ),
+            (
+                "\
+BUG: memory leak
+unreferenced object 0xffff888109b4dc00 (size 192):
+  comm \"probe\", pid 3705, jiffies 4294941906
+  backtrace (crc 9f0d1b2c):
+    [<000000006422299c>] kmalloc include/linux/slab.h:557 [inline]
+    [<000000006422299c>] dummy_alloc_ring+0x66/0xe0 drivers/dummy.c:74
+    [<000000007744b258>] dummy_init_rings drivers/dummy.c:829 [inline]
+    [<000000007744b258>] dummy_probe+0x148/0x640 drivers/dummy.c:1008
+",
+                "memory leak in dummy_probe",
+            ),
+            (
+                "\
+BUG: KMSAN: uninit-value in crc32_body lib/crc32.c:110 [inline]
+BUG: KMSAN: uninit-value in crc32_le_generic+0x43c/0x480 lib/crc32.c:190
+ crc32_body lib/crc32.c:110 [inline]
+ crc32_le_generic+0x43c/0x480 lib/crc32.c:190
+ dummy_sum fs/dummy.c:9 [inline]
+ dummy_commit+0xd3/0x1b0 fs/dummy.c:20
+
+Uninit was created at:
+ __alloc_pages+0x9d1/0xe60 mm/page_alloc.c:4590
+",
+                "KMSAN: uninit-value in dummy_commit",
+            ),
+            (
+                "\
+BUG: TASK stack guard page was hit at ffffc9000306ffe8 (stack is ffffc90003070000..ffffc90003078000)
+PANIC: double fault, error_code: 0x0 [#1] SMP
+RIP: 0010:mark_lock+0x16/0x1b0
+Call Trace:
+ __lock_acquire+0x1/0x2
+ dummy_recurse+0x1/0x2
+ dummy_recurse+0x1/0x2
+ rtnetlink_rcv_msg+0x1/0x2
+",
+                "BUG: stack guard page was hit in dummy_recurse",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn cpus_that_wait_for_each_other_have_one_name() {
+    for waits in ["smp_call_function_many_cond", "smp_call_function_single", "__smp_call_function"]
+    {
+        let log = format!(
+            "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\nRIP: 0010:{waits}+0x1/0x2\nCall Trace:\n on_each_cpu_cond_mask+0x1/0x2\n dummy_flush+0x1/0x2\n do_syscall_64+0x1/0x2\n"
+        );
+        titles(true, &[(&log, "BUG: soft lockup in smp_call_function")]);
+    }
+}
+
+#[test]
+fn a_lock_that_a_helper_took_is_named_by_another() {
+    titles(
+        true,
+        &[
+            (
+                "\
+WARNING: possible recursive locking detected
+x/9 is trying to acquire lock:
+ffff888012345678 (&d->lock){+.+.}, at: down_write_nested+0x17/0x20
+
+but task is already holding lock:
+ffff888012345670 (&d->lock){+.+.}, at: dummy_swap+0x33/0x90
+
+stack backtrace:
+Call Trace:
+ dump_stack+0x1/0x2
+ lock_acquire+0x1/0x2
+",
+                "possible deadlock in dummy_swap",
+            ),
+            (
+                "\
+WARNING: inconsistent lock state
+x/9 [HC0[0]:SC1[1]:HE1:SE0] takes:
+ffff888012345678 (&d->lock){+.?.}-{2:2}, at: dummy_poll+0x17/0x20
+stack backtrace:
+Call Trace:
+ dump_stack+0x1/0x2
+ print_usage_bug+0x1/0x2
+ valid_state+0x1/0x2
+ mark_lock_irq+0x1/0x2
+ mark_lock+0x1/0x2
+ __lock_acquire+0x1/0x2
+ lock_acquire+0x1/0x2
+ _raw_spin_lock+0x1/0x2
+ dummy_poll+0x1/0x2
+",
+                "inconsistent lock state in dummy_poll",
+            ),
+            (
+                "\
+WARNING: suspicious RCU usage
+drivers/dummy.c:12 suspicious rcu_dereference_check() usage!
+stack backtrace:
+Call Trace:
+ dump_stack_lvl+0x1/0x2
+ lockdep_rcu_suspicious+0x1/0x2
+ idr_get_next+0x1/0x2
+ dummy_walk+0x1/0x2
+",
+                "WARNING: suspicious RCU usage in dummy_walk",
+            ),
+        ],
+    );
+}

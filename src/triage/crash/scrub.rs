@@ -65,7 +65,10 @@ fn piece(rest: &str, in_word: bool, out: &mut String) -> usize {
     }
     if bytes.first().is_some_and(u8::is_ascii_digit) {
         let length = run(rest, |c| c.is_ascii_digit());
-        if out.ends_with(".c:") || out.ends_with(".h:") || out.ends_with(".rs:") {
+        if out.ends_with(":LINE:") {
+            // A column.
+            out.truncate(out.len() - 1);
+        } else if ends_file(out) {
             out.push_str("LINE");
         } else if !in_word || length >= 6 {
             out.push_str("NUM");
@@ -78,6 +81,17 @@ fn piece(rest: &str, in_word: bool, out: &mut String) -> usize {
         out.push(first);
     }
     0
+}
+
+/// Whether a file's name and a colon are the end of a text.
+fn ends_file(text: &str) -> bool {
+    let file = text.strip_suffix(':').and_then(|text| text.rsplit_once('.'));
+    file.is_some_and(|(name, extension)| {
+        name.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+            && extension.starts_with(|c: char| c.is_ascii_alphabetic())
+            && extension.len() <= 4
+            && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// The length of `+0x12/0x34` after a function.
@@ -149,6 +163,8 @@ mod tests {
             ("data-race in a+0x1/0x2 / b+0x33/0x44", "data-race in a / b"),
             ("stuck on CPU#12 for 22s", "stuck on CPU for NUMs"),
             ("fs/x.c:123 is bad", "fs/x.c:LINE is bad"),
+            ("kernel/x.rs:12:5: no", "kernel/x.rs:LINE: no"),
+            ("arch/x.S:7 and v1.2: 3", "arch/x.S:LINE and v1.NUM: NUM"),
             ("to 10.0.2.15: no", "to IP: no"),
             ("ext4 i915", "ext4 i915"),
             ("task syz-executor.3 of v1.2.x", "task syz-executor of v1.NUM.x"),

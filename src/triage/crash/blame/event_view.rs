@@ -105,9 +105,15 @@ impl EventView<'_> {
                     true
                 }
                 Item::UserPc(_) => false,
+                Item::Other(line) => !seen || self.is_inlined(*line),
                 _ => !seen,
             })
             .filter_map(Item::frame)
+    }
+
+    /// Whether a tool that symbolises logs added a line for an inlined function.
+    fn is_inlined(&self, line: usize) -> bool {
+        self.lines.get(line).is_some_and(|line| line.text.trim_ascii().ends_with(b"[inline]"))
     }
 
     /// The event's first line with these words.

@@ -40,6 +40,9 @@ pub(crate) struct Blame {
     pub(crate) skipped: Vec<Skipped>,
 }
 
+/// How many locks of a report may have been taken by helpers.
+const MAX_LOCKS: usize = 2;
+
 /// Instead of a family: after a noreturn call, the return address already belongs to the next
 /// function. Which one that is differs from build to build.
 const NO_RETURN: &str = "(behind a function that does not return)";
@@ -97,10 +100,15 @@ fn by_source(event: &EventView<'_>) -> Blame {
         BlameSource::Locks(count) => {
             event.first(&mut blame, event.lock_functions(count).iter().chain(first_stack()));
         }
-        BlameSource::LockFunction => match event.lock_functions(1).first() {
-            Some(function) => blame.take(function),
-            None => event.first(&mut blame, first_stack()),
-        },
+        BlameSource::LockFunction => {
+            let functions = event.lock_functions(MAX_LOCKS);
+            event.first(&mut blame, functions.iter());
+            match functions.first() {
+                Some(function) if blame.function.is_none() => blame.take(function),
+                Some(_) => {}
+                None => event.first(&mut blame, first_stack()),
+            }
+        }
         BlameSource::Stall { every_stack } => waiting::stalled(event, every_stack, &mut blame),
         BlameSource::Wait => waiting::hung(event, &mut blame),
     }

@@ -8,6 +8,9 @@ use super::{Blame, EventView};
 use crate::triage::crash::stack::line::Role;
 use crate::triage::crash::stack::{Frame, Item};
 
+/// `kernel/smp.c`: a function that runs on other CPUs is called and waited for.
+const CROSS_CALL: &str = "smp_call_function";
+
 /// Whether a function is an interrupt's entry: the frames below it were interrupted.
 pub(super) fn is_interrupt(name: &str) -> bool {
     let entries = [
@@ -27,6 +30,24 @@ pub(super) fn is_interrupt(name: &str) -> bool {
         "end_repeat_nmi",
         "el1h_64_fiq",
         "el1h_64_error",
+        "call_on_irq_stack",
+        "do_interrupt_handler",
+        "generic_handle_arch_irq",
+        "handle_riscv_irq",
+        "do_irq",
+        "riscv_intc_irq",
+        "do_ext_irq",
+        "ext_int_handler",
+        "do_io_irq",
+        "io_int_handler",
+        "timer_interrupt",
+        "decrementer_common",
+        "hardware_interrupt_common",
+        "plat_irq_dispatch",
+        "handle_int",
+        "do_vint",
+        "handle_vint",
+        "handle_loongarch_irq",
     ];
     // In old kernels, the entry of an NMI has the bare name.
     name == "nmi"
@@ -55,8 +76,9 @@ pub(super) fn stalled(event: &EventView<'_>, every_stack: bool, blame: &mut Blam
                 blame.take(inside.unwrap_or(frame));
                 return;
             }
-            if frame.name.starts_with("smp_call_function") {
-                blame.take(frame);
+            // A CPU that waits for others: which of the family's functions waits, the build decides.
+            if frame.name.contains(CROSS_CALL) {
+                blame.take(&Frame { name: CROSS_CALL.to_owned(), ..frame.clone() });
                 return;
             }
             if event.is_skipped(frame) {

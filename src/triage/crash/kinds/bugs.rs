@@ -5,10 +5,12 @@ use super::faults::death;
 use super::sanitizers::BAD_ACCESS;
 use super::{BlameSource, Candidate, Header, Kind, StackRule, header};
 use crate::triage::crash::scrub::scrubbed;
+use crate::triage::crash::text::after;
 
 const BUG_AT: &[&str] = &["kernel BUG at", "Kernel BUG at"];
 
-pub(super) static ROWS: &[&Kind] = &[&CORRUPTED_LIST, &BAD_USERCOPY, &BUG, &FAILURE, &RUST_PANIC];
+pub(super) static ROWS: &[&Kind] =
+    &[&CORRUPTED_LIST, &BAD_USERCOPY, &RUST_BUG, &BUG, &FAILURE, &RUST_PANIC];
 
 /// `kernel BUG at lib/list_debug.c:51!`
 pub(super) static CORRUPTED_LIST: Kind = Kind {
@@ -50,7 +52,16 @@ pub(super) static FAILURE: Kind = Kind {
     ..death("bug")
 };
 
-/// `rust_kernel: panicked at file:line:`, and the message on the next line.
+/// What a panic of Rust code ends with: the kernel's `BUG()` in a helper.
+pub(super) static RUST_BUG: Kind = Kind {
+    headers: &[header(BUG_AT, "kernel BUG").starting("rust/")],
+    r#type: Some("BUG"),
+    within_another: true,
+    ..death("bug")
+};
+
+/// `rust_kernel: panicked at file:line:`, and the message on the next line; before 6.6, the
+/// message is in quotes on the same one.
 pub(super) static RUST_PANIC: Kind = Kind {
     headers: &[header(&["rust_kernel: panicked"], "").read_by(rust_panic)],
     r#type: None,
@@ -59,7 +70,12 @@ pub(super) static RUST_PANIC: Kind = Kind {
 };
 
 fn rust_panic(at: &Candidate<'_, '_>) -> Option<Header> {
-    let message = at.next_lines(1).next().map(scrubbed).unwrap_or_default();
+    let quoted = after(at.message(), "at '").and_then(|text| {
+        let end = memchr::memmem::rfind(text, b"', ")?;
+        text.get(..end)
+    });
+    let message = quoted.or_else(|| at.next_lines(1).next());
+    let message = message.map(scrubbed).unwrap_or_default();
     Some(if message.is_empty() {
         Header::new(&RUST_PANIC, "rust panic").damaged()
     } else {

@@ -41,6 +41,7 @@ pub(crate) use messages::MESSAGE;
 pub(crate) use outside::{REBOOT, TRUSTY};
 pub(crate) use panics::PANIC;
 pub(crate) use search::{panic_reason, read};
+pub(crate) use stack_damage::OVERFLOW as STACK_OVERFLOW;
 
 use super::text::has;
 
@@ -129,8 +130,8 @@ pub(crate) enum BlameSource {
     BelowLine(&'static str),
     /// The functions after `at:`, this many of them; then the first stack.
     Locks(usize),
-    /// The function after the first `at:`, whatever family it is in: the caller of the lock
-    /// function is not what is wrong.
+    /// The function after the first `at:` that no family has, or else the first: the caller of the
+    /// lock function is not what is wrong.
     LockFunction,
     /// A busy CPU's stack: what a dispatcher called.
     Stall {

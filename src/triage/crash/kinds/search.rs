@@ -30,6 +30,10 @@ pub(crate) fn read(lines: &[RecordLine<'_>], index: usize) -> Option<Header> {
                 pattern,
             })
             .peekable();
+        // A tool that symbolises logs repeats a header for each inlined function.
+        if has(line.text, " [inline]") {
+            return None;
+        }
         // Whether it is a note depends on the marker alone.
         if candidates.peek().is_some_and(Candidate::is_note) {
             continue;

@@ -5,7 +5,8 @@ use super::faults::death;
 use super::{BUG, BlameSource, Candidate, Effect, Header, KERNEL_PANIC, Kind, StackRule, header};
 use crate::triage::crash::text::{after, has};
 
-const OVERFLOW: &str = "stack-overflow";
+/// The title that the kinds of overflows share.
+pub(crate) const OVERFLOW: &str = "stack-overflow";
 const STALL: BlameSource = BlameSource::Stall { every_stack: true };
 
 pub(super) static ROWS: &[&Kind] = &[&CORRUPT, &END, &OVERFLOWS, &GUARD];
