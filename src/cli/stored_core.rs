@@ -1,6 +1,5 @@
 //! ENTRY: the stored core that a command reads, and where it prints.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use anyhow::Context;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::store_folder::StoreArgs;
+use crate::regular_file;
 use crate::store::entry::Entry;
 use crate::vmcore::{OpenError, Vmcore};
 
@@ -57,8 +57,8 @@ pub(super) fn open_confined(
     sandbox: SandboxArgs,
     output: Option<&Path>,
 ) -> anyhow::Result<Vmcore> {
-    let file =
-        File::open(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    let file = regular_file::open(path)
+        .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
     sandbox.confine(output);
     Ok(Vmcore::of_file(file, path)?)
 }

@@ -3,7 +3,6 @@
 //! What the guest says of itself is text from the guest: it becomes part of a
 //! path only where it cannot lead out of the directory.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -12,6 +11,7 @@ use vmcore_formats::elf::core_head::FileRange;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use crate::corefile::read::bytes::{Bytes, DataError, PlainFile, read_vec};
+use crate::regular_file;
 
 /// What kernel a core is of, as far as it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl KernelBuild {
     pub fn check(&self, path: &Path) -> Result<Vmlinux, VmlinuxError> {
         let data = |source| VmlinuxError::Data { path: path.to_owned(), source };
         let io = |source| data(DataError::Io { offset: 0, source });
-        let file = PlainFile::new(File::open(path).map_err(io)?).map_err(io)?;
+        let file = PlainFile::new(regular_file::open(path).map_err(io)?).map_err(io)?;
         let not_elf = |source| VmlinuxError::NotElf { path: path.to_owned(), source };
         let found = match build_id(&file) {
             Ok(found) => found.map_err(not_elf)?,

@@ -6,7 +6,6 @@
 //! answer:  JSON ([`Answer`]), up to the end of the process
 //! ```
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use super::child::{Child, ChildLimits, Waited};
 use super::end::ChildError;
 use crate::interrupt::Interrupt;
 use crate::metadata::Metadata;
+use crate::regular_file;
 use crate::triage::crash::families::{Families, FamiliesError};
 use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, ReportOptions};
@@ -104,7 +104,7 @@ impl Request {
         limit: Option<Duration>,
         interrupt: &Interrupt,
     ) -> Result<Answer, ChildError> {
-        let core = File::open(core).map_err(ChildError::Start)?;
+        let core = regular_file::open(core).map_err(ChildError::Start)?;
         let mut child = Child::start(core.into(), self.encode(&[]))?;
         let since = Instant::now();
         let until = limit.and_then(|limit| since.checked_add(limit));

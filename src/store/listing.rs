@@ -144,7 +144,8 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
     };
     let from_id = time_of(id);
     let core = folder.join(CORE_FILE);
-    let core_bytes = fs::metadata(&core).ok().map(|file| file.len());
+    let core_file = fs::metadata(&core).ok().filter(fs::Metadata::is_file);
+    let core_bytes = core_file.map(|file| file.len());
     let metadata: Option<Metadata> = json(&folder.join(METADATA_FILE));
     let metadata = metadata.filter(|metadata| metadata.schema == SCHEMA);
     if from_id.is_none() && core_bytes.is_none() && metadata.is_none() {

@@ -15,6 +15,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{self, c_int};
 
+use crate::regular_file;
+
 /// What became of an attempt to lock.
 #[derive(Debug)]
 pub(super) enum Attempt {
@@ -49,7 +51,7 @@ pub(super) fn for_removal(core: &File) -> Attempt {
 
 /// Asks whether this core is being written, and takes nothing.
 pub(super) fn writer_of(core: &Path) -> Writer {
-    let file = match File::open(core) {
+    let file = match regular_file::open(core) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Writer::Absent,
         Err(_) => return Writer::Unknown,

@@ -2,7 +2,7 @@
 //!
 //! A core is locked before it is removed, so that none is removed while it is written.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use super::listing::Listed;
 use super::lock::{self, Attempt};
 use super::publish::{rename_new, sync_folder};
 use super::{CORE_FILE, INCOMPLETE, StoreError};
+use crate::regular_file;
 
 /// Removes an entry and everything in it.
 ///
@@ -21,9 +22,9 @@ use super::{CORE_FILE, INCOMPLETE, StoreError};
 pub fn remove(entry: &Listed) -> Result<(), StoreError> {
     let core = entry.folder.join(CORE_FILE);
     // Held until the files are gone.
-    let locked = match File::open(&core) {
+    let locked = match regular_file::open_own(&core) {
         Ok(file) => Some(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound || !is_file(&core) => None,
         Err(source) => return Err(StoreError::io("lock", &core, source)),
     };
     match locked.as_ref().map(lock::for_removal) {
@@ -62,7 +63,7 @@ pub fn remove(entry: &Listed) -> Result<(), StoreError> {
 fn remove_without_core(folder: &Path) -> Result<(), StoreError> {
     for file in fs::read_dir(folder).map_err(cannot_remove(folder))? {
         let file = file.map_err(cannot_remove(folder))?;
-        if file.file_name() == CORE_FILE {
+        if file.file_name() == CORE_FILE && is_file(&file.path()) {
             return Err(StoreError::InUse { path: folder.to_owned() });
         }
         let path = file.path();
@@ -76,6 +77,11 @@ fn remove_without_core(folder: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// Whether a core is there. A link, or a FIFO in its place, is none.
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|file| file.is_file())
+}
+
 fn cannot_remove(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     let path = path.to_owned();
     move |source| StoreError::io("remove", path, source)
@@ -83,6 +89,8 @@ fn cannot_remove(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::store::listing::read_entry;
 

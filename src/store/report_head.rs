@@ -1,6 +1,5 @@
 //! What a listing reads of a report: title, signature, and what it was made with.
 
-use std::fs::{self, File};
 use std::path::Path;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use vmcore_formats::text::{self, MAX_NAME, MAX_TITLE};
 
 use crate::metadata::Metadata;
+use crate::regular_file;
 
 /// The longest file beside a core that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -90,11 +90,7 @@ fn families_of(signature: &str) -> Option<&str> {
 
 /// Reads a file beside a core. Returns `None` if there is none that can be read.
 pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let file = File::open(path).ok()?;
-    if file.metadata().ok()?.len() > MAX_FILE {
-        return None;
-    }
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&regular_file::read_own(path, MAX_FILE).ok()?).ok()
 }
 
 fn is_there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {

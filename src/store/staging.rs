@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -127,6 +127,11 @@ impl Staging {
             return Err(StoreError::Exists { path: published });
         }
         create_folders(parent)?;
+        // A link would lead out of the store.
+        if parent.is_symlink() {
+            let source = io::Error::new(ErrorKind::InvalidInput, "it is a symbolic link");
+            return Err(StoreError::io("write into", parent, source));
+        }
         let made = fs::DirBuilder::new().mode(0o700).create(&staged);
         made.map_err(|source| StoreError::io("create the directory", &staged, source))?;
         let inside = |name| Names { staged: staged.join(name), published: published.join(name) };

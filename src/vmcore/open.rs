@@ -19,6 +19,7 @@ use super::reader::{ReadError, reader_of};
 use crate::corefile::read::bytes::{Bytes, DataError, PlainFile, read_vec};
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::frame_table;
+use crate::regular_file;
 
 /// How many bytes at a file's start are compared with magics.
 const MAGIC_BYTES: u64 = 64;
@@ -77,7 +78,7 @@ impl Vmcore {
     /// A file that was cut off is opened as far as it goes; [`Self::findings`] says
     /// what is missing.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = File::open(path);
+        let file = regular_file::open(path);
         Self::of_file(file.map_err(|source| OpenError::Io { path: path.to_owned(), source })?, path)
     }
 

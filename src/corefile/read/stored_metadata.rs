@@ -3,7 +3,6 @@
 //! Both can be had as stored, byte by byte, to compare or to copy them.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
 use super::bytes::read_vec;
 use super::chunked::ChunkedFile;
 use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata, SCHEMA};
+use crate::regular_file;
 
 /// The longest metadata that is read, in bytes.
 const MAX_METADATA: u64 = 16 << 20;
@@ -81,11 +81,7 @@ pub fn text_in_core(core: &ChunkedFile) -> Result<Vec<u8>, MetadataError> {
 
 /// The JSON text in the file beside a core.
 pub fn text_beside(core: &Path) -> io::Result<Vec<u8>> {
-    let path = path_beside(core);
-    if fs::metadata(&path)?.len() > MAX_METADATA {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    fs::read(path)
+    regular_file::read_own(&path_beside(core), MAX_METADATA)
 }
 
 /// Where the metadata of a core is beside it.
