@@ -36,14 +36,11 @@ pub(super) fn search<T>(
     let mut at = from.0;
     while at < end {
         let run = run(space, VirtAddr(at));
-        let Ok(bytes) = space.read_vec(VirtAddr(at), usize::try_from(run).ok()?) else {
-            at = at.saturating_add(PAGE.saturating_sub(at % PAGE));
-            continue;
-        };
-        let mut found = finder.find_iter(&bytes);
-        if let Some(found) = found.find_map(|skip| accept(VirtAddr(at.saturating_add(skip as u64))))
-        {
-            return Some(found);
+        for (start, bytes) in readable(space, VirtAddr(at), run) {
+            let mut found = finder.find_iter(&bytes);
+            if let Some(found) = found.find_map(|skip| accept(start.wrapping_add(skip as u64))) {
+                return Some(found);
+            }
         }
         at = at.saturating_add(if run > edge { run.saturating_sub(edge) } else { run });
         if run < PIECE {
@@ -52,6 +49,39 @@ pub(super) fn search<T>(
         }
     }
     None
+}
+
+/// What there is of `length` bytes from `at` on: a damaged unit of the core is passed over as a
+/// whole.
+fn readable(space: &AddressSpace, at: VirtAddr, length: u64) -> Vec<(VirtAddr, Vec<u8>)> {
+    let read = |at, length| space.read_vec(at, usize::try_from(length).unwrap_or_default());
+    if let Ok(bytes) = read(at, length) {
+        return vec![(at, bytes)];
+    }
+    let mut found: Vec<(VirtAddr, Vec<u8>)> = Vec::new();
+    let (mut skip, mut follows) = (0, false);
+    while skip < length {
+        let from = at.wrapping_add(skip);
+        let part = part(space, from).clamp(1, length.saturating_sub(skip));
+        match (read(from, part), found.last_mut()) {
+            (Ok(bytes), Some((_, before))) if follows => before.extend(bytes),
+            (Ok(bytes), _) => {
+                found.push((from, bytes));
+                follows = true;
+            }
+            (Err(_), _) => follows = false,
+        }
+        skip = skip.saturating_add(part);
+    }
+    found
+}
+
+/// How many bytes from `at` on are in one page and in one unit of the core.
+fn part(space: &AddressSpace, at: VirtAddr) -> u64 {
+    let Ok(mapping) = space.mapping(at) else { return PAGE.saturating_sub(at.0 % PAGE) };
+    let physical = mapping.translate(at);
+    let unit = space.memory().piece_end(physical).0.saturating_sub(physical.0);
+    mapping.left(at).min(unit)
 }
 
 /// How many bytes from `at` on are mapped, up to a piece; the rest of the page if none are.

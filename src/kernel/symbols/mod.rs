@@ -105,6 +105,13 @@ pub struct Symbols {
     ambiguous: Mutex<BTreeMap<String, (usize, VirtAddr)>>,
 }
 
+impl SymbolsError {
+    /// Whether they are in memory that the core does not have.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Missing { source: ReadError::Memory { .. }, .. })
+    }
+}
+
 /// Where the kernel's image and its code are.
 #[derive(Clone, Debug)]
 struct Bounds {
@@ -126,6 +133,8 @@ impl Symbols {
         };
         let contents = match by_info {
             Some(Ok(contents)) => Ok(contents),
+            // The core has lost a part of them: no search finds it.
+            Some(Err(error)) if error.is_lost() => Err(error),
             // What VMCOREINFO says may be damaged, and the table whole.
             by_info => found(space, info, &evidence).or_else(|error| by_info.unwrap_or(Err(error))),
         };

@@ -107,7 +107,13 @@ impl Tables {
             findings
                 .push(format!("{bytes} bytes of the kernel's symbol table are missing: {problem}"));
         }
-        let tokens = Tokens::decode(&token_table, &token_index, space.endian())?;
+        // What is wrong with tables that are not all there is that they are not.
+        let or_missing = |error: SymbolsError| match missing.problem.clone() {
+            Some(source) => SymbolsError::Missing { what: "a part of their tables", source },
+            None => error,
+        };
+        let tokens = Tokens::decode(&token_table, &token_index, space.endian());
+        let tokens = tokens.map_err(|error| or_missing(error.into()))?;
         let names = Names::walk(stream, count, tokens);
         if names.count() < count {
             findings.push(format!(
@@ -115,7 +121,7 @@ impl Tables {
                 names.count()
             ));
         }
-        let addresses = self.decide(space, &names, first_table, evidence)?;
+        let addresses = self.decide(space, &names, first_table, evidence).map_err(or_missing)?;
         if addresses.disorder() > 0 {
             findings.push(format!(
                 "the kernel's symbol table is damaged: {} of its {count} addresses are less than the one before",
