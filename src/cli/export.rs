@@ -11,6 +11,7 @@ use anyhow::Context;
 use vmcore_formats::kdump::Codec;
 
 use super::exit::{Exit, UsageError};
+use super::kernel::ReadAllArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::export::kdump::Target;
@@ -29,6 +30,8 @@ use crate::vmcore::elf_image::ElfImage;
 pub(super) struct ExportArgs {
     #[command(flatten)]
     core: CoreArgs,
+    #[command(flatten)]
+    read_all: ReadAllArgs,
     /// What to write: a plain ELF core, or a kdump-compressed file
     #[arg(long, value_enum, default_value_t = Form::Elf)]
     format: Form,
@@ -90,6 +93,7 @@ pub(super) fn run(arguments: &ExportArgs) -> anyhow::Result<Exit> {
         true => arguments.core.open()?,
         false => arguments.core.open_to_write(&arguments.output)?,
     };
+    arguments.read_all.apply(&core);
     let missing = warn(&core);
     let threads = match arguments.threads {
         Some(threads) => usize::from(threads),

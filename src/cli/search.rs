@@ -8,6 +8,7 @@ use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::{Class, Identity};
 
 use super::exit::{Exit, UsageError};
+use super::kernel::ReadAllArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui;
 use crate::render::{self, places};
@@ -31,6 +32,8 @@ use crate::vmcore::{MemoryRange, Vmcore};
 pub(super) struct SearchArgs {
     #[command(flatten)]
     core: CoreArgs,
+    #[command(flatten)]
+    read_all: ReadAllArgs,
     /// What to search for: text, as UTF-8
     pattern: String,
     /// PATTERN is bytes in hexadecimal, ?? for any: "de ad ?? ef"
@@ -65,6 +68,7 @@ pub(super) struct SearchArgs {
 /// Searches, and prints what was found.
 pub(super) fn run(arguments: &SearchArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
+    arguments.read_all.apply(&core);
     let pattern = pattern(arguments, core.identity())?;
     let ranges = ranges(arguments, &core);
     let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

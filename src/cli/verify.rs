@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::exit::Exit;
+use super::kernel::ReadAllArgs;
 use super::stored_core::{CoreArgs, print};
 use crate::render;
 use crate::vmcore::verify::verify;
@@ -20,6 +21,8 @@ use crate::vmcore::verify::verify;
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     core: CoreArgs,
+    #[command(flatten)]
+    read_all: ReadAllArgs,
     /// Threads [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -31,6 +34,7 @@ pub(super) struct VerifyArgs {
 /// Checks a core, and says what is wrong with it.
 pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open()?;
+    arguments.read_all.apply(&core);
     let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let found = verify(&core, arguments.threads.map_or(available, usize::from));
     print(|out| {

@@ -50,6 +50,9 @@ pub fn to_file(
     Ok(exported)
 }
 
+/// How many zeros in a stream are as much work as a byte that is read.
+const ZEROS_PER_BYTE: u64 = 16;
+
 /// Writes `image` into a stream.
 pub fn to_stream(
     image: Arc<dyn Bytes>,
@@ -58,17 +61,26 @@ pub fn to_stream(
 ) -> Result<Exported, ExportError> {
     let exported = Exported { bytes: image.length(), zeros: 0 };
     let zeros = vec![0; usize::try_from(MAX_PIECE).unwrap_or_default()];
+    let file = Arc::clone(&image);
     run(
         image,
         threads,
         |piece, content| match content {
-            Content::Zeros => Ok((piece.length, Vec::new())),
+            Content::Zeros => {
+                let work = file.spend(piece.length / ZEROS_PER_BYTE);
+                work.map_err(|error| ExportError::Data(Arc::new(error)))?;
+                Ok((piece.length, Vec::new()))
+            }
             Content::Bytes(bytes) => Ok((0, bytes.to_vec())),
             Content::Missing(error) => Err(missing(error)),
         },
         |(zero, bytes)| {
-            let zero = usize::try_from(zero).unwrap_or(usize::MAX);
-            out.write_all(zeros.get(..zero).unwrap_or(&zeros))?;
+            let mut left = usize::try_from(zero).unwrap_or(usize::MAX);
+            while left > 0 {
+                let part = zeros.get(..left).unwrap_or(&zeros);
+                out.write_all(part)?;
+                left = left.saturating_sub(part.len());
+            }
             out.write_all(&bytes)
         },
     )?;

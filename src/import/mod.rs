@@ -80,13 +80,16 @@ pub fn run(
     observer: &dyn Observer,
 ) -> Result<Imported, ImportError> {
     let mut core = Vmcore::open(&request.file)?;
+    if request.search == SearchDepth::All {
+        core.read_without_limit();
+    }
     let info = note::complete(&mut core, request.search);
+    let image = ElfImage::build(core.identity(), core.note_bytes(), core.shared_memory())?;
     let missing = Missing::of(core.memory());
     let mut metadata = describe::begin(request, &core, &missing, &info);
     for warning in &metadata.warnings {
         observer.warning(warning);
     }
-    let image = ElfImage::build(core.identity(), core.note_bytes(), core.shared_memory())?;
     let image = Arc::new(image);
     let guest = metadata.guest.name.clone();
     let (staging, file) =

@@ -16,6 +16,9 @@ pub fn text(path: &Path, found: &Verification, out: &mut dyn Write) -> io::Resul
             writeln!(out, "         {place}")?;
         }
     }
+    if found.more_damage > 0 {
+        writeln!(out, "damaged  and {} more places", found.more_damage)?;
+    }
     for missing in &found.missing {
         writeln!(out, "missing  {}", shown(missing))?;
     }
@@ -23,7 +26,7 @@ pub fn text(path: &Path, found: &Verification, out: &mut dyn Write) -> io::Resul
         0 => bytes(found.bytes),
         chunks => format!("{chunks} chunks, {}", bytes(found.bytes)),
     };
-    match (found.damage.len(), found.missing.is_empty()) {
+    match (found.damage_count(), found.missing.is_empty()) {
         (0, true) => writeln!(out, "{path}: whole ({checked})"),
         (0, false) => writeln!(out, "{path}: undamaged as far as it goes ({checked})"),
         (count, _) => writeln!(out, "{path}: damaged in {count} places ({checked})"),

@@ -199,6 +199,13 @@ impl Bytes for ElfImage {
             },
         }
     }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        match &self.origin {
+            Origin::File(file) => file.spend(bytes),
+            Origin::Built(built) => built.memory.spend(bytes),
+        }
+    }
 }
 
 #[cfg(test)]

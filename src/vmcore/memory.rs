@@ -77,6 +77,11 @@ pub enum MemoryError {
 }
 
 impl MemoryError {
+    /// Whether more was read than the file is worth: nothing else can be read, either.
+    pub fn is_too_much(&self) -> bool {
+        matches!(self, Self::Damaged { source, .. } if matches!(**source, DataError::TooMuch { .. }))
+    }
+
     /// For memory that does not come from a file.
     pub fn unreadable(at: PhysAddr, problem: String) -> Self {
         Self::Damaged { at, source: Arc::new(DataError::Underlying(problem.into())) }
@@ -110,6 +115,15 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
     fn zeros(&self, _at: PhysAddr) -> u64 {
         0
     }
+
+    /// Accounts for work that this memory causes where it is not read, as
+    /// [`Bytes::spend`](crate::corefile::read::bytes::Bytes::spend).
+    fn spend(&self, _bytes: u64) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    /// Lifts the bound on what may be read of the file.
+    fn read_without_limit(&self) {}
 
     /// How many bytes a search that need not be complete may read of it.
     fn search_budget(&self) -> u64 {
@@ -162,7 +176,7 @@ pub fn range_of(ranges: &[MemoryRange], at: PhysAddr) -> Option<&MemoryRange> {
     ranges.get(index).filter(|range| range.contains(at))
 }
 
-/// Cuts `ranges` at the ends of `memory`'s pieces: the units of a scan.
+/// Cuts `ranges` at the ends of `memory`'s pieces.
 pub fn pieces<'a>(
     memory: &'a dyn PhysMemory,
     ranges: &'a [MemoryRange],

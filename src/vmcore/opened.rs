@@ -16,6 +16,9 @@ use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::stored_metadata::{self, StoredMetadata};
 use crate::metadata::Metadata;
 
+/// How many findings of a file are kept: a table of notes alone can have half a million.
+const MAX_FINDINGS: usize = 100;
+
 /// An open core.
 #[derive(Debug)]
 pub struct Vmcore {
@@ -36,8 +39,12 @@ impl Vmcore {
         path: &Path,
         file_bytes: u64,
         chunked: Option<Arc<ChunkedFile>>,
-        dump: Dump,
+        mut dump: Dump,
     ) -> Self {
+        if let Some(more) = dump.findings.len().checked_sub(MAX_FINDINGS).filter(|more| *more > 0) {
+            dump.findings.truncate(MAX_FINDINGS);
+            dump.findings.push(format!("and {more} more of such findings"));
+        }
         Self { path: path.to_owned(), file_bytes, chunked, dump }
     }
 
@@ -99,6 +106,12 @@ impl Vmcore {
     /// The notes as an ELF core has them.
     pub fn note_bytes(&self) -> &[u8] {
         &self.dump.notes
+    }
+
+    /// Lifts the bound on what may be read of the file, for one that describes far more than it
+    /// holds, and for a command that reads on request only.
+    pub fn read_without_limit(&self) {
+        self.dump.memory.read_without_limit();
     }
 
     /// Replaces the notes. The core is no longer the ELF file that it was, if it was one.

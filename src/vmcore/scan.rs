@@ -11,7 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::memory::{MemoryError, MemoryRange, PhysMemory, pieces};
+use vmcore_formats::addr::PhysAddr;
+
+use super::memory::{MemoryError, MemoryRange, PhysMemory};
 
 /// What a piece of memory has in it.
 #[derive(Debug)]
@@ -26,8 +28,11 @@ pub enum Content<'a> {
 
 /// The longest piece that is read at once, in bytes. Longer ones are cut.
 pub const MAX_PIECE: u64 = 4 << 20;
+/// The longest piece of zeros. They are not read, but what is made of them takes memory.
+const MAX_ZEROS: u64 = 1 << 30;
 
-/// Reads all of `ranges`, piece by piece.
+/// Reads all of `ranges`, piece by piece. What the core does not hold is one piece, however
+/// long it is.
 ///
 /// `work` is called by several threads, once for each piece; what it gives goes
 /// to `take` in the order of addresses, until `take` breaks or all is read.
@@ -73,7 +78,7 @@ pub fn scan<T: Send>(
                     if stop.load(Ordering::Acquire) {
                         return;
                     }
-                    let result = work(piece, read(memory, piece, &mut buffer));
+                    let result = work(piece.range, read(memory, piece, &mut buffer));
                     if sender.send((index, result)).is_err() {
                         return;
                     }
@@ -103,27 +108,63 @@ pub fn scan<T: Send>(
     });
 }
 
+/// A part of memory that is read at once, or that the core does not hold.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    range: MemoryRange,
+    held: bool,
+}
+
+/// Cuts ranges into pieces. The work follows what the core holds, not what it describes.
 fn cut<'a>(
     memory: &'a dyn PhysMemory,
     ranges: &'a [MemoryRange],
-) -> impl Iterator<Item = MemoryRange> + Send + 'a {
-    pieces(memory, ranges).flat_map(|piece| {
-        (0..piece.length).step_by(usize::try_from(MAX_PIECE).unwrap_or(usize::MAX)).map(
-            move |skip| MemoryRange {
-                start: piece.start.saturating_add(skip),
-                length: piece.length.saturating_sub(skip).min(MAX_PIECE),
-            },
-        )
+) -> impl Iterator<Item = Piece> + Send + 'a {
+    ranges.iter().flat_map(move |range| {
+        let mut at = range.start;
+        // What is held from `at` on, or the next that is.
+        let mut held = MemoryRange { start: at, length: 0 };
+        std::iter::from_fn(move || {
+            range.end().0.checked_sub(at.0).filter(|length| *length > 0)?;
+            if held.end() <= at {
+                let none = MemoryRange { start: range.end(), length: 0 };
+                held = memory.next_held(at).unwrap_or(none);
+            }
+            let is_held = held.start <= at && held.length > 0;
+            let end = match is_held {
+                true => held_piece_end(memory, at).min(held.end()),
+                false => held.start,
+            };
+            let end = end.min(range.end());
+            let length = end.0.checked_sub(at.0).filter(|length| *length > 0)?;
+            let piece = Piece { range: MemoryRange { start: at, length }, held: is_held };
+            at = end;
+            Some(piece)
+        })
     })
 }
 
-fn read<'a>(memory: &dyn PhysMemory, piece: MemoryRange, buffer: &'a mut Vec<u8>) -> Content<'a> {
-    if memory.zeros(piece.start) >= piece.length {
+/// The end of the piece of memory that begins at `at`.
+fn held_piece_end(memory: &dyn PhysMemory, at: PhysAddr) -> PhysAddr {
+    let end = memory.piece_end(at);
+    if end.0.saturating_sub(at.0) <= MAX_PIECE {
+        return end;
+    }
+    let zeros = memory.zeros(at).min(MAX_ZEROS);
+    end.min(at.saturating_add(zeros.max(MAX_PIECE)))
+}
+
+fn read<'a>(memory: &dyn PhysMemory, piece: Piece, buffer: &'a mut Vec<u8>) -> Content<'a> {
+    let Piece { range, held } = piece;
+    if held && memory.zeros(range.start) >= range.length {
         return Content::Zeros;
     }
-    buffer.resize(usize::try_from(piece.length).unwrap_or_default(), 0);
-    match memory.read(piece.start, buffer) {
-        Ok(()) => Content::Bytes(buffer),
+    // One byte says why the others are not there, either.
+    let length = if held { range.length.min(MAX_PIECE) } else { 1 };
+    buffer.resize(usize::try_from(length).unwrap_or_default(), 0);
+    match memory.read(range.start, buffer) {
+        Ok(()) if length == range.length => Content::Bytes(buffer),
+        Ok(()) => Content::Missing(MemoryError::Absent { at: range.start }),
         Err(error) => Content::Missing(error),
     }
 }

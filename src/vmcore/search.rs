@@ -35,7 +35,7 @@ pub struct Searched {
     pub more: bool,
     /// How many bytes could not be read, and so not be searched.
     pub missing: u64,
-    /// Why, of the first of them.
+    /// Why, of the first of them, or why the search ended before all was searched.
     pub problem: Option<MemoryError>,
     /// Whether any of them should be there: the core is damaged or was cut off.
     pub damaged: bool,
@@ -76,9 +76,16 @@ pub fn search(
         |piece, content| Matches::of(piece, content, pattern, wanted),
         |matches| {
             if let Some(error) = matches.problem {
-                searched.missing = searched.missing.saturating_add(matches.piece.length);
+                let ends = error.is_too_much();
+                let missing =
+                    if ends { left(ranges, &matches.piece) } else { matches.piece.length };
+                searched.missing = searched.missing.saturating_add(missing);
                 searched.damaged |=
                     matches!(error, MemoryError::Truncated { .. } | MemoryError::Damaged { .. });
+                if ends {
+                    searched.problem = Some(error);
+                    return ControlFlow::Break(());
+                }
                 searched.problem.get_or_insert(error);
                 seam.carry.clear();
                 return ControlFlow::Continue(());
@@ -89,6 +96,15 @@ pub fn search(
         },
     );
     searched
+}
+
+/// How many bytes of `ranges` there are from a piece on.
+fn left(ranges: &[MemoryRange], piece: &MemoryRange) -> u64 {
+    let rest = ranges.iter().skip_while(|range| range.end() <= piece.start);
+    rest.fold(0, |sum, range| {
+        let start = range.start.max(piece.start);
+        range.end().0.saturating_sub(start.0).saturating_add(sum)
+    })
 }
 
 /// Places in order: offsets from a base, or a run of addresses that follow each other.

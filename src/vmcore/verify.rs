@@ -20,6 +20,9 @@ use crate::metadata::{CaptureResult, Metadata};
 /// may have hundreds of thousands of them.
 const MAX_RANGES: usize = 256;
 
+/// How many damages are listed, and how many sentences on what is missing.
+const MAX_DAMAGE: usize = 1000;
+
 /// Something that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Damage {
@@ -51,10 +54,38 @@ pub struct Verification {
     pub chunks: u64,
     /// How many bytes of the core were checked.
     pub bytes: u64,
-    /// What is damaged.
+    /// What is damaged: the first of it, if it is very much.
     pub damage: Vec<Damage>,
+    /// How much more is damaged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_damage: u64,
     /// What is missing, although nothing is damaged.
     pub missing: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Verification {
+    /// How much is damaged.
+    pub fn damage_count(&self) -> u64 {
+        (self.damage.len() as u64).saturating_add(self.more_damage)
+    }
+
+    fn add(&mut self, damage: Damage) {
+        if self.damage.len() < MAX_DAMAGE {
+            self.damage.push(damage);
+        } else {
+            self.more_damage = self.more_damage.saturating_add(1);
+        }
+    }
+
+    /// Notes why the check ended before all was read.
+    fn ended(&mut self, reason: &dyn std::fmt::Display) {
+        self.missing.push(format!("not all of it was checked: {reason}"));
+    }
 }
 
 /// Checks a core from end to end.
@@ -64,7 +95,9 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
         Some(chunked) => {
             found.chunks = chunked.table().frames().len() as u64;
             found.bytes = chunked.table().unpacked_length();
-            for bad in verify_chunks::bad_chunks(chunked, threads) {
+            let checked = verify_chunks::check_chunks(chunked, threads, MAX_DAMAGE);
+            found.more_damage = checked.count.saturating_sub(checked.bad.len() as u64);
+            for bad in checked.bad {
                 let (start, length) = (bad.chunk.offset, u64::from(bad.chunk.entry.decompressed));
                 found.damage.push(Damage {
                     problem: format!("chunk {}: {}", bad.chunk.index, bad.problem),
@@ -73,6 +106,9 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
                     core_offset: Some(start),
                     memory: in_memory(core.segments(), start, length),
                 });
+            }
+            if let Some(error) = checked.ended {
+                found.ended(&error);
             }
         }
         None => read_all(core, threads, &mut found),
@@ -83,7 +119,8 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
     }
     let damage = |problem| Damage { problem, ..Damage::default() };
     let metadata = verify_metadata::check(core);
-    found.damage.extend(elf_problems(core).into_iter().chain(metadata.problems).map(damage));
+    elf_problems(core, &mut |problem| found.add(damage(problem)));
+    metadata.problems.into_iter().for_each(|problem| found.add(damage(problem)));
     found.missing.extend(metadata.not_compared);
     found
 }
@@ -94,14 +131,18 @@ fn read_all(core: &Vmcore, threads: usize, found: &mut Verification) {
         Content::Missing(
             super::MemoryError::Excluded { .. } | super::MemoryError::Truncated { .. },
         ) => Ok(0),
-        Content::Missing(error) => Err((piece, error.to_string())),
+        Content::Missing(error) => Err((piece, error)),
         _ => Ok(piece.length),
     };
     scan(core.memory(), core.memory().ranges(), threads, work, |result| {
         match result {
             Ok(bytes) => found.bytes = found.bytes.saturating_add(bytes),
-            Err((piece, problem)) => found.damage.push(Damage {
-                problem,
+            Err((_, error)) if error.is_too_much() => {
+                found.ended(&error);
+                return ControlFlow::Break(());
+            }
+            Err((piece, error)) => found.add(Damage {
+                problem: error.to_string(),
                 memory: vec![GuestRange { start: piece.start.0, length: piece.length }],
                 ..Damage::default()
             }),
@@ -124,11 +165,10 @@ fn in_memory(segments: &[Segment], start: u64, length: u64) -> Vec<GuestRange> {
 }
 
 /// What contradicts itself in an ELF core.
-fn elf_problems(core: &Vmcore) -> Vec<String> {
-    let mut problems = Vec::new();
+fn elf_problems(core: &Vmcore, tell: &mut dyn FnMut(String)) {
     for note in core.notes() {
         if let Err(error) = note {
-            problems.push(format!("the notes are damaged: {error}"));
+            tell(format!("the notes are damaged: {error}"));
         }
     }
     let mut order: Vec<&Segment> = core.segments().iter().collect();
@@ -136,16 +176,15 @@ fn elf_problems(core: &Vmcore) -> Vec<String> {
     let mut end = PhysAddr(0);
     for segment in order {
         if segment.physical < end {
-            problems.push(format!("two segments describe the memory at {}", segment.physical));
+            tell(format!("two segments describe the memory at {}", segment.physical));
         }
         end = end.max(segment.physical.saturating_add(segment.memory_size));
         // A page of ours never lies across two chunks; foreign cores promise nothing.
         if core.chunked().is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
-            problems.push(format!(
+            tell(format!(
                 "the segment at {} is not aligned to pages in the file",
                 segment.physical
             ));
         }
     }
-    problems
 }

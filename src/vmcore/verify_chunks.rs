@@ -10,14 +10,12 @@ use vmcore_formats::zstd_frame::{CHECKSUM, FrameHeader};
 use xxhash_rust::xxh64::xxh64;
 use zstd::bulk::Decompressor;
 
-use crate::corefile::read::bytes::Bytes;
+use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::frame_table::Chunk;
 
-/// The longest compressed chunk that is remembered, in bytes. A guest has
-/// thousands that are the same, all of them short: each is unpacked once.
-const SHORT: u32 = 256;
-/// How many of them are remembered.
+/// How many small chunks are remembered. A guest has thousands that are the same: each is
+/// unpacked once.
 const REMEMBERED: usize = 1024;
 
 /// What is wrong with a chunk.
@@ -29,26 +27,74 @@ pub(super) struct BadChunk {
     pub(super) problem: String,
 }
 
-/// Checks all chunks. Gives those that are damaged, in the file's order.
-pub(super) fn bad_chunks(core: &ChunkedFile, threads: usize) -> Vec<BadChunk> {
+/// What a check of all chunks found.
+#[derive(Debug, Default)]
+pub(super) struct CheckedChunks {
+    /// The first that are damaged, in the file's order.
+    pub(super) bad: Vec<BadChunk>,
+    /// How many are damaged, those in `bad` included.
+    pub(super) count: u64,
+    /// Why not all were checked.
+    pub(super) ended: Option<DataError>,
+}
+
+impl CheckedChunks {
+    fn add(&mut self, bad: BadChunk, most: usize) {
+        self.count = self.count.saturating_add(1);
+        if self.bad.len() < most {
+            self.bad.push(bad);
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.bad.extend(other.bad);
+        self.count = self.count.saturating_add(other.count);
+        self.ended = self.ended.take().or(other.ended);
+    }
+}
+
+/// Checks all chunks, as long as the file is worth it. Lists `most` damaged ones.
+pub(super) fn check_chunks(core: &ChunkedFile, threads: usize, most: usize) -> CheckedChunks {
     let next = AtomicUsize::new(0);
     let seen = Mutex::new(HashSet::new());
     let work = || {
-        let mut bad = Vec::new();
+        let mut checked = CheckedChunks::default();
         let mut checker = Checker::default();
         while let Some(chunk) = core.table().chunk(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(problem) = checker.check(core, &chunk, &seen) {
-                bad.push(BadChunk { chunk, problem });
+            match checker.check(core, &chunk, &seen) {
+                Ok(()) => {}
+                // Chunks are taken in order: the first bad ones of each thread are enough.
+                Err(Bad::Chunk(problem)) => checked.add(BadChunk { chunk, problem }, most),
+                Err(Bad::Reading(error)) => {
+                    checked.ended = Some(error);
+                    break;
+                }
             }
         }
-        bad
+        checked
     };
-    let mut bad: Vec<BadChunk> = thread::scope(|scope| {
+    let mut all = CheckedChunks::default();
+    thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
+        workers.into_iter().filter_map(|worker| worker.join().ok()).for_each(|one| all.join(one));
     });
-    bad.sort_by_key(|bad| bad.chunk.index);
-    bad
+    all.bad.sort_by_key(|bad| bad.chunk.index);
+    all.bad.truncate(most);
+    all
+}
+
+/// Why a chunk was not found to be whole.
+enum Bad {
+    /// It is not.
+    Chunk(String),
+    /// More would be read than the file is worth.
+    Reading(DataError),
+}
+
+impl<T: Into<String>> From<T> for Bad {
+    fn from(problem: T) -> Self {
+        Self::Chunk(problem.into())
+    }
 }
 
 /// What a thread needs to check chunks.
@@ -65,28 +111,32 @@ impl Checker {
         core: &ChunkedFile,
         chunk: &Chunk,
         seen: &Mutex<HashSet<(Vec<u8>, u32)>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Bad> {
         let entry = chunk.entry;
         // What unpacks to nothing is a skippable frame: it has no checksum.
         if entry.decompressed == 0 {
             return Ok(());
         }
         self.packed.resize(entry.compressed as usize, 0);
-        core.file().read(chunk.file_offset, &mut self.packed).map_err(|error| error.to_string())?;
+        match core.file().read(chunk.file_offset, &mut self.packed) {
+            Err(error @ DataError::TooMuch { .. }) => return Err(Bad::Reading(error)),
+            read => read.map_err(|error| error.to_string())?,
+        }
         let has_checksum = self.check_header(chunk)?;
         let lock = || seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let short = (entry.compressed <= SHORT).then(|| (self.packed.clone(), entry.decompressed));
+        let short = chunk.is_small().then(|| (self.packed.clone(), entry.decompressed));
         if has_checksum && short.as_ref().is_some_and(|short| lock().contains(short)) {
             return Ok(());
         }
+        core.spend(u64::from(entry.decompressed)).map_err(Bad::Reading)?;
         self.unpack(chunk)?;
         if !has_checksum && let Some(expected) = entry.checksum {
             // The seek table has the low half of the hash.
             let found = xxh64(&self.unpacked, 0) & 0xffff_ffff;
             if found != u64::from(expected) {
-                return Err(format!(
+                return Err(Bad::Chunk(format!(
                     "its bytes have the checksum {found:#010x}, and the seek table says {expected:#010x}"
-                ));
+                )));
             }
         }
         if let Some(short) = short {

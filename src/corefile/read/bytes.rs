@@ -2,9 +2,14 @@
 
 use std::fmt;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use thiserror::Error;
+
+use super::work::Work;
+use crate::units;
 
 /// Why bytes of a core's file cannot be had.
 #[derive(Debug, Error)]
@@ -31,6 +36,15 @@ pub enum DataError {
     /// The bytes are computed from something else, which cannot be read.
     #[error(transparent)]
     Underlying(Box<dyn std::error::Error + Send + Sync>),
+    /// More than the file is worth.
+    #[error(
+        "the file describes far more than it holds: reading ended after {}, --deep reads all",
+        units::bytes(*limit)
+    )]
+    TooMuch {
+        /// How many bytes may be read and unpacked.
+        limit: u64,
+    },
     /// Past the end.
     #[error("byte {offset:#x} is past the end of the file, which has {length:#x} bytes")]
     PastEnd {
@@ -39,6 +53,25 @@ pub enum DataError {
         /// How many bytes there are.
         length: u64,
     },
+}
+
+impl DataError {
+    /// The same error once more, if the same read would fail in the same way.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Io { offset, source } => {
+                let source = source.raw_os_error().map(std::io::Error::from_raw_os_error)?;
+                Some(Self::Io { offset: *offset, source })
+            }
+            Self::Damaged { unit, offset, problem } => {
+                Some(Self::Damaged { unit, offset: *offset, problem: problem.clone() })
+            }
+            Self::PastEnd { offset, length } => {
+                Some(Self::PastEnd { offset: *offset, length: *length })
+            }
+            Self::Underlying(_) | Self::TooMuch { .. } => None,
+        }
+    }
 }
 
 /// Bytes that can be read anywhere: of a plain file, or of an unpacked one.
@@ -51,10 +84,7 @@ pub trait Bytes: fmt::Debug + Send + Sync {
 
     /// The end of the unit that is best read at once with `offset`. Always after it.
     fn unit_end(&self, offset: u64) -> u64 {
-        const UNIT: u64 = 1 << 20;
-        let end = offset.saturating_add(1).checked_next_multiple_of(UNIT).unwrap_or(u64::MAX);
-        // What the file has is not read together with what it has not.
-        if offset < self.length() { end.min(self.length()) } else { end }
+        unit_end(offset, self.length())
     }
 
     /// How many bytes from `offset` on are zeros, as far as that can be said without reading
@@ -62,9 +92,21 @@ pub trait Bytes: fmt::Debug + Send + Sync {
     fn zeros(&self, _offset: u64) -> u64 {
         0
     }
+
+    /// Accounts for work that these bytes cause where they are not read: pages that are unpacked
+    /// from them, zeros that are written out.
+    ///
+    /// # Errors
+    /// Fails if it is more than the file is worth.
+    fn spend(&self, _bytes: u64) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    /// Lifts the bound on what may be read.
+    fn read_without_limit(&self) {}
 }
 
-/// A plain file.
+/// A plain file. Its holes are zeros that need not be read.
 ///
 /// Read by `pread`: where a file is truncated meanwhile, or a network file system fails,
 /// the result is an error and not SIGBUS.
@@ -72,18 +114,33 @@ pub trait Bytes: fmt::Debug + Send + Sync {
 pub struct PlainFile {
     file: File,
     length: u64,
+    work: Work,
 }
 
 impl PlainFile {
     /// The bytes of an open file.
     pub fn new(file: File) -> std::io::Result<Self> {
-        let length = file.metadata()?.len();
-        Ok(Self { file, length })
+        /// What `st_blocks` counts in.
+        const BLOCK: u64 = 512;
+        let metadata = file.metadata()?;
+        let length = metadata.len();
+        let stored = metadata.blocks().saturating_mul(BLOCK).min(length);
+        Ok(Self { file, length, work: Work::of_stored(stored) })
     }
 
     /// The file itself.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Where the hole that `offset` is in ends; `offset` itself if it is in none.
+    fn hole_end(&self, offset: u64) -> u64 {
+        match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => data.clamp(offset, self.length.max(offset)),
+            // Nothing but a hole follows.
+            Err(Errno::NXIO) => self.length.max(offset),
+            Err(_) => offset,
+        }
     }
 }
 
@@ -93,11 +150,44 @@ impl Bytes for PlainFile {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        self.spend(buffer.len() as u64)?;
         self.file.read_exact_at(buffer, offset).map_err(|source| match source.kind() {
             std::io::ErrorKind::UnexpectedEof => DataError::PastEnd { offset, length: self.length },
             _ => DataError::Io { offset, source },
         })
     }
+
+    fn unit_end(&self, offset: u64) -> u64 {
+        let hole = self.hole_end(offset);
+        if hole > offset {
+            return hole;
+        }
+        let end = unit_end(offset, self.length);
+        match seek(&self.file, SeekFrom::Hole(offset)) {
+            Ok(hole) if hole > offset => end.min(hole),
+            _ => end,
+        }
+    }
+
+    fn zeros(&self, offset: u64) -> u64 {
+        self.hole_end(offset).saturating_sub(offset)
+    }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        self.work.spend(bytes).map_err(|error| DataError::TooMuch { limit: error.limit })
+    }
+
+    fn read_without_limit(&self) {
+        self.work.unlimited();
+    }
+}
+
+/// The end of a unit of 1 MiB.
+fn unit_end(offset: u64, length: u64) -> u64 {
+    const UNIT: u64 = 1 << 20;
+    let end = offset.saturating_add(1).checked_next_multiple_of(UNIT).unwrap_or(u64::MAX);
+    // What the file has is not read together with what it has not.
+    if offset < length { end.min(length) } else { end }
 }
 
 /// Reads up to `length` bytes at `offset` into a new buffer.

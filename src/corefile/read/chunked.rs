@@ -11,10 +11,8 @@ use zstd::bulk::Decompressor;
 
 use super::bytes::{Bytes, DataError, PlainFile};
 use super::chunk_cache::ChunkCache;
+use super::failed_chunks::FailedChunks;
 use super::frame_table::{self, Chunk, FrameTable};
-
-/// The longest compressed chunk that is looked at for zeros without being unpacked.
-const SMALL: u32 = 256;
 
 /// An open compressed file.
 #[derive(Debug)]
@@ -22,6 +20,7 @@ pub struct ChunkedFile {
     file: PlainFile,
     table: FrameTable,
     cache: ChunkCache,
+    failed: FailedChunks,
     /// zstd contexts that no thread is using.
     idle: Mutex<Vec<Unpacker>>,
     /// Compressed chunks seen, and whether they are zeros from end to end.
@@ -40,6 +39,7 @@ impl ChunkedFile {
             file,
             table,
             cache: ChunkCache::default(),
+            failed: FailedChunks::default(),
             idle: Mutex::default(),
             small_chunks: Mutex::default(),
         })
@@ -60,10 +60,12 @@ impl ChunkedFile {
     /// # Errors
     /// Fails if it does not unpack to just that, or its checksum is wrong.
     pub fn unpack(&self, chunk: &Chunk, buffer: &mut [u8]) -> Result<(), DataError> {
+        self.failed.check(chunk.index)?;
+        self.spend(u64::from(chunk.entry.decompressed))?;
         let mut unpacker = self.unpacker()?;
         let result = unpacker.unpack(&self.file, chunk, buffer);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(unpacker);
-        result
+        result.inspect_err(|error| self.failed.keep(chunk.index, error))
     }
 
     fn unpacker(&self) -> Result<Unpacker, DataError> {
@@ -75,6 +77,7 @@ impl ChunkedFile {
         if let Some(bytes) = self.cache.find(chunk.index) {
             return Ok(bytes);
         }
+        self.failed.check(chunk.index)?;
         let mut bytes = vec![0; chunk.entry.decompressed as usize];
         self.unpack(chunk, &mut bytes)?;
         let bytes = Arc::new(bytes);
@@ -86,7 +89,7 @@ impl ChunkedFile {
     /// and all the same, so one is unpacked and the others are compared with it.
     fn is_zeros(&self, chunk: &Chunk) -> bool {
         const KNOWN: usize = 64;
-        if chunk.entry.compressed > SMALL {
+        if !chunk.is_small() {
             return false;
         }
         let mut packed = vec![0; chunk.entry.compressed as usize];
@@ -151,6 +154,14 @@ impl Bytes for ChunkedFile {
         let Some(chunk) = self.table.chunk_at(offset) else { return 0 };
         let end = chunk.offset.saturating_add(u64::from(chunk.entry.decompressed));
         if self.is_zeros(&chunk) { end.saturating_sub(offset) } else { 0 }
+    }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        self.file.spend(bytes)
+    }
+
+    fn read_without_limit(&self) {
+        self.file.read_without_limit();
     }
 }
 

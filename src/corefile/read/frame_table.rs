@@ -76,6 +76,16 @@ pub struct Chunk {
     pub entry: FrameEntry,
 }
 
+impl Chunk {
+    /// Whether so little of it is in the file that many are likely to be the same: chunks of
+    /// zeros, or of a pattern that fills free memory.
+    pub fn is_small(&self) -> bool {
+        const SMALL: u32 = 256;
+        const RATIO: u32 = 4096;
+        self.entry.compressed <= SMALL.max(self.entry.decompressed / RATIO)
+    }
+}
+
 /// The frames of a file.
 #[derive(Debug)]
 pub struct FrameTable {
@@ -114,6 +124,10 @@ impl FrameTable {
         let packed_too_long = frame.decompressed > 0 && frame.compressed > MAX_PACKED;
         if frame.decompressed > MAX_CHUNK || packed_too_long {
             return Err(Error::OnePiece { size: Some(u64::from(frame.decompressed)) });
+        }
+        // One of neither length is nothing: a file may have any number of such entries.
+        if frame.compressed == 0 && frame.decompressed == 0 {
+            return Ok(());
         }
         if self.frames.len().is_multiple_of(STRIDE) {
             self.marks.push((self.unpacked, self.packed));

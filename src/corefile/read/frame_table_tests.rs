@@ -15,7 +15,8 @@ fn table(frames: &[FrameEntry]) -> FrameTable {
 }
 
 /// The chunk of a compressed core of 16 TiB would be cut off at 10.7 TiB by a limit of 128 MiB
-/// for its table. All entries but the first are zeros here, so that the file is a hole.
+/// for its table. All entries but the first are zeros here, so that the file is a hole: they are
+/// read, and as frames of nothing not kept.
 #[test]
 fn a_table_of_more_than_128_mib_is_read_and_the_file_is_not_cut_off() {
     const FRAMES: usize = 12 << 20;
@@ -33,7 +34,7 @@ fn a_table_of_more_than_128_mib_is_read_and_the_file_is_not_cut_off() {
     file.write_all_at(&footer.encode(), end - FOOTER_LENGTH as u64).unwrap();
     let table = FrameTable::read(&PlainFile::new(file).unwrap()).unwrap();
     assert_eq!(table.cut_off(), None);
-    assert_eq!((table.frames().len(), table.unpacked_length()), (FRAMES, 5));
+    assert_eq!((table.frames().len(), table.unpacked_length()), (1, 5));
     assert_eq!(table.chunk_at(4).unwrap().index, 0);
     assert_eq!(table.chunk_at(5), None);
 }

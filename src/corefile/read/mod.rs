@@ -3,5 +3,7 @@
 pub mod bytes;
 mod chunk_cache;
 pub mod chunked;
+mod failed_chunks;
 pub mod frame_table;
 pub mod stored_metadata;
+mod work;

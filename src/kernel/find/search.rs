@@ -16,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use vmcore_formats::addr::PhysAddr;
 
 use crate::vmcore::PhysMemory;
-use crate::vmcore::memory::MemoryRange;
+use crate::vmcore::memory::{MemoryRange, held_ranges};
 
 /// How many ranges are searched. Machines have one to four; a core that leaves pages out has
 /// many, of which the longest count.
 const MAX_RANGES: usize = 4;
+/// How many ranges are looked at for that.
+const LOOKED_AT: usize = 1 << 20;
 
 /// How much of memory is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,21 +66,24 @@ impl fmt::Display for SearchExtent {
 }
 
 impl SearchPlan {
-    /// What is searched of a guest's memory.
+    /// What is searched of a guest's memory, as far as the core holds it.
     pub(super) fn of(memory: &dyn PhysMemory, depth: SearchDepth) -> Self {
-        let all = memory.ranges();
-        let length = |ranges: &[MemoryRange]| {
-            ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.length))
-        };
-        let total = length(all);
         let budget = memory.search_budget();
-        let ranges = if depth == SearchDepth::All || total <= budget {
-            all.to_vec()
-        } else {
-            ends(all, budget)
-        };
-        let extent = SearchExtent { searched: length(&ranges), memory: total };
-        Self { ranges, extent }
+        let mut longest = Vec::new();
+        let mut total = 0_u64;
+        for range in held_ranges(memory).take(LOOKED_AT) {
+            total = total.saturating_add(range.length);
+            longest.extend(zones(range));
+            longest.sort_by_key(|range| std::cmp::Reverse(range.length));
+            longest.truncate(MAX_RANGES);
+        }
+        if depth == SearchDepth::All || total <= budget {
+            let extent = SearchExtent { searched: total, memory: total };
+            return Self { ranges: memory.ranges().to_vec(), extent };
+        }
+        let ranges = ends(longest, budget);
+        let searched = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.length));
+        Self { ranges, extent: SearchExtent { searched, memory: total } }
     }
 }
 
@@ -92,12 +97,9 @@ fn zones(range: MemoryRange) -> impl Iterator<Item = MemoryRange> {
     parts.into_iter().filter(|part| part.length > 0)
 }
 
-/// The first and last parts of the longest ranges, as much of each as the budget has for it.
-fn ends(all: &[MemoryRange], budget: u64) -> Vec<MemoryRange> {
+/// The first and last parts of ranges, as much of each as the budget has for it.
+fn ends(longest: Vec<MemoryRange>, budget: u64) -> Vec<MemoryRange> {
     const PAGE: u64 = 4096;
-    let mut longest: Vec<_> = all.iter().flat_map(|range| zones(*range)).collect();
-    longest.sort_by_key(|range| std::cmp::Reverse(range.length));
-    longest.truncate(MAX_RANGES);
     let count = u64::try_from(longest.len()).unwrap_or(u64::MAX).max(1);
     let part = (budget / count.saturating_mul(2)) & !(PAGE - 1);
     let mut parts = Vec::new();

@@ -71,6 +71,9 @@ impl Report {
         families: &Families,
         options: ReportOptions,
     ) -> Self {
+        if options.search == SearchDepth::All {
+            core.read_without_limit();
+        }
         let mut report = Self {
             schema: SCHEMA.to_owned(),
             tool: TOOL.to_owned(),

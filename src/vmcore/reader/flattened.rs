@@ -197,6 +197,14 @@ impl Bytes for FlattenedFile {
             _ => 0,
         }
     }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        self.file.spend(bytes)
+    }
+
+    fn read_without_limit(&self) {
+        self.file.read_without_limit();
+    }
 }
 
 #[cfg(test)]

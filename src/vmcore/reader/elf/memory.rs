@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::Segment;
 
-use crate::corefile::read::bytes::Bytes;
+use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::vmcore::memory::{MemoryError, MemoryRange, PhysMemory, range_of};
 
 /// A run of memory, and where it is in the file.
@@ -131,6 +131,14 @@ impl PhysMemory for ElfMemory {
         let skip = at.0.saturating_sub(run.memory.start.0);
         let held = run.held.saturating_sub(skip);
         if held == 0 { 0 } else { self.bytes.zeros(run.offset.saturating_add(skip)).min(held) }
+    }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        self.bytes.spend(bytes)
+    }
+
+    fn read_without_limit(&self) {
+        self.bytes.read_without_limit();
     }
 
     fn truncated(&self) -> u64 {
