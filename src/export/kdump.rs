@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::kdump::Codec;
@@ -53,6 +53,14 @@ impl Target<'_> {
         }
     }
 
+    /// The same for bytes that may all be zeros, which a file need not have written.
+    fn put_sparse(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(_) if is_zeros(bytes) => Ok(()),
+            _ => self.put(offset, bytes),
+        }
+    }
+
     fn begin(&mut self) -> io::Result<()> {
         match self {
             Self::File(_) => Ok(()),
@@ -93,6 +101,9 @@ pub fn write(
     threads: usize,
 ) -> Result<Exported, ExportError> {
     let head = KdumpHead::plan(core, codec)?;
+    // Pages of zeros are not read, but each has a descriptor.
+    let table = head.data().saturating_sub(head.descriptors());
+    core.memory().spend(table).map_err(|error| ExportError::Data(Arc::new(error)))?;
     write_head(core, &head, &mut target).map_err(ExportError::Write)?;
     let packers = Packers { codec, idle: Mutex::default() };
     let memory = WholePages { memory: core.memory(), page_size: head.page_size };
@@ -124,8 +135,8 @@ fn write_head(core: &Vmcore, head: &KdumpHead, target: &mut Target<'_>) -> io::R
     for (offset, bytes) in head.parts(core) {
         target.put(offset, &bytes)?;
     }
-    for (offset, bytes) in head.bitmaps() {
-        target.put(offset, bytes)?;
+    for (offset, bytes) in head.bitmaps(core) {
+        target.put_sparse(offset, &bytes)?;
     }
     let zeros = vec![0; usize::try_from(head.page_size).unwrap_or_default()];
     target.put(head.data(), &zeros)

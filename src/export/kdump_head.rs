@@ -13,6 +13,8 @@ use crate::vmcore::memory::{MemoryRange, held_ranges};
 
 /// The longest bitmap that is written, in bytes: of 8 TiB of memory in pages of 4 KiB.
 const MAX_BITMAP: u64 = 256 << 20;
+/// The most runs of memory that are exported: makedumpfile leaves pages out one by one.
+const MAX_RUNS: usize = 8 << 20;
 /// What version of the header is written.
 const VERSION: u32 = 6;
 
@@ -21,8 +23,8 @@ const VERSION: u32 = 6;
 pub(super) struct KdumpHead {
     header: Header,
     sub_header: SubHeader,
-    /// Which pages the guest has, and which of them are in the file.
-    bitmaps: [Vec<u8>; 2],
+    /// Length of each bitmap, in bytes.
+    bitmap_bytes: u64,
     /// The memory in the file, in whole pages.
     pub(super) ranges: Vec<MemoryRange>,
     /// Length of a page, in bytes.
@@ -43,12 +45,6 @@ impl KdumpHead {
         if bitmap_bytes > MAX_BITMAP {
             return Err(ExportError::TooLarge { what: "the guest's memory", bytes: end });
         }
-        let length = usize::try_from(bitmap_bytes).unwrap_or_default();
-        let mut bitmaps = [vec![0; length], vec![0; length]];
-        let [present, held] = &mut bitmaps;
-        for range in all {
-            set(present, range.start.0 / page_size, range.end().0.div_ceil(page_size));
-        }
         let mut ranges = Vec::new();
         let mut pages = 0_u64;
         for range in held_ranges(core.memory()) {
@@ -56,7 +52,12 @@ impl KdumpHead {
             let first = range.start.0.div_ceil(page_size);
             let last = range.end().0 / page_size;
             if let Some(count) = last.checked_sub(first).filter(|count| *count > 0) {
-                set(held, first, last);
+                if ranges.len() >= MAX_RUNS {
+                    return Err(ExportError::TooLarge {
+                        what: "a memory of so many pieces",
+                        bytes: end,
+                    });
+                }
                 pages = pages.saturating_add(count);
                 ranges.push(MemoryRange {
                     start: vmcore_formats::addr::PhysAddr(first.saturating_mul(page_size)),
@@ -95,7 +96,7 @@ impl KdumpHead {
             eraseinfo: Extent::default(),
             max_mapnr: Some(max_mapnr),
         };
-        Ok(Self { header, sub_header, bitmaps, ranges, page_size, pages })
+        Ok(Self { header, sub_header, bitmap_bytes, ranges, page_size, pages })
     }
 
     /// The bytes before the descriptors, in parts and with their places.
@@ -112,11 +113,23 @@ impl KdumpHead {
         vec![(0, padded(self.header.encode())), (self.page_size, padded(second))]
     }
 
-    /// The bitmaps, with their places.
-    pub(super) fn bitmaps(&self) -> [(u64, &[u8]); 2] {
-        let [present, held] = &self.bitmaps;
+    /// The bitmaps in pieces, with their places: which pages the guest has, and which of them
+    /// are in the file.
+    pub(super) fn bitmaps<'a>(
+        &'a self,
+        core: &'a Vmcore,
+    ) -> impl Iterator<Item = (u64, Vec<u8>)> + 'a {
+        const PIECE: u64 = 1 << 20;
+        let step = usize::try_from(PIECE).unwrap_or(usize::MAX);
         let offset = self.header.bitmap_offset();
-        [(offset, present), (offset.saturating_add(present.len() as u64), held)]
+        let bitmaps = [core.memory().ranges(), self.ranges.as_slice()];
+        bitmaps.into_iter().zip([0, self.bitmap_bytes]).flat_map(move |(ranges, skip)| {
+            (0..self.bitmap_bytes).step_by(step).map(move |at| {
+                let length = self.bitmap_bytes.saturating_sub(at).min(PIECE);
+                let place = offset.saturating_add(skip).saturating_add(at);
+                (place, bits(ranges, self.page_size, at.saturating_mul(8), length))
+            })
+        })
     }
 
     /// Byte order of the descriptors.
@@ -134,6 +147,23 @@ impl KdumpHead {
         let table = self.pages.saturating_mul(DESCRIPTOR_LENGTH as u64);
         self.descriptors().saturating_add(table)
     }
+}
+
+/// So many bytes of the bitmap that has the pages of `ranges`, from the page `first` on.
+fn bits(ranges: &[MemoryRange], page_size: u64, first: u64, bytes: u64) -> Vec<u8> {
+    let mut bits = vec![0; usize::try_from(bytes).unwrap_or_default()];
+    let end = first.saturating_add(bytes.saturating_mul(8));
+    let last = |range: &MemoryRange| range.end().0.div_ceil(page_size);
+    let skip = ranges.partition_point(|range| last(range) <= first);
+    for range in ranges.iter().skip(skip) {
+        let start = range.start.0 / page_size;
+        if start >= end {
+            break;
+        }
+        let page = |page: u64| page.clamp(first, end).saturating_sub(first);
+        set(&mut bits, page(start), page(last(range)));
+    }
+    bits
 }
 
 /// Sets the bits of the pages from `first` up to `end`.

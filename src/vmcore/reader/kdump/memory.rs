@@ -78,13 +78,11 @@ impl KdumpMemory {
         if whole {
             return Ok(None);
         }
-        let (mut batch, mut batch_start, mut index) = (Vec::new(), 0_u64, 0_u64);
+        let (mut batch, mut batch_start) = (Vec::new(), 0_u64);
         let mut failure = None;
-        let left = self.held.without(|_| {
-            let at = index;
-            index = index.saturating_add(1);
-            if at >= there || failure.is_some() {
-                return true;
+        let left = self.held.first(there, |at| {
+            if failure.is_some() {
+                return false;
             }
             if at >= batch_start.saturating_add(batch.len() as u64) {
                 batch_start = at;
@@ -95,7 +93,7 @@ impl KdumpMemory {
                 }
             }
             let skip = usize::try_from(at.saturating_sub(batch_start)).unwrap_or(usize::MAX);
-            batch.get(skip).is_none_or(|page: &PageDescriptor| page.end() > length)
+            batch.get(skip).is_some_and(|page: &PageDescriptor| page.end() <= length)
         });
         failure.map_or(Ok(Some(left)), Err)
     }
@@ -203,6 +201,14 @@ impl PhysMemory for KdumpMemory {
         let zeros = self.pages.zeros(self.held.before(page), count);
         let end = self.address(page.saturating_add(zeros));
         if zeros == 0 { 0 } else { end.0.saturating_sub(at.0) }
+    }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        self.pages.bytes().spend(bytes)
+    }
+
+    fn read_without_limit(&self) {
+        self.pages.bytes().read_without_limit();
     }
 
     fn truncated(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! A kdump-compressed file: its headers, notes, bitmaps and memory.
 
+mod bitmaps;
 mod memory;
 mod page_bitmap;
 mod page_cache;
@@ -11,7 +12,6 @@ pub(crate) mod sample;
 use std::sync::Arc;
 
 use thiserror::Error;
-use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::note::{Note, Notes};
 use vmcore_formats::kdump::header::{HEADER_LENGTH, Header};
@@ -21,15 +21,13 @@ use vmcore_formats::kdump::{Codec, KdumpError};
 use super::ReadError;
 use crate::corefile::read::bytes::{Bytes, DataError, read_vec};
 use crate::vmcore::dump::{Dump, MAX_NOTES};
-use crate::vmcore::memory::{MemoryRange, PhysMemory};
+use crate::vmcore::memory::PhysMemory;
+use bitmaps::Bitmaps;
 use memory::KdumpMemory;
-use page_bitmap::PageBitmap;
 use pages::KdumpLayout;
 
 /// The longest bitmap that is read, in bytes: of 8 TiB of memory in pages of 4 KiB.
 const MAX_BITMAP: u64 = 256 << 20;
-/// The most runs of memory that a guest may have.
-const MAX_RANGES: usize = 1 << 20;
 
 /// Why a kdump-compressed file cannot be opened.
 #[derive(Debug, Error)]
@@ -51,7 +49,7 @@ pub enum KdumpFileError {
         bytes: u64,
     },
     /// Its memory is in more pieces than any machine's.
-    #[error("its first bitmap has more than {MAX_RANGES} runs of memory")]
+    #[error("its first bitmap has more than {} runs of memory", bitmaps::MAX_RANGES)]
     Scattered,
     /// It has no memory at all.
     #[error("its bitmaps name no page")]
@@ -144,18 +142,13 @@ fn read_memory(
     if each > MAX_BITMAP {
         return Err(KdumpFileError::TooLarge { bytes: length });
     }
-    let bitmap = |offset: u64| {
-        let bits = read_vec(&**bytes, offset, each).map_err(KdumpFileError::Bitmaps)?;
-        Ok::<_, KdumpFileError>(PageBitmap::new(&bits, pages))
-    };
-    let dumped = bitmap(if two { offset.saturating_add(half) } else { offset })?;
-    let all = if two { bitmap(offset)?.union(&dumped) } else { bitmap(offset)? };
-    if pages > all.pages() {
-        findings.push(format!("the bitmaps cover {} of {pages} pages only", all.pages()));
-    }
     let block = u64::from(header.block_size);
-    let ranges = ranges_of(&all, block)?;
-    drop(all);
+    let covered = pages.min(each.saturating_mul(8));
+    if pages > covered {
+        findings.push(format!("the bitmaps cover {covered} of {pages} pages only"));
+    }
+    let second = two.then(|| offset.saturating_add(half));
+    let Bitmaps { dumped, ranges } = bitmaps::read(&**bytes, (offset, second), covered, block)?;
     let held = match sub_header.part {
         None => dumped,
         Some((start, end)) => {
@@ -164,7 +157,7 @@ fn read_memory(
                 start.saturating_address(block),
                 end.saturating_address(block),
             ));
-            dumped.without(|page| page < start.0 || page >= end.0)
+            dumped.within(start.0, end.0)
         }
     };
     let layout = KdumpLayout {
@@ -185,20 +178,6 @@ fn read_memory(
             .push(format!("{excluded} bytes of memory were left out when the core was written"));
     }
     Ok(memory)
-}
-
-fn ranges_of(pages: &PageBitmap, block: u64) -> Result<Vec<MemoryRange>, KdumpFileError> {
-    let mut ranges = Vec::new();
-    let mut next = 0;
-    while let Some((start, end)) = pages.next_run(next) {
-        if ranges.len() >= MAX_RANGES {
-            return Err(KdumpFileError::Scattered);
-        }
-        let length = end.saturating_sub(start).saturating_mul(block);
-        ranges.push(MemoryRange { start: PhysAddr(start.saturating_mul(block)), length });
-        next = end;
-    }
-    Ok(ranges)
 }
 
 /// The notes, with one of VMCOREINFO's text if the file has it elsewhere alone.

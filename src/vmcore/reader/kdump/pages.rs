@@ -52,6 +52,11 @@ impl KdumpPages {
         Self { bytes, layout, count, zeros: OnceLock::new(), idle: Mutex::default() }
     }
 
+    /// The file.
+    pub(crate) fn bytes(&self) -> &dyn Bytes {
+        &*self.bytes
+    }
+
     /// Length of a page, in bytes.
     pub(crate) fn page_size(&self) -> u64 {
         self.layout.page_size
@@ -165,6 +170,7 @@ impl KdumpPages {
                 return Err(DataError::Damaged { unit: "page", offset: page.offset, problem });
             }
         }
+        self.bytes.spend((pages.len() as u64).saturating_mul(self.layout.page_size))?;
         let length = last.end().saturating_sub(first.offset);
         scratch.packed.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
         self.bytes.read(first.offset, &mut scratch.packed)?;
