@@ -113,8 +113,7 @@ impl Hostile {
             assert!(!ran.stderr.contains(text), "{arguments:?}: {ran:#?}");
         }
         let stdout = fs::read(&printed).expect("what it printed");
-        let ran = Ran { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..ran };
-        ran
+        Ran { stdout: String::from_utf8_lossy(&stdout).into_owned(), ..ran }
     }
 }
 
@@ -191,7 +190,7 @@ fn a_seek_table_of_empty_chunks_is_a_few_findings() {
     for (decompressed, code) in [(4096, 1), (0, 3)] {
         let empty = FrameEntry { compressed: 0, decompressed, checksum: Some(0) };
         let entries = [&[entry][..], &vec![empty; COUNT]].concat();
-        let core = hostile.file(&seekable(&[packed.clone()], &entries));
+        let core = hostile.file(&seekable(std::slice::from_ref(&packed), &entries));
         let core = core.to_str().unwrap();
         let ran = hostile.run(&["verify", core]).expect(code);
         assert!(ran.stdout.len() < 1 << 20, "{} bytes", ran.stdout.len());

@@ -204,3 +204,7 @@ impl Unpacker {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "chunked_tests.rs"]
+mod tests;
