@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::printable::shown;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{Crash, Evidence, EvidenceRecord, OopsDetails};
+use crate::triage::crash::{BootCounts, Crash, Evidence, EvidenceRecord, OopsDetails};
 
 /// The most frames and skipped functions in a text.
 const MAX_SHOWN: usize = 40;
@@ -26,6 +26,11 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
     }
     details(&crash.details, out)?;
     let evidence = &crash.evidence;
+    if let Some(BootCounts { count, crashed, explained }) = evidence.boots
+        && count > 1
+    {
+        writeln!(out, "boots       {count}, {crashed} with a crash; this is boot {explained}")?;
+    }
     writeln!(out, "chosen      {}", shown(&evidence.chosen))?;
     if let Some(damage) = &evidence.damage {
         writeln!(out, "damaged     {}", shown(damage))?;
@@ -41,11 +46,12 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
     for other in &crash.others {
         writeln!(
             out,
-            "  {:>14}  {} {}  {}",
+            "  {:>14}  {} {}  {}{}",
             time(other.time_ns),
             column(other.record, other.line),
             shown(&other.signature),
-            shown(&other.title)
+            shown(&other.title),
+            other.boot.map(|boot| format!(" (boot {boot})")).unwrap_or_default()
         )?;
     }
     Ok(())

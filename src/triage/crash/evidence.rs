@@ -26,12 +26,26 @@ pub struct Evidence {
     pub from_core: bool,
     /// Why the report is taken for damaged, if it is.
     pub damage: Option<String>,
+    /// The boots that the file is of; none in a core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boots: Option<BootCounts>,
     /// How many lines the event has.
     pub lines: usize,
     /// The functions on its stacks.
     pub frames: Vec<EvidenceFrame>,
     /// The functions that were skipped before the one to blame.
     pub skipped: Vec<SkippedFrame>,
+}
+
+/// The boots of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BootCounts {
+    /// How many there are.
+    pub count: usize,
+    /// How many of them have a crash or another event.
+    pub crashed: usize,
+    /// The one that is explained, from 1: the newest that crashed.
+    pub explained: usize,
 }
 
 /// A record.
@@ -92,6 +106,7 @@ pub(super) fn of(lines: &[RecordLine<'_>], event: &Event<'_>, why: &str) -> Evid
         frame: event.blame.line.and_then(record),
         from_core: event.from_core,
         damage: event.damage.as_ref().map(|damage| text::bounded(damage, MAX_TEXT)),
+        boots: None,
         lines: event.indexes.len(),
         frames: frames
             .map(|frame| EvidenceFrame {

@@ -12,6 +12,7 @@
 //! are handed in ([`with_stacks`]).
 
 mod blame;
+mod boots;
 mod cause;
 mod damage;
 mod event;
@@ -21,7 +22,6 @@ pub mod families;
 mod kinds;
 mod one_cpu;
 mod oops_details;
-mod reboot;
 mod scrub;
 mod signature;
 mod stack;
@@ -30,8 +30,10 @@ mod title;
 
 use serde::Serialize;
 
+use boots::Boot;
+use cause::Choice;
 use event::Event;
-pub use evidence::{Evidence, EvidenceFrame, EvidenceRecord, SkippedFrame};
+pub use evidence::{BootCounts, Evidence, EvidenceFrame, EvidenceRecord, SkippedFrame};
 use families::Families;
 use kinds::{Effect, Header};
 pub use oops_details::OopsDetails;
@@ -47,6 +49,8 @@ const MAX_HEADERS: usize = 10_000;
 const MAX_READ: usize = 100;
 /// How many of them may have the same title but for the function.
 const MAX_ALIKE: usize = 8;
+/// The most crashes of other boots.
+const MAX_BOOTS: usize = 20;
 /// The most other events of a crash.
 const MAX_OTHERS: usize = 50;
 
@@ -92,6 +96,9 @@ pub struct OtherEvent {
     /// The line of the file that it is on, from 1; none in a core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+    /// The boot whose crash it is, from 1, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<usize>,
     /// Its title.
     pub title: String,
     /// Its signature.
@@ -113,25 +120,86 @@ pub fn with_stacks(
     stacks: &CoreStacks,
 ) -> Option<Crash> {
     let lines = lines(records);
-    let mut headers = headers(&lines);
-    if let Some(lost) = cause::lost(&lines, &headers) {
-        let at = headers.partition_point(|header| header.line < lost.line);
-        headers.insert(at, lost);
-    }
-    let Some(choice) = cause::choose(&lines, &headers) else {
-        let header = Header::rebooted().on(reboot::find(&lines)?);
+    let boots = boots::of(&lines);
+    let all: Vec<BootEvents> = boots.iter().map(|boot| BootEvents::read(&lines, boot)).collect();
+    let Some(chosen) = newest_crash(&all) else {
+        let header = Header::rebooted().on(boots::unexpected(&lines, &boots)?);
         let event = Event::read(&lines, std::slice::from_ref(&header), 0, families, stacks);
         let why = "the machine rebooted without a shutdown or a panic";
         return Some(Crash::new(event, &lines, why, Vec::new(), None));
     };
-    let event = Event::read(&lines, &headers, choice.header, families, stacks);
-    let panic = headers.iter().find(|header| header.kind.effect == Effect::Panic);
-    let panic_message = panic.and_then(|header| lines.get(header.line)).and_then(|line| {
+    let (own, choice) = (all.get(chosen)?, all.get(chosen)?.choice.as_ref()?);
+    let event = Event::read(own.lines, &own.headers, choice.header, families, stacks);
+    let panic = own.headers.iter().find(|header| header.kind.effect == Effect::Panic);
+    let panic_message = panic.and_then(|header| own.lines.get(header.line)).and_then(|line| {
         let reason = text::after(line.text, "not syncing: ")?;
         Some(lossy(reason.trim_ascii(), MAX_TEXT))
     });
-    let others = others(&lines, &headers, &event, choice.header, families);
-    Some(Crash::new(event, &lines, &choice.why, others, panic_message))
+    let mut others = of_other_boots(&all, chosen, families);
+    others.extend(events_besides(own.lines, &own.headers, &event, choice.header, families));
+    let mut crash = Crash::new(event, own.lines, &choice.why, others, panic_message);
+    crash.evidence.boots = lines.first().and_then(RecordLine::number).map(|_| BootCounts {
+        count: boots.len(),
+        crashed: all.iter().filter(|boot| boot.choice.is_some()).count(),
+        explained: chosen + 1,
+    });
+    Some(crash)
+}
+
+/// The events of one boot.
+struct BootEvents<'a> {
+    lines: &'a [RecordLine<'a>],
+    headers: Vec<Header>,
+    choice: Option<Choice>,
+}
+
+impl<'a> BootEvents<'a> {
+    fn read(lines: &'a [RecordLine<'a>], boot: &Boot) -> Self {
+        let lines = lines.get(boot.lines.clone()).unwrap_or_default();
+        let mut headers = headers(lines);
+        if let Some(lost) = cause::lost(lines, &headers) {
+            let at = headers.partition_point(|header| header.line < lost.line);
+            headers.insert(at, lost);
+        }
+        let choice = cause::choose(lines, &headers);
+        Self { lines, headers, choice }
+    }
+
+    /// Whether its crash is one, and not a warning or a message alone.
+    fn is_grave(&self) -> bool {
+        let header = self.choice.as_ref().and_then(|choice| self.headers.get(choice.header));
+        let panicked = self.headers.iter().any(|header| header.is_panic_line);
+        panicked || header.is_some_and(|header| header.kind.is_grave())
+    }
+}
+
+/// The newest boot that crashed; else the newest that has an event of the kernel's, or any.
+fn newest_crash(boots: &[BootEvents<'_>]) -> Option<usize> {
+    let inside = |boot: &BootEvents<'_>| {
+        boot.headers.iter().any(|header| header.kind.effect != Effect::Outside)
+    };
+    let grave = boots.iter().rposition(BootEvents::is_grave);
+    let grave = grave.or_else(|| boots.iter().rposition(inside));
+    grave.or_else(|| boots.iter().rposition(|boot| boot.choice.is_some()))
+}
+
+/// The crashes of other boots, oldest first.
+fn of_other_boots(boots: &[BootEvents<'_>], own: usize, families: &Families) -> Vec<OtherEvent> {
+    let no_stacks = CoreStacks::default();
+    let mut crashes: Vec<OtherEvent> = boots
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(number, _)| *number != own)
+        .filter_map(|(number, boot)| {
+            let choice = boot.choice.as_ref()?;
+            let event = Event::read(boot.lines, &boot.headers, choice.header, families, &no_stacks);
+            Some(OtherEvent { boot: Some(number + 1), ..OtherEvent::of(&event, boot.lines) })
+        })
+        .take(MAX_BOOTS)
+        .collect();
+    crashes.reverse();
+    crashes
 }
 
 /// The headers of a log, in their order.
@@ -162,7 +230,7 @@ fn headers(lines: &[RecordLine<'_>]) -> Vec<Header> {
 }
 
 /// The other events, each once.
-fn others(
+fn events_besides(
     lines: &[RecordLine<'_>],
     headers: &[Header],
     event: &Event<'_>,
@@ -185,21 +253,27 @@ fn others(
         }
         classes.push(&header.class);
         let other = Event::read(lines, headers, index, families, &no_stacks);
-        let (title, signature) = (other.titles.title.clone(), other.signature.id.clone());
-        let known = others.iter().any(|known| known.signature == signature);
-        if known || signature == event.signature.id {
-            continue;
+        let signature = &other.signature.id;
+        let known = others.iter().any(|known| known.signature == *signature);
+        if !known && *signature != event.signature.id {
+            others.push(OtherEvent::of(&other, lines));
         }
-        let line = lines.get(header.line);
-        others.push(OtherEvent {
+    }
+    others
+}
+
+impl OtherEvent {
+    fn of(event: &Event<'_>, lines: &[RecordLine<'_>]) -> Self {
+        let line = lines.get(event.header.line);
+        Self {
             time_ns: line.and_then(|line| line.time_ns),
             record: line.map_or(0, |line| line.record),
             line: line.and_then(RecordLine::number),
-            title,
-            signature,
-        });
+            boot: None,
+            title: event.titles.title.clone(),
+            signature: event.signature.id.clone(),
+        }
     }
-    others
 }
 
 impl Crash {

@@ -176,6 +176,7 @@ mod tests {
                 time_ns: None,
                 caller: None,
                 from_user: false,
+                collected: false,
                 file_line: 0,
                 text: text.as_bytes(),
             })

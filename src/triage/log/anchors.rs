@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind};
 use memchr::{memchr2, memrchr2};
 
+use super::json::{KERNEL, OTHER};
 use super::markup::SPLIT;
 
 /// What has to follow an anchor's words.
@@ -147,12 +148,15 @@ pub(super) fn each(log: &[u8]) -> impl Iterator<Item = Anchor<'_>> {
         let start = memrchr2(b'\n', SPLIT, before).map_or(0, |at| at + 1);
         let behind = log.get(found.end()..)?;
         let end = found.end() + memchr2(b'\n', SPLIT, behind).unwrap_or(behind.len());
-        let anchor = anchor(
-            log.get(start..end)?,
-            found.start() - start,
-            found.end() - start,
-            found.pattern().as_usize(),
-        )?;
+        // What an object's own members say is no prefix.
+        let start = match log.get(start) {
+            Some(&OTHER) => return None,
+            Some(&KERNEL) => start + 1,
+            _ => start,
+        };
+        let at = found.start().checked_sub(start)?;
+        let line = log.get(start..end)?;
+        let anchor = anchor(line, at, at + found.len(), found.pattern().as_usize())?;
         line_end = end;
         Some(anchor)
     })

@@ -17,7 +17,7 @@ use memchr::{memchr, memchr2, memmem, memrchr};
 
 use super::LogRecord;
 use super::head::{Head, next_time};
-use super::json::OTHER;
+use super::json::{KERNEL, OTHER};
 use super::layout::Layout;
 use super::markup::SPLIT;
 use super::program::{self, Source};
@@ -34,7 +34,8 @@ const REST_WITHIN: u32 = 8;
 pub fn records(log: &[u8]) -> Vec<LogRecord> {
     let text = markup::plain(json::messages(encoding::decoded(log)));
     let layout = Layout::learn(&text);
-    let mut reader = Reader { layout: &layout, records: Vec::new(), line: 0, cut: None };
+    let mut reader =
+        Reader { layout: &layout, records: Vec::new(), line: 0, cut: None, collected: false };
     let mut rest = text.as_ref();
     while !rest.is_empty() {
         let end = memchr(b'\n', rest).unwrap_or(rest.len());
@@ -55,6 +56,8 @@ struct Reader<'a> {
     line: u32,
     /// Index of a record into which another was printed, and its line.
     cut: Option<(usize, u32)>,
+    /// The line is an object that names the kernel.
+    collected: bool,
 }
 
 impl Reader<'_> {
@@ -62,7 +65,8 @@ impl Reader<'_> {
     fn line(&mut self, line: &[u8]) {
         self.line = self.line.saturating_add(1);
         let other = line.first() == Some(&OTHER);
-        let line = line.strip_prefix(&[OTHER]).unwrap_or(line);
+        self.collected = line.first() == Some(&KERNEL);
+        let line = line.strip_prefix(&[OTHER]).or(line.strip_prefix(&[KERNEL])).unwrap_or(line);
         let mut from_user = other;
         let mut rest = line;
         let mut any = false;
@@ -85,7 +89,7 @@ impl Reader<'_> {
     fn piece(&mut self, piece: &[u8], from_user: bool) -> bool {
         let (mut head, at) = Head::read(piece);
         let mut text = piece.get(at..).unwrap_or_default();
-        let mut source = Source::Kernel;
+        let mut source = Source::Unknown;
         if head.time_ns.is_none() {
             let (prefix, whose) = self.layout.prefix(text);
             let (inside, at) = Head::read(text.get(prefix..).unwrap_or_default());
@@ -97,13 +101,14 @@ impl Reader<'_> {
             source = whose;
             head = head.joined(inside);
             // The daemon that wrote the prefix may have a facility of its own.
-            head.from_user &= whose != Source::Kernel || prefix == 0;
+            head.from_user &= !matches!(whose, Source::Kernel | Source::Prefixed) || prefix == 0;
         }
         let (inner, whose) = self.layout.inner(text);
         text = text.get(inner..).unwrap_or_default();
         let by_name = inner == 0 && head.time_ns.is_some() && program::begins_with_program(text);
         head.from_user |= from_user && head.time_ns.is_none() || source == Source::Program;
         head.from_user |= whose == Source::Program || by_name;
+        head.collected = [source, whose].contains(&Source::Kernel) || self.collected;
         let text = self.layout.without_suffix(text);
         let text = if self.layout.is_quoted() { unescaped(text) } else { Cow::Borrowed(text) };
         self.texts(head, &text)

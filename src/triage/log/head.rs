@@ -24,6 +24,8 @@ pub(super) struct Head {
     level: Option<u8>,
     caller: Option<Caller>,
     pub(super) from_user: bool,
+    /// A log daemon wrote the line, and names the kernel.
+    pub(super) collected: bool,
 }
 
 impl Head {
@@ -58,6 +60,7 @@ impl Head {
             level: later.level.or(self.level),
             caller: later.caller.or(self.caller),
             from_user: self.from_user || later.from_user,
+            collected: self.collected || later.collected,
         }
     }
 
@@ -67,6 +70,7 @@ impl Head {
             level: self.level,
             caller: self.caller,
             from_user: self.from_user,
+            collected: self.collected,
             line,
             text: text.to_vec(),
         }

@@ -18,6 +18,8 @@ use super::markup::SPLIT;
 
 /// Begins a line that is another program's.
 pub(super) const OTHER: u8 = 0x1f;
+/// Begins a line that is the kernel's, by its own members.
+pub(super) const KERNEL: u8 = 0x1d;
 
 /// The longest line that is parsed.
 const MAX_LINE: usize = 16 << 20;
@@ -125,14 +127,12 @@ impl Members {
     /// Writes the messages of an object.
     fn write(&self, object: &Value, text: &mut Vec<u8>) {
         let members = members(object);
-        let kernels = match (&self.message, &self.source) {
-            (None, _) => members.iter().any(|(_, text)| is_kernel(text)),
-            (Some(_), None) => true,
-            (Some(_), Some(source)) => {
-                members.iter().any(|(path, text)| path == source && is_kernel(text))
-            }
-        };
-        if !kernels {
+        let named = members.iter().any(|(path, text)| {
+            is_kernel(text) && self.source.as_ref().is_none_or(|source| source == path)
+        });
+        if named {
+            text.push(KERNEL);
+        } else if self.message.is_none() || self.source.is_some() {
             text.push(OTHER);
         }
         let usual = || USUAL.iter().find(|name| members.iter().any(|(path, _)| path == *name));

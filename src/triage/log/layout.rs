@@ -90,16 +90,19 @@ impl Layout {
     /// How long the prefix of a line is, and whose line it is.
     pub(super) fn prefix(&self, line: &[u8]) -> (usize, Source) {
         let mut other = false;
-        let mut longest: Option<usize> = None;
+        let mut longest: Option<(usize, Source)> = None;
         for pattern in &self.outer {
             match pattern.fit(line) {
-                Fit::Whole(length) => longest = longest.max(Some(length)),
+                Fit::Whole(length) if longest.is_none_or(|(longest, _)| length > longest) => {
+                    longest = Some((length, pattern.source()));
+                }
+                Fit::Whole(_) => {}
                 Fit::Other => other = true,
                 Fit::No => {}
             }
         }
         match longest {
-            Some(length) => (length, Source::Kernel),
+            Some(longest) => longest,
             None if other => (0, Source::Program),
             None => match program::source(line) {
                 (_, Source::Unknown) if self.strict && !anchors::begins(line) => {
@@ -115,7 +118,7 @@ impl Layout {
         let mut other = false;
         for pattern in &self.inner {
             match pattern.fit(text) {
-                Fit::Whole(length) => return (length, Source::Kernel),
+                Fit::Whole(length) => return (length, pattern.source()),
                 Fit::Other => other = true,
                 Fit::No => {}
             }

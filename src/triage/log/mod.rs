@@ -28,6 +28,8 @@ pub struct LogRecord {
     pub caller: Option<Caller>,
     /// User space wrote it, to `/dev/kmsg` or the console: it is no event of the kernel.
     pub from_user: bool,
+    /// A log daemon wrote it to its file: the kernel's last lines are not in such files.
+    pub collected: bool,
     /// The line of the text file that it is on, as editors count; 0 if it is from no file.
     pub line: u32,
     /// The text, with its leading blanks. It may have several lines.
@@ -41,6 +43,7 @@ impl From<&Record> for LogRecord {
             level: Some(record.level),
             caller: record.caller,
             from_user: record.facility != 0,
+            collected: false,
             line: 0,
             text: record.text.clone(),
         }
@@ -91,6 +94,8 @@ pub(crate) struct RecordLine<'a> {
     pub(crate) caller: Option<Caller>,
     /// User space wrote it.
     pub(crate) from_user: bool,
+    /// A log daemon wrote it to its file.
+    pub(crate) collected: bool,
     /// The line of the text file, from 1; 0 without one.
     pub(crate) file_line: u32,
     /// The line's text.
@@ -113,6 +118,7 @@ pub(crate) fn lines(records: &[LogRecord]) -> Vec<RecordLine<'_>> {
             time_ns: record.time_ns,
             caller: record.caller,
             from_user: record.from_user,
+            collected: record.collected,
             file_line: record.line,
             text,
         };

@@ -11,6 +11,7 @@
 //!
 //! Needs: what preceded a few messages. Gives: how much of another line is of that shape.
 
+use super::program::Source;
 pub(super) use super::slot::Fit;
 use super::slot::{Slot, Word, closing, is_blank, is_word, word};
 
@@ -96,6 +97,11 @@ impl Pattern {
     /// Whether it names the kernel.
     pub(super) fn names_kernel(&self) -> bool {
         self.words().any(Word::is_kernel)
+    }
+
+    /// Whose line it is that has this prefix.
+    pub(super) fn source(&self) -> Source {
+        if self.names_kernel() { Source::Kernel } else { Source::Prefixed }
     }
 
     /// Whether it has a number, as stamps have.

@@ -19,7 +19,10 @@ const CLOCK_WITHIN: usize = 64;
 /// Whose line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
+    /// A log daemon's file, which names the kernel.
     Kernel,
+    /// The kernel's, with the prefix that the file has.
+    Prefixed,
     Program,
     Unknown,
 }

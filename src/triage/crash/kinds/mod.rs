@@ -191,6 +191,11 @@ impl Kind {
         }
     }
 
+    /// Whether a machine has crashed that has such an event, and not only written a message.
+    pub(crate) fn is_grave(&self) -> bool {
+        !matches!(self.effect, Effect::Warning | Effect::Outside) && !self.is(&MESSAGE)
+    }
+
     /// The same row: rows are compared by their identity.
     pub(crate) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)

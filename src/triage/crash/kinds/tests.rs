@@ -9,6 +9,7 @@ fn of(text: &str) -> Option<(&'static Kind, String)> {
             time_ns: None,
             caller: None,
             from_user: false,
+            collected: false,
             file_line: 0,
             text: text.as_bytes(),
         })
