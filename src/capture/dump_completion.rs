@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::disk::disk_timeout;
 use super::guard;
+use super::lost_monitor::{Lost, confirm, monitor_was_lost};
 use super::outcome::CaptureError;
 use super::request::Action;
 use super::session::Session;
 use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamError, Written};
-use crate::monitor::qemu_process::is_running_qemu;
 use crate::monitor::{CommandId, Event, MonitorError, Refusal, WaitLimits, WaitResult};
 use crate::units::bytes;
 
@@ -22,13 +22,6 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long after the stream's end QEMU may take to report how the dump went.
 /// Then it is asked.
 const REPORT: Duration = Duration::from_secs(1);
-/// How often a lost monitor is tried again.
-const RECONNECT_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a socket without a listener is tried: its QEMU is gone, unless
-/// its process is seen.
-const GONE: Duration = Duration::from_secs(1);
-/// How often a monitor that is lost at the dump's end is connected again to confirm it.
-const CONFIRMATIONS: u32 = 3;
 
 /// What is known about a dump under way.
 #[derive(Debug)]
@@ -42,15 +35,6 @@ pub(super) struct DumpCompletion {
     stream_ended: Option<Instant>,
     pub(super) output: Option<Result<Written, OutputError>>,
     lost: Option<Lost>,
-}
-
-/// How a monitor was lost for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lost {
-    /// The socket has no listener any more: QEMU has ended.
-    Gone,
-    /// It does not answer, or it was not to be waited for.
-    Silent,
 }
 
 impl DumpCompletion {
@@ -174,7 +158,7 @@ fn follow_stream(
         guard::check_events(session)?;
         if completion.is_read() && completion.output.is_some() {
             let limits = WaitLimits { interrupt: None, ..session.limits() };
-            return confirm(session, completion, &limits);
+            return confirm(session, &mut completion.lost, &limits);
         }
         if session.clock.is_over() {
             // The disk may take its time once everything is read, if the guest goes
@@ -183,7 +167,11 @@ fn follow_stream(
             let goes = session.metadata.request.then != Action::Hold.to_string();
             return if completion.is_read() && goes {
                 let timeout = session.request.timeout.min(REPORT);
-                confirm(session, completion, &WaitLimits { timeout, until: None, interrupt: None })
+                confirm(
+                    session,
+                    &mut completion.lost,
+                    &WaitLimits { timeout, until: None, interrupt: None },
+                )
             } else {
                 Err(CaptureError::HoldLimit { limit })
             };
@@ -270,7 +258,7 @@ fn await_news(
         }
         Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
         Err(error) => {
-            monitor_was_lost(session, completion, &error)?;
+            monitor_was_lost(session, &mut completion.lost, &error)?;
         }
     }
     Ok(())
@@ -281,75 +269,6 @@ fn is_well(session: &mut Session<'_>) -> bool {
     let limits = session.limits();
     let dump = session.monitor.dump_status(&limits).ok().flatten();
     dump.is_some_and(|dump| ["active", "completed"].contains(&dump.status.as_str()))
-}
-
-/// Connects again, and checks that the guest is as it was found: what happened to
-/// it in between was not reported.
-fn monitor_was_lost(
-    session: &mut Session<'_>,
-    completion: &mut DumpCompletion,
-    error: &MonitorError,
-) -> Result<(), CaptureError> {
-    let mut text = format!("the monitor was lost during the dump: {error}");
-    completion.lost = reconnect(session).err();
-    if completion.lost.is_none() {
-        let limits = session.limits();
-        if let Ok(false) = guard::compare_anew(session, &limits) {
-            text.push_str("; a second panic of the guest meanwhile would not have been noticed");
-        }
-    }
-    session.warn(text);
-    guard::check_events(session)
-}
-
-/// Asks once more whether the guest is as it was found, now that all of it is read.
-///
-/// A QEMU that has ended said before that the dump is completed, and cannot have
-/// done anything to the guest since.
-fn confirm(
-    session: &mut Session<'_>,
-    completion: &mut DumpCompletion,
-    limits: &WaitLimits<'_>,
-) -> Result<(), CaptureError> {
-    for _ in 0..CONFIRMATIONS {
-        match completion.lost {
-            Some(Lost::Gone) => return Ok(()),
-            Some(Lost::Silent) => break,
-            None => {}
-        }
-        match guard::check(session, limits) {
-            Err(CaptureError::Monitor(error)) if error.is_connection_lost() => {
-                monitor_was_lost(session, completion, &error)?;
-            }
-            Err(CaptureError::Monitor(error)) => return Err(CaptureError::StateUnknown(error)),
-            other => return other,
-        }
-    }
-    Err(CaptureError::Unconfirmed)
-}
-
-/// Connects again. The dump goes on in QEMU meanwhile, and so does the pipeline.
-fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
-    let limits = session.limits();
-    let deadline = limits.deadline();
-    let started = Instant::now();
-    let process = session.monitor.process();
-    let is_gone = || !process.is_some_and(is_running_qemu);
-    loop {
-        let limits = WaitLimits { until: Some(deadline), ..limits };
-        match session.monitor.reconnect(&limits) {
-            Ok(()) => {
-                session.observer.step("connected again");
-                return Ok(());
-            }
-            Err(MonitorError::Connect { .. }) if started.elapsed() >= GONE && is_gone() => {
-                return Err(Lost::Gone);
-            }
-            Err(MonitorError::Interrupted { .. }) => return Err(Lost::Silent),
-            Err(_) if Instant::now() >= deadline => return Err(Lost::Silent),
-            Err(_) => std::thread::sleep(RECONNECT_INTERVAL),
-        }
-    }
 }
 
 /// Waits until QEMU noticed the closed pipe: before, it refuses `cont`.
