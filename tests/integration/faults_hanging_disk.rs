@@ -110,7 +110,7 @@ fn a_disk_that_never_comes_back_is_not_waited_for_without_end_and_the_part_is_re
     disk.freeze();
     setting.qemu.answer_all();
     setting.qemu.await_run_state("running");
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(8));
     disk.thaw();
     finish(capture).expect(6).says("did nothing for").says("is kept in");
     let listing = setting.listing();
