@@ -28,7 +28,7 @@ pub(super) struct Command {
     pub(super) run: fn(&Vmcore, Option<&Metadata>, usize) -> usize,
 }
 
-/// All of them. `report` is there twice: it reads the most.
+/// All of them. `report` is the first, and is there twice: it reads the most.
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "report", run: report },
     Command { name: "ps", run: ps },
