@@ -73,8 +73,13 @@ pub(super) fn of(lines: &[RecordLine<'_>], indexes: &[usize]) -> OopsDetails {
 
 impl OopsDetails {
     fn read(&mut self, text: &[u8], user: bool) {
-        if self.comm.is_none() && text.starts_with(b"CPU: ") {
+        if self.comm.is_none() && (text.starts_with(b"CPU: ") || text.starts_with(b"Pid: ")) {
             self.task(text);
+        }
+        if self.comm.is_none()
+            && let Some((comm, pid)) = process(text)
+        {
+            (self.comm, self.pid) = (Some(words(comm)), Some(pid));
         }
         let mut take = |slot: fn(&mut Self) -> &mut Option<String>, word: &str| {
             if let Some(rest) = text.strip_prefix(word.as_bytes()) {
@@ -112,28 +117,39 @@ impl OopsDetails {
         }
     }
 
-    /// `CPU: 1 UID: 0 PID: 77 Comm: x Tainted: G        W  O       6.1.0 #1 Debian 6.1.0-1`
+    /// `CPU: 1 UID: 0 PID: 77 Comm: x Tainted: G        W  O       6.1.0 #1 Debian 6.1.0-1`, and
+    /// before 3.11 `Pid: 77, comm: x Not tainted 2.6.32 #1`.
     fn task(&mut self, text: &[u8]) {
-        self.cpu = after(text, "CPU: ").and_then(number);
-        self.pid = after(text, "PID: ").and_then(number);
-        let Some(rest) = after(text, "Comm: ") else { return };
+        self.cpu = after(text, "CPU: ").and_then(number).or(self.cpu);
+        self.pid = after(text, "PID: ").or(text.strip_prefix(b"Pid: ")).and_then(number);
+        let Some(rest) = after(text, "Comm: ").or(after(text, "comm: ")) else { return };
         let clean = memchr::memmem::find(rest, b" Not tainted ");
         let tainted = memchr::memmem::find(rest, b" Tainted: ");
         let Some(at) = clean.or(tainted) else { return };
-        self.comm = rest.get(..at).map(words);
+        self.comm = rest.get(..at).map(|comm| {
+            // Whether a crash kernel is loaded is printed in between.
+            words(comm.strip_suffix(b" Kdump: loaded").unwrap_or(comm))
+        });
         let word: &[u8] = if clean.is_some() { b" Not tainted " } else { b" Tainted: " };
         let mut rest = rest.get(at.saturating_add(word.len())..).unwrap_or_default();
         if clean.is_none() {
-            // Letters at fixed columns; new kernels add letters, so any counts.
-            let flags =
-                rest.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b' ').count();
-            let letters =
-                rest.get(..flags).unwrap_or_default().iter().filter(|byte| **byte != b' ');
+            // Letters at fixed columns, or `-`; new kernels add letters, so any counts.
+            let is_flag = |byte: &&u8| byte.is_ascii_uppercase() || matches!(**byte, b' ' | b'-');
+            let flags = rest.iter().take_while(is_flag).count();
+            let letters = rest.get(..flags).unwrap_or_default().iter();
+            let letters = letters.filter(|byte| byte.is_ascii_uppercase());
             self.taint = Some(letters.map(|byte| char::from(*byte)).collect());
             rest = rest.get(flags..).unwrap_or_default();
         }
         self.kernel = Some(words(rest)).filter(|kernel| !kernel.is_empty());
     }
+}
+
+/// `Process x (pid: 77, …`: the name and the number.
+fn process(text: &[u8]) -> Option<(&[u8], u32)> {
+    let rest = text.strip_prefix(b"Process ")?;
+    let at = memchr::memmem::rfind(rest, b" (pid: ")?;
+    Some((rest.get(..at)?, after(rest, " (pid: ").and_then(number)?))
 }
 
 /// `Oops: 0002 [#1] SMP`: the words before the number, and the number.
@@ -202,6 +218,26 @@ mod tests {
         assert_eq!(details.fault_address.as_deref(), Some("0x8"));
         assert_eq!(details.code.as_deref(), Some("48 <0f> 0b"));
         assert_eq!(details.kernel_offset.as_deref(), Some("0x1a400000"));
+    }
+
+    #[test]
+    fn old_and_enterprise_kernels_name_the_task_in_other_words() {
+        let kdump = "CPU: 2 PID: 8 Comm: db writer Kdump: loaded Tainted: G           OE    --------- -  - 4.18.0-553.el8.x86_64 #1";
+        let plain =
+            "CPU: 2 PID: 8 Comm: db writer Kdump: loaded Not tainted 4.18.0-553.el8.x86_64 #1";
+        for text in [kdump, plain] {
+            let details = details(text);
+            assert_eq!((details.pid, details.comm.as_deref()), (Some(8), Some("db writer")));
+            assert_eq!(details.kernel.as_deref(), Some("4.18.0-553.el8.x86_64 #1"));
+        }
+        assert_eq!(details(kdump).taint.as_deref(), Some("GOE"));
+        let old = details("Pid: 8, comm: db writer Not tainted 2.6.32-754.el6.x86_64 #1 Acme B2");
+        assert_eq!((old.pid, old.comm.as_deref()), (Some(8), Some("db writer")));
+        assert_eq!(old.kernel.as_deref(), Some("2.6.32-754.el6.x86_64 #1 Acme B2"));
+        let arm = details(
+            "CPU: 0    Not tainted  (2.6.35 #1)\nProcess db writer (pid: 8, stack limit = 0xc0)",
+        );
+        assert_eq!((arm.cpu, arm.pid, arm.comm.as_deref()), (Some(0), Some(8), Some("db writer")));
     }
 
     #[test]

@@ -18,12 +18,15 @@
 //! [<addr>] (fn) from [<addr>] (fn+0x1/0x2)  arm, later: fn from fn+0x1/0x2
 //! [sp] [addr] fn+0x1/0x2 (unreliable)       powerpc
 //! ([<addr>] fn+0x1/0x2)           s390
+//! fn (file:1) module              any of these, where the kernel's script decoded it
 //! ```
 //!
 //! Lines of inlined functions (` fn file.c:12 [inline]`) come from tools that symbolise logs, and
 //! never from a kernel. They are skipped, or the same bug would have two names.
 
 use memchr::memmem;
+
+use super::decoded;
 
 /// What a function on a line was to a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +100,8 @@ pub(crate) fn read(text: &[u8]) -> Option<StackLine<'_>> {
         let at = memmem::find(text, b" at ").filter(|_| text.starts_with(b"--- interrupt: "))?;
         return Some(StackLine::Function(mention(text.get(at + 4..)?, Role::Pc)?.0));
     }
-    memchr::memchr(b'+', text)?;
+    // A frame has an offset, or the place that a script put for it.
+    memchr::memchr2(b'+', b'(', text)?;
     stack(text)
 }
 
@@ -164,7 +168,8 @@ fn program_counter(text: &[u8]) -> Option<StackLine<'_>> {
             }
             rest = behind;
         }
-        return Some(match symbol_within(rest) {
+        let named = symbol_within(rest).or_else(|| decoded_within(rest));
+        return Some(match named {
             Some(at) => StackLine::Function(mention(rest.get(at..)?, Role::Pc)?.0),
             None if names_no_function(start) => StackLine::NamelessPc,
             // Others print these registers by name and by number, or the words mean more.
@@ -174,7 +179,11 @@ fn program_counter(text: &[u8]) -> Option<StackLine<'_>> {
     if let Some(start) = links.iter().find(|start| text.starts_with(start)) {
         let rest = text.get(start.len()..)?;
         return Some(StackLine::Function(
-            mention(rest.get(symbol_within(rest)?..)?, Role::Link)?.0,
+            mention(
+                rest.get(symbol_within(rest).or_else(|| decoded_within(rest))?..)?,
+                Role::Link,
+            )?
+            .0,
         ));
     }
     None
@@ -198,6 +207,14 @@ fn symbol_within(text: &[u8]) -> Option<usize> {
     let plus = memmem::find(text.get(..text.len().min(300))?, b"+0x")?;
     let name = text.get(..plus)?.iter().rev().take_while(|byte| is_name(**byte)).count();
     (name > 0).then_some(plus - name)
+}
+
+/// Where a function begins whose offset was decoded: at once, or behind its address.
+fn decoded_within(text: &[u8]) -> Option<usize> {
+    let text = text.get(..text.len().min(300))?;
+    let at = memmem::find(text, b" (")?;
+    let name = text.get(..at)?.iter().rev().take_while(|byte| is_name(**byte)).count();
+    decoded::place(text.get(at..)?).filter(|_| name > 0).map(|_| at - name)
 }
 
 /// A line of a stack.
@@ -233,7 +250,8 @@ fn stack(text: &[u8]) -> Option<StackLine<'_>> {
         return Some(StackLine::CalleeAndCaller(callee, caller));
     }
     found.reliable = reliable && memmem::find(behind, b"(unreliable)").is_none();
-    ends_frame(behind).then_some(StackLine::Function(found))
+    let decoded = rest.get(..length).is_some_and(|frame| frame.ends_with(b")"));
+    (decoded || ends_frame(behind)).then_some(StackLine::Function(found))
 }
 
 /// What arm prints behind `from`; the callee's module may be before it.
@@ -281,6 +299,9 @@ fn mention(text: &[u8], role: Role) -> Option<(Mention<'_>, usize)> {
     }
     let behind = text.get(length..)?;
     let plain = Mention { role, symbol, module: None, reliable: true, at_start: false };
+    if let Some((place, module)) = decoded::place(behind) {
+        return Some((Mention { module, ..plain }, length + place));
+    }
     if !behind.starts_with(b"+0x") {
         let module = module(behind);
         return from(behind).map(|_| (Mention { module, ..plain }, length));
@@ -329,7 +350,7 @@ fn ends_frame(text: &[u8]) -> bool {
     }
 }
 
-fn is_name(byte: u8) -> bool {
+pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$')
 }
 

@@ -100,6 +100,29 @@ fn frames_of_every_architecture_are_read() {
 }
 
 #[test]
+fn what_the_kernels_script_decoded_is_read() {
+    let place = "(fs/x.c:12 (discriminator 3) fs/y.h:4)";
+    for text in ["RIP: 0010:f", "pc : f", "PC is at f", "epc : f", "NIP [c00000000022d79c] f"] {
+        let found = functions(&format!("{text} {place}"));
+        assert_eq!(found, [(Role::Pc, "f".to_owned(), None, true)], "{text}");
+    }
+    assert_eq!(functions("lr : g (fs/x.c:1)")[0].0, Role::Link);
+    let module = Some("xfs".to_owned());
+    assert_eq!(
+        functions(&format!(" f {place} xfs")),
+        [(Role::Stack, "f".to_owned(), module, true)]
+    );
+    assert!(!functions(" ? f (./arch/x.h:5)")[0].3);
+    let pair = functions(" f from g (fs/x.c:1)");
+    assert_eq!((pair[0].1.as_str(), pair[1].1.as_str()), ("f", "g"));
+    for prose in
+        ["(inlined by) f at fs/x.c:1", "f (device sda1): lookup:12", "f (a.c:1) has failed"]
+    {
+        assert_eq!(functions(prose), [], "{prose}");
+    }
+}
+
+#[test]
 fn prose_is_no_frame() {
     for text in [
         "BUG: KASAN: use-after-free in f+0x1/0x2",

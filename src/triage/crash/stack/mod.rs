@@ -3,6 +3,7 @@
 //! Needs: the lines that belong to an event. Gives: program counters, frames and what separates
 //! them, in their order. Which function is to blame is decided elsewhere ([`super::blame`]).
 
+mod decoded;
 pub(crate) mod line;
 pub(crate) mod name;
 
