@@ -1,7 +1,7 @@
 //! `vmcorectl explain`: the evidence for a crash's title.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -11,6 +11,7 @@ use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
 use super::kernel::KernelArgs;
+use super::log_input::{self, LogId, TextLog};
 use super::store_folder::StoreArgs;
 use super::stored_core::{open_confined, print};
 use super::ui::say;
@@ -22,9 +23,6 @@ use crate::triage::CoreStacks;
 use crate::triage::crash::families::Families;
 use crate::triage::crash::{self, Crash};
 use crate::triage::log::{self, LogRecord, console};
-
-/// The most bytes of a text log.
-const MAX_LOG: u64 = 1 << 30;
 
 /// Show which log records and stack frames a crash's title and signature are derived from
 ///
@@ -60,7 +58,7 @@ pub(super) struct ExplainArgs {
 /// A line of `--jsonl`.
 #[derive(Deserialize)]
 struct JsonLog {
-    id: serde_json::Value,
+    id: LogId,
     log: String,
 }
 
@@ -71,9 +69,7 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
         return each(path, &families, arguments.sandbox);
     }
     let (records, stacks) = match (&arguments.log, &arguments.entry) {
-        (Some(path), _) => {
-            (console::records(&text(path, arguments.sandbox)?), CoreStacks::default())
-        }
+        (Some(path), _) => (of_text(path, arguments.sandbox)?, CoreStacks::default()),
         (None, Some(entry)) => of_core(entry, arguments)?,
         (None, None) => bail!("neither a core nor a log was named"),
     };
@@ -87,13 +83,20 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
     Ok(if crash.is_some() { Exit::Done } else { Exit::Failed })
 }
 
-/// A text log.
-fn text(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Vec<u8>> {
-    let mut log = Vec::new();
+/// The records of a text log, or of its end.
+fn of_text(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Vec<LogRecord>> {
     let input = open(path, sandbox)?;
-    let read = input.take(MAX_LOG).read_to_end(&mut log);
-    read.with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(log)
+    let log = TextLog::read(input, log_input::KEPT);
+    let log = log.with_context(|| format!("cannot read {}", path.display()))?;
+    let mut records = console::records(&log.text);
+    if log.skipped > 0 {
+        say(&format!("note: the log is long: its first {} lines are left out", log.skipped));
+        let skipped = u32::try_from(log.skipped).unwrap_or(u32::MAX);
+        for record in records.iter_mut().filter(|record| record.line > 0) {
+            record.line = record.line.saturating_add(skipped);
+        }
+    }
+    Ok(records)
 }
 
 /// Opens a text, and confines this process before it parses any of it.
@@ -125,19 +128,28 @@ fn each(path: &Path, families: &Families, sandbox: SandboxArgs) -> anyhow::Resul
     let input = open(path, sandbox)?;
     let mut failed = None;
     let printed = print(|out| {
-        for (index, line) in BufReader::with_capacity(1 << 16, input).lines().enumerate() {
-            let line = line?;
-            if line.trim().is_empty() {
+        let mut input = BufReader::with_capacity(1 << 16, input);
+        for number in 1_u64.. {
+            let line = match log_input::line(&mut input) {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(error) => {
+                    failed = Some(format!("line {number}: {error}"));
+                    break;
+                }
+            };
+            if line.trim_ascii().is_empty() {
                 continue;
             }
-            match serde_json::from_str::<JsonLog>(&line) {
-                Ok(JsonLog { id, log }) => {
+            match serde_json::from_slice::<JsonLog>(&line) {
+                Ok(JsonLog { id: LogId(id), log }) => {
+                    drop(line);
                     let crash: Option<Crash> =
                         crash::of(&console::records(log.as_bytes()), families);
                     render::explain::json(Some(&id), crash.as_ref(), out)?;
                 }
                 Err(error) => {
-                    failed = Some(format!("line {}: {error}", index.saturating_add(1)));
+                    failed = Some(format!("line {number}: {error}"));
                     break;
                 }
             }

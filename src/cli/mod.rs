@@ -18,6 +18,7 @@ mod import;
 mod info;
 mod kernel;
 mod list;
+mod log_input;
 mod mods;
 mod mount;
 mod ps;
