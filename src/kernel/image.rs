@@ -51,8 +51,7 @@ pub(super) fn search<T>(
     None
 }
 
-/// What there is of `length` bytes from `at` on: a damaged unit of the core is passed over as a
-/// whole.
+/// What there is of `length` bytes from `at` on.
 fn readable(space: &AddressSpace, at: VirtAddr, length: u64) -> Vec<(VirtAddr, Vec<u8>)> {
     let read = |at, length| space.read_vec(at, usize::try_from(length).unwrap_or_default());
     if let Ok(bytes) = read(at, length) {
@@ -60,14 +59,22 @@ fn readable(space: &AddressSpace, at: VirtAddr, length: u64) -> Vec<(VirtAddr, V
     }
     let mut found: Vec<(VirtAddr, Vec<u8>)> = Vec::new();
     let (mut skip, mut follows) = (0, false);
+    // Up to here, the unit is not all there: what there is of it is read page by page.
+    let mut broken = 0;
     while skip < length {
         let from = at.wrapping_add(skip);
-        let part = part(space, from).clamp(1, length.saturating_sub(skip));
+        let left = length.saturating_sub(skip);
+        let page = PAGE.saturating_sub(from.0 % PAGE).min(left);
+        let part = if skip < broken { page } else { part(space, from).clamp(1, left) };
         match (read(from, part), found.last_mut()) {
             (Ok(bytes), Some((_, before))) if follows => before.extend(bytes),
             (Ok(bytes), _) => {
                 found.push((from, bytes));
                 follows = true;
+            }
+            (Err(_), _) if part > page => {
+                broken = skip.saturating_add(part);
+                continue;
             }
             (Err(_), _) => follows = false,
         }
