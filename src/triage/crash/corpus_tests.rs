@@ -4,18 +4,18 @@ use super::*;
 use crate::triage::log::console;
 
 #[derive(Deserialize)]
-struct Sample {
-    id: String,
-    log: String,
-    expected_title: Option<String>,
+pub(super) struct Sample {
+    pub(super) id: String,
+    pub(super) log: String,
+    pub(super) expected_title: Option<String>,
     #[serde(default)]
-    alt_titles: Vec<String>,
-    frame_derived: Option<String>,
-    corrupted: bool,
+    pub(super) alt_titles: Vec<String>,
+    pub(super) frame_derived: Option<String>,
+    pub(super) corrupted: bool,
     panicked: bool,
 }
 
-fn corpus() -> Vec<Sample> {
+pub(super) fn corpus() -> Vec<Sample> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/syzkaller.jsonl.zst");
     let text = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
     let lines = String::from_utf8(text).unwrap();
@@ -28,7 +28,7 @@ fn crash(log: &str) -> Option<Crash> {
 
 /// At least so many of 1000.
 #[track_caller]
-fn at_least(permille: usize, right: usize, of: usize) {
+pub(super) fn at_least(permille: usize, right: usize, of: usize) {
     assert!(right * 1000 >= of * permille, "{right} of {of}");
 }
 

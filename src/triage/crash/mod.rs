@@ -319,3 +319,6 @@ mod corpus_tests;
 
 #[cfg(test)]
 mod report_tests;
+
+#[cfg(test)]
+mod rules_tests;

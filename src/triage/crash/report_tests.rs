@@ -541,3 +541,86 @@ Call Trace:
         ],
     );
 }
+
+#[test]
+fn a_stalled_cpu_is_named_by_the_task_or_the_work_on_it() {
+    titles(
+        true,
+        &[
+            (
+                "\
+INFO: rcu_sched detected stalls on CPUs/tasks: { 0} (detected by 1, t=5252 jiffies)
+Task dump for CPU 0:
+reader R running 0 2642 2641 0x00000000
+Call Trace:
+[c7363c70] [c0631338] schedule+0x30/0xbc (unreliable)
+[c7363d80] [c007e038] vprintk_emit+0x2c8/0x4cc
+[c7363e10] [c0065178] dummy_read_all+0x74/0x8c
+[c7363e20] [c00653f4] vfs_read+0x74/0x8c
+",
+                "INFO: rcu detected stall in dummy_read_all",
+            ),
+            (
+                "\
+rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-... } 6 jiffies s: 85
+Task dump for CPU 0:
+task:kworker/u4:4    state:R  running task     stack:    0 pid:  314 ppid:     2
+Workqueue: events_unbound dummy_check [dummy]
+Call Trace:
+ __schedule+0x246/0x5c0
+ __cond_resched+0x33/0x50
+ process_one_work+0x23c/0x3f0
+ worker_thread+0x50/0x3e0
+",
+                "INFO: rcu detected stall in dummy_check",
+            ),
+            (
+                "\
+NMI watchdog: Watchdog detected hard LOCKUP on cpu 1
+CPU: 1 PID: 0 Comm: swapper/1 Not tainted 5.10.0 #1
+RIP: 0010:dummy_submit+0x1/0x2
+Call Trace:
+ <IRQ>
+ dummy_flush+0x83/0xb0
+ dummy_timeout+0x34/0xa0
+ call_timer_fn+0x2d/0x130
+ </IRQ>
+ asm_sysvec_apic_timer_interrupt+0x12/0x20
+RIP: 0010:cpuidle_enter_state+0xc7/0x350
+ cpuidle_enter+0x29/0x40
+ do_idle+0x1e4/0x280
+",
+                "hard lockup in dummy_timeout",
+            ),
+        ],
+    );
+    // A thread of RCU's own waits as it should.
+    let log = "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:\nrcu: RCU grace-period kthread stack dump:\nCall Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n rcu_gp_kthread+0x1/0x2\n kthread+0x1/0x2\n";
+    assert_eq!(found(log).frame, None);
+}
+
+#[test]
+fn a_task_that_only_waits_names_no_entry() {
+    titles(
+        false,
+        &[(
+            "\
+INFO: task reader:28445 blocked for more than 120 seconds.
+[<8079ef70>] (__schedule) from [<8079f5d8>] (schedule+0x50/0xa8)
+[<8079f5d8>] (schedule) from [<807a1d6c>] (down_read+0x5c/0x60)
+[<807a1d6c>] (down_read) from [<807a5418>] (do_page_fault+0xfc/0x3a4)
+[<807a5418>] (do_page_fault) from [<801011e0>] (do_DataAbort+0x48/0xc4)
+[<801011e0>] (do_DataAbort) from [<807a4e64>] (__dabt_usr+0x44/0x60)
+",
+            "INFO: task hung in do_page_fault",
+        )],
+    );
+    for entry in ["ret_from_fork", "kernel_thread_helper", "ret_from_kernel_thread"] {
+        let log = format!(
+            "INFO: task x:9 blocked for more than 120 seconds.\nCall Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n kthread+0x1/0x2\n {entry}+0x1/0x2\n"
+        );
+        assert_eq!(found(&log).frame, None, "{log}");
+    }
+    let log = "Unable to handle kernel paging request at virtual address 00000061\nOops [#1]\nWorkqueue:  0x0 (dummy_complete)\nepc: ffffffe00022affe ra : ffffffe00022afea sp : ffffffe086d3fe30\n";
+    assert_eq!(found(log).frame, None);
+}

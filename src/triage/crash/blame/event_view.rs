@@ -44,6 +44,11 @@ impl EventView<'_> {
         let work = behind.get(memchr::memchr(b' ', behind)? + 1..)?;
         let length = work.iter().take_while(|byte| **byte != b' ').count();
         let symbol = std::str::from_utf8(work.get(..length)?).ok()?;
+        // A work item that ended has an address and no function.
+        let named = symbol.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        if !named {
+            return None;
+        }
         Some(Frame::certain(index, name::of(symbol), stack::line::module_of(work)))
     }
 

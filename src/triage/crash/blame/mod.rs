@@ -124,7 +124,12 @@ fn what_is_left(event: &EventView<'_>, blame: &mut Blame) {
     };
     event.first(blame, of_role(Role::Link));
     if blame.function.is_none() {
-        let last = event.work().into_iter().chain(of_role(Role::Pc).cloned()).chain(event.named());
+        // A task may wait within a fault.
+        let waits = event.kind().blame == BlameSource::Wait;
+        let fault = event.stack_from(event.begin()).filter(|frame| frame.reliable);
+        let fault = fault.filter(|frame| waits && event.families.is_in(&frame.name, "die"));
+        let last = fault.cloned().chain(event.work());
+        let last = last.chain(of_role(Role::Pc).cloned()).chain(event.named());
         last.take(1).for_each(|frame| blame.take(&frame));
     }
 }

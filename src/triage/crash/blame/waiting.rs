@@ -11,6 +11,10 @@ use crate::triage::crash::stack::{Frame, Item};
 /// `kernel/smp.c`: a function that runs on other CPUs is called and waited for.
 const CROSS_CALL: &str = "smp_call_function";
 
+/// Interrupts that a CPU which locked up hard does not take: it was in one of them already.
+const MASKED: [&str; 5] =
+    ["apic_timer_interrupt", "sysvec_", "common_interrupt", "do_IRQ", "ret_from_intr"];
+
 /// Whether a function is an interrupt's entry: the frames below it were interrupted.
 pub(super) fn is_interrupt(name: &str) -> bool {
     let entries = [
@@ -72,8 +76,9 @@ pub(super) fn stalled(event: &EventView<'_>, every_stack: bool, blame: &mut Blam
                 return;
             }
             if event.families.is_in(&frame.name, "@anchor") {
-                // With nothing but helpers inside, the dispatcher itself is busy.
-                blame.take(inside.unwrap_or(frame));
+                // With nothing but helpers inside, the work item or the dispatcher itself is busy.
+                let work = if frame.name == "process_one_work" { event.work() } else { None };
+                blame.take(inside.or(work.as_ref()).unwrap_or(frame));
                 return;
             }
             // A CPU that waits for others: which of the family's functions waits, the build decides.
@@ -102,7 +107,12 @@ fn pc_in_module<'f>(event: &'f EventView<'_>) -> Option<&'f Frame> {
 /// Where the interrupted stacks begin, the likeliest first.
 fn starts(event: &EventView<'_>, every_stack: bool) -> Vec<usize> {
     let entered = |item: &Item| match item {
-        Item::Frame(frame) => is_interrupt(&frame.name),
+        Item::Frame(frame) => {
+            let name = frame.name.as_str();
+            let masked =
+                event.header.cpu.is_some() && MASKED.iter().any(|word| name.contains(word));
+            is_interrupt(name) && !masked
+        }
         Item::Other(line) => event
             .lines
             .get(*line)
@@ -123,6 +133,12 @@ fn starts(event: &EventView<'_>, every_stack: bool) -> Vec<usize> {
     }
     let pcs = event.items.iter().enumerate().filter(|(_, item)| is_pc(item));
     starts.extend(pcs.map(|(at, _)| at));
+    // The stack of the task on a CPU that stalls, where the CPU itself could not be asked.
+    let dumped = event.line_with("Task dump for CPU").and_then(|line| {
+        let begins = |item: &Item| matches!(item, Item::Begin(_)) && item.line() > line;
+        event.items.iter().position(begins)
+    });
+    starts.extend(dumped);
     if !every_stack {
         return starts;
     }

@@ -21,7 +21,7 @@ pub(super) static SOFT_LOCKUP: Kind = Kind {
     headers: &[header(BUG, "BUG: soft lockup").starting("soft lockup - CPU")],
     r#type: Some("HANG"),
     blame: BlameSource::Stall { every_stack: true },
-    skip: &["@stall"],
+    skip: &["@stall", "@schedule"],
     alternate: Some(STALL),
     panic_reasons: &["softlockup"],
     ..Kind::named("soft lockup")
@@ -78,7 +78,7 @@ const HARD_LOCKUP_TITLE: &str = "hard lockup";
 const HARD_LOCKUP_ROW: Kind = Kind {
     r#type: Some("HANG"),
     blame: BlameSource::Stall { every_stack: true },
-    skip: &["@stall"],
+    skip: &["@stall", "@schedule"],
     alternate: Some(STALL),
     within_another: true,
     ..Kind::named("hard lockup")
@@ -102,7 +102,7 @@ pub(super) static RCU_STALL: Kind = Kind {
         .read_by(|at| has(at.message(), "stall").then(|| at.found()))],
     r#type: Some("HANG"),
     blame: BlameSource::Stall { every_stack: false },
-    skip: &["@stall"],
+    skip: &["@stall", "@schedule"],
     alternate: Some(STALL),
     panic_reasons: &["RCU Stall"],
     reported_by_another: true,

@@ -76,7 +76,10 @@ fn verify(at: &Candidate<'_, '_>) -> Option<Header> {
         return None;
     }
     let word = String::from_utf8_lossy(whole.get(..word)?);
-    let named = at.next_lines(3).find_map(|line| behind_file_and_line(after(line, "PANIC at ")?));
+    let named = at.next_lines(3).find_map(|line| {
+        let place = after(line, "PANIC at ").or_else(|| line.strip_suffix(b"()) SPL PANIC"));
+        behind_file_and_line(place?)
+    });
     Some(Header::new(&ASSERTION, format!("PANIC: {word} failed")).naming(named))
 }
 
