@@ -2,7 +2,8 @@
 //!
 //! They open the core's file first, and need no network, no other program, and no file to
 //! write to but what they were asked for. `mount` and `debug` start programs and mount:
-//! they are not confined. `import` and `mount` have the limit on memory alone.
+//! they are not confined. `mount` has the limit on memory alone. `import` starts the child that
+//! makes its report, so that it may start programs; what it may write is confined.
 
 use std::path::Path;
 
@@ -29,6 +30,17 @@ impl SandboxArgs {
         });
         // An old kernel lacks some of it. What it has holds.
         let _ = confine::command(folder.as_slice());
+    }
+
+    /// Confines this process, which imports to `destination`: a file, or a store that may not
+    /// exist yet.
+    pub(super) fn confine_import(self, destination: &Path) {
+        if self.no_sandbox {
+            return;
+        }
+        let exists = |folder: &&Path| folder.is_dir();
+        let folder = destination.ancestors().find(exists).unwrap_or(Path::new("."));
+        let _ = confine::import(folder);
     }
 
     /// Limits the memory of this process.

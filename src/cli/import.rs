@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let verbosity = if arguments.quiet { Verbosity::Quiet } else { Verbosity::Normal };
     let observer = StderrObserver::new(verbosity).context("cannot start a thread")?;
-    arguments.sandbox.limit_memory();
+    arguments.sandbox.confine_import(request.destination.path());
     let imported = import::run(&request, &interrupt, &observer);
     observer.close();
     let imported = imported?;

@@ -110,6 +110,16 @@ const NO_COMMAND: &[c_long] = &[
     libc::SYS_vfork,
 ];
 
+/// What starts another program.
+const STARTS_PROGRAM: &[c_long] = &[
+    libc::SYS_clone3,
+    libc::SYS_execve,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+];
+
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// Leaves this process what the child needs.
@@ -126,6 +136,15 @@ pub(super) fn deny_command() -> Result<(), String> {
     let mut rules = unconditional(NO_COMMAND);
     let process = condition(0, SeccompCmpOp::MaskedEq(CLONE_THREAD), 0)?;
     rules.insert(libc::SYS_clone, vec![process]);
+    apply(rules, SeccompAction::Allow, SeccompAction::Errno(NO_SUCH_CALL))
+}
+
+/// Takes from this process what a command does not need that starts the child.
+pub(super) fn deny_import() -> Result<(), String> {
+    let mut rules = unconditional(NO_COMMAND);
+    for call in STARTS_PROGRAM {
+        rules.remove(call);
+    }
     apply(rules, SeccompAction::Allow, SeccompAction::Errno(NO_SUCH_CALL))
 }
 

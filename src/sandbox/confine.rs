@@ -10,7 +10,11 @@ use std::path::Path;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_name, set_no_new_privs};
 
-use super::{calls, files, limits};
+use super::files::{self, Programs};
+use super::{calls, limits};
+
+/// How early the kernel ends this process when the host runs out of memory.
+const OUT_OF_MEMORY: &str = "/proc/self/oom_score_adj";
 
 /// Confines the child: it has its descriptors, its memory and a processor, for a while.
 ///
@@ -25,7 +29,7 @@ pub fn child() -> Vec<String> {
     };
     // A name of 15 bytes at most is what the kernel keeps.
     note("name", text(set_name(c"vmcorectl-child")));
-    note("out of memory", text(fs::write("/proc/self/oom_score_adj", "1000")));
+    note("out of memory", end_first());
     note("limits", text(limits::limit_child()));
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
@@ -33,7 +37,7 @@ pub fn child() -> Vec<String> {
     // A change of privileges takes it back: it comes after those.
     note("end", text(set_parent_process_death_signal(Some(Signal::KILL))));
     note("privileges", text(set_no_new_privs(true)));
-    note("files", deny_writing(&[]));
+    note("files", deny_writing(&[], Programs::None));
     note("system calls", calls::allow_child());
     missing
 }
@@ -49,8 +53,27 @@ pub fn command(writable: &[&Path]) -> Vec<String> {
     };
     note("limits", text(limits::limit_command()));
     note("privileges", text(set_no_new_privs(true)));
-    note("files", deny_writing(writable));
+    note("files", deny_writing(writable, Programs::None));
     note("system calls", calls::deny_command());
+    missing
+}
+
+/// Confines `import`, which starts the child: like [`command`], but for programs.
+///
+/// Its own child cannot ask for this any more, so that this process asks: if the host runs
+/// out of memory, the kernel ends them first.
+pub fn import(writable: &Path) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut note = |what: &str, done: Result<(), String>| {
+        if let Err(error) = done {
+            missing.push(format!("{what}: {error}"));
+        }
+    };
+    note("out of memory", end_first());
+    note("limits", text(limits::limit_command()));
+    note("privileges", text(set_no_new_privs(true)));
+    note("files", deny_writing(&[writable], Programs::All));
+    note("system calls", calls::deny_import());
     missing
 }
 
@@ -59,8 +82,16 @@ pub fn memory() -> Vec<String> {
     limits::limit_command().err().map(|error| format!("limits: {error}")).into_iter().collect()
 }
 
-fn deny_writing(writable: &[&Path]) -> Result<(), String> {
-    match files::deny_writing(writable) {
+/// Has the kernel end this process first. What started it may have asked for that.
+fn end_first() -> Result<(), String> {
+    if fs::read_to_string(OUT_OF_MEMORY).is_ok_and(|score| score.trim() == "1000") {
+        return Ok(());
+    }
+    text(fs::write(OUT_OF_MEMORY, "1000"))
+}
+
+fn deny_writing(writable: &[&Path], programs: Programs) -> Result<(), String> {
+    match files::deny_writing(writable, programs) {
         Ok(None) => Ok(()),
         Ok(Some(missing)) => Err(missing),
         Err(error) => Err(error.to_string()),

@@ -34,9 +34,18 @@ fn the_confined_process() {
     let missing = match probe.as_str() {
         "command" => command(&[]),
         "command that writes" => command(&[&folder.join("out")]),
+        "import" => import(&folder.join("out")),
         _ => child(),
     };
     assert_eq!(missing, Vec::<String>::new());
+    if probe == "import" {
+        File::create(folder.join("out/a")).unwrap().write_all(b"x").unwrap();
+        File::create(folder.join("c")).unwrap_err();
+        TcpListener::bind("127.0.0.1:0").unwrap_err();
+        assert!(Command::new("/bin/true").status().unwrap().success());
+        let _ = writeln!(std::io::stderr(), "as it should be");
+        return;
+    }
     if probe == "child that allocates" {
         let much = usize::try_from(limits::CHILD_MEMORY).unwrap();
         std::hint::black_box(vec![1_u8; much]);
@@ -77,7 +86,7 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn a_confined_process_has_no_network_no_program_and_no_new_file() {
-    for name in ["child", "command", "command that writes"] {
+    for name in ["child", "command", "command that writes", "import"] {
         let folder = folder();
         let ran = probe(name, folder.path());
         let text = String::from_utf8_lossy(&ran.stderr);

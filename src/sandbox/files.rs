@@ -14,12 +14,26 @@ use landlock::{
 /// The newest rights that are asked for, of Linux 6.12. An older kernel enforces fewer.
 const RIGHTS: ABI = ABI::V6;
 
+/// Whether other programs may be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Programs {
+    None,
+    All,
+}
+
 /// Denies this thread, and those that it starts, what is said above. Gives what the
 /// kernel cannot enforce.
-pub(super) fn deny_writing(writable: &[&Path]) -> Result<Option<String>, RulesetError> {
+pub(super) fn deny_writing(
+    writable: &[&Path],
+    programs: Programs,
+) -> Result<Option<String>, RulesetError> {
     let writing: BitFlags<AccessFs> = AccessFs::from_write(RIGHTS);
+    let handled = match programs {
+        Programs::None => writing | AccessFs::Execute,
+        Programs::All => writing,
+    };
     let mut rules = Ruleset::default()
-        .handle_access(writing | AccessFs::Execute)?
+        .handle_access(handled)?
         .handle_access(AccessNet::from_all(RIGHTS))?
         .scope(Scope::from_all(RIGHTS))?
         .create()?;
