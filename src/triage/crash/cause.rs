@@ -176,6 +176,30 @@ pub(crate) fn lost(lines: &[RecordLine<'_>], headers: &[Header]) -> Option<Heade
     last.or(stack).map(|index| Header::lost().on(index))
 }
 
+/// A register dump of the kernel's in a log that has no header at all.
+pub(crate) fn dump_alone(lines: &[RecordLine<'_>], headers: &[Header]) -> Option<Header> {
+    /// How many lines before the program counter a dump begins.
+    const BEGINS_WITHIN: usize = 12;
+    /// How many lines before it an order to print one may be.
+    const ASKED_WITHIN: usize = 40;
+    const ASKED: [&str; 4] = ["sysrq", "SysRq", "NMI backtrace", "Sending NMI"];
+    if !headers.is_empty() {
+        return None;
+    }
+    let pc = lines.iter().position(|line| {
+        let read = if line.from_user { None } else { stack::line::read(line.text) };
+        matches!(read, Some(StackLine::Function(place)) if place.role == Role::Pc)
+    })?;
+    let before = lines.get(..pc)?;
+    let mut asked = before.iter().rev().take(ASKED_WITHIN);
+    if asked.any(|line| ASKED.iter().any(|words| has(line.text, words))) {
+        return None;
+    }
+    let near = before.iter().enumerate().rev().take(BEGINS_WITHIN);
+    let mut begins = near.filter(|(_, line)| has(line.text, "Modules linked in:"));
+    begins.next().map(|(index, _)| Header::lost().on(index))
+}
+
 /// Whether process 1 had the oops.
 fn is_by_init(lines: &[RecordLine<'_>], header: &Header) -> bool {
     let behind = lines.get(header.line..).unwrap_or_default();

@@ -157,7 +157,8 @@ impl<'a> BootEvents<'a> {
     fn read(lines: &'a [RecordLine<'a>], boot: &Boot) -> Self {
         let lines = lines.get(boot.lines.clone()).unwrap_or_default();
         let mut headers = headers(lines);
-        if let Some(lost) = cause::lost(lines, &headers) {
+        let lost = cause::lost(lines, &headers);
+        if let Some(lost) = lost.or_else(|| cause::dump_alone(lines, &headers)) {
             let at = headers.partition_point(|header| header.line < lost.line);
             headers.insert(at, lost);
         }

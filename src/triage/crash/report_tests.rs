@@ -624,3 +624,15 @@ INFO: task reader:28445 blocked for more than 120 seconds.
     let log = "Unable to handle kernel paging request at virtual address 00000061\nOops [#1]\nWorkqueue:  0x0 (dummy_complete)\nepc: ffffffe00022affe ra : ffffffe00022afea sp : ffffffe086d3fe30\n";
     assert_eq!(found(log).frame, None);
 }
+
+#[test]
+fn a_register_dump_alone_is_an_oops_unless_somebody_asked_for_it() {
+    let arm = "Modules linked in:\nCPU: 0    Tainted: G        W    (2.6.37 #153)\nPC is at dummy_poke+0xd0/0x1b4\nLR is at dummy_poke+0xc8/0x1b4\nProcess bash (pid: 1014, stack limit = 0xf4e0c2f8)\nBacktrace:\n[<c0058220>] (dummy_poke+0x0/0x1b4) from [<c0138578>] (dummy_write+0x50/0x80)\n";
+    let x86 = "Modules linked in: dummy\nPid: 7, comm: x Not tainted 2.6.32 #1\nRIP: 0010:[<ffffffff81234567>]  [<ffffffff81234567>] dummy_poke+0x12/0x40\n";
+    for log in [arm, x86] {
+        titles(false, &[(log, "kernel oops (header lost) in dummy_poke")]);
+        no_crash(&format!("SysRq : Show Regs\n{log}"));
+        no_crash(&format!("Sending NMI from CPU 0 to CPUs 1:\nNMI backtrace for cpu 1\n{log}"));
+    }
+    no_crash("Modules linked in: dummy\nRIP: 0033:0x7f1234\n");
+}

@@ -56,7 +56,7 @@ pub(super) static HARD_LOCKUP: Kind = Kind {
 
 /// mips: a watchdog's NMI, `CPU0 NMI taken, CP0_EPC=80451234`, after which the kernel dies.
 pub(super) static NMI_TAKEN: Kind = Kind {
-    headers: &[header(&["NMI taken, "], HARD_LOCKUP_TITLE)],
+    headers: &[header(&["NMI taken, ", "NMI Watchdog interrupt on Core"], HARD_LOCKUP_TITLE)],
     before_oops: true,
     ..HARD_LOCKUP_ROW
 };

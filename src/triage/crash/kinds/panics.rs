@@ -18,7 +18,10 @@ pub(crate) static PANIC: Kind = Kind {
 fn panic(at: &Candidate<'_, '_>) -> Option<Header> {
     // An exit's code, a terminal's name and its error.
     let ends = [" exitcode=", " for tty", " for pts", " for ptm", " --- error"];
-    let reason = at.message();
+    // A module's reason begins on the next line.
+    let below = at.next_lines(1).next().filter(|line| line.starts_with(b"!!"));
+    let reason = Some(at.message()).filter(|reason| !reason.is_empty()).or(below);
+    let reason = reason.unwrap_or_default();
     let end = ends.iter().filter_map(|end| memchr::memmem::find(reason, end.as_bytes())).min();
     let reason = scrubbed(reason.get(..end.unwrap_or(reason.len()))?);
     let header = Header::new(&PANIC, format!("kernel panic: {reason}").trim());
