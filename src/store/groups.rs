@@ -12,6 +12,9 @@ use jiff::Timestamp;
 use super::listing::Listed;
 use super::report_head::ReportVersion;
 
+/// The most groups that are listed for one that may be the same.
+const MAX_RELATED: usize = 50;
+
 /// Entries with one signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
@@ -86,7 +89,7 @@ impl Group {
     }
 }
 
-/// Finds the groups that share a title, or a weak signature.
+/// Finds the groups that share a title, or a weak signature: the first ones, if many do.
 fn relate(groups: &mut [Group]) {
     let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, group) in groups.iter().enumerate() {
@@ -98,12 +101,12 @@ fn relate(groups: &mut [Group]) {
     for same in by_name.values().filter(|same| same.len() > 1) {
         for index in same {
             if let Some(related) = related.get_mut(*index) {
-                related.extend(same.iter().filter(|other| *other != index));
+                related.extend(same.iter().filter(|other| *other != index).take(MAX_RELATED));
             }
         }
     }
     for (group, related) in groups.iter_mut().zip(related) {
-        group.possibly_same = related.into_iter().collect();
+        group.possibly_same = related.into_iter().take(MAX_RELATED).collect();
     }
 }
 
@@ -171,6 +174,19 @@ mod tests {
         let groups = groups(&entries, &CURRENT);
         let same: Vec<_> = groups.iter().map(|group| group.possibly_same.clone()).collect();
         assert_eq!(same, [vec![], vec![2], vec![1]]);
+    }
+
+    /// Each of thousands of groups with one title listed all others.
+    #[test]
+    fn of_many_groups_that_share_a_title_a_few_are_listed() {
+        let signatures: Vec<_> = (0..250_u8).map(|id| format!("v1-{id}")).collect();
+        let entries = signatures.iter().zip(0..);
+        let entries: Vec<_> =
+            entries.map(|(signature, id)| entry(id, Some(signature), &["A"], false)).collect();
+        let groups = groups(&entries, &CURRENT);
+        assert_eq!(groups.len(), 250);
+        assert!(groups.iter().all(|group| group.possibly_same.len() == MAX_RELATED));
+        assert!(groups.iter().enumerate().all(|(own, group)| !group.possibly_same.contains(&own)));
     }
 
     #[test]

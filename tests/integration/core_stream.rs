@@ -30,6 +30,12 @@ impl CoreStream {
         Self::with_notes(mebibytes, &notes(&[(b"VMCOREINFO\0", 0, VMCOREINFO)]))
     }
 
+    /// The same of a guest whose kernel has this release.
+    pub(crate) fn of_release(mebibytes: usize, release: &str) -> Self {
+        let info = format!("OSRELEASE={release}\nPAGESIZE=4096\n");
+        Self::with_notes(mebibytes, &notes(&[(b"VMCOREINFO\0", 0, info.as_bytes())]))
+    }
+
     /// The same of a guest that told QEMU nothing of its kernel.
     pub(crate) fn without_vmcoreinfo(mebibytes: usize) -> Self {
         Self::with_notes(mebibytes, &notes(&[]))

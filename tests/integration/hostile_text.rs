@@ -6,9 +6,12 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::core_stream::CoreStream;
 use crate::scripted_qemu::{DumpPlan, Script};
 use crate::setting::Setting;
 use crate::tool::{self, Ran, run};
@@ -42,8 +45,12 @@ fn with_input(arguments: &[&str], input: &str) -> Ran {
     let mut command = tool::command(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    tool::finish(child)
+    let mut stdin = child.stdin.take().unwrap();
+    // It prints while it reads.
+    thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input.as_bytes()));
+        tool::finish(child)
+    })
 }
 
 #[test]
@@ -147,4 +154,66 @@ fn an_entry_with_texts_of_any_length_takes_no_command_away() {
         assert!(lines.len() < 40_000, "{}", lines.len());
     }
     with_store(&setting.store, &["info", "latest"]).expect(0);
+}
+
+#[test]
+fn a_release_of_70000_letters_is_one_that_is_cut() {
+    for release in ["r".repeat(70_000), "\u{1b}[2J".repeat(20_000), "ä".repeat(40_000)] {
+        let stream = Arc::new(CoreStream::of_release(6, &release));
+        let setting = Setting::new(Script { stream: Arc::clone(&stream), ..Script::default() });
+        let file = setting.store.with_file_name("release.elf");
+        fs::write(&file, &stream.bytes).unwrap();
+        setting.capture(&["--resume"]).expect(0);
+        with_store(&setting.store, &["import", file.to_str().unwrap()]).expect(0);
+        for arguments in [
+            &["list"][..],
+            &["group"],
+            &["list", "--json"],
+            &["group", "--json"],
+            &["info", "latest"],
+        ] {
+            let ran = with_store(&setting.store, arguments).expect(0);
+            is_harmless(&ran);
+            assert!(ran.stdout.contains('…') && ran.stdout.len() < 10_000, "{ran:?}");
+        }
+        let report = with_store(&setting.store, &["report", "latest"]);
+        assert!(report.stdout.len() < 10_000, "{report:?}");
+    }
+}
+
+/// A mangled name of Rust's, in which each tuple has eight times the one before.
+fn mangled(levels: usize, last: char) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut symbol = format!("_RINvC1{last}1gThhhhhhhhE");
+    let mut start = 8;
+    for _ in 0..levels {
+        let value = start - 1;
+        let digits = [DIGITS[value / 62], DIGITS[value % 62]];
+        let digits = std::str::from_utf8(&digits).unwrap().trim_start_matches('0');
+        start = symbol.len() - 2;
+        symbol += &format!("T{}E", format!("B{digits}_").repeat(8));
+    }
+    symbol + "E"
+}
+
+/// 3,000 such names made 404 MB of JSON out of 746 KB, and took 3.3 GB.
+#[test]
+fn a_log_of_mangled_names_is_explained_in_few_bytes() {
+    let mut log = "BUG: kernel NULL pointer dereference, address: 0000000000000000\n\
+        CPU: 0 PID: 1 Comm: a Not tainted 6.1.0 #1\nCall Trace:\n <TASK>\n"
+        .to_owned();
+    for last in ('a'..='z').cycle().take(3000) {
+        log += &format!(" {}+0x1/0x2\n", mangled(6, last));
+    }
+    log += " </TASK>\n";
+    assert!(log.len() > 600_000);
+    for arguments in [&["--json"][..], &[]] {
+        let ran = with_input(&[&["explain", "--log", "-"], arguments].concat(), &log).expect(0);
+        assert!(ran.stdout.len() < 1 << 20, "{}", ran.stdout.len());
+        assert!(ran.stdout.contains("a::g::<(") && ran.stdout.contains('…'), "{ran:?}");
+    }
+    let line = json!({ "id": 1, "log": log }).to_string();
+    let input = format!("{line}\n").repeat(3);
+    let ran = with_input(&["explain", "--jsonl", "-"], &input).expect(0);
+    assert!(ran.stdout.lines().count() == 3 && ran.stdout.len() < 3 << 20);
 }

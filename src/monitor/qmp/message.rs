@@ -13,6 +13,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use vmcore_formats::text::{MAX_NAME, MAX_TEXT, bounded};
 
 use crate::monitor::{Event, Refusal, Version};
 
@@ -75,7 +76,10 @@ impl Message {
         }
         let result = match (raw.value, raw.error) {
             (Some(value), _) => Ok(value),
-            (None, Some(refusal)) => Err(refusal),
+            (None, Some(refusal)) => Err(Refusal {
+                class: bounded(&refusal.class, MAX_NAME),
+                description: bounded(&refusal.description, MAX_TEXT),
+            }),
             (None, None) => return None,
         };
         Some(Self::Reply { id, result })
