@@ -26,16 +26,14 @@ impl Write for Output {
 /// What `print` prints as text. Returns its length.
 pub(crate) fn text(most: usize, print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> usize {
     let bytes = printed(most, print);
-    let text = std::str::from_utf8(&bytes).expect("text that is not UTF-8");
-    let raw = text.chars().find(|c| !matches!(c, '\n' | '\t') && is_unprintable(*c));
-    assert_eq!(raw, None, "a control character in the text");
+    printable(&bytes);
     bytes.len()
 }
 
 /// What `print` prints as JSON: a value on each line, or one on many. Returns its length.
 pub(crate) fn json(most: usize, print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> usize {
     let bytes = printed(most, print);
-    let text = std::str::from_utf8(&bytes).expect("JSON that is not UTF-8");
+    let text = printable(&bytes);
     for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
         value.expect("JSON that does not read back");
     }
@@ -46,6 +44,7 @@ pub(crate) fn json(most: usize, print: impl FnOnce(&mut dyn Write) -> io::Result
 pub(crate) fn report_json(most: usize, report: &Report) -> usize {
     let written = report.to_json();
     assert!(written.len() <= most, "output: a report of {} bytes, at most {most}", written.len());
+    printable(&written);
     let read: Report = serde_json::from_slice(&written).expect("report.json does not read back");
     assert!(read.to_json() == written, "report.json is another one when it is read back");
     written.len()
@@ -55,6 +54,14 @@ fn printed(most: usize, print: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     let mut output = Output { bytes: Vec::new(), most };
     print(&mut output).expect("printing failed");
     output.bytes
+}
+
+/// The same as text, in which a terminal finds nothing to obey.
+fn printable(bytes: &[u8]) -> &str {
+    let text = std::str::from_utf8(bytes).expect("output that is not UTF-8");
+    let raw = text.chars().find(|c| !matches!(c, '\n' | '\t') && is_unprintable(*c));
+    assert_eq!(raw, None, "a control character in the output");
+    text
 }
 
 /// Whether a terminal would not print a character, or print others in another order.
