@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use vmcore_formats::addr::{PhysAddr, VirtAddr};
 use vmcorectl::kernel::Kernel;
+use vmcorectl::render;
 use vmcorectl::triage::report::Report;
 use vmcorectl::vmcore::{MemoryError, MemoryRange, PhysMemory, Vmcore};
 
@@ -324,6 +325,43 @@ fn tasks_that_share_a_list_of_threads_are_counted_once() {
     }
     let tasks = damage.report(&["tasks"]).tasks.expect("tasks");
     assert_eq!((tasks.threads, tasks.processes), (whole.threads, whole.processes));
+}
+
+/// Names of tasks, modules and devices are the guest's own.
+#[test]
+fn no_name_in_memory_is_obeyed_by_a_terminal() {
+    const HOSTILE: &[u8] = "\u{1b}[2J\u{9b}\u{202e}\n\0".as_bytes();
+    let mut damage = Damage::new();
+    let member = |damage: &Damage, node: VirtAddr, structure, list, name| {
+        VirtAddr(node.0 - damage.field(structure, list) + damage.field(structure, name))
+    };
+    let head = damage.symbol("init_task").0 + damage.field("task_struct", "tasks");
+    let task = damage.pointer(VirtAddr(head));
+    let module = damage.pointer(damage.symbol("modules"));
+    let comm = member(&damage, task, "task_struct", "tasks", "comm");
+    let name = member(&damage, module, "module", "list", "name");
+    let (mount, _) = third_mount(&damage);
+    let device = damage.pointer(member(&damage, mount, "mount", "mnt_list", "mnt_devname"));
+    for at in [comm, name, device] {
+        damage.write(at, HOSTILE);
+    }
+    let Damage { mut core, bytes, .. } = damage;
+    let below = core.shared_memory();
+    core.set_memory(Arc::new(Overlaid { below, bytes }));
+    let kernel = Kernel::find(&core).expect("a kernel");
+    let report = Report::of(&core);
+    let mut out = report.to_json();
+    let paint = render::report::paint::Paint { colours: false };
+    render::report::text::text(&report, paint, &mut out).expect("text");
+    render::report::html::page(&report, &mut out).expect("a page");
+    render::modules::text(kernel.modules(), &mut out).expect("modules");
+    let row = |task| render::tasks::Row { task, time_ns: None, depth: 0 };
+    let rows: Vec<_> = kernel.tasks().tasks.iter().map(row).collect();
+    render::tasks::text(&rows, &mut out).expect("tasks");
+    render::json::pretty(&render::tasks::TasksJson::new(&rows, &[]), &mut out).expect("JSON");
+    let out = String::from_utf8(out).expect("UTF-8");
+    assert!(out.matches("[2J").count() >= 6);
+    assert!(!out.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'));
 }
 
 #[test]

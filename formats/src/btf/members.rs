@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 32;
 /// The most members that a look-up visits.
 const MAX_STEPS: usize = 1 << 13;
 /// The most values of an enumeration. A kernel's longest ones have a few hundred.
-const MAX_VALUES: usize = 1 << 12;
+const MAX_VALUES: usize = 1 << 10;
 /// The size of a pointer: only 64-bit kernels are read.
 const POINTER: u64 = 8;
 

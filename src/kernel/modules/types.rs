@@ -27,8 +27,9 @@ use crate::kernel::types::{ListOf, Object, ObjectError, Types, TypesError};
 
 /// The longest BTF of a module that is read. That of the largest takes about 1 MB.
 const MAX_LENGTH: usize = 16 << 20;
-/// The most BTF of modules that is kept, in bytes. That of all of a distribution's takes 20 MB.
-const MAX_ALL: u64 = 64 << 20;
+/// The most BTF of modules that is kept, in bytes. That of all of a distribution's takes 20 MB,
+/// and only that of file systems is read.
+const MAX_ALL: u64 = 32 << 20;
 
 /// Why a module's types are not known.
 #[derive(Clone, Debug, Error)]

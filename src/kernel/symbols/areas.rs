@@ -28,7 +28,7 @@ const MAX_LENGTH: u64 = 64 << 20;
 /// The longest name of a BPF program. `KSYM_NAME_LEN` is 512.
 const MAX_NAME: usize = 512;
 /// The longest symbol tables of all modules together, in bytes. Those of one take up to 4 MB.
-const MAX_TABLES: u64 = 128 << 20;
+const MAX_TABLES: u64 = 64 << 20;
 
 /// Where there are symbols outside of the image.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use crate::kernel::budget::Budget;
 /// The most entries of one table: a kernel with everything built in has less than a million.
 const MAX_ENTRIES: u64 = 4 << 20;
 /// The longest tables of addresses of all modules together, in bytes.
-const MAX_OF_MODULES: u64 = 64 << 20;
+const MAX_OF_MODULES: u64 = 32 << 20;
 /// How many bytes of entries are looked at to tell their version.
 const SAMPLE: usize = 64 << 10;
 const HASH: usize = 20;
