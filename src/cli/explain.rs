@@ -21,7 +21,7 @@ use crate::render;
 use crate::store::entry::Entry;
 use crate::triage::CoreStacks;
 use crate::triage::crash::families::Families;
-use crate::triage::crash::{self, Crash};
+use crate::triage::crash::{self, Crash, other_system};
 use crate::triage::log::{self, LogRecord, console};
 
 /// Show which log records and stack frames a crash's title and signature are derived from
@@ -74,11 +74,12 @@ pub(super) fn run(arguments: &ExplainArgs) -> anyhow::Result<Exit> {
         (None, None) => bail!("neither a core nor a log was named"),
     };
     let crash = crash::with_stacks(&records, &families, &stacks);
+    let other = if crash.is_none() { other_system::find(&records) } else { None };
     print(|out| match &crash {
-        Some(crash) if arguments.json => render::explain::json(None, Some(crash), out),
+        Some(crash) if arguments.json => render::explain::json(None, Some(crash), None, out),
         Some(crash) => render::explain::text(crash, &families, out),
-        None if arguments.json => render::explain::json(None, None, out),
-        None => writeln!(out, "No crash in {} records.", records.len()),
+        None if arguments.json => render::explain::json(None, None, other.as_ref(), out),
+        None => render::explain::none(records.len(), other.as_ref(), out),
     })?;
     Ok(if crash.is_some() { Exit::Done } else { Exit::Failed })
 }
@@ -144,9 +145,10 @@ fn each(path: &Path, families: &Families, sandbox: SandboxArgs) -> anyhow::Resul
             match serde_json::from_slice::<JsonLog>(&line) {
                 Ok(JsonLog { id: LogId(id), log }) => {
                     drop(line);
-                    let crash: Option<Crash> =
-                        crash::of(&console::records(log.as_bytes()), families);
-                    render::explain::json(Some(&id), crash.as_ref(), out)?;
+                    let records = console::records(log.as_bytes());
+                    let crash: Option<Crash> = crash::of(&records, families);
+                    let other = crash.is_none().then(|| other_system::find(&records)).flatten();
+                    render::explain::json(Some(&id), crash.as_ref(), other.as_ref(), out)?;
                 }
                 Err(error) => {
                     failed = Some(format!("line {number}: {error}"));

@@ -7,6 +7,7 @@ use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui;
 use crate::printable::shown;
+use crate::render::crash_title::crash_title;
 use crate::store::listing::{self, Listed};
 use crate::store::{StoreError, entry, removal};
 use crate::units::bytes;
@@ -78,7 +79,7 @@ fn is_confirmed(doomed: &[Listed]) -> anyhow::Result<bool> {
             shown(&entry.guest()),
             shown(&entry.id),
             entry.state.name(),
-            title.map_or_else(|| "-".to_owned(), shown)
+            title.map_or_else(|| "-".to_owned(), |title| shown(&crash_title(title)))
         ));
     }
     let what = if doomed.len() == 1 { "this entry" } else { "these entries" };

@@ -4,8 +4,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::crash_title::crash_title;
 use crate::printable::shown;
 use crate::triage::crash::families::Families;
+use crate::triage::crash::other_system::OtherSystem;
 use crate::triage::crash::{BootCounts, Crash, Evidence, EvidenceRecord, OopsDetails};
 
 /// The most frames and skipped functions in a text.
@@ -13,13 +15,18 @@ const MAX_SHOWN: usize = 40;
 
 /// Prints a crash as text.
 pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", shown(&crash.title))?;
+    writeln!(out, "{}", shown(&crash_title(&crash.title)))?;
     for title in &crash.alt_titles {
-        writeln!(out, "  or {}", shown(title))?;
+        writeln!(out, "  or {}", shown(&crash_title(title)))?;
     }
     let weak = if crash.signature.weak { " (weak)" } else { "" };
-    let signature = &crash.signature;
-    writeln!(out, "signature   {}{weak}, variant {}", shown(&signature.id), signature.variant)?;
+    match crash.signature.bucket() {
+        Some(id) => {
+            let variant = &crash.signature.variant;
+            writeln!(out, "signature   {}{weak}, variant {variant}", shown(id))?;
+        }
+        None => writeln!(out, "signature   none: nothing tells this from others of its kind")?,
+    }
     writeln!(out, "kind        {}{}", crash.kind, typed(crash))?;
     if let Some(panic) = &crash.panic_message {
         writeln!(out, "panic       {}", shown(panic))?;
@@ -34,6 +41,9 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
     writeln!(out, "chosen      {}", shown(&evidence.chosen))?;
     if let Some(damage) = &evidence.damage {
         writeln!(out, "damaged     {}", shown(damage))?;
+    }
+    if let Some(lines) = evidence.unread_frames {
+        writeln!(out, "            {lines} lines look like stack frames behind an unknown prefix")?;
     }
     record("header", evidence.header.as_ref(), out)?;
     record("function", evidence.frame.as_ref(), out)?;
@@ -50,7 +60,7 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
             time(other.time_ns),
             column(other.record, other.line),
             shown(&other.signature),
-            shown(&other.title),
+            shown(&crash_title(&other.title)),
             other.boot.map(|boot| format!(" (boot {boot})")).unwrap_or_default()
         )?;
     }
@@ -175,12 +185,25 @@ struct Explained<'a> {
     details: Option<&'a OopsDetails>,
     evidence: Option<&'a Evidence>,
     others: &'a [crate::triage::crash::OtherEvent],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_system: Option<&'a OtherSystem>,
+}
+
+/// Says that a log has no crash, and what it may be instead.
+pub fn none(records: usize, other: Option<&OtherSystem>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "No crash in {records} records.")?;
+    if let Some(OtherSystem { system, record, line, text }) = other {
+        let place = place(*record, Some(*line).filter(|line| *line > 0));
+        writeln!(out, "It is not Linux that crashed, but {system}: {place}: {}", shown(text))?;
+    }
+    Ok(())
 }
 
 /// Prints a crash as one line of JSON. Without one, `title` is null.
 pub fn json(
     id: Option<&serde_json::Value>,
     crash: Option<&Crash>,
+    other: Option<&OtherSystem>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let explained = Explained {
@@ -193,13 +216,16 @@ pub fn json(
         pc_function: crash.and_then(|crash| crash.pc_function.as_deref()),
         module: crash.and_then(|crash| crash.module.as_deref()),
         corrupted: crash.is_some_and(|crash| crash.corrupted),
-        signature: crash.map(|crash| crash.signature.id.as_str()),
-        variant: crash.map(|crash| crash.signature.variant.as_str()),
+        signature: crash.and_then(|crash| crash.signature.bucket()),
+        variant: crash
+            .filter(|crash| !crash.signature.of_class_only)
+            .map(|crash| crash.signature.variant.as_str()),
         weak: crash.is_some_and(|crash| crash.signature.weak),
         panic_message: crash.and_then(|crash| crash.panic_message.as_deref()),
         details: crash.map(|crash| &crash.details),
         evidence: crash.map(|crash| &crash.evidence),
         others: crash.map(|crash| crash.others.as_slice()).unwrap_or_default(),
+        other_system: other,
     };
     super::json::line(&explained, out)
 }

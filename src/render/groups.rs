@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::table::{Column, lines};
 use crate::printable::shown_up_to;
+use crate::render::crash_title::crash_title;
 use crate::store::groups::Group;
 
 /// The most guests or kernels in a cell.
@@ -91,7 +92,7 @@ pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Resul
         let same = group.iter().flat_map(|group| &group.possibly_same);
         for other in same.filter_map(|index| all.get(*index)) {
             let signature = other.signature.as_deref().unwrap_or("-");
-            let title = other.title.as_deref().unwrap_or("-");
+            let title = &crash_title(other.title.as_deref().unwrap_or("-"));
             let (signature, title) =
                 (shown_up_to(signature, MAX_SIGNATURE), shown_up_to(title, MAX_TITLE));
             writeln!(out, "       possibly the same as {signature}  {title}")?;
@@ -118,7 +119,7 @@ fn row(group: &Group, zone: &TimeZone) -> [String; 7] {
         few(group.guests.iter()),
         few(group.kernels.iter()),
         or_dash(signature),
-        or_dash(group.title.clone()),
+        or_dash(group.title.as_deref().map(|title| crash_title(title).into_owned())),
     ]
 }
 

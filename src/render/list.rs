@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::table::{Column, lines};
 use crate::printable::shown_up_to;
+use crate::render::crash_title::crash_title;
 use crate::store::listing::{EntryState, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::units::{bytes, seconds};
@@ -110,9 +111,9 @@ fn row(line: &EntryJson, zone: &TimeZone) -> [String; 8] {
 
 fn title(line: &EntryJson) -> String {
     const OUTDATED: &str = " (outdated)";
-    let title = line.title.as_deref().unwrap_or("-");
+    let title = &crash_title(line.title.as_deref().unwrap_or("-"));
     match line.report_outdated {
         Some(true) => shown_up_to(title, MAX_TITLE.saturating_sub(OUTDATED.len())) + OUTDATED,
-        _ => title.to_owned(),
+        _ => title.to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! Prints the results of other modules, as text for people and as JSON. Decides nothing.
 
 pub mod backtrace;
+pub mod crash_title;
 pub mod dmesg;
 pub mod explain;
 pub mod groups;

@@ -102,6 +102,27 @@ fn a_sites_families_name_a_crash_whichever_command_names_it() {
 }
 
 #[test]
+fn explain_tells_people_what_it_does_not_know() {
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let explained = |text: &str, code: i32| {
+        let path = folder.path().join("log");
+        fs::write(&path, text).expect("a file");
+        run(["explain", "--log", path.to_str().expect("UTF-8")]).expect(code).stdout
+    };
+    let text = explained("\n\nWARNING: CPU: 1 PID: 42 at net/acme.c:12\n#! acme_a+0x1/0x2 #\n", 0);
+    for part in [
+        "WARNING (function unknown)\n",
+        "signature   none: ",
+        "1 lines look like stack frames behind an unknown prefix\n",
+        "header      line 3 ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let text = explained("(XEN) Domain 3\n(XEN) Panic on CPU 3:\n", 1);
+    assert!(text.contains("but Xen: line 2: (XEN) Panic on CPU 3:\n"), "{text}");
+}
+
+#[test]
 fn an_import_writes_the_same_report_beside_the_core() {
     let store = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let place = store.path().to_str().expect("UTF-8");

@@ -19,6 +19,7 @@ use crate::import::ImportError;
 use crate::mount::MountError;
 use crate::observer::Observer;
 use crate::printable::shown;
+use crate::render::crash_title::crash_title;
 use crate::store::StoreError;
 
 /// How much is said.
@@ -110,7 +111,7 @@ impl Observer for StderrObserver {
 
     fn title(&self, text: &str) {
         if self.verbosity != Verbosity::Quiet {
-            self.stderr.line(&format!("title: {text}"));
+            self.stderr.line(&format!("title: {}", crash_title(text)));
         }
     }
 

@@ -17,6 +17,7 @@ use super::lines;
 use super::paint::{Look, Paint};
 use super::text_parts as parts;
 use crate::printable::shown;
+use crate::render::crash_title::crash_title;
 use crate::triage::report::data::{Blocked, Cpu, CpuState, Report};
 
 /// How many records of the log are shown.
@@ -28,7 +29,7 @@ const FIRST_FINDINGS: usize = 3;
 
 /// Prints a report.
 pub fn text(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", paint.of(Look::Title, &report.title))?;
+    writeln!(out, "{}", paint.of(Look::Title, &crash_title(&report.title)))?;
     answer(report, paint, out)?;
     let mut cpus: Vec<&Cpu> = report.cpus.iter().collect();
     // Who panicked comes first, and who did nothing last.
@@ -123,7 +124,7 @@ fn events(report: &Report, paint: Paint, out: &mut dyn Write) -> io::Result<()> 
     writeln!(out, "\n{}", paint.of(Look::Head, "Other events in the log"))?;
     for event in report.other_events.iter().take(EVENTS) {
         let time = paint.of(Look::Faint, &format!("{:>12}", lines::since_boot(event.time_ns)));
-        writeln!(out, "  {time}  {}", shown(&event.title))?;
+        writeln!(out, "  {time}  {}", shown(&crash_title(&event.title)))?;
     }
     if let Some(more) = report.other_events.len().checked_sub(EVENTS).filter(|more| *more > 0) {
         writeln!(out, "  and {more} more")?;

@@ -30,6 +30,9 @@ pub(crate) fn why(event: &EventView<'_>, blame: &Blame, title: &str) -> Option<S
     if blame.function.is_none() && event.header.cpu.is_some() {
         return Some("the stack of the CPU that locked up is not in the log".to_owned());
     }
+    if blame.function.is_none() && !event.items.iter().any(|item| item.frame().is_some()) {
+        return Some("no line of the report was read as a stack frame".to_owned());
+    }
     if blame.function.is_none() {
         return Some("the report has no function outside of the families".to_owned());
     }

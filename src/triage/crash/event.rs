@@ -65,8 +65,9 @@ impl<'a> Event<'a> {
         about.extend(below.as_deref().map(without_syscall_prefix));
         let path = variant_path(&items, stack, families);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let signature =
+        let mut signature =
             Signature::of(families.version(), &header.class, &about, &path, damage.is_some());
+        signature.of_class_only = about.is_empty() && header.kind.blame != BlameSource::None;
         blame.function = blame.function.or(below);
         Self { header, indexes, items, blame, titles, damage, signature, from_core }
     }

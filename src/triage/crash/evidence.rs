@@ -7,11 +7,14 @@ use serde::Serialize;
 use vmcore_formats::text::{self, MAX_TEXT};
 
 use super::event::Event;
-use super::stack::Item;
+use super::kinds::BlameSource;
+use super::stack::{Item, line};
 use crate::triage::log::RecordLine;
 
 /// The most frames and skipped functions.
 const MAX_FRAMES: usize = 400;
+/// In how many lines frames are looked for that were not read.
+const MAX_UNREAD: usize = 500;
 
 /// The evidence for a crash's title.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -26,6 +29,10 @@ pub struct Evidence {
     pub from_core: bool,
     /// Why the report is taken for damaged, if it is.
     pub damage: Option<String>,
+    /// How many lines look like stack frames and could not be read as such, if no function was
+    /// found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_frames: Option<usize>,
     /// The boots that the file is of; none in a core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boots: Option<BootCounts>,
@@ -89,6 +96,19 @@ pub struct SkippedFrame {
     pub family: String,
 }
 
+/// How many lines of the event's boot look like frames and are none, if it has no function.
+fn unread_frames(lines: &[RecordLine<'_>], event: &Event<'_>) -> Option<usize> {
+    if event.blame.function.is_some() || event.header.kind.blame == BlameSource::None {
+        return None;
+    }
+    let below = lines.get(event.header.line.saturating_add(1)..)?;
+    let unread = below
+        .iter()
+        .take(MAX_UNREAD)
+        .filter(|line| line::looks_like_frame(line.text) && line::read(line.text).is_none());
+    Some(unread.count()).filter(|count| *count > 0)
+}
+
 pub(super) fn of(lines: &[RecordLine<'_>], event: &Event<'_>, why: &str) -> Evidence {
     let record = |index: usize| {
         lines.get(index).map(|line| EvidenceRecord {
@@ -106,6 +126,7 @@ pub(super) fn of(lines: &[RecordLine<'_>], event: &Event<'_>, why: &str) -> Evid
         frame: event.blame.line.and_then(record),
         from_core: event.from_core,
         damage: event.damage.as_ref().map(|damage| text::bounded(damage, MAX_TEXT)),
+        unread_frames: unread_frames(lines, event),
         boots: None,
         lines: event.indexes.len(),
         frames: frames

@@ -165,6 +165,20 @@ fn what_a_prefix_says_is_no_title() {
 }
 
 #[test]
+fn frames_that_cannot_be_read_are_counted_and_make_no_bucket() {
+    // What nothing certain is near cannot be learnt.
+    let log =
+        "WARNING: CPU: 1 PID: 42 at net/acme.c:12\nq1w#e acme_a+0x1/0x2 #\nz#! acme_b+0x1/0x2 #\n";
+    let crash = of(&console::records(log.as_bytes()), Families::built_in()).unwrap();
+    assert_eq!((crash.frame.as_deref(), crash.title.as_str()), (None, "WARNING in corrupted"));
+    assert_eq!(crash.evidence.unread_frames, Some(2));
+    assert_eq!(crash.signature.bucket(), None);
+    let read = of(&console::records(REPORT.join("\n").as_bytes()), Families::built_in()).unwrap();
+    assert_eq!(read.evidence.unread_frames, None);
+    assert_eq!(read.signature.bucket(), Some(read.signature.id.as_str()));
+}
+
+#[test]
 fn a_programs_line_is_no_event_of_the_kernel() {
     for line in [
         "Nov 14 10:11:12 web cached: BUG: the cache is empty",

@@ -22,6 +22,7 @@ pub mod families;
 mod kinds;
 mod one_cpu;
 mod oops_details;
+pub mod other_system;
 mod scrub;
 mod signature;
 mod stack;

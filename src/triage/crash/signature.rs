@@ -25,9 +25,17 @@ pub struct Signature {
     pub variant: String,
     /// Too little is known to take two crashes with it for the same.
     pub weak: bool,
+    /// Nothing is known that tells the crash from others of its class: it is in no bucket.
+    #[serde(skip)]
+    pub of_class_only: bool,
 }
 
 impl Signature {
+    /// The id, if it tells crashes of one class apart.
+    pub fn bucket(&self) -> Option<&str> {
+        (!self.of_class_only).then_some(self.id.as_str())
+    }
+
     /// The signature of a class, what it is about, and the functions on the stack.
     pub(crate) fn of(
         version: &str,
@@ -51,7 +59,7 @@ impl Signature {
         }
         let variant = variant_hash.finalize();
         let variant = variant.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        Self { id, variant, weak }
+        Self { id, variant, weak, of_class_only: false }
     }
 }
 

@@ -15,6 +15,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::lines;
+use crate::render::crash_title::crash_title;
 use crate::triage::report::data::{CpuState, Report};
 
 const STYLE: &str = include_str!("page.css");
@@ -34,7 +35,7 @@ pub fn page(report: &Report, out: &mut dyn Write) -> io::Result<()> {
                 meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content=(GuestText(&report.tool));
-                title { (GuestText(&report.title)) }
+                title { (GuestText(&crash_title(&report.title))) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -62,7 +63,7 @@ pub fn page(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 /// What fits on the first screen.
 fn answer(report: &Report) -> Markup {
     html! {
-        h1 { (GuestText(&report.title)) }
+        h1 { (GuestText(&crash_title(&report.title))) }
         p.faint { (lines::trust(report.trust)) ", from " (lines::title_source(report.title_source)) }
         dl {
             @for (name, text) in lines::answer(report) {

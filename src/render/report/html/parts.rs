@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::super::lines;
 use super::guest_text::GuestText;
 use super::pictures::class;
+use crate::render::crash_title::crash_title;
 use crate::triage::report::data::{Cpu, CpuState, Report, Stack};
 use crate::units::bytes;
 
@@ -106,7 +107,7 @@ pub(super) fn event(report: &Report) -> Markup {
                 @for event in &report.other_events {
                     tr {
                         td.number.mono { (lines::since_boot(event.time_ns)) }
-                        td { (GuestText(&event.title)) }
+                        td { (GuestText(&crash_title(&event.title))) }
                         td.mono.faint {
                             (GuestText(event.signature.as_deref().unwrap_or_default()))
                         }

@@ -350,6 +350,18 @@ fn ends_frame(text: &[u8]) -> bool {
     }
 }
 
+/// Whether a text has the `fn+0x1/0x2` of a frame, whatever else it has.
+pub(crate) fn looks_like_frame(text: &[u8]) -> bool {
+    let text = text.get(..text.len().min(1024)).unwrap_or_default();
+    memmem::find_iter(text, b"+0x").any(|at| {
+        let named =
+            at.checked_sub(1).and_then(|at| text.get(at)).is_some_and(|byte| is_name(*byte));
+        let offset = text.get(at + 3..).unwrap_or_default();
+        let digits = offset.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        named && digits > 0 && offset.get(digits..).is_some_and(|rest| rest.starts_with(b"/0x"))
+    })
+}
+
 pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$')
 }
