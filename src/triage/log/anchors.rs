@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::{memchr2, memrchr2};
 
 use super::json::{KERNEL, OTHER};
@@ -130,7 +130,7 @@ fn search() -> Option<&'static AhoCorasick> {
     let build = || {
         let search = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
-            .start_kind(aho_corasick::StartKind::Both)
+            .kind(Some(AhoCorasickKind::DFA))
             .build(ANCHORS.iter().map(|(words, _)| words));
         search.ok()
     };
@@ -170,8 +170,8 @@ pub(super) fn is_in(text: &[u8]) -> bool {
 /// Whether a message begins with an anchor.
 pub(super) fn begins(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
-    let input = Input::new(text).anchored(Anchored::Yes);
-    search().and_then(|search| search.find(input)).is_some_and(|found| {
+    let found = search().and_then(|search| search.find(text));
+    found.filter(|found| found.start() == 0).is_some_and(|found| {
         anchor(text, found.start(), found.end(), found.pattern().as_usize())
             .is_some_and(|anchor| !anchor.is_tag)
     })

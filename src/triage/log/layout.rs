@@ -228,9 +228,15 @@ fn add(patterns: &mut Vec<Pattern>, prefix: &[u8], anchor: &Anchor<'_>, relays: 
     if prefix.is_empty() {
         return;
     }
+    let kinds = if anchor.is_tag { 0 } else { anchor.kind };
+    let whole = Fit::Whole(prefix.len());
+    if let Some(known) = patterns.iter_mut().find(|known| known.fit_strictly(prefix) == whole) {
+        known.seen(kinds, relays);
+        return;
+    }
     let Some(mut pattern) = Pattern::of(prefix) else { return };
     pattern.relays = relays;
-    pattern.kinds = if anchor.is_tag { 0 } else { anchor.kind };
+    pattern.kinds = kinds;
     if let Some(known) = patterns.iter_mut().find(|known| known.is_like(&pattern)) {
         known.merge(pattern);
     } else if patterns.len() < MAX_PATTERNS {

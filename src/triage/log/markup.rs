@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// Ends a record within a line of the file.
 pub(super) const SPLIT: u8 = 0x1e;
@@ -109,9 +109,10 @@ const BLOCKS: [&[u8]; 6] = [b"br", b"p", b"div", b"li", b"tr", b"pre"];
 fn search() -> Option<&'static AhoCorasick> {
     static SEARCH: OnceLock<Option<AhoCorasick>> = OnceLock::new();
     let build = || {
-        let kind = aho_corasick::MatchKind::LeftmostFirst;
+        let kind = MatchKind::LeftmostFirst;
         let marks = MARKS.iter().map(|(mark, _)| mark);
-        AhoCorasick::builder().match_kind(kind).build(marks).ok()
+        let dfa = Some(AhoCorasickKind::DFA);
+        AhoCorasick::builder().match_kind(kind).kind(dfa).build(marks).ok()
     };
     SEARCH.get_or_init(build).as_ref()
 }

@@ -87,6 +87,13 @@ impl Pattern {
         self.relays |= other.relays;
     }
 
+    /// Counts a prefix that fits.
+    pub(super) fn seen(&mut self, kinds: u128, relays: bool) {
+        self.count += 1;
+        self.kinds |= kinds;
+        self.relays |= relays;
+    }
+
     fn words(&self) -> impl Iterator<Item = &Word> {
         self.slots.iter().filter_map(|slot| match slot {
             Slot::Word(word) => Some(word),
@@ -138,7 +145,8 @@ impl Pattern {
         }
     }
 
-    fn fit_strictly(&self, line: &[u8]) -> Fit {
+    /// The same, with everything as it was seen.
+    pub(super) fn fit_strictly(&self, line: &[u8]) -> Fit {
         let stamp = self.has_digits();
         let mut at = 0;
         for (index, slot) in self.slots.iter().enumerate() {

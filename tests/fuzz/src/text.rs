@@ -19,7 +19,7 @@ pub(crate) fn console(input: &[u8]) {
         let most = input.len().saturating_mul(EACH).saturating_add(MORE);
         let families = Families::built_in();
         let crash = crash::of(&console::records(input), families);
-        output::json(most, |out| render::explain::json(None, crash.as_ref(), out));
+        output::json(most, |out| render::explain::json(None, crash.as_ref(), None, out));
         if let Some(crash) = &crash {
             assert!(!crash.title.is_empty(), "a crash without a title");
             output::text(most, |out| render::explain::text(crash, families, out));
