@@ -1,6 +1,6 @@
 //! Patterns in which `*` matches any text: filters of a list, families of functions.
 //!
-//! `globset` has the same for paths. It compiles the 810 patterns of the built-in families in
+//! `globset` has the same for paths. It compiles some hundred patterns of the built-in families in
 //! 3 to 11 ms, at each start, and a crash is named in 5 ms.
 
 /// A pattern, split at each `*`.
@@ -21,14 +21,17 @@ impl Wildcard {
         let [first, middle @ .., last] = self.parts.as_slice() else {
             return self.parts.iter().all(|part| part == text);
         };
-        let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
+        let rest = if first.is_empty() { Some(text) } else { text.strip_prefix(first.as_str()) };
+        let Some(mut rest) = rest else { return false };
         for part in middle {
-            match rest.split_once(part.as_str()) {
-                Some((_, behind)) => rest = behind,
+            // Functions' names are short: `str::find` would prepare for a longer search each time.
+            let found = memchr::memmem::find(rest.as_bytes(), part.as_bytes());
+            match found.and_then(|at| rest.get(at + part.len()..)) {
+                Some(behind) => rest = behind,
                 None => return false,
             }
         }
-        rest.ends_with(last.as_str())
+        last.is_empty() || rest.ends_with(last.as_str())
     }
 }
 

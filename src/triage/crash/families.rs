@@ -55,7 +55,9 @@ struct Family {
     name: String,
     covers: String,
     exact: HashSet<String>,
-    wildcards: Vec<Wildcard>,
+    /// Each with the byte that a name has to begin with, if it begins with one: most patterns are
+    /// passed over by that.
+    wildcards: Vec<(Option<u8>, Wildcard)>,
 }
 
 impl Families {
@@ -114,7 +116,8 @@ impl Families {
                     return Err(FamiliesError::Pattern { line: line_number, pattern });
                 }
                 if pattern.contains('*') {
-                    family.wildcards.push(Wildcard::new(pattern));
+                    let first = pattern.bytes().next().filter(|first| *first != b'*');
+                    family.wildcards.push((first, Wildcard::new(pattern)));
                 } else {
                     family.exact.insert(pattern.to_owned());
                 }
@@ -160,8 +163,10 @@ impl Families {
 
 impl Family {
     fn has(&self, function: &str) -> bool {
-        self.exact.contains(function)
-            || self.wildcards.iter().any(|wildcard| wildcard.matches(function))
+        let begins = function.bytes().next();
+        let mut fitting =
+            self.wildcards.iter().filter(|(first, _)| first.is_none() || *first == begins);
+        self.exact.contains(function) || fitting.any(|(_, wildcard)| wildcard.matches(function))
     }
 }
 
