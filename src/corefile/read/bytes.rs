@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::{SeekFrom, seek};
@@ -85,6 +86,12 @@ pub trait Bytes: fmt::Debug + Send + Sync {
     /// The end of the unit that is best read at once with `offset`. Always after it.
     fn unit_end(&self, offset: u64) -> u64 {
         unit_end(offset, self.length())
+    }
+
+    /// The first bytes from `offset` on that the file holds, as a range: those that can be read,
+    /// unless they are damaged.
+    fn next_held(&self, offset: u64) -> Option<Range<u64>> {
+        Some(offset..self.length()).filter(|held| !held.is_empty())
     }
 
     /// How many bytes from `offset` on are zeros, as far as that can be said without reading

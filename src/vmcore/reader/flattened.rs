@@ -5,6 +5,7 @@
 //! are found once, by their headers; nothing is copied.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -189,6 +190,19 @@ impl Bytes for FlattenedFile {
             rest = rest.get_mut(take..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    fn next_held(&self, offset: u64) -> Option<Range<u64>> {
+        let start = match self.segment_at(offset) {
+            // A hole is zeros, unless what belongs there was cut off.
+            Err(next) if self.cut_off.is_some() => next,
+            _ => offset,
+        };
+        let end = match self.segment_at(start) {
+            Ok(segment) if self.cut_off.is_some() => segment.end(),
+            _ => self.length,
+        };
+        Some(start..end).filter(|held| !held.is_empty())
     }
 
     fn zeros(&self, offset: u64) -> u64 {

@@ -1,7 +1,10 @@
+use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::elf::stored_core::StoredCore;
 use vmcore_formats::kdump::flattened::encode_start;
 
 use super::*;
 use crate::vmcore::reader::kdump::sample::{BLOCK, Page, Sample, address, bytes_of, open};
+use crate::vmcore::verify::verify;
 
 #[derive(Debug)]
 struct Held(Vec<u8>);
@@ -138,4 +141,26 @@ fn a_flattened_dump_that_was_cut_off_says_so() {
     assert!(core.findings()[0].contains("not whole"), "{:?}", core.findings());
     assert!(core.memory().truncated() > 0);
     core.memory().read(address(0), &mut [0; BLOCK]).unwrap();
+}
+
+#[test]
+fn memory_that_was_cut_off_is_not_held_however_much_the_headers_promise() {
+    use crate::vmcore::memory::held_ranges;
+    let memory = (PhysAddr(0x1000), 1 << 50);
+    let identity = open(&Sample::default().build()).unwrap().identity();
+    let stored = StoredCore::of_memory(identity, 0, [memory]).unwrap();
+    let head = stored.encode_head_with([]);
+    let start = stored.segments()[0].offset;
+    let segments: &[(u64, &[u8])] =
+        &[(0, &head), (start + 4096, b"abc"), (start + (1 << 49), b"d")];
+    let core = open(&flatten(segments, false)).unwrap();
+    let held: Vec<_> =
+        held_ranges(core.memory()).map(|range| (range.start.0, range.length)).collect();
+    assert_eq!(held, [(0x2000, 3), (0x1000 + (1 << 49), 1)]);
+    let found = verify(&core, 1);
+    assert!(!found.damage.is_empty() || !found.missing.is_empty(), "{found:?}");
+
+    // In a whole file, the same hole is zeros.
+    let core = open(&flatten(segments, true)).unwrap();
+    assert_eq!(held_ranges(core.memory()).count(), 1);
 }

@@ -152,10 +152,13 @@ impl PhysMemory for ElfMemory {
     fn next_held(&self, from: PhysAddr) -> Option<MemoryRange> {
         let first = self.runs.partition_point(|run| run.memory.end() <= from);
         self.runs.get(first..)?.iter().find_map(|run| {
-            let there = self.bytes.length().saturating_sub(run.offset);
-            let end = run.memory.start.0.saturating_add(run.held.min(there).min(run.memory.length));
             let start = run.memory.start.max(from);
-            let length = end.checked_sub(start.0).filter(|length| *length > 0)?;
+            let skip = start.0.saturating_sub(run.memory.start.0);
+            let end = run.offset.saturating_add(run.held.min(run.memory.length));
+            let offset = run.offset.saturating_add(skip);
+            let held = self.bytes.next_held(offset)?;
+            let length = held.end.min(end).checked_sub(held.start).filter(|length| *length > 0)?;
+            let start = start.saturating_add(held.start.saturating_sub(offset));
             Some(MemoryRange { start, length })
         })
     }
