@@ -636,3 +636,47 @@ fn a_register_dump_alone_is_an_oops_unless_somebody_asked_for_it() {
     }
     no_crash("Modules linked in: dummy\nRIP: 0033:0x7f1234\n");
 }
+
+#[test]
+fn a_busy_cpu_without_a_dispatcher_on_its_stack_is_named_by_where_it_was() {
+    titles(
+        false,
+        &[
+            (
+                "\
+Kernel panic - not syncing: Watchdog detected hard LOCKUP on cpu 3
+Pid: 4567, comm: foo Not tainted 2.6.32 #1
+Call Trace:
+ <NMI>  [<ffffffff8152859c>] ? panic+0xa7/0x16f
+ [<ffffffff810e6b7d>] ? watchdog_overflow_callback+0xcd/0xd0
+ [<ffffffff8152be50>] ? nmi+0x20/0x30
+ [<ffffffff8152a27e>] ? _raw_spin_lock+0x1e/0x30
+ <<EOE>>  <IRQ>  [<ffffffff81055ab0>] ? dummy_rq_lock+0x50/0xa0
+ [<ffffffff81063a6c>] ? dummy_wake+0x3c/0x3e0
+",
+                "hard lockup in dummy_rq_lock",
+            ),
+            (
+                "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\nRIP: 0010:dummy_spin+0x1/0x2\n",
+                "BUG: soft lockup in dummy_spin",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn early_and_rare_faults_have_headers_of_their_own() {
+    titles(
+        true,
+        &[
+            (
+                "PANIC: early exception 0x0e IP 10:ffffffff81000123 error 0 cr2 0x10\nCPU: 0 PID: 0 Comm: swapper Not tainted 6.1.0 #1\nRIP: 0010:dummy_early+0x12/0x40\nCall Trace:\n dummy_setup+0x1/0x2\n start_kernel+0x1/0x2\n",
+                "PANIC: early exception in dummy_early",
+            ),
+            (
+                "Kernel Fault: Code=15 (Data TLB miss fault) at addr 0000000000000000\nBacktrace:\n [<0000000040123456>] dummy_read+0x20/0x60\n",
+                "BUG: unable to handle kernel paging request in dummy_read",
+            ),
+        ],
+    );
+}

@@ -122,7 +122,12 @@ fn what_is_left(event: &EventView<'_>, blame: &mut Blame) {
     let of_role = |role: Role| {
         event.items.iter().filter_map(Item::frame).filter(move |frame| frame.role == role)
     };
-    event.first(blame, of_role(Role::Link));
+    if let BlameSource::Stall { every_stack } = event.kind().blame {
+        waiting::interrupted(event, every_stack, blame);
+    }
+    if blame.function.is_none() {
+        event.first(blame, of_role(Role::Link));
+    }
     if blame.function.is_none() {
         // A task may wait within a fault.
         let waits = event.kind().blame == BlameSource::Wait;

@@ -96,6 +96,16 @@ pub(super) fn stalled(event: &EventView<'_>, every_stack: bool, blame: &mut Blam
     }
 }
 
+/// Blames the interrupted function, where no dispatcher is on its stack.
+pub(super) fn interrupted(event: &EventView<'_>, every_stack: bool, blame: &mut Blame) {
+    for start in starts(event, every_stack) {
+        event.first(blame, event.stack_from(Some(start)));
+        if blame.function.is_some() {
+            return;
+        }
+    }
+}
+
 /// The program counter, if it is in a module: no dispatcher further out says more. Kernels
 /// before 5.12 print it before the stack only, and not below the interrupt again.
 fn pc_in_module<'f>(event: &'f EventView<'_>) -> Option<&'f Frame> {

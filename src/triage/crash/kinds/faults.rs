@@ -35,6 +35,8 @@ pub(super) static FAULT: Kind = Kind {
     headers: &[
         header(BUG, FAULT_TITLE).read_by(|at| fault(at.message())),
         header(&["Unable to handle kernel"], FAULT_TITLE).read_by(|at| fault(at.whole())),
+        // parisc
+        header(&["Kernel Fault: Code="], PAGING).typed("MEMORY_SAFETY_BUG"),
     ],
     r#type: None,
     alternate: Some(BAD_ACCESS),

@@ -16,7 +16,7 @@ use super::{BlameSource, Effect, Header, KERNEL_PANIC_MARKER, Kind, StackRule, h
 use crate::triage::crash::scrub::scrubbed;
 use crate::triage::crash::text::{after, has};
 
-pub(super) static ROWS: &[&Kind] = &[&ASSERTION, &PANIC_OF_MODULE, &EARLY];
+pub(super) static ROWS: &[&Kind] = &[&EARLY, &ASSERTION, &PANIC_OF_MODULE];
 
 /// A module's check that failed: the function is named with it.
 pub(super) static ASSERTION: Kind = Kind {
