@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-/// The steps of a walk. A guest with 130,000 tasks takes 3 million of them.
+/// The steps of a walk. A guest with 130,000 processes takes 6 million of them.
 const WALK: u64 = 1 << 23;
 
 /// The price of a node of a list or a tree, or of a name in a path, in steps: what is at it is read.
-pub(super) const NODE: u64 = 8;
+pub(super) const NODE: u64 = 16;
 /// The price of one CPU's part of a sum.
 pub(super) const PART: u64 = 1;
 
