@@ -77,9 +77,9 @@ enum Command {
     ReportChild,
 }
 
-/// Prints what clap has to say, and leaves as it does: with 2 for an error, as documented.
+/// Prints clap's message, and exits with its code: 2 for an error, as documented.
 ///
-/// clap repeats arguments as they are, and a hook gets names from others.
+/// The message repeats arguments as they are, and a hook gets names from others.
 fn usage(error: clap::Error) -> ! {
     let arguments = std::env::args_os().map(|argument| shown(&argument.to_string_lossy()));
     Arguments::try_parse_from(arguments).err().unwrap_or(error).exit()

@@ -21,8 +21,8 @@ use crate::tool::{self, Ran, run};
 const HOSTILE: &str =
     "x\u{1b}[2J\u{9b}31m\u{7f}\u{2028}\u{2029}\u{61c}\u{200e}\u{202e}\u{2066}\r\nerror: y";
 
-/// Checks that nothing in what was printed is obeyed by a terminal, and that no text began a line
-/// of its own.
+/// Checks that a terminal obeys nothing of what was printed, and that no text began a line of its
+/// own.
 #[track_caller]
 fn is_harmless(ran: &Ran) {
     for text in [&ran.stdout, &ran.stderr] {
@@ -54,7 +54,7 @@ fn with_input(arguments: &[&str], input: &str) -> Ran {
 }
 
 #[test]
-fn what_qemu_says_is_text_on_one_line() {
+fn error_texts_of_qemu_are_text_on_one_line() {
     for (command, code) in
         [("getfd", 1), ("dump-guest-memory", 1), ("query-status", 1), ("cont", 5)]
     {
@@ -106,7 +106,7 @@ fn names_of_files_and_ids_are_text_on_one_line() {
     for command in ["info", "report", "verify", "dmesg", "import"] {
         is_harmless(&with_store(&store, &[command, file.to_str().unwrap()]).says("[2J"));
     }
-    // What clap says of it, too.
+    // Usage errors repeat arguments.
     is_harmless(&run(["info", "x", &format!("--{HOSTILE}")]).expect(2).says("31m"));
     is_harmless(&run(["info", "x", HOSTILE]).expect(2).says("31m"));
 }

@@ -96,7 +96,7 @@ fn a_processs_size_is_its_sums_and_the_parts_of_all_cpus() {
 
 /// 8192 CPUs, 400 processes and three sums each are 10 million parts.
 #[test]
-fn sizes_that_have_too_many_parts_are_unknown_and_told() {
+fn sizes_that_have_too_many_parts_are_unknown_with_a_finding() {
     let kernel = kernel(400, 8192).build();
     let tasks = kernel.tasks();
     assert_eq!(tasks.tasks.len(), 401);
