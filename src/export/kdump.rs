@@ -82,6 +82,8 @@ impl Target<'_> {
 /// Pages that were read at once, compressed.
 #[derive(Debug, Default)]
 struct Packed {
+    /// How many pages of zeros come first, which were not read.
+    zeros: u64,
     pages: Vec<PackedPage>,
     /// Their bytes, one after the other.
     bytes: Vec<u8>,
@@ -143,9 +145,7 @@ fn write_head(core: &Vmcore, head: &KdumpHead, target: &mut Target<'_>) -> io::R
 }
 
 fn zeros(length: u64, page_size: u64) -> Packed {
-    let count = usize::try_from(length / page_size).unwrap_or_default();
-    let pages = std::iter::repeat_with(|| PackedPage::Zeros).take(count).collect();
-    Packed { pages, bytes: Vec::new() }
+    Packed { zeros: length / page_size, ..Packed::default() }
 }
 
 /// Compressors that no thread uses just now.
@@ -194,9 +194,26 @@ struct PageWriter<'a, 'b> {
 }
 
 impl PageWriter<'_, '_> {
+    /// Writes the descriptors of so many pages of zeros.
+    fn unread_zeros(&mut self, count: u64, zeros: PageDescriptor) -> io::Result<()> {
+        const BATCH: u64 = 4096;
+        let mut left = count;
+        while left > 0 {
+            let batch = left.min(BATCH);
+            let table =
+                zeros.encode(self.head.endian()).repeat(usize::try_from(batch).unwrap_or(0));
+            self.target.put(self.descriptors, &table)?;
+            self.descriptors = self.descriptors.saturating_add(table.len() as u64);
+            left = left.saturating_sub(batch);
+        }
+        self.zeros = self.zeros.saturating_add(count.saturating_mul(self.head.page_size));
+        Ok(())
+    }
+
     fn write(&mut self, packed: &Packed) -> io::Result<()> {
         let page_size = u32::try_from(self.head.page_size).unwrap_or_default();
         let zeros = PageDescriptor { offset: self.head.data(), size: page_size, flags: 0 };
+        self.unread_zeros(packed.zeros, zeros)?;
         let start = self.data;
         let mut table = Vec::new();
         for page in &packed.pages {

@@ -28,11 +28,9 @@ pub enum Content<'a> {
 
 /// The longest piece that is read at once, in bytes. Longer ones are cut.
 pub const MAX_PIECE: u64 = 4 << 20;
-/// The longest piece of zeros. They are not read, but what is made of them takes memory.
-const MAX_ZEROS: u64 = 1 << 30;
 
-/// Reads all of `ranges`, piece by piece. What the core does not hold is one piece, however
-/// long it is.
+/// Reads all of `ranges`, piece by piece. What the core does not hold is one piece, and so are
+/// zeros that need not be read, however long they are.
 ///
 /// `work` is called by several threads, once for each piece; what it gives goes
 /// to `take` in the order of addresses, until `take` breaks or all is read.
@@ -150,7 +148,8 @@ fn held_piece_end(memory: &dyn PhysMemory, at: PhysAddr) -> PhysAddr {
     if end.0.saturating_sub(at.0) <= MAX_PIECE {
         return end;
     }
-    let zeros = memory.zeros(at).min(MAX_ZEROS);
+    // Pieces are cut at multiples of this, so that pages of any size stay whole.
+    let zeros = memory.zeros(at) & !(MAX_PIECE - 1);
     end.min(at.saturating_add(zeros.max(MAX_PIECE)))
 }
 

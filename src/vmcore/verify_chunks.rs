@@ -73,6 +73,7 @@ pub(super) fn check_chunks(core: &ChunkedFile, threads: usize, most: usize) -> C
         }
         checked
     };
+    let threads = threads.min(core.table().at_once());
     let mut all = CheckedChunks::default();
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();

@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many bytes of chunks are kept. The chunk read last is kept in any case.
+/// How many bytes of chunks are kept.
 const CAPACITY: usize = 48 << 20;
+/// How many chunks are kept whatever their length: a walk goes to and fro between page tables and
+/// what they map.
+const KEPT: usize = 3;
 
 /// The chunks that were read last.
 #[derive(Debug, Default)]
@@ -32,7 +35,7 @@ impl ChunkCache {
         let mut size: usize = chunks.iter().map(|(_, bytes)| bytes.len()).sum();
         let mut forgotten = 0_usize;
         for (_, bytes) in chunks.iter() {
-            if size <= CAPACITY || forgotten.saturating_add(1) == chunks.len() {
+            if size <= CAPACITY || chunks.len().saturating_sub(forgotten) <= KEPT {
                 break;
             }
             size = size.saturating_sub(bytes.len());
@@ -60,11 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_larger_than_the_cache_is_kept_until_the_next() {
+    fn a_few_chunks_are_kept_however_large_they_are() {
         let cache = ChunkCache::default();
-        cache.keep(7, Arc::new(vec![0; CAPACITY + 1]));
-        assert!(cache.find(7).is_some());
-        cache.keep(8, Arc::new(vec![0; 1]));
-        assert!(cache.find(7).is_none() && cache.find(8).is_some());
+        for index in 7..=7 + KEPT {
+            cache.keep(index, Arc::new(vec![0; CAPACITY + 1]));
+        }
+        assert!(cache.find(7).is_none());
+        assert!((8..=7 + KEPT).all(|index| cache.find(index).is_some()));
     }
 }

@@ -5,7 +5,7 @@
 //! last complete one.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zstd::bulk::Decompressor;
 
@@ -14,6 +14,11 @@ use super::chunk_cache::ChunkCache;
 use super::failed_chunks::FailedChunks;
 use super::frame_table::{self, Chunk, FrameTable};
 
+/// The longest buffer for a compressed chunk that is kept for the next one.
+const KEPT_PACKED: usize = 4 << 20;
+/// How many chunks are unpacked for the cache at the same time.
+const MAX_LANES: usize = 64;
+
 /// An open compressed file.
 #[derive(Debug)]
 pub struct ChunkedFile {
@@ -21,6 +26,8 @@ pub struct ChunkedFile {
     table: FrameTable,
     cache: ChunkCache,
     failed: FailedChunks,
+    /// Held while a chunk is unpacked for the cache: as many as may be at the same time.
+    lanes: Vec<Mutex<()>>,
     /// zstd contexts that no thread is using.
     idle: Mutex<Vec<Unpacker>>,
     /// Compressed chunks seen, and whether they are zeros from end to end.
@@ -35,7 +42,9 @@ impl ChunkedFile {
     pub fn open(file: File) -> Result<Self, frame_table::Error> {
         let file = PlainFile::new(file).map_err(|source| DataError::Io { offset: 0, source })?;
         let table = FrameTable::read(&file)?;
+        let lanes = table.at_once().min(MAX_LANES);
         Ok(Self {
+            lanes: (0..lanes).map(|_| Mutex::default()).collect(),
             file,
             table,
             cache: ChunkCache::default(),
@@ -64,6 +73,9 @@ impl ChunkedFile {
         self.spend(u64::from(chunk.entry.decompressed))?;
         let mut unpacker = self.unpacker()?;
         let result = unpacker.unpack(&self.file, chunk, buffer);
+        if unpacker.packed.capacity() > KEPT_PACKED {
+            unpacker.packed = Vec::new();
+        }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(unpacker);
         result.inspect_err(|error| self.failed.keep(chunk.index, error))
     }
@@ -77,12 +89,24 @@ impl ChunkedFile {
         if let Some(bytes) = self.cache.find(chunk.index) {
             return Ok(bytes);
         }
+        // One thread unpacks a chunk, and the others wait for it.
+        let _lane = self.lane(chunk);
+        if let Some(bytes) = self.cache.find(chunk.index) {
+            return Ok(bytes);
+        }
         self.failed.check(chunk.index)?;
         let mut bytes = vec![0; chunk.entry.decompressed as usize];
         self.unpack(chunk, &mut bytes)?;
         let bytes = Arc::new(bytes);
         self.cache.keep(chunk.index, Arc::clone(&bytes));
         Ok(bytes)
+    }
+
+    /// Waits until a chunk may be unpacked beside others.
+    fn lane(&self, chunk: &Chunk) -> Option<MutexGuard<'_, ()>> {
+        let lane =
+            chunk.index.checked_rem(self.lanes.len()).and_then(|lane| self.lanes.get(lane))?;
+        Some(lane.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether a chunk is all zeros, if that is cheap to find out: chunks of zeros are short
@@ -100,6 +124,10 @@ impl ChunkedFile {
             chunks.iter().find(|(bytes, _)| *bytes == packed).map(|(_, zeros)| *zeros)
         };
         let lock = || self.small_chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(zeros) = known(&lock()) {
+            return zeros;
+        }
+        let _lane = self.lane(chunk);
         if let Some(zeros) = known(&lock()) {
             return zeros;
         }

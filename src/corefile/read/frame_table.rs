@@ -94,6 +94,8 @@ pub struct FrameTable {
     marks: Vec<(u64, u64)>,
     unpacked: u64,
     packed: u64,
+    /// The longest decompressed length of a frame.
+    largest: u32,
     /// Where the file was cut off: it has no seek table, and its frames end there.
     cut_off: Option<u64>,
 }
@@ -116,7 +118,7 @@ impl FrameTable {
         let memory = || Error::Memory { frames: count };
         let count = usize::try_from(count).map_err(|_| memory())?;
         frames.try_reserve(count).map_err(|_| memory())?;
-        Ok(Self { frames, marks: Vec::new(), unpacked: 0, packed: 0, cut_off: None })
+        Ok(Self { frames, marks: Vec::new(), unpacked: 0, packed: 0, largest: 0, cut_off: None })
     }
 
     fn push(&mut self, frame: FrameEntry) -> Result<(), Error> {
@@ -133,6 +135,7 @@ impl FrameTable {
             self.marks.push((self.unpacked, self.packed));
         }
         self.frames.push(frame);
+        self.largest = self.largest.max(frame.decompressed);
         self.unpacked = self.unpacked.saturating_add(u64::from(frame.decompressed));
         self.packed = self.packed.saturating_add(u64::from(frame.compressed));
         Ok(())
@@ -141,6 +144,13 @@ impl FrameTable {
     /// The decompressed length of all frames, in bytes.
     pub fn unpacked_length(&self) -> u64 {
         self.unpacked
+    }
+
+    /// How many of the largest chunks may be unpacked at the same time: at least one.
+    pub fn at_once(&self) -> usize {
+        /// Bounds the memory of threads, whatever their number.
+        const BYTES: u32 = 128 << 20;
+        usize::try_from(BYTES / self.largest.max(1)).unwrap_or(usize::MAX).max(1)
     }
 
     /// Where the file was cut off, if it was: it then has no seek table.

@@ -205,6 +205,14 @@ impl Bytes for FlattenedFile {
         Some(start..end).filter(|held| !held.is_empty())
     }
 
+    fn unit_end(&self, offset: u64) -> u64 {
+        const UNIT: u64 = 1 << 20;
+        match self.segment_at(offset) {
+            Ok(segment) => segment.end().min(offset.saturating_add(UNIT)),
+            Err(next) => next.max(offset.saturating_add(1)),
+        }
+    }
+
     fn zeros(&self, offset: u64) -> u64 {
         match self.segment_at(offset) {
             Err(next) if self.cut_off.is_none() => next.saturating_sub(offset),
