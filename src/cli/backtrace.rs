@@ -58,7 +58,11 @@ pub(super) struct BtArgs {
 
 /// Prints stacks.
 pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let with_lines = arguments.lines || arguments.vmlinux.is_some();
+    let core = match with_lines {
+        true => arguments.core.open()?,
+        false => arguments.core.open_kernel(arguments.find_kernel)?,
+    };
     let kernel = arguments.find_kernel.find(&core)?;
     let lines = lines(arguments, &kernel)?;
     let mut findings: Vec<String> =

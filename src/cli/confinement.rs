@@ -43,6 +43,13 @@ impl SandboxArgs {
         let _ = confine::import(folder);
     }
 
+    /// Limits this process, which reads a kernel and not all of a core.
+    pub(super) fn limit_kernel_command(self, deep: bool) {
+        if !self.no_sandbox {
+            let _ = confine::kernel_command(deep);
+        }
+    }
+
     /// Limits the memory of this process.
     pub(super) fn limit_memory(self) {
         if !self.no_sandbox {

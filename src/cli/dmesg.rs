@@ -58,7 +58,7 @@ enum Since {
 
 /// Prints the log, or what was asked of it.
 pub(super) fn run(arguments: &DmesgArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let core = arguments.core.open_kernel(arguments.find_kernel)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {

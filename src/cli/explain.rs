@@ -107,6 +107,8 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
     } else {
         Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
     };
+    // Of any number of logs: no limit on time.
+    sandbox.limit_kernel_command(true);
     sandbox.confine(None);
     Ok(input)
 }
@@ -114,6 +116,7 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
 /// The log of a stored core, and the stacks of its CPUs.
 fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, CoreStacks)> {
     let path = Entry::find(entry, &arguments.store.folder())?.core;
+    arguments.sandbox.limit_kernel_command(arguments.find_kernel.is_deep());
     let core = open_confined(&path, arguments.sandbox, None)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;

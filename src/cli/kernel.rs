@@ -21,7 +21,7 @@ pub(super) struct KernelArgs {
 pub(super) struct ReadAllArgs {
     /// Read all, even if the file describes far more memory than it holds
     ///
-    /// Without this, reading ends after 64 times the length of the file, and not before 16 GiB:
+    /// Without this, reading ends after 64 times the length of the file, and not before 8 GiB:
     /// a file of 4 MiB can describe terabytes. Memory of zeros does not count.
     #[arg(long)]
     deep: bool,
@@ -41,6 +41,11 @@ impl KernelArgs {
     pub(super) fn find(self, core: &Vmcore) -> Result<Kernel, KernelError> {
         ReadAllArgs { deep: self.deep }.apply(core);
         Kernel::find_in(core, self.depth())
+    }
+
+    /// Whether all memory is searched.
+    pub(super) fn is_deep(self) -> bool {
+        self.deep
     }
 
     /// How much of memory is searched.

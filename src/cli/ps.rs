@@ -44,7 +44,7 @@ pub(super) struct PsArgs {
 
 /// Prints tasks.
 pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let core = arguments.core.open_kernel(arguments.find_kernel)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let tasks = kernel.tasks();
     let own = kernel.types_findings().iter().chain(&tasks.findings);

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
+use super::kernel::KernelArgs;
 use super::store_folder::StoreArgs;
 use crate::regular_file;
 use crate::store::entry::Entry;
@@ -32,6 +33,12 @@ impl CoreArgs {
     /// Opens the core, and confines this process before it parses anything.
     pub(super) fn open(&self) -> anyhow::Result<Vmcore> {
         open_confined(&self.path()?, self.sandbox, None)
+    }
+
+    /// The same, for a command that reads the guest's kernel, and not all of the core.
+    pub(super) fn open_kernel(&self, kernel: KernelArgs) -> anyhow::Result<Vmcore> {
+        self.sandbox.limit_kernel_command(kernel.is_deep());
+        self.open()
     }
 
     /// The same, for a command that writes `output`.

@@ -43,7 +43,7 @@ pub(super) struct VtopArgs {
 
 /// Prints how an address is translated.
 pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let core = arguments.core.open_kernel(arguments.find_kernel)?;
     let kernel = arguments.find_kernel.find(&core)?;
     for finding in core.findings().iter().chain(&kernel.origin()) {
         say(&format!("finding: {}", shown(finding)));

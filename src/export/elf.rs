@@ -32,12 +32,14 @@ pub fn to_file(
     let length = image.length();
     file.set_len(length).map_err(ExportError::Write)?;
     let mut exported = Exported { bytes: length, zeros: 0 };
+    let charged = Arc::clone(&image);
     run(
         image,
         threads,
         |piece, content| match content {
             Content::Zeros => Ok(piece.length),
             Content::Bytes(bytes) => {
+                spend(&*charged, bytes.len() as u64)?;
                 write_sparse(file, piece.start.0, bytes).map_err(ExportError::Write)
             }
             Content::Missing(error) => Err(missing(error)),
@@ -48,6 +50,11 @@ pub fn to_file(
         },
     )?;
     Ok(exported)
+}
+
+/// Accounts for what is written.
+fn spend(image: &dyn Bytes, bytes: u64) -> Result<(), ExportError> {
+    image.spend(bytes).map_err(|error| ExportError::Data(Arc::new(error)))
 }
 
 /// How many zeros in a stream are as much work as a byte that is read.
@@ -67,8 +74,7 @@ pub fn to_stream(
         threads,
         |piece, content| match content {
             Content::Zeros => {
-                let work = file.spend(piece.length / ZEROS_PER_BYTE);
-                work.map_err(|error| ExportError::Data(Arc::new(error)))?;
+                spend(&*file, piece.length / ZEROS_PER_BYTE)?;
                 Ok((piece.length, Vec::new()))
             }
             Content::Bytes(bytes) => Ok((0, bytes.to_vec())),

@@ -23,6 +23,9 @@ use crate::vmcore::memory::{MemoryError, MemoryRange, PhysMemory};
 use crate::vmcore::reader::kdump::page_codec::PagePacker;
 use crate::vmcore::scan::{Content, scan};
 
+/// How many bytes that are read are as much work as one that is compressed by itself.
+const WRITTEN: u64 = 2;
+
 /// Where the file goes.
 pub enum Target<'a> {
     /// Into an empty file, each part where it belongs.
@@ -105,7 +108,9 @@ pub fn write(
     let head = KdumpHead::plan(core, codec)?;
     // Pages of zeros are not read, but each has a descriptor.
     let table = head.data().saturating_sub(head.descriptors());
-    core.memory().spend(table).map_err(|error| ExportError::Data(Arc::new(error)))?;
+    let spend =
+        |bytes| core.memory().spend(bytes).map_err(|error| ExportError::Data(Arc::new(error)));
+    spend(table.saturating_mul(WRITTEN))?;
     write_head(core, &head, &mut target).map_err(ExportError::Write)?;
     let packers = Packers { codec, idle: Mutex::default() };
     let memory = WholePages { memory: core.memory(), page_size: head.page_size };
@@ -119,7 +124,10 @@ pub fn write(
     let mut result = Ok(());
     let work = |piece: MemoryRange, content: Content<'_>| match content {
         Content::Zeros => Ok(zeros(piece.length, head.page_size)),
-        Content::Bytes(bytes) => packers.pack(bytes, head.page_size),
+        Content::Bytes(bytes) => {
+            spend((bytes.len() as u64).saturating_mul(WRITTEN))?;
+            packers.pack(bytes, head.page_size)
+        }
         Content::Missing(error) => Err(ExportError::Memory(error)),
     };
     scan(&memory, &head.ranges, threads, work, |packed| {

@@ -90,6 +90,15 @@ fn end_first() -> Result<(), String> {
     text(fs::write(OUT_OF_MEMORY, "1000"))
 }
 
+/// Limits a command that reads a kernel: its memory, and the processor's time unless all memory
+/// is searched.
+pub fn kernel_command(deep: bool) -> Vec<String> {
+    let time = if deep { Ok(()) } else { limits::limit_processor_time() };
+    let limited = [limits::limit_kernel_command(), time];
+    let missing = limited.into_iter().filter_map(Result::err);
+    missing.map(|error| format!("limits: {error}")).collect()
+}
+
 fn deny_writing(writable: &[&Path], programs: Programs) -> Result<(), String> {
     match files::deny_writing(writable, programs) {
         Ok(None) => Ok(()),

@@ -3,19 +3,25 @@
 //! `RLIMIT_NPROC` is not among them: it counts all processes and threads of a user, and
 //! the report needs threads. The child cannot start processes (`calls`).
 
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How much memory the child may write to, in bytes: heap, stacks, private mappings.
+/// How much memory the child, or a command that reads a kernel, may write to, in bytes: heap,
+/// stacks, private mappings.
 ///
-/// The report of the core in `samples` takes 60 MiB at its peak.
-pub const CHILD_MEMORY: u64 = 2 << 30;
-/// How much memory a command that reads a core may write to. Debug files of a kernel
-/// are unpacked there.
+/// The report of the core in `samples` takes 60 MiB at its peak, and that of no file in the tests
+/// more than 512 MiB, most of it for chunks of 64 MiB.
+const MEMORY: u64 = 1 << 30;
+/// What each processor adds: a thread for it has a stack and buffers.
+const MEMORY_OF_PROCESSOR: u64 = 16 << 20;
+/// How much memory any other command that reads a core may write to: with many threads, or with
+/// debug files of a kernel, which are unpacked there.
 pub const COMMAND_MEMORY: u64 = 8 << 30;
-/// How much processor time the child may use, in all its threads.
-pub const CHILD_PROCESSOR_TIME: Duration = Duration::from_mins(2);
+/// How much processor time the child, or a command that reads a kernel, may use in all its
+/// threads.
+pub const PROCESSOR_TIME: Duration = Duration::from_mins(2);
 /// The highest descriptor of the child, and one.
 const CHILD_DESCRIPTORS: u64 = 16;
 
@@ -24,9 +30,25 @@ pub(super) fn limit_child() -> rustix::io::Result<()> {
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
     limit(Resource::Nofile, CHILD_DESCRIPTORS, 0)?;
-    limit(Resource::Data, CHILD_MEMORY, 0)?;
+    limit(Resource::Data, memory(), 0)?;
+    limit_processor_time()
+}
+
+/// How much memory the child, or a command that reads a kernel, may write to, in bytes.
+pub fn memory() -> u64 {
+    let processors = thread::available_parallelism().map_or(1, usize::from) as u64;
+    MEMORY.saturating_add(processors.saturating_mul(MEMORY_OF_PROCESSOR))
+}
+
+/// Limits this process for a command that reads a kernel, and not all of a core.
+pub(super) fn limit_kernel_command() -> rustix::io::Result<()> {
+    limit(Resource::Data, memory(), 0)
+}
+
+/// Limits the processor time of this process.
+pub(super) fn limit_processor_time() -> rustix::io::Result<()> {
     // SIGXCPU comes first: it says more than SIGKILL.
-    limit(Resource::Cpu, CHILD_PROCESSOR_TIME.as_secs(), 5)
+    limit(Resource::Cpu, PROCESSOR_TIME.as_secs(), 5)
 }
 
 /// Limits this process for a command that reads a stored core.

@@ -33,6 +33,7 @@ mod faults_release;
 mod faults_sync;
 mod guest_names;
 mod hostile_files;
+mod hostile_kdump;
 mod hostile_logs;
 mod hostile_store;
 mod hostile_text;

@@ -17,6 +17,7 @@
 mod browser;
 mod console;
 mod damage;
+mod damaged_chunks;
 mod difference;
 mod reports;
 #[allow(dead_code, reason = "other suites need the rest of it")]

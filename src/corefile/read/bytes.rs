@@ -140,6 +140,11 @@ impl PlainFile {
         &self.file
     }
 
+    /// How many bytes were read of it and unpacked from it.
+    pub fn work_done(&self) -> u64 {
+        self.work.done()
+    }
+
     /// Where the hole that `offset` is in ends; `offset` itself if it is in none.
     fn hole_end(&self, offset: u64) -> u64 {
         match seek(&self.file, SeekFrom::Data(offset)) {

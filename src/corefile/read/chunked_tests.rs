@@ -87,7 +87,7 @@ fn what_cannot_be_read_of_the_file_is_not_tried_again_either() {
 fn a_file_is_unpacked_as_often_as_it_is_worth() {
     let (file, _, _) = file(1 << 20);
     let core = ChunkedFile::open(file).unwrap();
-    core.spend((16 << 30) - (2 << 20)).unwrap();
+    core.spend((8 << 30) - (2 << 20)).unwrap();
     let mut chunk = vec![0; 1 << 20];
     assert!(core.read(0, &mut chunk).is_ok());
     let error = core.read(0, &mut chunk).unwrap_err();

@@ -7,8 +7,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What may be read of any file, in bytes. A command reads so much in 10 to 20 s.
-const BASE: u64 = 16 << 30;
+/// What may be read of any file, in bytes. A command reads and unpacks so much in 5 to 10 s.
+const BASE: u64 = 8 << 30;
 /// How many bytes may be read for each that the file holds. Guests' memory without its
 /// zeros is compressed to a third or a tenth.
 const EACH: u64 = 64;
@@ -32,6 +32,11 @@ impl Work {
     pub(super) fn of_stored(bytes: u64) -> Self {
         let limit = bytes.saturating_mul(EACH).max(BASE);
         Self { done: AtomicU64::new(0), limit: AtomicU64::new(limit) }
+    }
+
+    /// How many bytes were read and unpacked.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// Lifts the bound.

@@ -8,6 +8,8 @@
 //! Memory is in long runs, so most blocks have no bits of their own: a guest of 8 TiB takes
 //! 12 MiB here, and the bits of its bitmap 256 MiB.
 
+use std::sync::Arc;
+
 use vmcore_formats::endian::Endian;
 
 /// Pages of a block.
@@ -25,7 +27,8 @@ type Words = [u64; WORDS];
 enum Block {
     None,
     All,
-    Some(Box<Words>),
+    /// Shared by blocks that follow each other and are the same.
+    Some(Arc<Words>),
 }
 
 impl Block {
@@ -33,7 +36,7 @@ impl Block {
         match words {
             words if words.iter().all(|word| *word == 0) => Self::None,
             words if words.iter().all(|word| *word == u64::MAX) => Self::All,
-            words => Self::Some(Box::new(*words)),
+            words => Self::Some(Arc::new(*words)),
         }
     }
 
@@ -126,6 +129,10 @@ impl PageBitmap {
     }
 
     fn push_block(&mut self, block: Block) {
+        let block = match self.blocks.last() {
+            Some(last) if *last == block => last.clone(),
+            _ => block,
+        };
         self.counts.push(self.set);
         self.set = self.set.saturating_add(block.before(BLOCK));
         self.pages = self.pages.saturating_add(BLOCK);

@@ -14,6 +14,9 @@ use crate::corefile::read::bytes::{Bytes, DataError};
 /// The largest gap in the file that is read along with what is around it.
 const GAP: u64 = 16 << 10;
 
+/// What the smallest read costs, in bytes.
+const SMALLEST: u64 = 4096;
+
 /// Where things are in a kdump-compressed file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KdumpLayout {
@@ -107,6 +110,8 @@ impl KdumpPages {
 
     /// Reads as many whole pages as `buffer` has room for, from descriptor `first` on.
     pub(crate) fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        // A page of no bytes in the file is work, too: to look for it, and to find it damaged.
+        self.bytes.spend((buffer.len() as u64).saturating_add(SMALLEST))?;
         self.with_scratch(|scratch| self.read_with(first, buffer, scratch))
     }
 
@@ -170,7 +175,6 @@ impl KdumpPages {
                 return Err(DataError::Damaged { unit: "page", offset: page.offset, problem });
             }
         }
-        self.bytes.spend((pages.len() as u64).saturating_mul(self.layout.page_size))?;
         let length = last.end().saturating_sub(first.offset);
         scratch.packed.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
         self.bytes.read(first.offset, &mut scratch.packed)?;
