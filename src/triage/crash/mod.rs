@@ -320,6 +320,12 @@ mod layout_tests;
 mod corpus_tests;
 
 #[cfg(test)]
+mod check_tests;
+
+#[cfg(test)]
+mod hang_tests;
+
+#[cfg(test)]
 mod report_tests;
 
 #[cfg(test)]

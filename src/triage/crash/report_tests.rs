@@ -1,15 +1,15 @@
-//! Reports as kernels of different ages, architectures and modules print them.
+//! Reports that are cut, and whole ones that only look so.
 
 use super::*;
 use crate::triage::log::console;
 
-fn found(log: &str) -> Crash {
+pub(super) fn found(log: &str) -> Crash {
     of(&console::records(log.as_bytes()), Families::built_in()).unwrap()
 }
 
 /// Each log has this title, and is whole or damaged.
 #[track_caller]
-fn titles(whole: bool, logs: &[(&str, &str)]) {
+pub(super) fn titles(whole: bool, logs: &[(&str, &str)]) {
     for (log, title) in logs {
         let crash = found(log);
         assert_eq!((crash.title.as_str(), !crash.corrupted), (*title, whole), "{log}");
@@ -17,7 +17,7 @@ fn titles(whole: bool, logs: &[(&str, &str)]) {
 }
 
 #[track_caller]
-fn no_crash(log: &str) {
+pub(super) fn no_crash(log: &str) {
     let crash = of(&console::records(log.as_bytes()), Families::built_in());
     assert_eq!(crash.map(|crash| crash.title), None, "{log}");
 }
@@ -78,95 +78,6 @@ Backtrace:
 }
 
 #[test]
-fn hard_lockups_have_different_words() {
-    titles(
-        true,
-        &[
-            (
-                "\
-Kernel panic - not syncing: Watchdog detected hard LOCKUP on cpu 12
-CPU: 12 PID: 99 Comm: poller Tainted: G           OE  3.10.0-957.el7.x86_64 #1
-Call Trace:
- <NMI>  [<ffffffff81761dc1>] dump_stack+0x19/0x1b
- [<ffffffff8175b8d0>] panic+0xe8/0x21f
- [<ffffffff8114d2c0>] watchdog_overflow_callback+0x121/0x140
- [<ffffffff811a5d57>] __perf_event_overflow+0x57/0x100
- [<ffffffff8176b8d4>] perf_event_nmi_handler+0x34/0x60
- [<ffffffff8176cf0c>] nmi_handle.isra.0+0x8c/0x150
- [<ffffffff8176d158>] do_nmi+0x218/0x460
- [<ffffffff8176c31c>] end_repeat_nmi+0x1e/0x81
- <<EOE>>  [<ffffffff81168000>] _raw_spin_lock+0x37/0x40
- [<ffffffff81400000>] dummy_queue_rq+0x47/0x100
- [<ffffffff81774ddb>] system_call_fastpath+0x22/0x27
-",
-                "hard lockup in dummy_queue_rq",
-            ),
-            (
-                "\
-------------[ cut here ]------------
-WARNING: at kernel/watchdog.c:245 watchdog_overflow_callback+0x9c/0xd0()
-Hardware name: Dummy 7
-Watchdog detected hard LOCKUP on cpu 5
-Modules linked in: dummy
-Pid: 71, comm: spinner Not tainted 3.2.0 #1
-Call Trace:
- <NMI>  [<ffffffff81046000>] warn_slowpath_common+0x7f/0xc0
- [<ffffffff810460f6>] warn_slowpath_fmt+0x46/0x50
- [<ffffffff810a0000>] watchdog_overflow_callback+0x9c/0xd0
- [<ffffffff8164a130>] nmi+0x20/0x30
- <<EOE>>  [<ffffffffa0005020>] dummy_spin+0x20/0x40 [dummy]
- [<ffffffffa0005120>] dummy_ioctl+0x20/0x40 [dummy]
- [<ffffffff81640000>] system_call_fastpath+0x16/0x1b
----[ end trace 0123456789abcdef ]---
-",
-                "hard lockup in dummy_spin",
-            ),
-            (
-                "\
-Watchdog CPU:3 detected Hard LOCKUP other CPUS:17
-Watchdog CPU:17 Hard LOCKUP
-CPU: 17 PID: 8 Comm: burner Not tainted 4.14.0 #1
-NIP [c000000000100000] dummy_burn+0x40/0xe0
-LR [c000000000100100] dummy_call+0x38/0x80
-Call Trace:
-[c000003fe35b7050] [c000000000100100] dummy_call+0x38/0x80
-[c000003fe35b7090] [c000000000101000] dummy_read_file+0x18/0x60
-[c000003fe35b70d0] [c000000000102000] vfs_read+0x58/0x6c
-",
-                "hard lockup in dummy_read_file",
-            ),
-            (
-                "\
-BUG: NMI Watchdog detected LOCKUP on CPU1, ip c0123456, registers:
-Modules linked in: dummy
-CPU: 1
-EIP: 0060:[<c0123456>]    Not tainted VLI
-EIP is at dummy_wait_bit+0x16/0x20
-Call Trace:
- [<c0200000>] dummy_reset+0x20/0x30
- [<c0201000>] vfs_write+0x20/0x30
-",
-                "hard lockup in dummy_reset",
-            ),
-            (
-                "\
-CPU0 NMI taken, CP0_EPC=80451234
-NMI[#1]:
-CPU: 0 PID: 12 Comm: loop Not tainted 4.9.0 #1
-epc   : 80451234 dummy_loop+0x14/0x30
-ra    : 80451300 dummy_enter+0x10/0x20
-Call Trace:
-[<80451234>] dummy_loop+0x14/0x30
-[<80451300>] dummy_enter+0x10/0x20
-[<80100000>] vfs_ioctl+0x10/0x20
-",
-                "hard lockup in dummy_enter",
-            ),
-        ],
-    );
-}
-
-#[test]
 fn what_is_left_of_a_cut_report_is_used_and_the_report_is_damaged() {
     titles(
         false,
@@ -218,131 +129,6 @@ fn what_is_left_of_a_cut_report_is_used_and_the_report_is_damaged() {
 }
 
 #[test]
-fn a_corrupted_stack_is_named_by_the_function_with_the_canary() {
-    titles(
-        true,
-        &[
-            (
-                "Kernel panic - not syncing: stack-protector: Kernel stack is corrupted in: mutex_lock+0x4c/0x4c\nCall Trace:\n dump_stack+0x1/0x2\n panic+0x1/0x2\n next_in_text+0x0/0x9\n caller+0x1/0x2\n",
-                "kernel panic: stack is corrupted in mutex_lock",
-            ),
-            (
-                "Kernel panic - not syncing: stack-protector: Kernel stack is corrupted in: kfree_dummy+0x9/0x10 [dummy]\nCall Trace:\n panic+0x1/0x2\n __stack_chk_fail+0x1/0x2\n kfree_dummy+0x9/0x10 [dummy]\n",
-                "kernel panic: stack is corrupted in kfree_dummy",
-            ),
-            (
-                "Kernel panic - not syncing: stack-protector: Kernel stack is corrupted in: ffffffff81234567\nCall Trace:\n [<ffffffff81700000>] panic+0xbf/0x1c0\n [<ffffffff81050000>] __stack_chk_fail+0x16/0x20\n [<ffffffff81234567>] dummy_smash+0x87/0x90\n",
-                "kernel panic: stack is corrupted in dummy_smash",
-            ),
-        ],
-    );
-}
-
-#[test]
-fn modules_have_panics_of_their_own() {
-    titles(
-        true,
-        &[
-            (
-                "VERIFY(0 == dummy_hold(os, id)) failed\nPANIC at dummy_dir.c:238:dummy_dir_lookup()\nShowing stack for process 7\nCall Trace:\n dump_stack+0x1/0x2\n spl_dumpstack+0x1/0x2 [spl]\n spl_panic+0x1/0x2 [spl]\n dummy_dir_lookup+0x1/0x2 [zfs]\n",
-                "PANIC: VERIFY failed in dummy_dir_lookup",
-            ),
-            (
-                "VERIFY0(dummy_free(dn)) failed (0 == 22)\nPANIC at dummy.c:2:dummy_free_range()\nCall Trace:\n spl_panic+0x1/0x2 [spl]\n dummy_free_range+0x1/0x2 [zfs]\n",
-                "PANIC: VERIFY0 failed in dummy_free_range",
-            ),
-            (
-                "PANIC: zfs: allocating allocated segment(offset=123 size=4096) of (offset=123 size=4096)\n\nShowing stack for process 4\nCPU: 0 PID: 4 Comm: z_wr_iss Tainted: P 5.4.0 #1\nCall Trace:\n dump_stack+0x1/0x2\n spl_dumpstack+0x1/0x2 [spl]\n vcmn_err.cold+0x1/0x2 [spl]\n zfs_panic_recover+0x1/0x2 [zfs]\n dummy_add+0x1/0x2 [zfs]\n",
-                "PANIC: zfs: allocating allocated segment in dummy_add",
-            ),
-            (
-                "SPLError: 2100:0:(dummy_znode.c:330:dummy_znode_init()) ASSERTION(zp) failed\nSPLError: 2100:0:(dummy_znode.c:330:dummy_znode_init()) SPL PANIC\nSPL: Showing stack for process 2100\nCall Trace:\n [<ffffffffa0000000>] ? spl_debug_bug+0x1/0x2 [spl]\n",
-                "PANIC: ASSERTION failed in dummy_znode_init",
-            ),
-            (
-                "LustreError: 19:0:(dummy_lock.c:88:dummy_lock_put()) ASSERTION( ref > 0 ) failed:\nLustreError: 19:0:(dummy_lock.c:88:dummy_lock_put()) LBUG\nPid: 19, comm: ll_x\nCall Trace:\n [<ffffffffa0000000>] libcfs_debug_dumpstack+0x1/0x2 [libcfs]\n [<ffffffffa0000100>] lbug_with_loc+0x1/0x2 [libcfs]\nKernel panic - not syncing: LBUG\n",
-                "PANIC: ASSERTION failed in dummy_lock_put",
-            ),
-            (
-                "!!Assertion Failed!!\nExpression: pThis->cRefs > 0\nLocation  : /build/dummy.c(221) int dummyRelease(PDUMMY)\n",
-                "PANIC: assertion failed in dummyRelease",
-            ),
-            (
-                "GFS2: fsid=c:d.0: fatal: assertion \"x < y\" failed\n   function = dummy_log_flush, file = fs/gfs2/log.c, line = 12\n",
-                "PANIC: assertion failed in dummy_log_flush",
-            ),
-            (
-                "kernel BUG at /build/module/dummy.c:10!\ninvalid opcode: 0000 [#1] SMP\nRIP: 0010:spl_panic+0x1/0x2 [spl]\nCall Trace:\n dummy_evict+0x1/0x2 [zfs]\n",
-                "kernel BUG in dummy_evict",
-            ),
-        ],
-    );
-    for note in [
-        "myapp: VERIFY(x) failed\n",
-        "VERIFY of the image failed\n",
-        "LustreError: 19:0:(dummy.c:8:dummy()) can't open: rc = -2\n",
-        "audit: PANIC: nothing below\n",
-    ] {
-        no_crash(note);
-    }
-}
-
-#[test]
-fn a_bug_without_a_trap_names_its_function() {
-    titles(
-        true,
-        &[
-            (
-                "BUG: failure at drivers/block/dummy.c:9/dummy_start()!\nKernel panic - not syncing: BUG!\nCall Trace:\n [<00001000>] panic+0x10/0x20\n [<00002000>] dummy_start+0x10/0x20\n",
-                "kernel BUG in dummy_start",
-            ),
-            ("BUG: failure at mm/dummy.c:101/dummy_map_one()!\n", "kernel BUG in dummy_map_one"),
-            (
-                "BUG: failure at net/core/skbuff.c:99/skb_dummy_panic()!\nKernel panic - not syncing: BUG!\nCall Trace:\n panic from 0x10\n [<00002000>] skb_dummy_panic+0x10/0x20\n [<00002100>] dummy_rx+0x10/0x20\n",
-                "kernel BUG in dummy_rx",
-            ),
-        ],
-    );
-}
-
-#[test]
-fn machine_checks_are_named_by_bank_and_code() {
-    let panics = [
-        "Fatal machine check on current CPU",
-        "Fatal Machine check",
-        "Fatal local machine check",
-        "Machine check from unknown source",
-        "Timeout: Not all CPUs entered broadcast exception handler",
-        "Uncorrected unrecoverable machine check",
-    ];
-    for panic in panics {
-        let log = format!(
-            "[Hardware Error]: CPU 0: Machine Check Exception: 4 Bank 5: be00000000800400\n[Hardware Error]: TSC 1\nKernel panic - not syncing: {panic}\n"
-        );
-        titles(true, &[(&log, "machine check (bank 5, mcacod 0x0400)")]);
-    }
-    titles(
-        true,
-        &[
-            (
-                "CPU 1: Machine Check Exception: 0000000000000004\nBank 3: b40000000000083b at 00000001fc000000\nKernel panic - not syncing: CPU context corrupt\n",
-                "machine check (bank 3, mcacod 0x083b)",
-            ),
-            (
-                "mce: [Hardware Error]: CPU 2: Machine Check: 0 Bank 1: bf80000000000124\nKernel panic - not syncing: Fatal machine check\n",
-                "machine check (bank 1, mcacod 0x0124)",
-            ),
-            (
-                "CPU 7: Machine Check Exception: 4 Bank 2\nKernel panic - not syncing: Fatal machine check\n",
-                "machine check (bank 2)",
-            ),
-        ],
-    );
-    no_crash("mce: [Hardware Error]: CPU 2: Machine Check: 0 Bank 5: bea0000000000108\n");
-    no_crash("mce: [Hardware Error]: Machine check events logged\n");
-}
-
-#[test]
 fn a_function_behind_a_noreturn_call_is_not_part_of_a_bucket() {
     let log = |callee: &str, behind: &str, caller: &str| {
         format!(
@@ -360,37 +146,6 @@ fn a_function_behind_a_noreturn_call_is_not_part_of_a_bucket() {
         &[(
             "INFO: task x:9 blocked for more than 120 seconds.\nCall Trace:\n schedule+0x1/0x2\n do_exit+0x1/0x2\n dummy_next+0x0/0x9\n dummy_thread+0x1/0x2\n kthread+0x1/0x2\n",
             "INFO: task hung in do_exit",
-        )],
-    );
-}
-
-#[test]
-fn system_errors_of_arm64_are_named_by_what_was_interrupted() {
-    let stack = |entry: &str| {
-        format!(
-            "CPU: 6 PID: 8 Comm: x Not tainted 6.12.0 #1\nCall trace:\n show_stack+0x18/0x24 (C)\n panic+0x300/0x358\n nmi_panic+0x8c/0x90\n arm64_serror_panic+0x6c/0x78\n do_serror+0x58/0x5c\n{entry} dummy_poll_reg+0x98/0xb4 (P)\n dummy_probe+0x18/0x8c\n"
-        )
-    };
-    let new = stack(" el1h_64_error_handler+0x30/0x48\n el1h_64_error+0x64/0x68\n");
-    let old = stack(" el1_error+0x84/0xf8\n");
-    for log in [
-        format!("Kernel panic - not syncing: Asynchronous SError Interrupt\n{new}"),
-        format!("Kernel panic - not syncing: Asynchronous SError Interrupt\n{old}"),
-        format!(
-            "SError Interrupt on CPU6, code 0x00000000be000011 -- SError\nCPU: 6 PID: 8 Comm: x Not tainted 6.12.0 #1\npc : dummy_poll_reg+0x98/0xb4\nlr : dummy_probe+0x18/0x8c\nKernel panic - not syncing: Asynchronous SError Interrupt\n{new}"
-        ),
-    ] {
-        titles(true, &[(&log, "SError Interrupt in dummy_poll_reg")]);
-    }
-}
-
-#[test]
-fn the_idle_thread_must_not_schedule() {
-    titles(
-        true,
-        &[(
-            "bad: scheduling from the idle thread!\nCPU: 1 PID: 0 Comm: swapper/1 Not tainted 5.4.0 #1\nCall Trace:\n dump_stack+0x1/0x2\n dequeue_task_idle+0x1/0x2\n __schedule+0x1/0x2\n schedule_timeout+0x1/0x2\n dummy_idle_poll+0x1/0x2\n cpuidle_enter_state+0x1/0x2\n",
-            "bad: scheduling from the idle thread in dummy_idle_poll",
         )],
     );
 }
@@ -475,157 +230,6 @@ Call Trace:
 }
 
 #[test]
-fn cpus_that_wait_for_each_other_have_one_name() {
-    for waits in ["smp_call_function_many_cond", "smp_call_function_single", "__smp_call_function"]
-    {
-        let log = format!(
-            "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\nRIP: 0010:{waits}+0x1/0x2\nCall Trace:\n on_each_cpu_cond_mask+0x1/0x2\n dummy_flush+0x1/0x2\n do_syscall_64+0x1/0x2\n"
-        );
-        titles(true, &[(&log, "BUG: soft lockup in smp_call_function")]);
-    }
-}
-
-#[test]
-fn a_lock_that_a_helper_took_is_named_by_another() {
-    titles(
-        true,
-        &[
-            (
-                "\
-WARNING: possible recursive locking detected
-x/9 is trying to acquire lock:
-ffff888012345678 (&d->lock){+.+.}, at: down_write_nested+0x17/0x20
-
-but task is already holding lock:
-ffff888012345670 (&d->lock){+.+.}, at: dummy_swap+0x33/0x90
-
-stack backtrace:
-Call Trace:
- dump_stack+0x1/0x2
- lock_acquire+0x1/0x2
-",
-                "possible deadlock in dummy_swap",
-            ),
-            (
-                "\
-WARNING: inconsistent lock state
-x/9 [HC0[0]:SC1[1]:HE1:SE0] takes:
-ffff888012345678 (&d->lock){+.?.}-{2:2}, at: dummy_poll+0x17/0x20
-stack backtrace:
-Call Trace:
- dump_stack+0x1/0x2
- print_usage_bug+0x1/0x2
- valid_state+0x1/0x2
- mark_lock_irq+0x1/0x2
- mark_lock+0x1/0x2
- __lock_acquire+0x1/0x2
- lock_acquire+0x1/0x2
- _raw_spin_lock+0x1/0x2
- dummy_poll+0x1/0x2
-",
-                "inconsistent lock state in dummy_poll",
-            ),
-            (
-                "\
-WARNING: suspicious RCU usage
-drivers/dummy.c:12 suspicious rcu_dereference_check() usage!
-stack backtrace:
-Call Trace:
- dump_stack_lvl+0x1/0x2
- lockdep_rcu_suspicious+0x1/0x2
- idr_get_next+0x1/0x2
- dummy_walk+0x1/0x2
-",
-                "WARNING: suspicious RCU usage in dummy_walk",
-            ),
-        ],
-    );
-}
-
-#[test]
-fn a_stalled_cpu_is_named_by_the_task_or_the_work_on_it() {
-    titles(
-        true,
-        &[
-            (
-                "\
-INFO: rcu_sched detected stalls on CPUs/tasks: { 0} (detected by 1, t=5252 jiffies)
-Task dump for CPU 0:
-reader R running 0 2642 2641 0x00000000
-Call Trace:
-[c7363c70] [c0631338] schedule+0x30/0xbc (unreliable)
-[c7363d80] [c007e038] vprintk_emit+0x2c8/0x4cc
-[c7363e10] [c0065178] dummy_read_all+0x74/0x8c
-[c7363e20] [c00653f4] vfs_read+0x74/0x8c
-",
-                "INFO: rcu detected stall in dummy_read_all",
-            ),
-            (
-                "\
-rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-... } 6 jiffies s: 85
-Task dump for CPU 0:
-task:kworker/u4:4    state:R  running task     stack:    0 pid:  314 ppid:     2
-Workqueue: events_unbound dummy_check [dummy]
-Call Trace:
- __schedule+0x246/0x5c0
- __cond_resched+0x33/0x50
- process_one_work+0x23c/0x3f0
- worker_thread+0x50/0x3e0
-",
-                "INFO: rcu detected stall in dummy_check",
-            ),
-            (
-                "\
-NMI watchdog: Watchdog detected hard LOCKUP on cpu 1
-CPU: 1 PID: 0 Comm: swapper/1 Not tainted 5.10.0 #1
-RIP: 0010:dummy_submit+0x1/0x2
-Call Trace:
- <IRQ>
- dummy_flush+0x83/0xb0
- dummy_timeout+0x34/0xa0
- call_timer_fn+0x2d/0x130
- </IRQ>
- asm_sysvec_apic_timer_interrupt+0x12/0x20
-RIP: 0010:cpuidle_enter_state+0xc7/0x350
- cpuidle_enter+0x29/0x40
- do_idle+0x1e4/0x280
-",
-                "hard lockup in dummy_timeout",
-            ),
-        ],
-    );
-    // A thread of RCU's own waits as it should.
-    let log = "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:\nrcu: RCU grace-period kthread stack dump:\nCall Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n rcu_gp_kthread+0x1/0x2\n kthread+0x1/0x2\n";
-    assert_eq!(found(log).frame, None);
-}
-
-#[test]
-fn a_task_that_only_waits_names_no_entry() {
-    titles(
-        false,
-        &[(
-            "\
-INFO: task reader:28445 blocked for more than 120 seconds.
-[<8079ef70>] (__schedule) from [<8079f5d8>] (schedule+0x50/0xa8)
-[<8079f5d8>] (schedule) from [<807a1d6c>] (down_read+0x5c/0x60)
-[<807a1d6c>] (down_read) from [<807a5418>] (do_page_fault+0xfc/0x3a4)
-[<807a5418>] (do_page_fault) from [<801011e0>] (do_DataAbort+0x48/0xc4)
-[<801011e0>] (do_DataAbort) from [<807a4e64>] (__dabt_usr+0x44/0x60)
-",
-            "INFO: task hung in do_page_fault",
-        )],
-    );
-    for entry in ["ret_from_fork", "kernel_thread_helper", "ret_from_kernel_thread"] {
-        let log = format!(
-            "INFO: task x:9 blocked for more than 120 seconds.\nCall Trace:\n __schedule+0x1/0x2\n schedule+0x1/0x2\n kthread+0x1/0x2\n {entry}+0x1/0x2\n"
-        );
-        assert_eq!(found(&log).frame, None, "{log}");
-    }
-    let log = "Unable to handle kernel paging request at virtual address 00000061\nOops [#1]\nWorkqueue:  0x0 (dummy_complete)\nepc: ffffffe00022affe ra : ffffffe00022afea sp : ffffffe086d3fe30\n";
-    assert_eq!(found(log).frame, None);
-}
-
-#[test]
 fn a_register_dump_alone_is_an_oops_unless_somebody_asked_for_it() {
     let arm = "Modules linked in:\nCPU: 0    Tainted: G        W    (2.6.37 #153)\nPC is at dummy_poke+0xd0/0x1b4\nLR is at dummy_poke+0xc8/0x1b4\nProcess bash (pid: 1014, stack limit = 0xf4e0c2f8)\nBacktrace:\n[<c0058220>] (dummy_poke+0x0/0x1b4) from [<c0138578>] (dummy_write+0x50/0x80)\n";
     let x86 = "Modules linked in: dummy\nPid: 7, comm: x Not tainted 2.6.32 #1\nRIP: 0010:[<ffffffff81234567>]  [<ffffffff81234567>] dummy_poke+0x12/0x40\n";
@@ -635,48 +239,4 @@ fn a_register_dump_alone_is_an_oops_unless_somebody_asked_for_it() {
         no_crash(&format!("Sending NMI from CPU 0 to CPUs 1:\nNMI backtrace for cpu 1\n{log}"));
     }
     no_crash("Modules linked in: dummy\nRIP: 0033:0x7f1234\n");
-}
-
-#[test]
-fn a_busy_cpu_without_a_dispatcher_on_its_stack_is_named_by_where_it_was() {
-    titles(
-        false,
-        &[
-            (
-                "\
-Kernel panic - not syncing: Watchdog detected hard LOCKUP on cpu 3
-Pid: 4567, comm: foo Not tainted 2.6.32 #1
-Call Trace:
- <NMI>  [<ffffffff8152859c>] ? panic+0xa7/0x16f
- [<ffffffff810e6b7d>] ? watchdog_overflow_callback+0xcd/0xd0
- [<ffffffff8152be50>] ? nmi+0x20/0x30
- [<ffffffff8152a27e>] ? _raw_spin_lock+0x1e/0x30
- <<EOE>>  <IRQ>  [<ffffffff81055ab0>] ? dummy_rq_lock+0x50/0xa0
- [<ffffffff81063a6c>] ? dummy_wake+0x3c/0x3e0
-",
-                "hard lockup in dummy_rq_lock",
-            ),
-            (
-                "watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\nRIP: 0010:dummy_spin+0x1/0x2\n",
-                "BUG: soft lockup in dummy_spin",
-            ),
-        ],
-    );
-}
-
-#[test]
-fn early_and_rare_faults_have_headers_of_their_own() {
-    titles(
-        true,
-        &[
-            (
-                "PANIC: early exception 0x0e IP 10:ffffffff81000123 error 0 cr2 0x10\nCPU: 0 PID: 0 Comm: swapper Not tainted 6.1.0 #1\nRIP: 0010:dummy_early+0x12/0x40\nCall Trace:\n dummy_setup+0x1/0x2\n start_kernel+0x1/0x2\n",
-                "PANIC: early exception in dummy_early",
-            ),
-            (
-                "Kernel Fault: Code=15 (Data TLB miss fault) at addr 0000000000000000\nBacktrace:\n [<0000000040123456>] dummy_read+0x20/0x60\n",
-                "BUG: unable to handle kernel paging request in dummy_read",
-            ),
-        ],
-    );
 }
