@@ -43,7 +43,9 @@ pub fn text(crash: &Crash, families: &Families, out: &mut dyn Write) -> io::Resu
         writeln!(out, "damaged     {}", shown(damage))?;
     }
     if let Some(lines) = evidence.unread_frames {
-        writeln!(out, "            {lines} lines look like stack frames behind an unknown prefix")?;
+        let look = if lines == 1 { "line looks" } else { "lines look" };
+        let look = format!("{lines} {look} like stack frames behind an unknown prefix");
+        writeln!(out, "            {look}")?;
     }
     record("header", evidence.header.as_ref(), out)?;
     record("function", evidence.frame.as_ref(), out)?;

@@ -109,11 +109,14 @@ fn explain_tells_people_what_it_does_not_know() {
         fs::write(&path, text).expect("a file");
         run(["explain", "--log", path.to_str().expect("UTF-8")]).expect(code).stdout
     };
-    let text = explained("\n\nWARNING: CPU: 1 PID: 42 at net/acme.c:12\n#! acme_a+0x1/0x2 #\n", 0);
+    let text = explained(
+        "\n\nWARNING: CPU: 1 PID: 42 at net/acme.c:12\n#! acme_a+0x1/0x2 #\n#! acme_b+0x1/0x2 #\n",
+        0,
+    );
     for part in [
         "WARNING (function unknown)\n",
         "signature   none: ",
-        "1 lines look like stack frames behind an unknown prefix\n",
+        "2 lines look like stack frames behind an unknown prefix\n",
         "header      line 3 ",
     ] {
         assert!(text.contains(part), "{part}: {text}");

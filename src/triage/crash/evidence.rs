@@ -7,7 +7,7 @@ use serde::Serialize;
 use vmcore_formats::text::{self, MAX_TEXT};
 
 use super::event::Event;
-use super::kinds::BlameSource;
+use super::kinds::{self, BlameSource};
 use super::stack::{Item, line};
 use crate::triage::log::RecordLine;
 
@@ -101,11 +101,12 @@ fn unread_frames(lines: &[RecordLine<'_>], event: &Event<'_>) -> Option<usize> {
     if event.blame.function.is_some() || event.header.kind.blame == BlameSource::None {
         return None;
     }
-    let below = lines.get(event.header.line.saturating_add(1)..)?;
-    let unread = below
-        .iter()
-        .take(MAX_UNREAD)
-        .filter(|line| line::looks_like_frame(line.text) && line::read(line.text).is_none());
+    let below = lines.iter().enumerate().skip(event.header.line.saturating_add(1));
+    let unread = below.take(MAX_UNREAD).filter(|(index, line)| {
+        line::looks_like_frame(line.text)
+            && line::read(line.text).is_none()
+            && kinds::read(lines, *index).is_none()
+    });
     Some(unread.count()).filter(|count| *count > 0)
 }
 

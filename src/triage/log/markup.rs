@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use memchr::{memchr3, memmem};
 
 /// Ends a record within a line of the file.
 pub(super) const SPLIT: u8 = 0x1e;
@@ -117,11 +118,20 @@ fn search() -> Option<&'static AhoCorasick> {
     SEARCH.get_or_init(build).as_ref()
 }
 
+/// Whether a text may have marks. Most logs have none, and these searches are faster.
+fn may_have_marks(text: &[u8]) -> bool {
+    memchr3(0x1b, 0, b'\\', text).is_some()
+        || memchr3(b'&', b'^', 0xc2, text).is_some()
+        || ["#0", "[0m", "<br", "\u{feff}"]
+            .iter()
+            .any(|mark| memmem::find(text, mark.as_bytes()).is_some())
+        || memmem::find_iter(text, b"</")
+            .any(|at| text.get(at + 2).is_some_and(u8::is_ascii_lowercase))
+}
+
 /// The text without markup.
 pub(super) fn plain(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    let Some(search) = search().filter(|search| search.is_match(text.as_ref())) else {
-        return text;
-    };
+    let Some(search) = search().filter(|_| may_have_marks(&text)) else { return text };
     let mut plain = Vec::with_capacity(text.len());
     let mut done = 0;
     for found in search.find_iter(text.as_ref()) {

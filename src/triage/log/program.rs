@@ -73,6 +73,9 @@ pub(super) fn source(line: &[u8]) -> (usize, Source) {
 pub(super) fn begins_with_program(text: &[u8]) -> bool {
     let text = text.get(..text.len().min(CLOCK_WITHIN)).unwrap_or_default();
     let Some(colon) = memchr(b':', text) else { return false };
+    if colon.checked_sub(1).and_then(|at| text.get(at)) != Some(&b']') {
+        return false;
+    }
     let before = text.get(..colon).unwrap_or_default();
     let mut words = before.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     let (Some(first), second, None) = (words.next(), words.next(), words.next()) else {
