@@ -14,7 +14,9 @@ use super::pattern::{Fit, MAX_PREFIX, Pattern};
 use super::program::{self, Source};
 
 /// The most anchors that are learnt from.
-const MAX_LEARNT: usize = 20_000;
+const MAX_LEARNT: usize = 100_000;
+/// The most lines that only name the kernel.
+const MAX_TAGS: usize = 256;
 /// The most shapes of a prefix.
 const MAX_PATTERNS: usize = 32;
 /// The most suffixes.
@@ -52,7 +54,13 @@ impl Layout {
     pub(super) fn learn(log: &[u8]) -> Self {
         let mut learnt = Learnt::default();
         let mut layout = Self::default();
+        let mut tags = 0_usize;
         for anchor in anchors::each(log).take(MAX_LEARNT) {
+            // Every line of a journal names the kernel.
+            tags += usize::from(anchor.is_tag);
+            if anchor.is_tag && tags > MAX_TAGS {
+                continue;
+            }
             learnt.prefix(&anchor);
             if let Some(after) = anchor.after {
                 layout.learn_suffix(after);

@@ -26,7 +26,7 @@ pub(super) struct Pattern {
     /// How often it was seen.
     pub(super) count: usize,
     /// The kinds of anchors that were behind it, a bit for each.
-    pub(super) kinds: u128,
+    pub(super) kinds: u64,
     /// A time of the kernel's was behind it.
     pub(super) relays: bool,
 }
@@ -88,7 +88,7 @@ impl Pattern {
     }
 
     /// Counts a prefix that fits.
-    pub(super) fn seen(&mut self, kinds: u128, relays: bool) {
+    pub(super) fn seen(&mut self, kinds: u64, relays: bool) {
         self.count += 1;
         self.kinds |= kinds;
         self.relays |= relays;
