@@ -18,9 +18,11 @@ const MAX_LEARNT: usize = 100_000;
 /// The most lines that only name the kernel.
 const MAX_TAGS: usize = 256;
 /// The most shapes of a prefix.
-const MAX_PATTERNS: usize = 32;
+const MAX_PATTERNS: usize = 16;
 /// The most suffixes.
 const MAX_SUFFIXES: usize = 8;
+/// In how many places of a line's end a suffix may begin.
+const MAX_PLACES: usize = 64;
 /// The longest suffix.
 const MAX_SUFFIX: usize = 512;
 /// So many different anchors show that a program passes a kernel's report on.
@@ -143,7 +145,7 @@ impl Layout {
         let from = text.len().saturating_sub(MAX_SUFFIX);
         let end = text.get(from..).unwrap_or_default();
         let at = self.suffixes.iter().filter_map(|suffix| {
-            let mut places = memchr::memchr_iter(suffix.first, end);
+            let mut places = memchr::memchr_iter(suffix.first, end).take(MAX_PLACES);
             places.find(|at| {
                 let rest = end.get(*at..).unwrap_or_default();
                 suffix.pattern.fit(rest) == Fit::Whole(rest.len())

@@ -17,12 +17,16 @@ use super::slot::{Slot, Word, closing, is_blank, is_word, word};
 
 /// The longest prefix that is learnt.
 pub(super) const MAX_PREFIX: usize = 256;
+/// The most parts of a prefix.
+const MAX_SLOTS: usize = 96;
 /// The longest group in brackets whose content is of no interest.
 const MAX_GROUP: usize = 120;
 /// The shape of a prefix.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     slots: Vec<Slot>,
+    /// For each part that opens a group: what closes it, and how many parts are inside.
+    closings: Vec<Option<(u8, usize)>>,
     /// How often it was seen.
     pub(super) count: usize,
     /// The kinds of anchors that were behind it, a bit for each.
@@ -53,7 +57,11 @@ impl Pattern {
             };
             rest = rest.get(length..).unwrap_or_default();
         }
-        Some(Self { slots, count: 1, kinds: 0, relays: false })
+        if slots.len() > MAX_SLOTS {
+            return None;
+        }
+        let closings = closings(&slots);
+        Some(Self { slots, closings, count: 1, kinds: 0, relays: false })
     }
 
     /// Whether both have the same punctuation.
@@ -165,12 +173,13 @@ impl Pattern {
         let (mut index, mut at, mut groups) = (0, 0, 0);
         while let Some(slot) = self.slots.get(index) {
             let rest = line.get(at..).unwrap_or_default();
-            let close = if let Slot::Byte(open) = slot { closing(*open) } else { None };
             let behind = self.slots.get(index + 1..).unwrap_or_default();
-            let group = close.and_then(|close| {
-                let inside = behind.iter().position(|slot| *slot == Slot::Byte(close))?;
-                Some((close, inside, behind.get(..inside)?))
-            });
+            let group = self
+                .closings
+                .get(index)
+                .copied()
+                .flatten()
+                .and_then(|(close, inside)| Some((close, inside, behind.get(..inside)?)));
             if let Some((close, inside, slots)) = group {
                 if slot.fit(rest, stamp, false).is_err() {
                     return Fit::No;
@@ -199,6 +208,17 @@ impl Pattern {
         }
         if groups > 0 { Fit::Whole(at) } else { Fit::No }
     }
+}
+
+/// The groups of a prefix.
+fn closings(slots: &[Slot]) -> Vec<Option<(u8, usize)>> {
+    let of = |(index, slot): (usize, &Slot)| {
+        let Slot::Byte(open) = slot else { return None };
+        let close = closing(*open)?;
+        let inside = slots.get(index + 1..)?.iter().position(|slot| *slot == Slot::Byte(close))?;
+        Some((close, inside))
+    };
+    slots.iter().enumerate().map(of).collect()
 }
 
 #[cfg(test)]
