@@ -34,8 +34,13 @@ const REST_WITHIN: u32 = 8;
 pub fn records(log: &[u8]) -> Vec<LogRecord> {
     let text = markup::plain(json::messages(encoding::decoded(log)));
     let layout = Layout::learn(&text);
-    let mut reader =
-        Reader { layout: &layout, records: Vec::new(), line: 0, cut: None, collected: false };
+    let mut reader = Reader {
+        layout: &layout,
+        records: Vec::with_capacity(text.len() / 64),
+        line: 0,
+        cut: None,
+        collected: false,
+    };
     let mut rest = text.as_ref();
     while !rest.is_empty() {
         let end = memchr(b'\n', rest).unwrap_or(rest.len());
