@@ -55,6 +55,8 @@ pub(super) fn run(arguments: &ReadArgs) -> anyhow::Result<Exit> {
         .into());
     }
     let core = arguments.core.open()?;
+    // As much is read as was asked for.
+    core.read_without_limit();
     let view = view(arguments, &core)?;
     let mut gap = None;
     let exit = print(|out| {

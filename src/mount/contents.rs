@@ -38,6 +38,8 @@ pub(super) struct FileContent {
 impl Contents {
     /// The files of an open core.
     pub fn of(core: &Vmcore) -> Result<Self, ElfImageError> {
+        // It is read on request, for as long as it is mounted.
+        core.read_without_limit();
         let elf = Arc::new(ElfImage::new(core)?);
         let vmcore = FileContent { name: VMCORE_FILE, bytes: elf, stored: core.file_bytes() };
         let metadata = core.stored_metadata().map(|stored| in_memory(METADATA_FILE, stored.text));

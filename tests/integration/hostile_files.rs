@@ -257,3 +257,19 @@ fn reading_ends_where_a_file_is_no_longer_worth_it_and_deep_reads_on() {
     let found = verify(&core, 2);
     assert_eq!((found.bytes, found.missing.len()), (count << 26, 0));
 }
+
+/// What is asked for piece by piece is not counted: 62 GiB of the same 64 MiB.
+#[test]
+fn a_mounted_file_is_read_for_as_long_as_it_is_mounted() {
+    let segments: Vec<Segment> =
+        (0..1000).map(|number| (1 << 16, number << 26, 64 << 20, 64 << 20)).collect();
+    let hostile = Hostile::new();
+    let mut bytes = elf_head(&segments);
+    bytes.resize((1 << 16) + (64 << 20), 0xab);
+    let core = Vmcore::open(&hostile.file(&bytes)).unwrap();
+    core.memory().spend((8 << 30) - (1 << 20)).unwrap();
+    let (at, mut buffer) = (vmcore_formats::addr::PhysAddr(0), vec![0; 2 << 20]);
+    assert!(core.memory().read(at, &mut buffer).unwrap_err().is_too_much());
+    vmcorectl::mount::Contents::of(&core).unwrap();
+    assert!(core.memory().read(at, &mut buffer).is_ok());
+}
