@@ -9,8 +9,12 @@ use std::sync::OnceLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::{memchr2, memrchr2};
 
-use super::json::{KERNEL, OTHER};
 use super::markup::SPLIT;
+
+/// Begins a line that is another program's, as the members of its JSON object say.
+pub(super) const OTHER: u8 = 0x1f;
+/// Begins a line that is the kernel's, by its own members.
+pub(super) const KERNEL: u8 = 0x1d;
 
 /// What has to follow an anchor's words.
 #[derive(Clone, Copy, PartialEq, Eq)]

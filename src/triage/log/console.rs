@@ -16,8 +16,8 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2, memmem, memrchr};
 
 use super::LogRecord;
+use super::anchors::{KERNEL, OTHER};
 use super::head::{Head, next_time};
-use super::json::{KERNEL, OTHER};
 use super::layout::Layout;
 use super::markup::SPLIT;
 use super::program::{self, Source};

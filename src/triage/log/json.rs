@@ -13,13 +13,8 @@ use std::collections::HashMap;
 use memchr::{memchr, memmem};
 use serde_json::Value;
 
-use super::anchors;
+use super::anchors::{self, KERNEL, OTHER};
 use super::markup::SPLIT;
-
-/// Begins a line that is another program's.
-pub(super) const OTHER: u8 = 0x1f;
-/// Begins a line that is the kernel's, by its own members.
-pub(super) const KERNEL: u8 = 0x1d;
 
 /// The longest line that is parsed.
 const MAX_LINE: usize = 16 << 20;

@@ -7,7 +7,7 @@
 //! Needs: what follows a name. Gives: how long the place is, and the module. Prose that has a name
 //! and something in brackets is none: the place has a file and a line, and the line ends behind it.
 
-use super::line::is_name;
+use super::name::is_name;
 
 /// The most bytes of a place: an inlined function has several files.
 const MAX_PLACE: usize = 1024;

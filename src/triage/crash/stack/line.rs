@@ -27,6 +27,7 @@
 use memchr::memmem;
 
 use super::decoded;
+use super::name::is_name;
 
 /// What a function on a line was to a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -360,10 +361,6 @@ pub(crate) fn looks_like_frame(text: &[u8]) -> bool {
         let digits = offset.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         named && digits > 0 && offset.get(digits..).is_some_and(|rest| rest.starts_with(b"/0x"))
     })
-}
-
-pub(super) fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$')
 }
 
 /// Without blanks at the beginning and the end.

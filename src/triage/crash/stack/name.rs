@@ -7,6 +7,11 @@ use std::fmt::Write;
 
 use vmcore_formats::text::{BoundedText, MAX_NAME, bounded};
 
+/// Whether a byte can be part of a symbol.
+pub(super) fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$')
+}
+
 /// Prefixes that a system call's entry has, by the machine and the kernel's age.
 const SYSCALL_PREFIXES: [&str; 15] = [
     "____sys_",
