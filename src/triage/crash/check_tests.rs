@@ -220,3 +220,24 @@ fn early_and_rare_faults_have_headers_of_their_own() {
         ],
     );
 }
+
+#[test]
+fn scheduling_while_atomic_is_named_by_what_sleeps_in_it() {
+    titles(
+        true,
+        &[
+            (
+                "BUG: scheduling while atomic: dummyd/345/0x00000002\nCall trace:\n __schedule_bug from __schedule+0x600/0x880\n __schedule from schedule+0x5c/0xcc\n schedule from schedule_timeout+0xc4/0x180\n schedule_timeout from msleep+0x34/0x40\n msleep from dummy_reset+0x24/0x60 [dummy]\n",
+                "BUG: scheduling while atomic in dummy_reset",
+            ),
+            (
+                "BUG: scheduling while atomic: dummyd/3/0x00000100\nCall Trace:\n __schedule_bug+0x1/0x2\n __schedule+0x1/0x2\n schedule+0x1/0x2\n schedule_hrtimeout_range_clock+0x1/0x2\n usleep_range_state+0x1/0x2\n dummy_poll+0x1/0x2\n",
+                "BUG: scheduling while atomic in dummy_poll",
+            ),
+            (
+                "BUG: scheduling while atomic: dummyd/3/0x00000100\nCall Trace:\n __schedule_bug+0x1/0x2\n __schedule+0x1/0x2\n schedule+0x1/0x2\n schedule_timeout+0x1/0x2\n wait_for_completion+0x1/0x2\n __wait_rcu_gp+0x1/0x2\n synchronize_rcu+0x1/0x2\n dummy_unlink+0x1/0x2\n",
+                "BUG: scheduling while atomic in dummy_unlink",
+            ),
+        ],
+    );
+}
