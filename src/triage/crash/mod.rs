@@ -208,13 +208,15 @@ fn of_other_boots(boots: &[BootEvents<'_>], own: usize, families: &Families) -> 
 fn headers(lines: &[RecordLine<'_>]) -> Vec<Header> {
     let mut headers: Vec<Header> = Vec::new();
     let mut replayed = false;
+    // Built once: to build it costs more than to search a line.
+    let replays = memchr::memmem::Finder::new("replaying previous printk message **");
     for index in 0..lines.len() {
         if headers.len() >= MAX_HEADERS {
             break;
         }
         let text = lines.get(index).map_or(b"".as_slice(), |line| line.text);
         // A console prints its last message again after another writer used it.
-        if text::has(text, "replaying previous printk message **") {
+        if replays.find(text).is_some() {
             replayed = true;
             if text.trim_ascii().ends_with(b"**") {
                 continue;

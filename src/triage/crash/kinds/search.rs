@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{Candidate, Header, Kind, Pattern, TABLE};
 use crate::triage::crash::text::has;
@@ -93,7 +93,12 @@ impl Markers {
             }
         }
         let mut search = AhoCorasick::builder();
-        let search = search.match_kind(MatchKind::LeftmostFirst).build(markers).ok()?;
+        let search = search
+            .match_kind(MatchKind::LeftmostFirst)
+            // Built in a fifth of the time that a DFA takes, and few bytes get past the vectors.
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(markers)
+            .ok()?;
         Some(Self { search, patterns })
     }
 }
