@@ -91,8 +91,8 @@ impl Backtrace {
 
 /// The stacks of many tasks, in their order, by several threads.
 ///
-/// What a task that runs saved when it slept is of long ago: its vCPU counts alone. Stacks that
-/// would be more than [`MAX_KEPT`] are empty.
+/// What a task that runs saved when it slept is of long ago: its vCPU counts alone. Once they
+/// take the memory that is kept for them, the others are empty.
 pub fn of_all(kernel: &Kernel, core: &Vmcore, cpus: &Cpus, tasks: &[&Task]) -> Vec<Backtrace> {
     let vcpus = Registers::of(core.notes(), core.identity()).cpus;
     let running = cpus.cpus.iter().filter_map(|cpu| Some((cpu.current?, cpu.vcpu?.0)));
