@@ -11,7 +11,8 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
 };
 
-/// The newest rights that are asked for, of Linux 6.12. An older kernel enforces fewer.
+/// The newest rights that are asked for, with commit "landlock: Add signal scoping" (in v6.12).
+/// An older kernel enforces fewer.
 const RIGHTS: ABI = ABI::V6;
 
 /// Whether other programs may be executed.

@@ -40,7 +40,8 @@ use super::page_tables::ReadError;
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum TypesError {
-    /// It carries none.
+    /// It carries none: commit "kbuild: add ability to generate BTF type info for vmlinux" (in
+    /// v5.2) put it into the image.
     #[error(
         "the kernel's image has no BTF, which has the layouts of its structures (Linux 5.2 and newer has it if it was built with CONFIG_DEBUG_INFO_BTF)"
     )]

@@ -118,7 +118,7 @@ impl OopsDetails {
     }
 
     /// `CPU: 1 UID: 0 PID: 77 Comm: x Tainted: G        W  O       6.1.0 #1 Debian 6.1.0-1`, and
-    /// before 3.11 `Pid: 77, comm: x Not tainted 2.6.32 #1`.
+    /// older `Pid: 77, comm: x Not tainted 2.6.32 #1`.
     fn task(&mut self, text: &[u8]) {
         self.cpu = after(text, "CPU: ").and_then(number).or(self.cpu);
         self.pid = after(text, "PID: ").or(text.strip_prefix(b"Pid: ")).and_then(number);

@@ -106,8 +106,8 @@ pub(super) fn interrupted(event: &EventView<'_>, every_stack: bool, blame: &mut 
     }
 }
 
-/// The program counter, if it is in a module: no dispatcher further out says more. Kernels
-/// before 5.12 print it before the stack only, and not below the interrupt again.
+/// The program counter, if it is in a module: no dispatcher further out says more. Older
+/// kernels print it before the stack only, and not below the interrupt again.
 fn pc_in_module<'f>(event: &'f EventView<'_>) -> Option<&'f Frame> {
     let first = event.items.get(event.pc_at()?).and_then(Item::frame)?;
     let is_own = !event.kind().reported_by_another;

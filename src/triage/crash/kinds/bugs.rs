@@ -60,7 +60,7 @@ pub(super) static RUST_BUG: Kind = Kind {
     ..death("bug")
 };
 
-/// `rust_kernel: panicked at file:line:`, and the message on the next line; before 6.6, the
+/// `rust_kernel: panicked at file:line:`, and the message on the next line; in older kernels, the
 /// message is in quotes on the same one.
 pub(super) static RUST_PANIC: Kind = Kind {
     headers: &[header(&["rust_kernel: panicked"], "").read_by(rust_panic)],

@@ -1,6 +1,6 @@
 //! What lockdep and other checks of locks and contexts report.
 //!
-//! lockdep's banner is `WARNING: message`, and `[ INFO: message ]` before 4.11.
+//! lockdep's banner is `WARNING: message`, and `[ INFO: message ]` in older kernels.
 
 use super::candidate::function;
 use super::{BUG, BlameSource, Candidate, Effect, Header, INFO, Kind, StackRule, WARNING, header};
@@ -47,7 +47,7 @@ pub(super) static RECURSIVE: Kind = Kind {
     headers: &[
         header(BANNER, DEADLOCK).containing("possible recursive locking"),
         header(BANNER, DEADLOCK).containing("possible irq lock inversion dependency"),
-        // Before 4.11, the task that wants the lock is named before anything else.
+        // In older kernels, the task that wants the lock is named before anything else.
         header(INFO, DEADLOCK).containing("-unsafe lock order detected"),
         header(INFO, DEADLOCK).containing("-READ-unsafe lock order detected"),
     ],

@@ -30,7 +30,7 @@ pub(super) static SOFT_LOCKUP: Kind = Kind {
 /// `Watchdog detected hard LOCKUP on cpu 3`
 ///
 /// powerpc: `CPU 3 detected hard LOCKUP on other CPUs 5`, `CPU 3 self-detected hard LOCKUP @ ...`;
-/// before 4.20 `Watchdog CPU:3 Hard LOCKUP`. Before 2.6.38: `NMI Watchdog detected LOCKUP on CPU 3`.
+/// older `Watchdog CPU:3 Hard LOCKUP`. The oldest x86: `NMI Watchdog detected LOCKUP on CPU 3`.
 pub(super) static HARD_LOCKUP: Kind = Kind {
     headers: &[
         header(
@@ -42,7 +42,7 @@ pub(super) static HARD_LOCKUP: Kind = Kind {
             .starting("NMI Watchdog detected LOCKUP")
             .read_by(hard_lockup),
         header(&["NMI Watchdog detected LOCKUP"], HARD_LOCKUP_TITLE).read_by(hard_lockup),
-        // Before 4.4, a warning that is not fatal says it below.
+        // In older kernels, a warning that is not fatal says it below.
         header(super::WARNING, HARD_LOCKUP_TITLE).containing("watchdog").read_by(|at| {
             let words = "hard LOCKUP on cpu ";
             let cpu = at.next_lines(4).find_map(|line| after(line, words))?;
@@ -61,7 +61,7 @@ pub(super) static NMI_TAKEN: Kind = Kind {
     ..HARD_LOCKUP_ROW
 };
 
-/// Kernels before 4.4 panic in these words, on the CPU that locked up:
+/// Older kernels panic in these words, on the CPU that locked up:
 /// `Kernel panic - not syncing: Watchdog detected hard LOCKUP on cpu 3`
 pub(super) static HARD_LOCKUP_PANIC: Kind = Kind {
     headers: &[

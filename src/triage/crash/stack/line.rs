@@ -1,7 +1,7 @@
 //! Lines of a stack trace or a register dump, on every architecture.
 //!
 //! ```text
-//! RIP: 0010:fn+0x1/0x2            x86-64    RIP: 0010:[<addr>]  [<addr>] fn+0x1/0x2   before 4.11
+//! RIP: 0010:fn+0x1/0x2            x86-64    RIP: 0010:[<addr>]  [<addr>] fn+0x1/0x2   older
 //! EIP: fn+0x1/0x2                 x86       EIP is at fn+0x1/0x2
 //! PC is at fn+0x1/0x2             arm       LR is at fn+0x1/0x2
 //! pc : fn+0x1/0x2                 arm64     lr : fn+0x1/0x2
@@ -12,9 +12,9 @@
 //! TPC: <fn+0x1/0x2>               sparc     RPC: <fn+0x1/0x2>
 //! IAOQ[0]: fn+0x1/0x2             parisc    RP(r2): fn+0x1/0x2
 //! [ERET  ]: fn+0x1/0x2            arc       [BLINK ]: fn+0x1/0x2
-//! IP: fn+0x1/0x2                  x86       directly below the header, before 4.16
+//! IP: fn+0x1/0x2                  x86       directly below the header, older
 //!  ? fn+0x1/0x2 [module]          a stack; ?: found on it, perhaps left over
-//!  [<addr>] fn+0x1/0x2            before 4.11
+//!  [<addr>] fn+0x1/0x2            older
 //! [<addr>] (fn) from [<addr>] (fn+0x1/0x2)  arm, later: fn from fn+0x1/0x2
 //! [sp] [addr] fn+0x1/0x2 (unreliable)       powerpc
 //! ([<addr>] fn+0x1/0x2)           s390
