@@ -24,7 +24,7 @@ use crate::limits::{Cost, measured};
 
 /// What a damaged core may cost, as a multiple of the clean one, and beyond that.
 const TIMES: u32 = 3;
-const MORE: Cost = Cost { time: std::time::Duration::from_secs(1), memory: 64 << 20 };
+const MORE: Cost = Cost { time: std::time::Duration::from_millis(250), memory: 64 << 20 };
 /// What a command may print, and read of memory, beyond eight times what it does of the clean core. A
 /// search for the kernel may read all of its 80 MiB several times.
 const MORE_OUTPUT: usize = 2 << 20;
