@@ -159,8 +159,6 @@ fn dump(
             // Without its refusal, the dump may have begun, or begin any moment.
             if error.refusal().is_none() {
                 give_up(session, pipeline, &mut completion);
-                attempt.stream = completion.stream;
-                attempt.output = completion.output;
             }
             return Err(error.into());
         }

@@ -5,6 +5,7 @@
 //! the threads that it starts later.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -15,47 +16,51 @@ use super::{calls, limits};
 
 /// How early the kernel ends this process when the host runs out of memory.
 const OUT_OF_MEMORY: &str = "/proc/self/oom_score_adj";
+/// Before all others.
+const FIRST: &str = "1000";
+
+/// What the kernel could not be made to enforce.
+#[derive(Default)]
+struct Missing(Vec<String>);
+
+impl Missing {
+    fn note<E: ToString>(&mut self, what: &str, done: Result<(), E>) {
+        if let Err(error) = done {
+            self.0.push(format!("{what}: {}", error.to_string()));
+        }
+    }
+}
 
 /// Confines the child: it has its descriptors, its memory and a processor, for a while.
 ///
 /// It ends with the thread that started it. If the host runs out of memory, the kernel
 /// ends it first, and no QEMU.
 pub fn child() -> Vec<String> {
-    let mut missing = Vec::new();
-    let mut note = |what: &str, done: Result<(), String>| {
-        if let Err(error) = done {
-            missing.push(format!("{what}: {error}"));
-        }
-    };
+    let mut missing = Missing::default();
     // A name of 15 bytes at most is what the kernel keeps.
-    note("name", text(set_name(c"vmcorectl-child")));
-    note("out of memory", end_first());
-    note("limits", text(limits::limit_child()));
+    missing.note("name", set_name(c"vmcorectl-child"));
+    missing.note("out of memory", end_first());
+    missing.note("limits", limits::limit_child());
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    note("capabilities", text(set_capabilities(None, none)));
+    missing.note("capabilities", set_capabilities(None, none));
     // A change of privileges takes it back: it comes after those.
-    note("end", text(set_parent_process_death_signal(Some(Signal::KILL))));
-    note("privileges", text(set_no_new_privs(true)));
-    note("files", deny_writing(&[], Programs::None));
-    note("system calls", calls::allow_child());
-    missing
+    missing.note("end", set_parent_process_death_signal(Some(Signal::KILL)));
+    missing.note("privileges", set_no_new_privs(true));
+    missing.note("files", deny_writing(&[], Programs::None));
+    missing.note("system calls", calls::allow_child());
+    missing.0
 }
 
 /// Confines a command that reads a stored core. Files may be written, created and removed
 /// below the folders `writable` alone.
 pub fn command(writable: &[&Path]) -> Vec<String> {
-    let mut missing = Vec::new();
-    let mut note = |what: &str, done: Result<(), String>| {
-        if let Err(error) = done {
-            missing.push(format!("{what}: {error}"));
-        }
-    };
-    note("limits", text(limits::limit_command()));
-    note("privileges", text(set_no_new_privs(true)));
-    note("files", deny_writing(writable, Programs::None));
-    note("system calls", calls::deny_command());
-    missing
+    let mut missing = Missing::default();
+    missing.note("limits", limits::limit_command());
+    missing.note("privileges", set_no_new_privs(true));
+    missing.note("files", deny_writing(writable, Programs::None));
+    missing.note("system calls", calls::deny_command());
+    missing.0
 }
 
 /// Confines `import`, which starts the child: like [`command`], but for programs.
@@ -63,40 +68,39 @@ pub fn command(writable: &[&Path]) -> Vec<String> {
 /// Its own child cannot ask for this any more, so that this process asks: if the host runs
 /// out of memory, the kernel ends them first.
 pub fn import(writable: &Path) -> Vec<String> {
-    let mut missing = Vec::new();
-    let mut note = |what: &str, done: Result<(), String>| {
-        if let Err(error) = done {
-            missing.push(format!("{what}: {error}"));
-        }
-    };
-    note("out of memory", end_first());
-    note("limits", text(limits::limit_command()));
-    note("privileges", text(set_no_new_privs(true)));
-    note("files", deny_writing(&[writable], Programs::All));
-    note("system calls", calls::deny_import());
-    missing
+    let mut missing = Missing::default();
+    missing.note("out of memory", end_first());
+    missing.note("limits", limits::limit_command());
+    missing.note("privileges", set_no_new_privs(true));
+    missing.note("files", deny_writing(&[writable], Programs::All));
+    missing.note("system calls", calls::deny_import());
+    missing.0
 }
 
 /// Limits the memory of a command that has to mount, or to start programs.
 pub fn memory() -> Vec<String> {
-    limits::limit_command().err().map(|error| format!("limits: {error}")).into_iter().collect()
-}
-
-/// Has the kernel end this process first. What started it may have asked for that.
-fn end_first() -> Result<(), String> {
-    if fs::read_to_string(OUT_OF_MEMORY).is_ok_and(|score| score.trim() == "1000") {
-        return Ok(());
-    }
-    text(fs::write(OUT_OF_MEMORY, "1000"))
+    let mut missing = Missing::default();
+    missing.note("limits", limits::limit_command());
+    missing.0
 }
 
 /// Limits a command that reads a kernel: its memory, and the processor's time unless all memory
 /// is searched.
 pub fn kernel_command(deep: bool) -> Vec<String> {
-    let time = if deep { Ok(()) } else { limits::limit_processor_time() };
-    let limited = [limits::limit_kernel_command(), time];
-    let missing = limited.into_iter().filter_map(Result::err);
-    missing.map(|error| format!("limits: {error}")).collect()
+    let mut missing = Missing::default();
+    missing.note("limits", limits::limit_kernel_command());
+    if !deep {
+        missing.note("limits", limits::limit_processor_time());
+    }
+    missing.0
+}
+
+/// Has the kernel end this process first. What started it may have asked for that.
+fn end_first() -> io::Result<()> {
+    if fs::read_to_string(OUT_OF_MEMORY).is_ok_and(|score| score.trim() == FIRST) {
+        return Ok(());
+    }
+    fs::write(OUT_OF_MEMORY, FIRST)
 }
 
 fn deny_writing(writable: &[&Path], programs: Programs) -> Result<(), String> {
@@ -105,10 +109,6 @@ fn deny_writing(writable: &[&Path], programs: Programs) -> Result<(), String> {
         Ok(Some(missing)) => Err(missing),
         Err(error) => Err(error.to_string()),
     }
-}
-
-fn text<E: ToString>(result: Result<(), E>) -> Result<(), String> {
-    result.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

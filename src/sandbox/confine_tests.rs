@@ -43,7 +43,7 @@ fn the_confined_process() {
         File::create(folder.join("c")).unwrap_err();
         TcpListener::bind("127.0.0.1:0").unwrap_err();
         assert!(Command::new("/bin/true").status().unwrap().success());
-        let _ = writeln!(std::io::stderr(), "as it should be");
+        let _ = writeln!(io::stderr(), "as it should be");
         return;
     }
     if probe == "child that allocates" {
@@ -63,7 +63,7 @@ fn the_confined_process() {
         "command" => assert_eq!(fs::read(folder.join("there")).unwrap(), b"there"),
         _ => drop(File::open(folder.join("there")).unwrap_err()),
     }
-    let _ = writeln!(std::io::stderr(), "as it should be");
+    let _ = writeln!(io::stderr(), "as it should be");
 }
 
 fn no_network_and_no_program(folder: &Path) {
