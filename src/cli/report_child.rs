@@ -11,19 +11,21 @@ use std::panic;
 use super::exit::Exit;
 use super::ui::say;
 use crate::held;
+use crate::kernel::find::SearchDepth;
 use crate::sandbox::confine;
 use crate::sandbox::report::{Answer, Request};
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
 
-/// Confines itself, reads the request, and answers it.
+/// Reads the request, confines itself, and answers.
 pub(super) fn run() -> anyhow::Result<Exit> {
-    let unconfined = confine::child();
-    // Its last line is what the other process tells: all of it is on one.
+    // The other process reports the last line: all of a panic's message is on one.
     panic::set_hook(Box::new(|info| say(&info.to_string().replace('\n', " "))));
     let mut channel = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
     let memory = io::stdin().as_fd().try_clone_to_owned()?;
+    // The request is that of the other process; nothing in it of the guest is parsed.
     let (request, head) = Request::read(&channel)?;
+    let unconfined = confine::child(request.options.search == SearchDepth::All);
     let core = if request.held {
         held::open(&request.path, &head, UnixStream::from(memory))?
     } else {

@@ -31,16 +31,20 @@ impl Missing {
     }
 }
 
-/// Confines the child: it has its descriptors, its memory and a processor, for a while.
+/// Confines the child: it has its descriptors, its memory and a processor, for a while unless
+/// all memory is searched (`deep`).
 ///
 /// It ends with the thread that started it. If the host runs out of memory, the kernel
 /// ends it first, and no QEMU.
-pub fn child() -> Vec<String> {
+pub fn child(deep: bool) -> Vec<String> {
     let mut missing = Missing::default();
     // A name of 15 bytes at most is what the kernel keeps.
     missing.note("name", set_name(c"vmcorectl-child"));
     missing.note("out of memory", end_first());
     missing.note("limits", limits::limit_child());
+    if !deep {
+        missing.note("limits", limits::limit_processor_time());
+    }
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     missing.note("capabilities", set_capabilities(None, none));

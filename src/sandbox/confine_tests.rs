@@ -35,7 +35,7 @@ fn the_confined_process() {
         "command" => command(&[]),
         "command that writes" => command(&[&folder.join("out")]),
         "import" => import(&folder.join("out")),
-        _ => child(),
+        _ => child(false),
     };
     assert_eq!(missing, Vec::<String>::new());
     if probe == "import" {

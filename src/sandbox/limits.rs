@@ -25,13 +25,12 @@ pub const PROCESSOR_TIME: Duration = Duration::from_mins(2);
 /// The highest descriptor of the child, and one.
 const CHILD_DESCRIPTORS: u64 = 16;
 
-/// Limits this process for the report of a guest.
+/// Limits this process for the report of a guest, but for the processor's time.
 pub(super) fn limit_child() -> rustix::io::Result<()> {
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
     limit(Resource::Nofile, CHILD_DESCRIPTORS, 0)?;
-    limit(Resource::Data, memory(), 0)?;
-    limit_processor_time()
+    limit(Resource::Data, memory(), 0)
 }
 
 /// How much memory the child, or a command that reads a kernel, may write to, in bytes.

@@ -1,8 +1,8 @@
 //! Bounds what the parsing of hostile memory can cost.
 //!
 //! ```text
-//! capture, import, held                        child: the same program, confined
-//!   Request, dump head ──── channel (stdout) ──►  reads the request
+//! capture, import, held                        child: the same program
+//!   Request, dump head ──── channel (stdout) ──►  reads the request, confines itself
 //!   core's file, or a socket ──────── (stdin) ──►  reads memory
 //!   Report, or why there is none ◄─── channel ───  writes the report
 //!   its last line ◄────────────────── (stderr) ──  says why it ends

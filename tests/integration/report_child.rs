@@ -14,7 +14,7 @@ use crate::scripted_qemu::{PANICKED, Script, TEST_TIMEOUT};
 use crate::setting::{Setting, finish, signal};
 use crate::tool::{self, Ran};
 
-/// A guest whose kernel no note tells, so that its report needs its memory.
+/// A guest without a note of its kernel, so that its report needs its memory.
 fn guest(mebibytes: usize) -> Script {
     let stream = Arc::new(CoreStream::without_vmcoreinfo(mebibytes));
     Script { stream, ..Script::default() }
@@ -46,7 +46,7 @@ fn status(of: Pid) -> String {
     fs::read_to_string(format!("/proc/{}/status", of.as_raw_nonzero())).unwrap_or_default()
 }
 
-/// Whether a process has ended, be it that nobody has asked how.
+/// Whether a process has ended, even if its parent has not asked how.
 fn has_ended(process: Pid) -> bool {
     let status = status(process);
     status.is_empty() || status.contains("State:\tZ")
@@ -167,6 +167,25 @@ fn the_process_that_makes_a_report_has_nothing_but_what_it_reads() {
 }
 
 #[test]
+fn a_search_of_all_memory_has_no_limit_on_time() {
+    for (more, limit) in [(None, "120"), (Some("--deep"), "unlimited")] {
+        let setting = Setting::new(slow_guest());
+        let socket = setting.qemu.socket();
+        let arguments = ["report", socket.to_str().unwrap()].into_iter().chain(more);
+        let report = tool::start(arguments);
+        setting.qemu.await_commands("dump-guest-memory", 2);
+        let process = report_process(&report);
+        let limits = format!("/proc/{}/limits", process.as_raw_nonzero());
+        let limits = fs::read_to_string(limits).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max cpu time")).unwrap();
+        assert!(line.split_whitespace().nth(3) == Some(limit), "{line}");
+        signal(&report, Signal::KILL);
+        finish(report);
+        await_end(process);
+    }
+}
+
+#[test]
 fn a_report_that_crashes_before_the_dump_costs_the_report_alone() {
     let (setting, capture, process) = asked_before_the_dump(&[]);
     kill_process(process, Signal::ABORT).unwrap();
@@ -175,8 +194,8 @@ fn a_report_that_crashes_before_the_dump_costs_the_report_alone() {
     let ran = finish(capture).expect(0);
     ran.says("warning: no report before the dump: the process that makes the report was ended by SIGABRT");
     let metadata = tool::metadata_of(&entry(&setting));
-    let told = |warning: &String| warning.contains("was ended by SIGABRT");
-    assert!(metadata.warnings.iter().any(told), "{metadata:#?}");
+    let is_it = |warning: &String| warning.contains("was ended by SIGABRT");
+    assert!(metadata.warnings.iter().any(is_it), "{metadata:#?}");
     // The one that is made of the core is there all the same.
     assert!(entry(&setting).join("report.json").exists());
 }
