@@ -8,14 +8,13 @@ use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
 use super::symbol_paths::symbol_paths;
-use super::ui::say;
+use super::ui::{say, say_findings};
 use crate::debugger::KernelBuild;
 use crate::debugger::source_lines::SourceLines;
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::{Backtrace, of_all};
 use crate::kernel::cpus::{Cpu, Cpus};
 use crate::kernel::tasks::Task;
-use crate::printable::shown;
 use crate::render;
 use crate::render::backtrace::{BacktracesJson, Stack};
 use crate::vmcore::Vmcore;
@@ -77,7 +76,7 @@ pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     }
     findings.extend(kernel.ambiguities());
     if !arguments.json {
-        findings.iter().for_each(|finding| say(&format!("finding: {}", shown(finding))));
+        say_findings(&findings);
     }
     print(|out| {
         if arguments.json {

@@ -9,10 +9,9 @@ use vmcore_formats::printk::{LEVELS, Record};
 use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
-use super::ui::say;
+use super::ui::{say, say_findings};
 use crate::kernel::log::Log;
 use crate::metadata::{Metadata, NoticedBy};
-use crate::printable::shown;
 use crate::render;
 use crate::render::dmesg::Style;
 use crate::units::parse::duration;
@@ -61,9 +60,7 @@ pub(super) fn run(arguments: &DmesgArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open_kernel(arguments.find_kernel)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
-    for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {
-        say(&format!("finding: {}", shown(finding)));
-    }
+    say_findings(core.findings().iter().chain(&kernel.origin()).chain(&log.findings));
     let boot = if arguments.wall_clock {
         let (boot, how) = boot_time(core.metadata().as_ref(), &log)?;
         say(&format!("note: wall-clock times are an estimate: {how}"));

@@ -14,9 +14,8 @@ use super::kernel::KernelArgs;
 use super::log_input::{self, LogId, TextLog};
 use super::store_folder::StoreArgs;
 use super::stored_core::{open_confined, print};
-use super::ui::say;
+use super::ui::{say, say_findings};
 use crate::kernel::log::Log;
-use crate::printable::shown;
 use crate::render;
 use crate::store::entry::Entry;
 use crate::triage::CoreStacks;
@@ -120,9 +119,7 @@ fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecor
     let core = open_confined(&path, arguments.sandbox, None)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
-    for finding in core.findings().iter().chain(&kernel.origin()).chain(&log.findings) {
-        say(&format!("finding: {}", shown(finding)));
-    }
+    say_findings(core.findings().iter().chain(&kernel.origin()).chain(&log.findings));
     let stacks = CoreStacks::read(&kernel, &core, core.metadata().as_ref());
     Ok((log::of_kernel(&log.records), stacks))
 }

@@ -147,7 +147,7 @@ fn image(core: &Vmcore) -> Result<Arc<ElfImage>, ExportError> {
 /// Says what the core lacks. Gives whether any of it is missing by accident.
 fn warn(core: &Vmcore) -> bool {
     for finding in core.findings() {
-        say(&format!("warning: {}", shown(finding)));
+        say(&format!("warning: {finding}"));
     }
     core.memory().truncated() > 0
 }

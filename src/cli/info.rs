@@ -3,13 +3,12 @@
 use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
-use super::ui::say;
+use super::ui::say_findings;
 use crate::kernel::Kernel;
 use crate::kernel::cpus::Cpus;
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
-use crate::printable::shown;
 use crate::render;
 use crate::render::kernel::KernelParts;
 use crate::vmcore::summary::Summary;
@@ -54,9 +53,7 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let metadata = core.metadata();
     if let Some(told) = &told {
         let ambiguities = kernel.as_ref().map(Kernel::ambiguities).unwrap_or_default();
-        for finding in told.findings().chain(&ambiguities) {
-            say(&format!("finding: {}", shown(finding)));
-        }
+        say_findings(told.findings().chain(&ambiguities));
     }
     print(|out| {
         match (&metadata, arguments.json) {

@@ -3,8 +3,7 @@
 use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
-use super::ui::say;
-use crate::printable::shown;
+use super::ui::say_findings;
 use crate::render;
 
 /// Show the modules that the guest's kernel had loaded: address, size, taints, users
@@ -28,11 +27,9 @@ pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
     let kernel = arguments.find_kernel.find(&core)?;
     let modules = kernel.modules();
     let own = kernel.types_findings().iter().chain(&modules.findings);
-    for finding in
-        core.findings().iter().chain(&kernel.origin()).chain(own).chain(&kernel.ambiguities())
-    {
-        say(&format!("finding: {}", shown(finding)));
-    }
+    say_findings(
+        core.findings().iter().chain(&kernel.origin()).chain(own).chain(&kernel.ambiguities()),
+    );
     print(|out| {
         if arguments.json {
             render::json::pretty(&render::modules::ModulesJson::new(modules), out)

@@ -3,10 +3,9 @@
 use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
-use super::ui::say;
+use super::ui::say_findings;
 use crate::kernel::Kernel;
 use crate::kernel::tasks::Task;
-use crate::printable::shown;
 use crate::render;
 use crate::render::report::paint::Paint;
 use crate::render::tasks::Row;
@@ -48,11 +47,9 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
     let kernel = arguments.find_kernel.find(&core)?;
     let tasks = kernel.tasks();
     let own = kernel.types_findings().iter().chain(&tasks.findings);
-    for finding in
-        core.findings().iter().chain(&kernel.origin()).chain(own).chain(&kernel.ambiguities())
-    {
-        say(&format!("finding: {}", shown(finding)));
-    }
+    say_findings(
+        core.findings().iter().chain(&kernel.origin()).chain(own).chain(&kernel.ambiguities()),
+    );
     if arguments.blocked {
         return blocked(&kernel, arguments.json);
     }
@@ -97,9 +94,7 @@ pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
 fn blocked(kernel: &Kernel, json: bool) -> anyhow::Result<Exit> {
     let tasks = kernel.tasks();
     let (groups, finding) = report::blocked(kernel, tasks);
-    if let Some(finding) = &finding {
-        say(&format!("finding: {finding}"));
-    }
+    say_findings(&finding);
     print(|out| match (json, groups.is_empty()) {
         (true, _) => render::json::pretty(&groups, out),
         (false, true) => writeln!(out, "No task is blocked."),

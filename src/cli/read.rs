@@ -7,9 +7,8 @@ use anyhow::{Context, bail};
 use super::exit::{Exit, UsageError};
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
-use super::ui::say;
+use super::ui::say_findings;
 use crate::kernel::view::{Gap, View};
-use crate::printable::shown;
 use crate::render::hexdump::{HexDump, Unit};
 use crate::render::memory_json::MemoryJson;
 use crate::units::parse;
@@ -81,9 +80,7 @@ fn view(arguments: &ReadArgs, core: &Vmcore) -> anyhow::Result<View> {
         return Ok(View::Physical(core.shared_memory()));
     }
     let kernel = arguments.find_kernel.find(core).context("cannot translate virtual addresses")?;
-    for finding in core.findings().iter().chain(&kernel.origin()) {
-        say(&format!("finding: {}", shown(finding)));
-    }
+    say_findings(core.findings().iter().chain(&kernel.origin()));
     Ok(View::Virtual(kernel.space))
 }
 

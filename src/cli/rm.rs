@@ -76,10 +76,10 @@ fn is_confirmed(doomed: &[Listed]) -> anyhow::Result<bool> {
         let title = entry.report.as_ref().and_then(|report| report.title.as_deref());
         ui::say(&format!(
             "{}  {}  {size}  {}  {}",
-            shown(&entry.guest()),
-            shown(&entry.id),
+            entry.guest(),
+            entry.id,
             entry.state.name(),
-            title.map_or_else(|| "-".to_owned(), |title| shown(&crash_title(title)))
+            title.map_or_else(|| "-".into(), crash_title)
         ));
     }
     let what = if doomed.len() == 1 { "this entry" } else { "these entries" };

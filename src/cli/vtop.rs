@@ -8,9 +8,8 @@ use vmcore_formats::paging::root_of_cr3;
 use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
-use super::ui::say;
+use super::ui::say_findings;
 use crate::kernel::AddressSpace;
-use crate::printable::shown;
 use crate::render;
 use crate::render::vtop::Translation;
 
@@ -45,9 +44,7 @@ pub(super) struct VtopArgs {
 pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
     let core = arguments.core.open_kernel(arguments.find_kernel)?;
     let kernel = arguments.find_kernel.find(&core)?;
-    for finding in core.findings().iter().chain(&kernel.origin()) {
-        say(&format!("finding: {}", shown(finding)));
-    }
+    say_findings(core.findings().iter().chain(&kernel.origin()));
     let at = VirtAddr(arguments.address);
     let cpus = QemuCpu::all(core.notes());
     let space = choose(arguments, kernel.space, &cpus, at)?;

@@ -64,10 +64,17 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import).or_else(held)
 }
 
-/// Prints a line to stderr, whatever it has of others. There is no way to report that this
-/// failed.
+/// Prints a line to stderr. What is not printable in it is replaced. There is no way to report
+/// that this failed.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{}", shown(line));
+}
+
+/// Prints findings to stderr, one on a line.
+pub(super) fn say_findings<'f>(findings: impl IntoIterator<Item = &'f String>) {
+    for finding in findings {
+        say(&format!("finding: {finding}"));
+    }
 }
 
 /// Prints a capture's steps and progress, and never blocks the capture.
@@ -77,7 +84,7 @@ pub(super) struct StderrObserver {
 }
 
 impl StderrObserver {
-    /// A observer on stderr.
+    /// An observer on stderr.
     pub(super) fn new(verbosity: Verbosity) -> io::Result<Self> {
         Ok(Self { verbosity, stderr: StderrWriter::on_stderr()? })
     }

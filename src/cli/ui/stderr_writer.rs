@@ -53,7 +53,7 @@ impl StderrWriter {
         Ok(Self { messages, dropped, drained })
     }
 
-    /// Queues a line, whatever it has of others. Never waits.
+    /// Queues a line. What is not printable in it is replaced. Never waits.
     pub(super) fn line(&self, line: &str) {
         if self.messages.try_send(Message::Line(shown(line))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
