@@ -43,7 +43,7 @@ pub fn cut(text: &str, max: usize) -> String {
     [beginning(text, max.saturating_sub(ELLIPSIS.len())), ELLIPSIS].concat()
 }
 
-/// The same of bytes. Those that are not UTF-8 are replaced.
+/// [`bounded`] for bytes. Those that are not UTF-8 are replaced.
 pub fn lossy(bytes: &[u8], max: usize) -> String {
     // Replacing makes a text longer, never shorter.
     let beginning = bytes.get(..max.saturating_add(1)).unwrap_or(bytes);

@@ -18,7 +18,7 @@ pub(super) struct SandboxArgs {
 }
 
 impl SandboxArgs {
-    /// Confines this process. It may write beside `output` still.
+    /// Confines this process. It may still write beside `output`.
     pub(super) fn confine(self, output: Option<&Path>) {
         if self.no_sandbox {
             return;
@@ -28,7 +28,7 @@ impl SandboxArgs {
             true => Path::new("."),
             false => parent,
         });
-        // An old kernel lacks some of it. What it has holds.
+        // An old kernel lacks a part of it; the rest is in force.
         let _ = confine::command(folder.as_slice());
     }
 

@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
     // Debuggers look for the note, and what is mounted can have it where the core has not.
     match note::complete(&mut core, arguments.find_kernel.depth()) {
         VmcoreInfoNote::Present => {}
-        VmcoreInfoNote::Added(told) => tell(&format!("note: {told}")),
+        VmcoreInfoNote::Added(how) => tell(&format!("note: {how}")),
         VmcoreInfoNote::Missing(why) => tell(&format!("warning: {why}")),
     }
     let kernel = core.vmcoreinfo_note().map(|info| KernelBuild::of(&info)).unwrap_or_default();

@@ -39,21 +39,21 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
         let (identity, memory) = (Identity::of(kernel), MemoryUsage::of(kernel));
         (identity, memory, Mounts::of(kernel), Cpus::of(kernel, &core), kernel.tasks())
     });
-    let told = parts.as_ref().map(|(identity, memory, mounts, cpus, tasks)| KernelParts {
+    let parts = parts.as_ref().map(|(identity, memory, mounts, cpus, tasks)| KernelParts {
         identity,
         memory: memory.as_ref(),
         mounts,
         cpus,
         tasks,
     });
-    if let Some(told) = told.as_ref().filter(|_| arguments.json) {
-        return print(|out| render::json::pretty(&render::kernel::KernelJson::new(told), out));
+    if let Some(parts) = parts.as_ref().filter(|_| arguments.json) {
+        return print(|out| render::json::pretty(&render::kernel::KernelJson::new(parts), out));
     }
     let summary = Summary::of(&core);
     let metadata = core.metadata();
-    if let Some(told) = &told {
+    if let Some(parts) = &parts {
         let ambiguities = kernel.as_ref().map(Kernel::ambiguities).unwrap_or_default();
-        say_findings(told.findings().chain(&ambiguities));
+        say_findings(parts.findings().chain(&ambiguities));
     }
     print(|out| {
         match (&metadata, arguments.json) {
@@ -62,6 +62,6 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
             (Some(metadata), false) => render::info::text(metadata, &summary, out),
             (None, false) => render::info::bare(core.path(), &summary, out),
         }?;
-        told.as_ref().map_or(Ok(()), |told| render::kernel::text(told, out))
+        parts.as_ref().map_or(Ok(()), |parts| render::kernel::text(parts, out))
     })
 }

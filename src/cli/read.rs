@@ -33,7 +33,7 @@ pub(super) struct ReadArgs {
     /// Read the kernel's virtual addresses, not physical ones
     #[arg(short = 'v', long = "virtual")]
     virtual_addresses: bool,
-    /// Print numbers of so many bytes, in the guest's byte order
+    /// Print numbers of 4 or 8 bytes, in the guest's byte order
     #[arg(long, value_name = "4|8", conflicts_with_all = ["raw", "json"], value_parser = ["4", "8"])]
     words: Option<String>,
     /// Print the bytes as they are

@@ -46,7 +46,7 @@ impl Backtrace {
         Self::of_vcpu(kernel, &Registers::of(core.notes(), core.identity()).cpus, vcpu)
     }
 
-    /// The same, for one who has read the notes.
+    /// The same, of the vCPUs in notes that were read already.
     pub fn of_vcpu(kernel: &Kernel, vcpus: &[Vcpu], vcpu: usize) -> Self {
         let unwinder = kernel.unwinder();
         let start = vcpus.get(vcpu).ok_or(StartError::NoVcpu(vcpu));

@@ -38,7 +38,7 @@ impl Budget {
         Self::of(WALK)
     }
 
-    /// A budget of so much.
+    /// A budget of this much: steps, or bytes.
     pub(super) fn of(all: u64) -> Self {
         Self { all, left: AtomicU64::new(all) }
     }

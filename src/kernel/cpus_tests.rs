@@ -74,9 +74,9 @@ fn seen(per_cpu: Option<u64>, sp: u64, user: Option<bool>) -> VcpuState {
 }
 
 /// A CPU's number, its vCPU, and what it is doing.
-type Told = (u32, Option<(usize, Matched)>, Mode);
+type Summary = (u32, Option<(usize, Matched)>, Mode);
 
-fn told(cpus: &Cpus) -> Vec<Told> {
+fn summary(cpus: &Cpus) -> Vec<Summary> {
     cpus.cpus.iter().map(|cpu| (cpu.number, cpu.vcpu, cpu.mode)).collect()
 }
 
@@ -87,7 +87,7 @@ fn vcpus_are_matched_by_their_per_cpu_areas_in_any_order() {
         [seen(Some(area(1)), stack(2), Some(false)), seen(Some(area(0)), stack(0), Some(false))];
     let cpus = Cpus::matched(&kernel, &vcpus);
     let by = |vcpu| Some((vcpu, Matched::PerCpu));
-    assert_eq!(told(&cpus), [(0, by(1), Mode::Idle), (1, by(0), Mode::Kernel)]);
+    assert_eq!(summary(&cpus), [(0, by(1), Mode::Idle), (1, by(0), Mode::Kernel)]);
     assert_eq!((cpus.panicked, &cpus.findings[..]), (Some(1), &[][..]));
     assert_eq!(cpus.of_vcpu(0).unwrap().current, Some(VirtAddr(task(2))));
     let user = Cpus::matched(&kernel, &[seen(Some(area(1)), 0x7fff_0000, Some(true))]);
@@ -100,7 +100,7 @@ fn vcpus_without_such_an_area_are_matched_by_the_stack_of_their_task() {
     let vcpus = [seen(None, stack(2) + 0x3000, Some(false)), seen(None, stack(0) + 8, Some(false))];
     let by = |vcpu| Some((vcpu, Matched::Stack));
     let cpus = Cpus::matched(&kernel, &vcpus);
-    assert_eq!(told(&cpus), [(0, by(1), Mode::Idle), (1, by(0), Mode::Kernel)]);
+    assert_eq!(summary(&cpus), [(0, by(1), Mode::Idle), (1, by(0), Mode::Kernel)]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn vcpus_without_any_evidence_are_matched_by_their_number() {
     let vcpus =
         [seen(None, 0x7fff_0000, Some(true)), seen(Some(0x1234), 8, None), seen(None, 8, None)];
     let cpus = Cpus::matched(&kernel, &vcpus);
-    assert_eq!(told(&cpus), [(0, by(0), Mode::User), (1, by(1), Mode::Kernel)]);
+    assert_eq!(summary(&cpus), [(0, by(0), Mode::User), (1, by(1), Mode::Kernel)]);
     assert_eq!(cpus.findings, ["vCPU 2 is no CPU that the kernel knows"]);
 }
 
@@ -125,11 +125,11 @@ fn two_vcpus_of_one_area_are_not_one_cpu() {
 }
 
 #[test]
-fn a_kernel_that_does_not_tell_of_its_cpus_costs_a_finding() {
+fn a_kernel_without_a_mask_of_cpus_costs_a_finding() {
     let empty = TestKernel::new().build();
     let cpus = Cpus::matched(&empty, &[seen(Some(area(0)), 0, Some(false)), seen(None, 0, None)]);
     let by = |vcpu| Some((vcpu, Matched::Number));
-    assert_eq!(told(&cpus), [(0, by(0), Mode::Kernel), (1, by(1), Mode::Unknown)]);
+    assert_eq!(summary(&cpus), [(0, by(0), Mode::Kernel), (1, by(1), Mode::Unknown)]);
     assert!(cpus.findings[0].contains("matched by their numbers") && cpus.panicked.is_none());
 }
 

@@ -76,8 +76,8 @@ fn a_page_that_is_missing_costs_its_records_alone_and_they_are_reported() {
         let lost = whole.len() - log.records.len();
         assert!(lost > 10 && log.records.len() > 100, "{what}: {lost} of {}", whole.len());
         assert!(log.records.iter().all(|record| whole.contains(record)));
-        let told = log.findings.iter().filter(|finding| finding.contains(what)).count();
-        assert!(told == lost.min(MAX_FINDINGS), "{what}: {told} of {lost}");
+        let reported = log.findings.iter().filter(|finding| finding.contains(what)).count();
+        assert!(reported == lost.min(MAX_FINDINGS), "{what}: {reported} of {lost}");
         assert!(
             log.findings[0].contains("no memory at 0x7ffff000 in the core"),
             "{:?}",

@@ -73,16 +73,16 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_shown_as_the_kernel_shows_it() {
-        let mut place = SymbolisedAddress {
+    fn an_address_is_printed_as_the_kernel_prints_it() {
+        let mut symbol = SymbolisedAddress {
             name: "panic".to_owned(),
             offset: 0x1a4,
             size: 0x370,
             module: None,
             build_id: None,
         };
-        assert_eq!(place.to_string(), "panic+0x1a4/0x370");
-        place.module = Some("pvpanic".to_owned());
-        assert_eq!(place.to_string(), "panic+0x1a4/0x370 [pvpanic]");
+        assert_eq!(symbol.to_string(), "panic+0x1a4/0x370");
+        symbol.module = Some("pvpanic".to_owned());
+        assert_eq!(symbol.to_string(), "panic+0x1a4/0x370 [pvpanic]");
     }
 }

@@ -98,13 +98,13 @@ impl PhysMemory for TestMemory {
 /// What a member of a test's structure is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Member {
-    /// A number of so many bytes, or a pointer.
+    /// A number of this size in bytes, or a pointer.
     Number(u32),
-    /// So many letters.
+    /// A text of this length.
     Text(u32),
     /// A structure, by what [`TestKernel::structure`] gave.
     Of(u32),
-    /// So many of them.
+    /// An array: the type of its members, and their number.
     Array(u32, u32),
 }
 

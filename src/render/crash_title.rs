@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// In data, a title without its function ends with syzkaller's word for that, so that titles can
-/// be compared. People are told what it means.
+/// be compared. For people, it is replaced by what it means.
 pub fn crash_title(title: &str) -> Cow<'_, str> {
     match title.strip_suffix(" in corrupted") {
         Some(class) => Cow::Owned(format!("{class} (function unknown)")),

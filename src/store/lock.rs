@@ -7,8 +7,9 @@
 //! The writer has the write lock. Removal takes the read lock, for which a file that its
 //! owner made read-only can be opened, too; the two exclude each other.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -64,10 +65,9 @@ pub(super) fn writer_of(core: &Path) -> Writer {
     }
 }
 
-/// Whether a file has still a name: a removal may have come before the lock.
+/// Whether a file still has a name: a removal may have come before the lock.
 pub(super) fn has_a_name(file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    file.metadata().map(|file: fs::Metadata| file.nlink()).is_ok_and(|links| links > 0)
+    file.metadata().is_ok_and(|file| file.nlink() > 0)
 }
 
 fn take(core: &File, kind: c_int) -> Attempt {
@@ -137,7 +137,7 @@ mod tests {
         assert!(matches!(for_writing(&core), Attempt::Held));
         assert_eq!(writer_of(&path), Writer::Absent);
         assert!(has_a_name(&core));
-        fs::remove_file(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
         assert!(!has_a_name(&core));
     }
 }

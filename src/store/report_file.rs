@@ -32,10 +32,10 @@ pub fn write(core: &Path, json: &[u8]) -> Result<(), StoreError> {
     publish(&path, json, |staged| rename_new(staged, &path))
 }
 
-/// Writes the report of a core over the one that is there.
+/// Writes the report of a core over an older one.
 ///
 /// # Errors
-/// Fails if what is there is no report, or if the system refuses; it is then as it was.
+/// Fails if a file of that name is no report, or if the system refuses; the file is then as it was.
 pub fn replace(core: &Path, json: &[u8]) -> Result<(), StoreError> {
     let path = path(core);
     // In an entry the name is the store's. Elsewhere a file of another kind may have it.

@@ -151,7 +151,7 @@ fn the_section_that_counts_segments_is_not_read_amid_the_memory() {
     let counted = 64 + 4 * 56;
     bytes.copy_within(counted..counted + 64, at);
     bytes[40..48].copy_from_slice(&(at as u64).to_le_bytes());
-    // No sections are told, only where the first is.
+    // No sections are counted, only the first's offset is given.
     bytes[60..62].copy_from_slice(&[0, 0]);
     assert!(matches!(DumpHead::decode(&bytes), Err(DumpHeadError::Overlap { .. })));
 }

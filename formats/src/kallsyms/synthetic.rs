@@ -5,7 +5,7 @@
 
 /// Words that have a token of their own.
 const WORDS: [&str; 6] = ["Tsys_", "init", "_table", "Dper_cpu_", "kfree", "x64"];
-/// The first token that stands for a word. Those before stand for their own byte.
+/// The first token of a word. Those before it are of one byte, their own.
 const FIRST_WORD: u8 = 0x80;
 
 /// Symbols as `(address, type and name)`.

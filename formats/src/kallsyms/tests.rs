@@ -189,7 +189,7 @@ proptest! {
     }
 }
 
-/// Tokens of which the first has so many letters, and the others none.
+/// Tokens of which the first has `letters` letters, and the others none.
 fn one_token(letters: usize) -> Tokens {
     let (mut table, mut index) = (Vec::new(), Vec::new());
     for token in 0..256 {

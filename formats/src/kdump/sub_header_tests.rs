@@ -1,6 +1,6 @@
 use super::*;
 
-/// Where each field stands, and whether it is a long, by class and padding.
+/// The offset of each field, and whether it is a long, by class and padding.
 fn build(class: Class, endian: Endian, padded: bool) -> Vec<u8> {
     let offsets: [usize; 14] = match (class, padded) {
         (Class::Elf64, _) => [0, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96],

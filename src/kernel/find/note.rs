@@ -15,7 +15,7 @@ use crate::vmcore::Vmcore;
 pub enum VmcoreInfoNote {
     /// It has the note.
     Present,
-    /// It has the note now. Where that came from, as a sentence.
+    /// The note was added. Where it came from, as a sentence.
     Added(String),
     /// There is none. Why.
     Missing(String),
@@ -23,8 +23,8 @@ pub enum VmcoreInfoNote {
 
 /// Adds the note from the guest's memory, if the core has none. Searches memory for it then.
 ///
-/// The core is no longer the ELF file that it was, if it was one: its image
-/// ([`ElfImage`](crate::vmcore::elf_image::ElfImage)) is made anew, with the note.
+/// A core that was read from an ELF file then differs from that file: its image
+/// ([`ElfImage`](crate::vmcore::elf_image::ElfImage)) is built anew, with the note.
 pub fn complete(core: &mut Vmcore, depth: SearchDepth) -> VmcoreInfoNote {
     if core.vmcoreinfo_note().is_some_and(|info| info.release().is_some()) {
         return VmcoreInfoNote::Present;

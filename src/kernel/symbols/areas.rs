@@ -86,7 +86,7 @@ impl Areas {
         self.area(at).is_some_and(|area| area.code)
     }
 
-    /// The place of an address.
+    /// The symbol of an address.
     pub(crate) fn containing(&self, kernel: &Kernel, at: VirtAddr) -> Option<SymbolisedAddress> {
         let area = self.area(at)?;
         let whole = |name: &str, module: Option<&str>| SymbolisedAddress {

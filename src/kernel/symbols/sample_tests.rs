@@ -76,14 +76,14 @@ fn names_that_are_not_unique_have_all_their_addresses() {
 #[test]
 fn symbols_are_found_by_their_structure_where_nothing_tells_where_they_are() {
     let mut other = kernel();
-    let told = kernel();
-    let told = told.symbols().unwrap();
+    let by_info = kernel();
+    let by_info = by_info.symbols().unwrap();
     let lines = other.info.text().lines().filter(|line| !line.contains("kallsyms"));
     let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     other.info = VmcoreInfo::parse(text.as_bytes());
     let found = other.symbols().unwrap();
-    assert_eq!((found.count(), found.mode()), (told.count(), told.mode()));
-    assert!(found.iter().eq(told.iter()));
+    assert_eq!((found.count(), found.mode()), (by_info.count(), by_info.mode()));
+    assert!(found.iter().eq(by_info.iter()));
 }
 
 #[test]
@@ -126,6 +126,6 @@ fn of_several_symbols_of_a_name_the_global_one_is_taken_or_a_finding_says_which(
     assert!(kernel.ambiguities().is_empty());
     let (name, all) = named.find(|(_, all)| global(all) == 0).unwrap();
     assert_eq!(symbols.address_of(name), Some(all[0].0));
-    let told = kernel.ambiguities();
-    assert!(told.len() == 1 && told[0].contains(&format!("symbols are named {name}:")), "{told:?}");
+    let all = kernel.ambiguities();
+    assert!(all.len() == 1 && all[0].contains(&format!("symbols are named {name}:")), "{all:?}");
 }

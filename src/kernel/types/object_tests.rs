@@ -152,9 +152,8 @@ fn a_member_in_different_places_of_types_of_one_name_is_reported() {
     let kernel = kernel.build();
     let thing = at(&kernel, "thing", AT);
     assert_eq!((thing.u64("byte").unwrap(), thing.u64("word").unwrap()), (0xff, 0x8000_0001));
-    let told = kernel.ambiguities();
     assert_eq!(
-        told,
+        kernel.ambiguities(),
         ["2 types are named thing, with byte at different offsets: the first one's (0) was taken"]
     );
 }

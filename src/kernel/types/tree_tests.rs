@@ -8,7 +8,7 @@ fn at(index: u64) -> u64 {
     DIRECT + 0x2_0000 + index * 0x40
 }
 
-/// A balanced tree of so many nodes, in the order of their addresses. Every other level is black.
+/// A balanced tree of `count` nodes, in the order of their addresses. Every other level is black.
 fn tree(count: u64) -> TestKernel {
     let mut kernel = TestKernel::new();
     kernel.structure("rb_root", 8, &[("rb_node", Number(8), 0)]);

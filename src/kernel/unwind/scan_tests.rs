@@ -24,7 +24,7 @@ fn what_follows_a_call_counts_and_other_addresses_of_code_do_not() {
         .code(code(1, 0x20), CALL)
         .code(code(2, 0x20), INDIRECT)
         .code(code(3, 0x20), &[0x90; 8])
-        // Junk; a function's pointer, before which no call stands; behind a direct call;
+        // Junk; a function's pointer, which no call precedes; behind a direct call;
         // junk; behind an indirect call.
         .stack(stack(0x3fc0), &[5, code(3, 0x28), code(1, 0x25), 6, code(2, 0x23)])
         .stack(stack(0x3fe8), &[0, 0, 0]);

@@ -3,9 +3,9 @@
 //! ```text
 //! BUG: unable to handle kernel NULL pointer dereference in foo_write
 //!   panic      Fatal exception
-//!   signature  v1-c2r…, certain: told by the kernel's log
-//!   kernel     Linux 6.1.0-31-amd64, up 3 min 20 s; not tainted
 //!   where      CPU 1 of 2, sh (pid 71)
+//!   kernel     Linux 6.1.0-31-amd64, up 3 min 20 s; not tainted
+//!   signature  v1-c2r…; certain, from the kernel's log
 //!
 //! CPU 1  sh (pid 71)  panicked
 //!    0  panic+0x1a4/0x370                             registers

@@ -291,7 +291,7 @@ fn every_truncation_of_a_part_gives_the_records_that_are_left() {
             let left = read(&ring);
             let kept: Vec<_> = left.iter().filter(|record| record.is_ok()).collect();
             assert!(kept.iter().all(|record| whole.contains(record)), "{part:?} cut at {len}");
-            assert!(left.len() >= whole.len(), "each that is missing is told");
+            assert!(left.len() >= whole.len(), "each that is missing is reported");
         }
     }
 }

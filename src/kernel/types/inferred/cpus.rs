@@ -170,10 +170,10 @@ fn cpu(
     places.filter(|offset| *offset != on_cpu).find(|offset| {
         let queued = of_queues.iter().all(|(task, number)| task.half(*offset) == Some(*number));
         let others = reference.others.iter().all(|task| {
-            let told = task.half(*offset);
+            let found = task.half(*offset);
             match bound(task) {
-                Some(number) => told == Some(number),
-                None => told.is_some_and(|told| told <= highest),
+                Some(number) => found == Some(number),
+                None => found.is_some_and(|found| found <= highest),
             }
         });
         queued && others

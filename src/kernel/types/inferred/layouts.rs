@@ -13,7 +13,7 @@ const NEVER: [&str; 3] =
 pub(super) enum Doubt {
     /// No offset fits.
     Nothing,
-    /// So many offsets fit.
+    /// This many offsets fit.
     Several(usize),
 }
 

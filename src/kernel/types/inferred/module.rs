@@ -143,7 +143,7 @@ fn orc(reference: &ReferenceModules<'_>, ranges: &Ranges, layouts: &mut Layouts)
     }
 }
 
-/// Whether two tables of so many entries each, of so many bytes, follow each other.
+/// Whether two tables of `count` entries, each given with its entries' size, follow each other.
 fn are_side_by_side((a, each_a): (u64, u64), (b, each_b): (u64, u64), count: u32) -> bool {
     const GAP: u64 = 16;
     let follows = |first: u64, each: u64, second: u64| {

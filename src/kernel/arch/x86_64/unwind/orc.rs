@@ -9,8 +9,8 @@
 //!
 //! A base of `(sp)` means `*sp + sp_offset`, since Linux commit 87ccc826bf1c
 //! "x86/unwind/orc: Change `REG_SP_INDIRECT`" (in v5.12): the word where a stack begins
-//! is the stack pointer of the one before. It meant `*(sp + sp_offset)` before, and was
-//! used for registers alone, which it no longer is: the kind of the entry decides.
+//! is the stack pointer of the one before. In older kernels it means `*(sp + sp_offset)`, and only
+//! entries of registers have it, which in newer kernels never do: the kind of the entry decides.
 //! Code without ORC entries: accept the stack word as a return address if the call before it
 //! targets this code.
 //!
