@@ -76,15 +76,8 @@ impl Btf {
     /// The different locations of a member in all structures of this name, the one of
     /// [`Self::field`] first.
     pub fn fields(&self, structure: &str, path: &str) -> Vec<Field> {
-        let mut found: Vec<Field> = Vec::new();
-        for start in self.named(structure) {
-            if let Some(field) = self.descend(start, path)
-                && !found.contains(&field)
-            {
-                found.push(field);
-            }
-        }
-        found
+        let named = self.named(structure).into_iter();
+        different(named.filter_map(|start| self.descend(start, path)))
     }
 
     /// The size of a type in bytes.
@@ -98,13 +91,7 @@ impl Btf {
 
     /// The different sizes of all types of this name, the one of [`Self::size`] first.
     pub fn sizes(&self, name: &str) -> Vec<u64> {
-        let mut sizes: Vec<u64> = Vec::new();
-        for size in self.named(name).into_iter().filter_map(|found| self.size_of(found.id)) {
-            if !sizes.contains(&size) {
-                sizes.push(size);
-            }
-        }
-        sizes
+        different(self.named(name).into_iter().filter_map(|found| self.size_of(found.id)))
     }
 
     /// The names and values of an enumeration.
@@ -141,18 +128,11 @@ impl Btf {
     /// The different values of this name in all enumerations of this name, the one of
     /// [`Self::enumerator`] first.
     pub fn enumerator_values(&self, enumeration: &str, name: &str) -> Vec<i64> {
-        let mut found: Vec<i64> = Vec::new();
         let named = self.named(enumeration);
         let stripped = named.iter().filter_map(|found| self.strip(found.id));
-        for one in stripped.filter(is_enumeration) {
-            let value = values(one).find(|(other, _)| *other == name.as_bytes());
-            if let Some((_, value)) = value
-                && !found.contains(&value)
-            {
-                found.push(value);
-            }
-        }
-        found
+        different(stripped.filter(is_enumeration).filter_map(|one| {
+            values(one).find(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+        }))
     }
 
     /// A type without typedefs and qualifiers. `None` for `void`.
@@ -274,6 +254,17 @@ struct Member {
 
 fn is_enumeration(found: &Type<'_>) -> bool {
     matches!(found.kind, Kind::Enum | Kind::Enum64)
+}
+
+/// Each value once, in the order of their first.
+fn different<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut different = Vec::new();
+    for value in values {
+        if !different.contains(&value) {
+            different.push(value);
+        }
+    }
+    different
 }
 
 /// Names and values. They are signed if `kind_flag` is set.
