@@ -183,8 +183,8 @@ impl Modules {
                 }
             }
         }
-        all.add_users(kernel, &Budget::of(MAX_ALL_USERS.saturating_mul(NODE)));
         all.index();
+        all.add_users(kernel, &Budget::of(MAX_ALL_USERS.saturating_mul(NODE)));
         all
     }
 
@@ -206,6 +206,8 @@ impl Modules {
     }
 
     fn index(&mut self) {
+        let numbers = self.modules.iter().enumerate();
+        self.by_address = numbers.map(|(number, module)| (module.at, number)).collect();
         let starts = self.modules.iter().enumerate().flat_map(|(number, module)| {
             module.ranges.iter().map(move |range| (range.base, number))
         });
@@ -214,8 +216,6 @@ impl Modules {
     }
 
     fn add_users(&mut self, kernel: &Kernel, budget: &Budget) {
-        let numbers = self.modules.iter().enumerate();
-        self.by_address = numbers.map(|(number, module)| (module.at, number)).collect();
         let mut all_users = Vec::with_capacity(self.modules.len());
         for module in &self.modules {
             let Some((users, finding)) = read::users(kernel, module, budget) else {
