@@ -317,4 +317,11 @@ fn a_report_waits_for_another_clients_dump_within_its_own_limit() {
     let ran = ran.expect(0).says("no report before the dump: another dump of this guest");
     assert!(!ran.stderr.contains("within 0.0ns") && !ran.stderr.contains("getfd"), "{ran:?}");
     setting.whole_entry(&stream);
+    // The report gives up, and the capture goes on waiting for the other dump.
+    let commands = setting.qemu.commands();
+    let begins = commands.iter().position(|name| name == "closefd").unwrap();
+    let (report, capture) = commands.split_at(begins);
+    for part in [report, capture] {
+        assert!(part.iter().any(|name| name == "query-dump"), "{commands:?}");
+    }
 }

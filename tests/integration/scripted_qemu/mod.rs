@@ -123,6 +123,11 @@ impl ScriptedQemu {
         names.filter(|name| !asks(name)).collect()
     }
 
+    /// The names of all commands, in order.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        self.peer.lock().received.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// The arguments of each command of a name.
     pub(crate) fn received(&self, name: &str) -> Vec<Value> {
         let state = self.peer.lock();
