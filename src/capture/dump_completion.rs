@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use vmcore_formats::text::{MAX_TEXT, bounded};
+
 use super::disk::disk_timeout;
 use super::guard;
 use super::lost_monitor::{Lost, confirm, monitor_was_lost};
@@ -63,7 +65,7 @@ impl DumpCompletion {
         self.completed = Some(match text("/result/status") {
             Some("completed") => Ok(()),
             _ if is_well(session) => return,
-            _ => Err(text("/error").unwrap_or("no reason given").to_owned()),
+            _ => Err(bounded(text("/error").unwrap_or("no reason given"), MAX_TEXT)),
         });
     }
 

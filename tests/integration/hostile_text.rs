@@ -66,6 +66,10 @@ fn error_texts_of_qemu_are_text_on_one_line() {
     let setting =
         Setting::new(Script { dump: DumpPlan::Fails(4096, HOSTILE), ..Script::default() });
     is_harmless(&setting.capture(&["--reset", "--json"]).says("[2J"));
+    let long: &str = Box::leak("e".repeat(100_000).into_boxed_str());
+    let setting = Setting::new(Script { dump: DumpPlan::Fails(4096, long), ..Script::default() });
+    let failed = setting.capture(&["--json"]);
+    assert!(failed.stdout.contains("eee…") && failed.stdout.len() < 20_000, "{failed:?}");
     let information = json!({ "type": "tdx", "message": HOSTILE });
     let script = Script { crash_information: Some(information), ..Script::default() };
     let setting = Setting::new(Script { name: Some(HOSTILE.to_owned()), ..script });
