@@ -57,6 +57,7 @@ impl Peer {
             }),
             DumpPlan::ResetMeanwhile(at) => {
                 let sent = write_all(&pipe, &bytes[..at]);
+                self.wait_until(facts_are_asked);
                 let reset = json!({ "guest": false, "reason": "host-qmp-system-reset" });
                 self.lock().emit("RESET", reset);
                 sent.and_then(|()| write_all(&pipe, &bytes[at..]))
@@ -72,11 +73,7 @@ impl Peer {
             | DumpPlan::MonitorSilent(at) => {
                 let sent = write_all(&pipe, &bytes[..at]);
                 if matches!(plan, DumpPlan::ClientLostLate(_)) {
-                    let asked = |state: &State| {
-                        let got = state.received.iter().filter(|(name, _)| name == "qom-get");
-                        got.count() > CPUS.len()
-                    };
-                    self.wait_until(asked);
+                    self.wait_until(facts_are_asked);
                 }
                 self.lock().silent = matches!(plan, DumpPlan::MonitorSilent(_));
                 if matches!(plan, DumpPlan::MonitorLost(_)) {
@@ -133,6 +130,12 @@ impl Peer {
         }
         broken_pipe()
     }
+}
+
+/// The dump began, and QEMU was asked what is asked while it runs.
+fn facts_are_asked(state: &State) -> bool {
+    let got = state.received.iter().filter(|(name, _)| name == "qom-get");
+    got.count() > CPUS.len()
 }
 
 fn broken_pipe() -> Result<(), String> {
