@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::corefile::read::bytes::{Bytes, DataError};
+use crate::corefile::read::bytes::Bytes;
 use crate::metadata::METADATA_FILE;
 use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::{ElfImage, ElfImageError};
@@ -56,23 +56,5 @@ impl Contents {
 
 fn in_memory(name: &'static str, bytes: Vec<u8>) -> FileContent {
     let stored = bytes.len() as u64;
-    FileContent { name, bytes: Arc::new(InMemory(bytes)), stored }
-}
-
-/// Bytes that are at hand.
-#[derive(Debug)]
-struct InMemory(Vec<u8>);
-
-impl Bytes for InMemory {
-    fn length(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let found = self.0.get(start..start.saturating_add(buffer.len()));
-        let found = found.ok_or(DataError::PastEnd { offset, length: self.length() })?;
-        buffer.copy_from_slice(found);
-        Ok(())
-    }
+    FileContent { name, bytes: Arc::new(bytes), stored }
 }

@@ -113,6 +113,19 @@ pub trait Bytes: fmt::Debug + Send + Sync {
     fn read_without_limit(&self) {}
 }
 
+impl Bytes for Vec<u8> {
+    fn length(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = self.get(start..start.saturating_add(buffer.len()));
+        buffer.copy_from_slice(found.ok_or(DataError::PastEnd { offset, length: self.length() })?);
+        Ok(())
+    }
+}
+
 /// A plain file. Its holes are zeros that need not be read.
 ///
 /// Read by `pread`: where a file is truncated meanwhile, or a network file system fails,

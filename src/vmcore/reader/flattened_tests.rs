@@ -6,22 +6,6 @@ use super::*;
 use crate::vmcore::reader::kdump::sample::{BLOCK, Page, Sample, address, bytes_of, open};
 use crate::vmcore::verify::verify;
 
-#[derive(Debug)]
-struct Held(Vec<u8>);
-
-impl Bytes for Held {
-    fn length(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
-        let part = self.0.get(offset as usize..).and_then(|rest| rest.get(..buffer.len()));
-        let part = part.ok_or(DataError::PastEnd { offset, length: self.length() })?;
-        buffer.copy_from_slice(part);
-        Ok(())
-    }
-}
-
 /// A flattened file of these segments, by none of the decoder's code.
 fn flatten(segments: &[(u64, &[u8])], end: bool) -> Vec<u8> {
     let mut file = encode_start();
@@ -37,7 +21,7 @@ fn flatten(segments: &[(u64, &[u8])], end: bool) -> Vec<u8> {
 }
 
 fn rearrange(file: Vec<u8>) -> FlattenedFile {
-    FlattenedFile::open(Arc::new(Held(file))).unwrap()
+    FlattenedFile::open(Arc::new(file)).unwrap()
 }
 
 fn all(file: &FlattenedFile) -> Vec<u8> {
@@ -104,7 +88,7 @@ fn a_hole_is_zeros_if_the_file_is_whole_and_missing_if_not() {
 fn every_truncation_opens_as_far_as_it_goes() {
     let file = flatten(&[(0, b"abc"), (3, b"def")], true);
     for len in 0..file.len() {
-        let opened = FlattenedFile::open(Arc::new(Held(file[..len].to_vec())));
+        let opened = FlattenedFile::open(Arc::new(file[..len].to_vec()));
         let Ok(opened) = opened else {
             assert!(len < 32, "cut at {len}");
             continue;

@@ -34,10 +34,9 @@ pub(super) fn read(
     pages: u64,
     page_size: u64,
 ) -> Result<Bitmaps, KdumpFileError> {
-    let (mut dumped, mut runs) = (PageBitmap::default(), Runs::default());
+    let (mut dumped, mut runs) = (PageBitmap::of_pages(pages), Runs::default());
     let length = pages.div_ceil(8);
-    let mut pieces = [Vec::new(), Vec::new()];
-    let [all_piece, dumped_piece] = &mut pieces;
+    let (mut all_piece, mut dumped_piece) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < length {
         let size = usize::try_from(length.saturating_sub(at).min(PIECE)).unwrap_or_default();
@@ -45,10 +44,10 @@ pub(super) fn read(
             piece.resize(size, 0);
             bytes.read(offset.saturating_add(at), piece).map_err(KdumpFileError::Bitmaps)
         };
-        read(first, all_piece)?;
+        read(first, &mut all_piece)?;
         match second {
-            Some(second) => read(second, dumped_piece)?,
-            None => dumped_piece.clone_from(all_piece),
+            Some(second) => read(second, &mut dumped_piece)?,
+            None => dumped_piece.clone_from(&all_piece),
         }
         let mut page = at.saturating_mul(8);
         for (all, held) in all_piece.chunks(BLOCK_BYTES).zip(dumped_piece.chunks(BLOCK_BYTES)) {
@@ -67,7 +66,7 @@ pub(super) fn read(
         start: PhysAddr(start.saturating_mul(page_size)),
         length: end.saturating_sub(start).saturating_mul(page_size),
     };
-    Ok(Bitmaps { dumped: dumped.of_pages(pages), ranges: ranges.into_iter().map(range).collect() })
+    Ok(Bitmaps { dumped, ranges: ranges.into_iter().map(range).collect() })
 }
 
 /// Runs of pages: the first of each, and the one after its last.
@@ -114,22 +113,6 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::corefile::read::bytes::DataError;
-
-    #[derive(Debug)]
-    struct Held(Vec<u8>);
-
-    impl Bytes for Held {
-        fn length(&self) -> u64 {
-            self.0.len() as u64
-        }
-
-        fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
-            let start = offset as usize;
-            buffer.copy_from_slice(&self.0[start..start + buffer.len()]);
-            Ok(())
-        }
-    }
 
     #[test]
     fn ranges_are_the_runs_of_both_bitmaps() {
@@ -137,7 +120,7 @@ mod tests {
         let mut bits = vec![0; 26];
         (bits[0], bits[1], bits[7], bits[8], bits[12]) = (0xff, 0x0f, 0xf0, 0x3f, 0x08);
         bits[13 + 12] = 0xf8;
-        let bitmaps = read(&Held(bits), (0, Some(13)), 101, 4096).unwrap();
+        let bitmaps = read(&bits, (0, Some(13)), 101, 4096).unwrap();
         let ranges: Vec<_> =
             bitmaps.ranges.iter().map(|range| (range.start.0 >> 12, range.end().0 >> 12)).collect();
         assert_eq!(ranges, [(0, 12), (60, 70), (99, 101)]);
@@ -149,7 +132,7 @@ mod tests {
         let pages = PIECE * 8 * 2 + 7;
         let mut bits = vec![0xff; pages.div_ceil(8) as usize];
         bits[0] = 0xfe;
-        let bitmaps = read(&Held(bits), (0, None), pages, 1).unwrap();
+        let bitmaps = read(&bits, (0, None), pages, 1).unwrap();
         let range = bitmaps.ranges.first().unwrap();
         assert_eq!((bitmaps.ranges.len(), range.start.0, range.end().0), (1, 1, pages));
         assert_eq!(bitmaps.dumped.set(), pages - 1);
@@ -157,7 +140,7 @@ mod tests {
 
     #[test]
     fn memory_in_more_pieces_than_any_machine_s_is_an_error() {
-        let bits = Held(vec![0x55; MAX_RANGES / 2]);
+        let bits = vec![0x55; MAX_RANGES / 2];
         let pages = bits.length() * 8;
         assert!(matches!(read(&bits, (0, None), pages, 1), Err(KdumpFileError::Scattered)));
     }

@@ -90,7 +90,7 @@ impl Block {
 }
 
 /// A bitmap of pages that can be counted from its start in constant time.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct PageBitmap {
     blocks: Vec<Block>,
     /// How many bits are set before each block.
@@ -117,15 +117,14 @@ pub(super) fn words(bytes: &[u8], first: u64, pages: u64) -> Words {
 }
 
 impl PageBitmap {
+    /// A bitmap of `pages` pages, whose blocks are appended one by one.
+    pub(super) fn of_pages(pages: u64) -> Self {
+        Self { blocks: Vec::new(), counts: Vec::new(), pages, set: 0 }
+    }
+
     /// Appends a block: the pages that follow the last one.
     pub(super) fn push(&mut self, words: &Words) {
         self.push_block(Block::of(words));
-    }
-
-    /// The bitmap of its blocks, which speaks of `pages` pages.
-    pub(super) fn of_pages(mut self, pages: u64) -> Self {
-        self.pages = pages;
-        self
     }
 
     fn push_block(&mut self, block: Block) {
@@ -135,7 +134,6 @@ impl PageBitmap {
         };
         self.counts.push(self.set);
         self.set = self.set.saturating_add(block.before(BLOCK));
-        self.pages = self.pages.saturating_add(BLOCK);
         self.blocks.push(block);
     }
 
@@ -181,7 +179,7 @@ impl PageBitmap {
 
     /// The same, with the pages from `start` to `end` alone.
     pub(super) fn within(&self, start: u64, end: u64) -> Self {
-        let mut part = Self::default();
+        let mut part = Self::of_pages(self.pages);
         for (index, block) in (0_u64..).zip(&self.blocks) {
             let first = index.saturating_mul(BLOCK);
             let (from, to) = (start.max(first), end.min(first.saturating_add(BLOCK)));
@@ -191,13 +189,13 @@ impl PageBitmap {
                 _ => block.keep(|page| (from..to).contains(&first.saturating_add(page))),
             });
         }
-        part.of_pages(self.pages)
+        part
     }
 
     /// The first `count` pages that are set, if `keep` is true for them: it gets their numbers
     /// among those that are set.
     pub(super) fn first(&self, count: u64, mut keep: impl FnMut(u64) -> bool) -> Self {
-        let mut part = Self::default();
+        let mut part = Self::of_pages(self.pages);
         for (block, before) in self.blocks.iter().zip(&self.counts) {
             let mut index = *before;
             part.push_block(match block {
@@ -209,7 +207,7 @@ impl PageBitmap {
                 }),
             });
         }
-        part.of_pages(self.pages)
+        part
     }
 
     fn block(&self, page: u64) -> Option<&Block> {

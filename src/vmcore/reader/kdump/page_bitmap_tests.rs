@@ -1,11 +1,11 @@
 use super::*;
 
 fn bitmap(bytes: &[u8], pages: u64) -> PageBitmap {
-    let mut bitmap = PageBitmap::default();
+    let mut bitmap = PageBitmap::of_pages(pages);
     for (index, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
         bitmap.push(&words(block, index as u64 * BLOCK, pages));
     }
-    bitmap.of_pages(pages)
+    bitmap
 }
 
 /// A bitmap with some order in it, and what each bit should be.
