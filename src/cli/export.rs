@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use anyhow::Context;
@@ -105,7 +104,7 @@ pub(super) fn run(arguments: &ExportArgs) -> anyhow::Result<Exit> {
         let out = File::from(out.context("cannot use the standard output")?);
         let mut out = BufWriter::with_capacity(1 << 20, out);
         match codec {
-            None => elf::to_stream(image(&core)?, &mut out, threads),
+            None => elf::to_stream(&image(&core)?, &mut out, threads),
             Some(codec) => kdump::write(&core, codec, Target::Flattened(&mut out), threads),
         }
         .map(drop)
@@ -124,7 +123,7 @@ fn to_file(arguments: &ExportArgs, core: &Vmcore, threads: usize) -> anyhow::Res
     let path = &arguments.output;
     let (staged, file) = SingleFile::create(path)?;
     let exported = match arguments.format.codec() {
-        None => elf::to_file(image(core)?, &file, threads),
+        None => elf::to_file(&image(core)?, &file, threads),
         Some(codec) if arguments.flattened => {
             let mut out = BufWriter::with_capacity(1 << 20, &file);
             kdump::write(core, codec, Target::Flattened(&mut out), threads)
@@ -136,12 +135,11 @@ fn to_file(arguments: &ExportArgs, core: &Vmcore, threads: usize) -> anyhow::Res
 }
 
 /// The ELF file to write: the core's own, unless its headers promise what was cut off.
-fn image(core: &Vmcore) -> Result<Arc<ElfImage>, ExportError> {
-    let image = match core.memory().truncated() {
+fn image(core: &Vmcore) -> Result<ElfImage, ExportError> {
+    Ok(match core.memory().truncated() {
         0 => ElfImage::new(core)?,
         _ => ElfImage::build(core.identity(), core.note_bytes(), core.shared_memory())?,
-    };
-    Ok(Arc::new(image))
+    })
 }
 
 /// Says what the core lacks. Gives whether any of it is missing by accident.

@@ -24,22 +24,17 @@ const BLOCK: usize = 4096;
 const WRITE: usize = 128 << 10;
 
 /// Writes `image` into an empty file.
-pub fn to_file(
-    image: Arc<dyn Bytes>,
-    file: &File,
-    threads: usize,
-) -> Result<Exported, ExportError> {
+pub fn to_file(image: &dyn Bytes, file: &File, threads: usize) -> Result<Exported, ExportError> {
     let length = image.length();
     file.set_len(length).map_err(ExportError::Write)?;
     let mut exported = Exported { bytes: length, zeros: 0 };
-    let charged = Arc::clone(&image);
     run(
         image,
         threads,
         |piece, content| match content {
             Content::Zeros => Ok(piece.length),
             Content::Bytes(bytes) => {
-                spend(&*charged, bytes.len() as u64)?;
+                spend(image, bytes.len() as u64)?;
                 write_sparse(file, piece.start.0, bytes).map_err(ExportError::Write)
             }
             Content::Missing(error) => Err(missing(error)),
@@ -62,19 +57,18 @@ const ZEROS_PER_BYTE: u64 = 16;
 
 /// Writes `image` into a stream.
 pub fn to_stream(
-    image: Arc<dyn Bytes>,
+    image: &dyn Bytes,
     out: &mut dyn Write,
     threads: usize,
 ) -> Result<Exported, ExportError> {
     let exported = Exported { bytes: image.length(), zeros: 0 };
     let zeros = vec![0; usize::try_from(MAX_PIECE).unwrap_or_default()];
-    let file = Arc::clone(&image);
     run(
         image,
         threads,
         |piece, content| match content {
             Content::Zeros => {
-                spend(&*file, piece.length / ZEROS_PER_BYTE)?;
+                spend(image, piece.length / ZEROS_PER_BYTE)?;
                 Ok((piece.length, Vec::new()))
             }
             Content::Bytes(bytes) => Ok((0, bytes.to_vec())),
@@ -96,7 +90,7 @@ pub fn to_stream(
 
 /// Reads all of `image`, unit by unit; `take` gets what `work` makes of it in order.
 fn run<T: Send>(
-    image: Arc<dyn Bytes>,
+    image: &dyn Bytes,
     threads: usize,
     work: impl Fn(MemoryRange, Content<'_>) -> Result<T, ExportError> + Sync,
     mut take: impl FnMut(T) -> io::Result<()>,
@@ -149,12 +143,12 @@ pub(super) fn is_zeros(bytes: &[u8]) -> bool {
 
 /// A file's bytes, to be scanned like memory: an address is an offset.
 #[derive(Debug)]
-struct FileAsMemory {
-    image: Arc<dyn Bytes>,
+struct FileAsMemory<'a> {
+    image: &'a dyn Bytes,
     ranges: Vec<MemoryRange>,
 }
 
-impl PhysMemory for FileAsMemory {
+impl PhysMemory for FileAsMemory<'_> {
     fn ranges(&self) -> &[MemoryRange] {
         &self.ranges
     }

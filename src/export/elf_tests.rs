@@ -6,11 +6,11 @@ use crate::vmcore::elf_image::ElfImage;
 use crate::vmcore::reader::kdump::sample::{BLOCK, Page, Sample, address, bytes_of, open};
 
 fn both(core: &crate::vmcore::Vmcore) -> (Vec<u8>, tempfile::NamedTempFile) {
-    let image = Arc::new(ElfImage::new(core).unwrap());
+    let image = ElfImage::new(core).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut stream = Vec::new();
-    let written = to_file(Arc::<ElfImage>::clone(&image), file.as_file(), 2).unwrap();
-    assert_eq!(to_stream(image, &mut stream, 3).unwrap().bytes, written.bytes);
+    let written = to_file(&image, file.as_file(), 2).unwrap();
+    assert_eq!(to_stream(&image, &mut stream, 3).unwrap().bytes, written.bytes);
     assert_eq!(written.bytes, stream.len() as u64);
     (stream, file)
 }
@@ -72,6 +72,6 @@ fn damage_ends_an_export() {
     let last = bytes.len() - 40;
     bytes[last..].fill(0xff);
     let core = open(&bytes).unwrap();
-    let image = Arc::new(ElfImage::new(&core).unwrap());
-    assert!(to_stream(image, &mut Vec::new(), 2).is_err());
+    let image = ElfImage::new(&core).unwrap();
+    assert!(to_stream(&image, &mut Vec::new(), 2).is_err());
 }
