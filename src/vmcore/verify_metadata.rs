@@ -81,23 +81,21 @@ fn compare(described: &Core, core: &Vmcore, chunked: &ChunkedFile, problems: &mu
     let frames = chunked.table().frames().iter();
     let table: SeekTable = frames.filter(|frame| frame.decompressed > 0).collect();
     let summary = Summary::of(core);
-    let mut differ = |what: &str, says: Option<&dyn Display>, is: &dyn Display| {
-        if let Some(says) = says
-            && says.to_string() != is.to_string()
-        {
-            problems.push(format!("the metadata says that the {what} is {says}, and it is {is}"));
-        }
-    };
-    differ("unpacked length", Some(&described.bytes_core), &table.decompressed_length());
-    differ("compressed length", Some(&described.bytes_written), &table.compressed_length());
-    differ("number of chunks", Some(&described.chunks), &table.len());
-    differ("hash over the chunks", Some(&described.chunks_sha256), &chunk_hash(&table));
-    let described_as = described.elf_class.as_ref().map(|class| class as &dyn Display);
-    differ("ELF class", described_as, &summary.elf_class);
-    let described_as = described.machine.as_ref().map(|machine| machine as &dyn Display);
-    differ("machine", described_as, &summary.machine.unwrap_or("unknown"));
-    let described_as = described.segments.as_ref().map(|segments| segments as &dyn Display);
-    differ("number of segments", described_as, &core.segments().len());
-    let described_as = described.cpus.as_ref().map(|cpus| cpus as &dyn Display);
-    differ("number of vCPUs with registers", described_as, &summary.cpus);
+    let all = [
+        differ("unpacked length", Some(described.bytes_core), table.decompressed_length()),
+        differ("compressed length", Some(described.bytes_written), table.compressed_length()),
+        differ("number of chunks", Some(described.chunks), table.len() as u64),
+        differ("hash over the chunks", Some(&described.chunks_sha256), &chunk_hash(&table)),
+        differ("ELF class", described.elf_class, summary.elf_class),
+        differ("machine", described.machine.as_deref(), summary.machine.unwrap_or("unknown")),
+        differ("number of segments", described.segments, core.segments().len()),
+        differ("number of vCPUs with registers", described.cpus, summary.cpus),
+    ];
+    problems.extend(all.into_iter().flatten());
+}
+
+/// A problem, if the metadata says something else than what is found.
+fn differ<T: PartialEq + Display>(what: &str, says: Option<T>, is: T) -> Option<String> {
+    let says = says.filter(|says| *says != is)?;
+    Some(format!("the metadata says that the {what} is {says}, and it is {is}"))
 }
