@@ -15,6 +15,7 @@ use object::read::elf::ElfFile64;
 use object::{CompressionFormat, Object, ObjectSection, ReadCache};
 
 use super::{SourceLine, SourceLinesError};
+use crate::regular_file;
 
 /// The most functions that are inlined into one another.
 const MAX_INLINED: usize = 64;
@@ -38,7 +39,7 @@ impl LinesFile {
     }
 
     fn read(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
+        let file = regular_file::open(path).map_err(|error| error.to_string())?;
         let cache = ReadCache::new(&file);
         let elf = Elf::parse(&cache).map_err(|error| error.to_string())?;
         if elf.section_by_name(".debug_info").is_none() {
@@ -66,13 +67,13 @@ fn section(elf: &Elf<'_>, file: &File, id: SectionId) -> Result<Section, String>
     let range = section.compressed_file_range().map_err(|error| failed(error.to_string()))?;
     let bytes = if range.format == CompressionFormat::None {
         let length = file.metadata().map_err(|error| failed(error.to_string()))?.len();
-        let size = usize::try_from(range.compressed_size.min(length)).unwrap_or_default();
         if range.compressed_size > length {
             return Err(failed(format!(
                 "of {} bytes, in a file of {length}",
                 range.compressed_size
             )));
         }
+        let size = usize::try_from(range.compressed_size).unwrap_or_default();
         let mut bytes: Rc<[u8]> = std::iter::repeat_n(0, size).collect();
         // There is no other reference to it yet.
         let into = Rc::get_mut(&mut bytes).unwrap_or_default();

@@ -10,19 +10,19 @@ use std::path::Path;
 use std::rc::Rc;
 
 use addr2line::Context;
-use gimli::{Dwarf, EndianRcSlice, LittleEndian, SectionId};
+use gimli::{Dwarf, LittleEndian, SectionId};
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationKind, RelocationTarget, SymbolKind};
 
-use super::{SourceLine, SourceLinesError, file};
+use super::file::{self, Section};
+use super::{SourceLine, SourceLinesError};
 use crate::kernel::SymbolisedAddress;
 
 type Elf<'a> = ElfFile64<'a, object::LittleEndian>;
-type Reader = EndianRcSlice<LittleEndian>;
 
 /// The lines of a module's code.
 pub(super) struct ModuleLines {
-    context: Context<Reader>,
+    context: Context<Section>,
     /// Where each function is. None where two have one name.
     functions: BTreeMap<String, Option<u64>>,
 }
@@ -91,9 +91,9 @@ fn section(
     elf: &Elf<'_>,
     places: &BTreeMap<usize, u64>,
     id: SectionId,
-) -> Result<Reader, object::Error> {
+) -> Result<Section, object::Error> {
     let Some(section) = elf.section_by_name(id.name()) else {
-        return Ok(Reader::new(Rc::from([]), LittleEndian));
+        return Ok(Section::new(Rc::from([]), LittleEndian));
     };
     let mut bytes = section.uncompressed_data()?.into_owned();
     for (offset, relocation) in section.relocations() {
@@ -113,5 +113,5 @@ fn section(
             field.copy_from_slice(value);
         }
     }
-    Ok(Reader::new(Rc::from(bytes), LittleEndian))
+    Ok(Section::new(Rc::from(bytes), LittleEndian))
 }
