@@ -1,7 +1,7 @@
 //! Opens files that have to be regular ones.
 //!
-//! Where a file is expected there may be a FIFO, which nobody writes to, or a device without
-//! an end. Neither is waited for or read: the file is opened non-blocking, and then looked at.
+//! Where a file is expected there may be a FIFO without a writer, or a device without an end.
+//! Neither is waited for or read: the file is opened non-blocking, and its kind is checked.
 
 use std::fs::{File, FileType};
 use std::io::{self, ErrorKind, Read};
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a file that somebody named. Links are followed.
+/// Opens a file by a path of the user's. Links are followed.
 pub fn open(path: &Path) -> io::Result<File> {
     open_with(path, OFlags::NONBLOCK)
 }

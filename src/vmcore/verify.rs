@@ -165,10 +165,10 @@ fn in_memory(segments: &[Segment], start: u64, length: u64) -> Vec<GuestRange> {
 }
 
 /// What contradicts itself in an ELF core.
-fn elf_problems(core: &Vmcore, tell: &mut dyn FnMut(String)) {
+fn elf_problems(core: &Vmcore, report: &mut dyn FnMut(String)) {
     for note in core.notes() {
         if let Err(error) = note {
-            tell(format!("the notes are damaged: {error}"));
+            report(format!("the notes are damaged: {error}"));
         }
     }
     let mut order: Vec<&Segment> = core.segments().iter().collect();
@@ -176,12 +176,12 @@ fn elf_problems(core: &Vmcore, tell: &mut dyn FnMut(String)) {
     let mut end = PhysAddr(0);
     for segment in order {
         if segment.physical < end {
-            tell(format!("two segments describe the memory at {}", segment.physical));
+            report(format!("two segments describe the memory at {}", segment.physical));
         }
         end = end.max(segment.physical.saturating_add(segment.memory_size));
         // A page of ours never lies across two chunks; foreign cores promise nothing.
         if core.chunked().is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
-            tell(format!(
+            report(format!(
                 "the segment at {} is not aligned to pages in the file",
                 segment.physical
             ));

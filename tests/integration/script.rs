@@ -95,8 +95,8 @@ pub(crate) enum DumpPlan {
     ClientLostLate(usize),
     /// The monitor is gone for good after so many, and the dump goes on.
     MonitorLost(usize),
-    /// The client is thrown out after so many, the dump goes on, and nobody is
-    /// greeted any more.
+    /// The client is thrown out after so many, the dump goes on, and no client is
+    /// greeted from then on.
     MonitorSilent(usize),
 }
 

@@ -98,7 +98,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn cont(&self, state: &mut State) -> Answer {
+    fn cont(&self, state: &mut State) -> Answer {
         if state.other_dump > 0 {
             state.other_dump_goes_on(self.script.stream.memory_bytes());
             return Err(("GenericError", "There is a dump in process, please wait.".to_owned()));
@@ -125,7 +125,7 @@ impl Peer {
         Ok(json!({}))
     }
 
-    pub(super) fn property(&self, state: &State, arguments: &Value) -> Answer {
+    fn property(&self, state: &State, arguments: &Value) -> Answer {
         let text = |name: &str| arguments[name].as_str().unwrap_or_default().to_owned();
         let crashed = CPUS[state.panicked_cpu];
         match (text("path").as_str(), text("property").as_str()) {
@@ -139,7 +139,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn fact(&self, name: &str) -> Value {
+    fn fact(&self, name: &str) -> Value {
         let memory = self.script.stream.memory_bytes() as u64;
         match name {
             "query-uuid" => json!({ "UUID": "c0ffee00-0000-4000-8000-000000000003" }),

@@ -135,7 +135,7 @@ impl ScriptedQemu {
         of_name.map(|(_, arguments)| arguments.clone()).collect()
     }
 
-    /// Whether QEMU keeps a descriptor that nobody closed.
+    /// Whether QEMU keeps a descriptor that it was passed.
     pub(crate) fn keeps_descriptors(&self) -> bool {
         !self.peer.lock().descriptors.is_empty()
     }
@@ -176,7 +176,7 @@ impl ScriptedQemu {
     /// Waits until a client is there.
     #[track_caller]
     pub(crate) fn await_client(&self) {
-        assert!(self.peer.wait_until(|state| state.client.is_some()), "nobody came");
+        assert!(self.peer.wait_until(|state| state.client.is_some()), "no client came");
     }
 
     /// Waits until no client is there.

@@ -23,7 +23,7 @@ impl State {
         }
     }
 
-    pub(super) fn meddle(&mut self, meddling: Meddling) {
+    fn meddle(&mut self, meddling: Meddling) {
         let reset = json!({ "guest": false, "reason": "host-qmp-system-reset" });
         let panicked = json!({ "action": "pause" });
         let shutdown = json!({ "guest": false, "reason": "host-signal" });
