@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use memchr::{memchr3, memmem};
+use memchr::{memchr, memchr3, memmem};
 
 /// Ends a record within a line of the file.
 pub(super) const SPLIT: u8 = 0x1e;
@@ -22,7 +22,7 @@ pub(super) const SPLIT: u8 = 0x1e;
 /// The longest tag, and the longest escape sequence.
 const MAX_LENGTH: usize = 256;
 
-/// What a mark stands for.
+/// What a mark means.
 #[derive(Clone, Copy)]
 enum Mark {
     /// A terminal's escape character, perhaps written out.
@@ -120,18 +120,26 @@ fn search() -> Option<&'static AhoCorasick> {
 
 /// Whether a text may have marks. Most logs have none, and these searches are faster.
 fn may_have_marks(text: &[u8]) -> bool {
+    let has = |mark: &str| memmem::find(text, mark.as_bytes()).is_some();
+    // Reports have these bytes, too: a kernel's build is `#0`, a lock `&mm->mmap_lock`, and `^` is
+    // below the byte that KASAN points at.
+    let has_mark_of = |first: u8| {
+        let mut marks = MARKS.iter().filter(|(mark, _)| mark.as_bytes().first() == Some(&first));
+        memchr(first, text).is_some() && marks.any(|(mark, _)| has(mark))
+    };
     memchr3(0x1b, 0, b'\\', text).is_some()
-        || memchr3(b'&', b'^', 0xc2, text).is_some()
-        || ["#0", "[0m", "<br", "\u{feff}"]
-            .iter()
-            .any(|mark| memmem::find(text, mark.as_bytes()).is_some())
+        || [b'#', b'&', b'^'].into_iter().any(has_mark_of)
+        || ["[0m", "<br", "\u{a0}", "\u{feff}"].into_iter().any(has)
         || memmem::find_iter(text, b"</")
             .any(|at| text.get(at + 2).is_some_and(u8::is_ascii_lowercase))
 }
 
 /// The text without markup.
 pub(super) fn plain(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    let Some(search) = search().filter(|_| may_have_marks(&text)) else { return text };
+    if !may_have_marks(&text) {
+        return text;
+    }
+    let Some(search) = search() else { return text };
     let mut plain = Vec::with_capacity(text.len());
     let mut done = 0;
     for found in search.find_iter(text.as_ref()) {
@@ -269,6 +277,17 @@ mod tests {
             "<4>[1.5] a & b",
         );
         becomes("\\u003cIRQ\\u003e", "<IRQ>");
+    }
+
+    #[test]
+    fn a_report_alone_is_not_searched_for_each_mark() {
+        let report =
+            "CPU: 1 PID: 2 Comm: x Not tainted 6.1.0 #0\n (&mm->mmap_lock){++++}-{3:3}\n ^\n";
+        assert!(!may_have_marks(report.as_bytes()));
+        let alone = |mark: Mark| !matches!(mark, Mark::Colour | Mark::Tag);
+        for (text, _) in MARKS.iter().filter(|(_, mark)| alone(*mark)) {
+            assert!(may_have_marks(format!("{report}{text}").as_bytes()), "{text:?}");
+        }
     }
 
     #[test]
