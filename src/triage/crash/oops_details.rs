@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Needs: the log's lines, and which are the event's. Gives: these, where the lines have them. A
-//! report takes from memory what is there.
+//! report reads the task and the kernel from memory.
 
 use serde::Serialize;
 
@@ -183,20 +183,10 @@ fn words(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::triage::log::lines_of_text;
 
     fn details(log: &str) -> OopsDetails {
-        let lines: Vec<_> = log
-            .lines()
-            .map(|text| RecordLine {
-                record: 0,
-                time_ns: None,
-                caller: None,
-                from_user: false,
-                collected: false,
-                file_line: 0,
-                text: text.as_bytes(),
-            })
-            .collect();
+        let lines = lines_of_text(log);
         let indexes: Vec<_> = (0..lines.len()).collect();
         of(&lines, &indexes)
     }

@@ -109,6 +109,22 @@ impl RecordLine<'_> {
     }
 }
 
+/// Lines with nothing but their text.
+#[cfg(test)]
+pub(crate) fn lines_of_text(text: &str) -> Vec<RecordLine<'_>> {
+    text.lines()
+        .map(|text| RecordLine {
+            record: 0,
+            time_ns: None,
+            caller: None,
+            from_user: false,
+            collected: false,
+            file_line: 0,
+            text: text.as_bytes(),
+        })
+        .collect()
+}
+
 /// Breaks records into their lines.
 pub(crate) fn lines(records: &[LogRecord]) -> Vec<RecordLine<'_>> {
     let mut lines = Vec::with_capacity(records.len());

@@ -1,19 +1,8 @@
 use super::*;
-use crate::triage::log::RecordLine;
+use crate::triage::log::lines_of_text;
 
 fn of(text: &str) -> Option<(&'static Kind, String)> {
-    let lines: Vec<RecordLine<'_>> = text
-        .lines()
-        .map(|text| RecordLine {
-            record: 0,
-            time_ns: None,
-            caller: None,
-            from_user: false,
-            collected: false,
-            file_line: 0,
-            text: text.as_bytes(),
-        })
-        .collect();
+    let lines = lines_of_text(text);
     read(&lines, 0).map(|header| (header.kind, header.class))
 }
 
