@@ -49,17 +49,13 @@ pub(super) static RECURSIVE: Kind = Kind {
         header(BANNER, DEADLOCK).containing("possible irq lock inversion dependency"),
         // In older kernels, the task that wants the lock is named before anything else.
         header(INFO, DEADLOCK).containing("-unsafe lock order detected"),
-        header(INFO, DEADLOCK).containing("-READ-unsafe lock order detected"),
     ],
     blame: BlameSource::LockFunction,
     ..REPORT
 };
 
 pub(super) static UNSAFE_ORDER: Kind = Kind {
-    headers: &[
-        header(WARNING, DEADLOCK).containing("-unsafe lock order detected"),
-        header(WARNING, DEADLOCK).containing("-READ-unsafe lock order detected"),
-    ],
+    headers: &[header(WARNING, DEADLOCK).containing("-unsafe lock order detected")],
     blame: BlameSource::BelowLine("which became "),
     skip: &["@wq"],
     stack: StackRule::IfAnnounced,
