@@ -58,7 +58,7 @@ impl TextLog {
         Ok(log)
     }
 
-    /// Keeps so many bytes, from the beginning of a line on if there is one.
+    /// Keeps this many bytes at the end, from the beginning of a line on if there is one.
     fn keep_end(&mut self, bytes: usize) {
         let start = self.text.len().saturating_sub(bytes);
         let line = self.text.get(start..).and_then(|rest| memchr(b'\n', rest));

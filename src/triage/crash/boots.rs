@@ -54,7 +54,7 @@ const FIRMWARE: [&str; 16] = [
     "Trusted Firmware",
 ];
 
-/// What is printed where somebody wants the machine to restart.
+/// What is printed before a restart that a user or a program asks for.
 const ANNOUNCEMENTS: [&str; 22] = [
     "reboot: ",
     "Restarting system",

@@ -26,7 +26,7 @@ fn crash(log: &str) -> Option<Crash> {
     of(&console::records(log.as_bytes()), Families::built_in())
 }
 
-/// At least so many of 1000.
+/// At least this many of 1000.
 #[track_caller]
 pub(super) fn at_least(permille: usize, right: usize, of: usize) {
     assert!(right * 1000 >= of * permille, "{right} of {of}");

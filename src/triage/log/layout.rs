@@ -163,7 +163,7 @@ impl Layout {
     }
 }
 
-/// Whether a prefix is one, and not the beginning of somebody's sentence.
+/// Whether a prefix is one, and not the beginning of a sentence.
 fn is_sure(pattern: &Pattern) -> bool {
     if pattern.relays || pattern.names_kernel() {
         return pattern.count >= 2 || pattern.has_digits() || pattern.names_kernel();

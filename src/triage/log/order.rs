@@ -39,7 +39,7 @@ fn is_newest_first(records: &[LogRecord]) -> bool {
     if later + earlier >= FEW {
         return earlier > later * 3;
     }
-    // Without times, or all of one moment.
+    // Without times, or with the same one on all records.
     let pairs = records.iter().zip(records.iter().skip(1)).map(|(one, next)| {
         let (one, next) = (one.text.trim_ascii_start(), next.text.trim_ascii_start());
         let has = |first: &[u8], then: &[u8]| {

@@ -37,7 +37,7 @@ pub(super) enum Fit {
 pub(super) enum Slot {
     /// Punctuation.
     Byte(u8),
-    /// Blanks: so many.
+    /// Blanks, and their number.
     Blank(usize),
     Word(Word),
 }

@@ -106,7 +106,7 @@ mod tests {
     use crate::kernel::unwind::Trust;
     use crate::kernel::{CodeAddress, SymbolisedAddress};
 
-    /// A stack of so many functions with this name.
+    /// A stack of this many functions with this name.
     fn deep(name: &str, frames: usize) -> Backtrace {
         let symbol = SymbolisedAddress {
             name: name.to_owned(),

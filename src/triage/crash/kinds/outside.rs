@@ -53,7 +53,7 @@ pub(super) static GO: Kind = Kind {
     ..Kind::named(NAME)
 };
 
-/// A boot that nothing announced: [`super::super::reboot`] finds it.
+/// A boot that nothing announced: [`super::super::boots`] finds it.
 pub(crate) static REBOOT: Kind = Kind {
     r#type: Some("REBOOT"),
     effect: Effect::Outside,
