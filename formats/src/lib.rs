@@ -10,6 +10,7 @@
 //! | [`cursor`] | fields of untrusted bytes, one after the other |
 //! | [`addr`] | guest addresses and page numbers |
 //! | [`btf`] | a kernel's types, as it carries them |
+//! | [`domain_xml`] | libvirt's description of a domain: panic, memory, QEMU's arguments |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
 //! | [`orc`] | the kernel's unwind tables on x86-64 |
@@ -36,6 +37,7 @@
 pub mod addr;
 pub mod btf;
 pub mod cursor;
+pub mod domain_xml;
 pub mod elf;
 pub mod endian;
 pub mod kallsyms;
