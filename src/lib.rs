@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─► all                                                                      what was typed, and what is answered
-//! all ─► formats, interrupt, printable, regular_file, units, wildcard             bytes to values; signals; safe text; opening files; sizes and times; patterns
+//! all ─► formats, interrupt, printable, regular_file, spool, units, wildcard      bytes to values; signals; safe text; opening files; events of daemons; sizes and times; patterns
 //! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! held ─► metadata, monitor, sandbox, vmcore                                      the memory of a held guest
@@ -43,6 +43,7 @@ pub mod printable;
 pub mod regular_file;
 pub mod render;
 pub mod sandbox;
+pub mod spool;
 pub mod store;
 pub mod triage;
 pub mod units;

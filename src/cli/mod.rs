@@ -14,6 +14,7 @@ mod export;
 mod families;
 mod group;
 mod guest;
+mod hook;
 mod import;
 mod info;
 mod kernel;
@@ -28,6 +29,7 @@ mod report;
 mod report_child;
 mod rm;
 mod search;
+mod spool_folder;
 mod store_folder;
 mod stored_core;
 mod symbol_paths;
@@ -73,6 +75,7 @@ enum Command {
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
     Rm(rm::RmArgs),
+    Hook(hook::HookArgs),
     #[command(name = crate::sandbox::COMMAND, hide = true)]
     ReportChild,
 }
@@ -87,6 +90,9 @@ fn usage(error: clap::Error) -> ! {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if let Some(exit) = hook::run_if_asked(std::env::args_os()) {
+        return exit;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => usage(error),
@@ -112,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
+        Command::Hook(arguments) => Ok(hook::run(arguments)),
         Command::ReportChild => report_child::run(),
     };
     match outcome {

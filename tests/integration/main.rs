@@ -32,6 +32,7 @@ mod faults_monitor;
 mod faults_release;
 mod faults_sync;
 mod guest_names;
+mod hooks;
 mod hostile_files;
 mod hostile_kdump;
 mod hostile_logs;
