@@ -21,7 +21,7 @@ pub(super) const PAGE: u64 = 4096;
 /// The most edits of an input, and words or pages of one edit.
 const MAX_EDITS: usize = 64;
 const MAX_COUNT: u16 = 4096;
-/// Stands for the notes, in place of a region.
+/// The number of the notes, which are no region.
 const NOTES: u8 = 0xff;
 
 /// Values that are often wrong.

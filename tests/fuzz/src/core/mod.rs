@@ -14,6 +14,7 @@ mod regions;
 mod sample;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use self::commands::{COMMANDS, Command};
 use self::edits::Edits;
@@ -24,11 +25,14 @@ use crate::limits::{Cost, measured};
 
 /// What a damaged core may cost, as a multiple of the clean one, and beyond that.
 const TIMES: u32 = 3;
-const MORE: Cost = Cost { time: std::time::Duration::from_millis(250), memory: 64 << 20 };
+const MORE: Cost = Cost { time: Duration::from_millis(250), memory: 64 << 20 };
 /// What a command may print, and read of memory, beyond eight times what it does of the clean core. A
 /// search for the kernel may read all of its 80 MiB several times.
 const MORE_OUTPUT: usize = 2 << 20;
 const MORE_READ: u64 = 640 << 20;
+/// What reading takes: a page at a time, in a program that is little optimised. A search for the kernel
+/// or its symbols reads far more than a clean run, and does little else.
+const TIME_OF_KIB: Duration = Duration::from_micros(2);
 /// How often a run that took too long is repeated, and the clean one beside it.
 const REPEATS: usize = 3;
 
@@ -90,14 +94,16 @@ pub(crate) fn run(input: &[u8]) {
     check_time(clean, command, &edits, damaged);
 }
 
-/// Every command may take what a report may: where a damaged core leads to no kernel, each searches
-/// for it. Both are run again if the damaged core took too long, for the machine may have become
+/// Every command may take what a report may, and the time for what it reads: where a damaged core leads
+/// to no kernel, each searches for it. Both are run again if the damaged core took too long, for the machine may have become
 /// slower.
 fn check_time(clean: &Clean, command: &Command, edits: &Edits, damaged: Run) {
     let (Some(report), Some(whole)) = (COMMANDS.first(), clean.runs.first()) else { return };
+    let kib = u32::try_from(damaged.read >> 10).unwrap_or(u32::MAX);
+    let more = MORE.time.saturating_add(TIME_OF_KIB.saturating_mul(kib));
     let (mut least, mut most) = (damaged.cost.time, whole.cost.time);
     for _ in 0..REPEATS {
-        if least <= most.saturating_mul(TIMES).saturating_add(MORE.time) {
+        if least <= most.saturating_mul(TIMES).saturating_add(more) {
             return;
         }
         least = least.min(clean.run(command, edits, usize::MAX).cost.time);
