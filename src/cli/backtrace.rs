@@ -17,6 +17,7 @@ use crate::kernel::cpus::{Cpu, Cpus};
 use crate::kernel::tasks::Task;
 use crate::render;
 use crate::render::backtrace::{BacktracesJson, Stack};
+use crate::sandbox::limits::Reads;
 use crate::vmcore::Vmcore;
 
 /// Show stack traces: by default that of the CPU that panicked
@@ -58,10 +59,8 @@ pub(super) struct BtArgs {
 /// Prints stacks.
 pub(super) fn run(arguments: &BtArgs) -> anyhow::Result<Exit> {
     let with_lines = arguments.lines || arguments.vmlinux.is_some();
-    let core = match with_lines {
-        true => arguments.core.open()?,
-        false => arguments.core.open_kernel(arguments.find_kernel)?,
-    };
+    let reads = if with_lines { Reads::DebugFiles } else { arguments.find_kernel.reads() };
+    let core = arguments.core.open(reads)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let lines = lines(arguments, &kernel)?;
     let mut findings: Vec<String> =

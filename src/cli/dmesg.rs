@@ -57,7 +57,7 @@ enum Since {
 
 /// Prints the log, or what was asked of it.
 pub(super) fn run(arguments: &DmesgArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open_kernel(arguments.find_kernel)?;
+    let core = arguments.core.open(arguments.find_kernel.reads())?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     say_findings(core.findings().iter().chain(&kernel.origin()).chain(&log.findings));

@@ -17,6 +17,7 @@ use super::stored_core::{open_confined, print};
 use super::ui::{say, say_findings};
 use crate::kernel::log::Log;
 use crate::render;
+use crate::sandbox::limits::{Limits, Reads};
 use crate::store::entry::Entry;
 use crate::triage::CoreStacks;
 use crate::triage::crash::families::Families;
@@ -107,16 +108,14 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
         Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
     };
     // Of any number of logs: no limit on time.
-    sandbox.limit_kernel_command(true);
-    sandbox.confine(None);
+    sandbox.confine(&Limits::of_stored(0, Reads::Unlimited), None);
     Ok(input)
 }
 
 /// The log of a stored core, and the stacks of its CPUs.
 fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, CoreStacks)> {
     let path = Entry::find(entry, &arguments.store.folder())?.core;
-    arguments.sandbox.limit_kernel_command(arguments.find_kernel.is_deep());
-    let core = open_confined(&path, arguments.sandbox, None)?;
+    let core = open_confined(&path, arguments.sandbox, arguments.find_kernel.reads(), None)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     say_findings(core.findings().iter().chain(&kernel.origin()).chain(&log.findings));

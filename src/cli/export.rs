@@ -88,9 +88,10 @@ pub(super) fn run(arguments: &ExportArgs) -> anyhow::Result<Exit> {
             "give -o FILE, or pipe it into a program",
         ));
     }
+    let reads = arguments.read_all.reads();
     let core = match to_stdout {
-        true => arguments.core.open()?,
-        false => arguments.core.open_to_write(&arguments.output)?,
+        true => arguments.core.open(reads)?,
+        false => arguments.core.open_to_write(reads, &arguments.output)?,
     };
     arguments.read_all.apply(&core);
     let missing = warn(&core);

@@ -1,5 +1,6 @@
 //! `vmcorectl import`: a foreign dump into the store.
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -14,8 +15,10 @@ use super::stored_core::print;
 use super::ui::{StderrObserver, Verbosity};
 use crate::import::{self, ImportRequest};
 use crate::interrupt::Interrupt;
+use crate::kernel::find::SearchDepth;
 use crate::printable::shown;
 use crate::render;
+use crate::sandbox::limits::{Limits, Reads};
 use crate::store::staging::Destination;
 use crate::units::parse::size;
 
@@ -84,7 +87,13 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let verbosity = if arguments.quiet { Verbosity::Quiet } else { Verbosity::Normal };
     let observer = StderrObserver::new(verbosity).context("cannot start a thread")?;
-    arguments.sandbox.confine_import(request.destination.path());
+    let file = fs::metadata(&request.file);
+    let file = file.with_context(|| format!("cannot read {}", request.file.display()))?;
+    let reads = match request.search {
+        SearchDepth::All => Reads::Unlimited,
+        SearchDepth::Bounded => Reads::All,
+    };
+    arguments.sandbox.confine_import(&Limits::of(&file, reads), request.destination.path());
     let imported = import::run(&request, &interrupt, &observer);
     observer.close();
     let imported = imported?;

@@ -33,7 +33,7 @@ pub(super) struct InfoArgs {
 
 /// Prints the metadata of a core, or what its file says, and on request what its memory says.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open_kernel(arguments.find_kernel)?;
+    let core = arguments.core.open(arguments.find_kernel.reads())?;
     let kernel = if arguments.kernel { Some(arguments.find_kernel.find(&core)?) } else { None };
     let parts = kernel.as_ref().map(|kernel| {
         let (identity, memory) = (Identity::of(kernel), MemoryUsage::of(kernel));

@@ -2,6 +2,7 @@
 
 use crate::kernel::find::SearchDepth;
 use crate::kernel::{Kernel, KernelError};
+use crate::sandbox::limits::Reads;
 use crate::vmcore::Vmcore;
 
 /// The option of every command that reads the guest's kernel.
@@ -28,6 +29,11 @@ pub(super) struct ReadAllArgs {
 }
 
 impl ReadAllArgs {
+    /// What is read of a core.
+    pub(super) fn reads(self) -> Reads {
+        if self.deep { Reads::Unlimited } else { Reads::All }
+    }
+
     /// Lifts the bound on what is read of a core, if that was asked for.
     pub(super) fn apply(self, core: &Vmcore) {
         if self.deep {
@@ -43,9 +49,9 @@ impl KernelArgs {
         Kernel::find_in(core, self.depth())
     }
 
-    /// Whether all memory is searched.
-    pub(super) fn is_deep(self) -> bool {
-        self.deep
+    /// What is read of a core for it.
+    pub(super) fn reads(self) -> Reads {
+        if self.deep { Reads::Unlimited } else { Reads::Kernel }
     }
 
     /// How much of memory is searched.

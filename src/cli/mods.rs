@@ -23,7 +23,7 @@ pub(super) struct ModsArgs {
 
 /// Prints modules.
 pub(super) fn run(arguments: &ModsArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open_kernel(arguments.find_kernel)?;
+    let core = arguments.core.open(arguments.find_kernel.reads())?;
     let kernel = arguments.find_kernel.find(&core)?;
     let modules = kernel.modules();
     let own = kernel.types_findings().iter().chain(&modules.findings);

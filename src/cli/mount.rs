@@ -9,6 +9,7 @@ use super::stored_core::CoreArgs;
 use super::ui::say;
 use crate::interrupt::Interrupt;
 use crate::mount::{Contents, Detached, Ended, Mounted, VMCORE_FILE};
+use crate::sandbox::limits::{Limits, Reads};
 use crate::vmcore::Vmcore;
 
 /// Show a stored core as a plain ELF file, without unpacking it
@@ -29,7 +30,8 @@ pub(super) struct MountArgs {
 
 /// Mounts, and waits for the end.
 pub(super) fn run(arguments: &MountArgs) -> anyhow::Result<Exit> {
-    arguments.core.sandbox().limit_memory();
+    let limits = Limits::of_stored(0, Reads::Unlimited);
+    arguments.core.sandbox().only_limits(&limits);
     let core = arguments.core.open_unconfined()?;
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
     let tell = |text: &str| {

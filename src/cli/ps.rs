@@ -43,7 +43,7 @@ pub(super) struct PsArgs {
 
 /// Prints tasks.
 pub(super) fn run(arguments: &PsArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open_kernel(arguments.find_kernel)?;
+    let core = arguments.core.open(arguments.find_kernel.reads())?;
     let kernel = arguments.find_kernel.find(&core)?;
     let tasks = kernel.tasks();
     let own = kernel.types_findings().iter().chain(&tasks.findings);

@@ -11,6 +11,7 @@ use super::ui::say_findings;
 use crate::kernel::view::{Gap, View};
 use crate::render::hexdump::{HexDump, Unit};
 use crate::render::memory_json::MemoryJson;
+use crate::sandbox::limits::Reads;
 use crate::units::parse;
 use crate::vmcore::Vmcore;
 
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: &ReadArgs) -> anyhow::Result<Exit> {
         }
         .into());
     }
-    let core = arguments.core.open()?;
+    let core = arguments.core.open(Reads::Unlimited)?;
     // As much is read as was asked for.
     core.read_without_limit();
     let view = view(arguments, &core)?;

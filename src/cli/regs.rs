@@ -5,6 +5,7 @@ use anyhow::bail;
 use super::exit::Exit;
 use super::stored_core::{CoreArgs, print};
 use crate::render::{self, registers::RegistersJson};
+use crate::sandbox::limits::Reads;
 use crate::vmcore::registers::Registers;
 
 /// Show the registers of a stored core's vCPUs
@@ -26,7 +27,7 @@ pub(super) struct RegsArgs {
 
 /// Prints registers.
 pub(super) fn run(arguments: &RegsArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let core = arguments.core.open(Reads::All)?;
     let Registers { cpus, findings } = Registers::of(core.notes(), core.identity());
     let wanted: Vec<_> =
         cpus.iter().filter(|cpu| arguments.cpu.is_none_or(|wanted| cpu.number == wanted)).collect();

@@ -127,8 +127,8 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
         return Ok(*answer.report);
     }
     let path = Entry::find(entry, &arguments.store.folder())?.core;
-    arguments.sandbox.limit_kernel_command(arguments.find_kernel.is_deep());
-    let core = open_confined(&path, arguments.sandbox, arguments.output.as_deref())?;
+    let reads = arguments.find_kernel.reads();
+    let core = open_confined(&path, arguments.sandbox, reads, arguments.output.as_deref())?;
     Ok(Report::with(&core, core.metadata().as_ref(), &families, options))
 }
 

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic;
 
@@ -13,6 +13,7 @@ use super::ui::say;
 use crate::held;
 use crate::kernel::find::SearchDepth;
 use crate::sandbox::confine;
+use crate::sandbox::limits::{Limits, Reads};
 use crate::sandbox::report::{Answer, Request};
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
@@ -22,14 +23,18 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     // The other process reports the last line: all of a panic's message is on one.
     panic::set_hook(Box::new(|info| say(&info.to_string().replace('\n', " "))));
     let mut channel = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let memory = io::stdin().as_fd().try_clone_to_owned()?;
+    let memory = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     // The request is that of the other process; nothing in it of the guest is parsed.
     let (request, head) = Request::read(&channel)?;
-    let unconfined = confine::child(request.options.search == SearchDepth::All);
+    let reads = match request.options.search {
+        SearchDepth::All => Reads::Unlimited,
+        SearchDepth::Bounded => Reads::Kernel,
+    };
+    let unconfined = confine::child(&Limits::of(&memory.metadata()?, reads));
     let core = if request.held {
-        held::open(&request.path, &head, UnixStream::from(memory))?
+        held::open(&request.path, &head, UnixStream::from(OwnedFd::from(memory)))?
     } else {
-        Vmcore::of_file(File::from(memory), &request.path)?
+        Vmcore::of_file(memory, &request.path)?
     };
     let families = request.families()?;
     let metadata = request.metadata.or_else(|| core.metadata());

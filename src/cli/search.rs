@@ -67,7 +67,7 @@ pub(super) struct SearchArgs {
 
 /// Searches, and prints what was found.
 pub(super) fn run(arguments: &SearchArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let core = arguments.core.open(arguments.read_all.reads())?;
     arguments.read_all.apply(&core);
     let pattern = pattern(arguments, core.identity())?;
     let ranges = ranges(arguments, &core);

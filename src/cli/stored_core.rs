@@ -7,9 +7,9 @@ use anyhow::Context;
 
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
-use super::kernel::KernelArgs;
 use super::store_folder::StoreArgs;
 use crate::regular_file;
+use crate::sandbox::limits::{Limits, Reads};
 use crate::store::entry::Entry;
 use crate::vmcore::{OpenError, Vmcore};
 
@@ -31,19 +31,13 @@ impl CoreArgs {
     }
 
     /// Opens the core, and confines this process before it parses anything.
-    pub(super) fn open(&self) -> anyhow::Result<Vmcore> {
-        open_confined(&self.path()?, self.sandbox, None)
-    }
-
-    /// The same, for a command that reads the guest's kernel, and not all of the core.
-    pub(super) fn open_kernel(&self, kernel: KernelArgs) -> anyhow::Result<Vmcore> {
-        self.sandbox.limit_kernel_command(kernel.is_deep());
-        self.open()
+    pub(super) fn open(&self, reads: Reads) -> anyhow::Result<Vmcore> {
+        open_confined(&self.path()?, self.sandbox, reads, None)
     }
 
     /// The same, for a command that writes `output`.
-    pub(super) fn open_to_write(&self, output: &Path) -> anyhow::Result<Vmcore> {
-        open_confined(&self.path()?, self.sandbox, Some(output))
+    pub(super) fn open_to_write(&self, reads: Reads, output: &Path) -> anyhow::Result<Vmcore> {
+        open_confined(&self.path()?, self.sandbox, reads, Some(output))
     }
 
     /// Opens the core for a command that mounts or starts programs.
@@ -62,11 +56,13 @@ impl CoreArgs {
 pub(super) fn open_confined(
     path: &Path,
     sandbox: SandboxArgs,
+    reads: Reads,
     output: Option<&Path>,
 ) -> anyhow::Result<Vmcore> {
-    let file = regular_file::open(path)
-        .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    sandbox.confine(output);
+    let opened = regular_file::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) =
+        opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    sandbox.confine(&Limits::of(&metadata, reads), output);
     Ok(Vmcore::of_file(file, path)?)
 }
 

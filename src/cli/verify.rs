@@ -33,7 +33,7 @@ pub(super) struct VerifyArgs {
 
 /// Checks a core, and says what is wrong with it.
 pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open()?;
+    let core = arguments.core.open(arguments.read_all.reads())?;
     arguments.read_all.apply(&core);
     let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let found = verify(&core, arguments.threads.map_or(available, usize::from));

@@ -42,7 +42,7 @@ pub(super) struct VtopArgs {
 
 /// Prints how an address is translated.
 pub(super) fn run(arguments: &VtopArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open_kernel(arguments.find_kernel)?;
+    let core = arguments.core.open(arguments.find_kernel.reads())?;
     let kernel = arguments.find_kernel.find(&core)?;
     say_findings(core.findings().iter().chain(&kernel.origin()));
     let at = VirtAddr(arguments.address);

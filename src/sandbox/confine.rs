@@ -11,8 +11,9 @@ use std::path::Path;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_name, set_no_new_privs};
 
+use super::calls;
 use super::files::{self, Programs};
-use super::{calls, limits};
+use super::limits::{self, Limits};
 
 /// How early the kernel ends this process when the host runs out of memory.
 const OUT_OF_MEMORY: &str = "/proc/self/oom_score_adj";
@@ -31,20 +32,17 @@ impl Missing {
     }
 }
 
-/// Confines the child: it has its descriptors, its memory and a processor, for a while unless
-/// all memory is searched (`deep`).
+/// Confines the child: it has its descriptors, and what `limits` allow.
 ///
 /// It ends with the thread that started it. If the host runs out of memory, the kernel
 /// ends it first, and no QEMU.
-pub fn child(deep: bool) -> Vec<String> {
+pub fn child(limits: &Limits) -> Vec<String> {
     let mut missing = Missing::default();
     // A name of 15 bytes at most is what the kernel keeps.
     missing.note("name", set_name(c"vmcorectl-child"));
     missing.note("out of memory", end_first());
     missing.note("limits", limits::limit_child());
-    if !deep {
-        missing.note("limits", limits::limit_processor_time());
-    }
+    missing.note("limits", limits.apply());
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     missing.note("capabilities", set_capabilities(None, none));
@@ -58,9 +56,8 @@ pub fn child(deep: bool) -> Vec<String> {
 
 /// Confines a command that reads a stored core. Files may be written, created and removed
 /// below the folders `writable` alone.
-pub fn command(writable: &[&Path]) -> Vec<String> {
-    let mut missing = Missing::default();
-    missing.note("limits", limits::limit_command());
+pub fn command(limits: &Limits, writable: &[&Path]) -> Vec<String> {
+    let mut missing = limit(limits);
     missing.note("privileges", set_no_new_privs(true));
     missing.note("files", deny_writing(writable, Programs::None));
     missing.note("system calls", calls::deny_command());
@@ -71,32 +68,24 @@ pub fn command(writable: &[&Path]) -> Vec<String> {
 ///
 /// Its own child cannot ask for this any more, so that this process asks: if the host runs
 /// out of memory, the kernel ends them first.
-pub fn import(writable: &Path) -> Vec<String> {
-    let mut missing = Missing::default();
+pub fn import(limits: &Limits, writable: &Path) -> Vec<String> {
+    let mut missing = limit(limits);
     missing.note("out of memory", end_first());
-    missing.note("limits", limits::limit_command());
     missing.note("privileges", set_no_new_privs(true));
     missing.note("files", deny_writing(&[writable], Programs::All));
     missing.note("system calls", calls::deny_import());
     missing.0
 }
 
-/// Limits the memory of a command that has to mount, or to start programs.
-pub fn memory() -> Vec<String> {
-    let mut missing = Missing::default();
-    missing.note("limits", limits::limit_command());
-    missing.0
+/// Limits a command that has to mount, or to start programs.
+pub fn only_limits(limits: &Limits) -> Vec<String> {
+    limit(limits).0
 }
 
-/// Limits a command that reads a kernel: its memory, and the processor's time unless all memory
-/// is searched.
-pub fn kernel_command(deep: bool) -> Vec<String> {
+fn limit(limits: &Limits) -> Missing {
     let mut missing = Missing::default();
-    missing.note("limits", limits::limit_kernel_command());
-    if !deep {
-        missing.note("limits", limits::limit_processor_time());
-    }
-    missing.0
+    missing.note("limits", limits.apply());
+    missing
 }
 
 /// Has the kernel end this process first. What started it may have asked for that.

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use super::*;
+use crate::sandbox::limits::Reads;
 
 /// Names the probe, and a folder for it.
 const PROBE: &str = "VMCORECTL_PROBE";
@@ -31,11 +32,13 @@ fn probe(name: &str, folder: &Path) -> Output {
 fn the_confined_process() {
     let Ok(probe) = std::env::var(PROBE) else { return };
     let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap());
+    let unlimited = Limits::of_stored(0, Reads::Unlimited);
+    let kernel = Limits::of_stored(0, Reads::Kernel);
     let missing = match probe.as_str() {
-        "command" => command(&[]),
-        "command that writes" => command(&[&folder.join("out")]),
-        "import" => import(&folder.join("out")),
-        _ => child(false),
+        "command" => command(&unlimited, &[]),
+        "command that writes" => command(&unlimited, &[&folder.join("out")]),
+        "import" => import(&unlimited, &folder.join("out")),
+        _ => child(&kernel),
     };
     assert_eq!(missing, Vec::<String>::new());
     if probe == "import" {
@@ -47,7 +50,7 @@ fn the_confined_process() {
         return;
     }
     if probe == "child that allocates" {
-        let much = usize::try_from(limits::memory()).unwrap();
+        let much = usize::try_from(kernel.memory()).unwrap();
         std::hint::black_box(vec![1_u8; much]);
     }
     no_network_and_no_program(&folder);
@@ -99,7 +102,10 @@ fn a_child_that_allocates_without_end_ends() {
     let folder = folder();
     let ran = probe("child that allocates", folder.path());
     let text = String::from_utf8_lossy(&ran.stderr);
-    let failed = format!("memory allocation of {} bytes failed", limits::memory());
+    let failed = format!(
+        "memory allocation of {} bytes failed",
+        Limits::of_stored(0, Reads::Kernel).memory()
+    );
     assert!(text.contains(&failed), "{ran:?}");
     assert!(!ran.status.success());
 }

@@ -3,58 +3,105 @@
 //! `RLIMIT_NPROC` is not among them: it counts all processes and threads of a user, and
 //! the report needs threads. The child cannot start processes (`calls`).
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How much memory the child, or a command that reads a kernel, may write to, in bytes: heap,
-/// stacks, private mappings.
+/// How much memory a process that reads a core may write to, in bytes: heap, stacks, private
+/// mappings.
 ///
-/// The report of the core in `samples` takes 60 MiB at its peak, and that of no file in the tests
-/// more than 512 MiB, most of it for chunks of 64 MiB.
-const MEMORY: u64 = 1 << 30;
+/// The report of the core in `samples` takes 60 MiB at its peak. Chunks of 64 MiB take most.
+const MEMORY: u64 = 512 << 20;
 /// What each processor adds: a thread for it has a stack and buffers.
 const MEMORY_OF_PROCESSOR: u64 = 16 << 20;
-/// How much memory any other command that reads a core may write to: with many threads, or with
-/// debug files of a kernel, which are unpacked there.
-pub const COMMAND_MEMORY: u64 = 8 << 30;
-/// How much processor time the child, or a command that reads a kernel, may use in all its
-/// threads.
-pub const PROCESSOR_TIME: Duration = Duration::from_mins(2);
+/// What debug files of a kernel add: their sections are unpacked in memory.
+const MEMORY_OF_DEBUG_FILES: u64 = 8 << 30;
+/// How much processor time a process may use, whatever it reads: one that uses one processor ends
+/// after so long.
+const TIME: Duration = Duration::from_secs(30);
+/// How many bytes of a file on disk add a second to that: where the kernel alone is read, which
+/// takes little more of a long file than of a short one, and where all is unpacked, and compressed
+/// again.
+const KERNEL_BYTES_PER_SECOND: u64 = 16 << 20;
+const BYTES_PER_SECOND: u64 = 1 << 20;
 /// The highest descriptor of the child, and one.
 const CHILD_DESCRIPTORS: u64 = 16;
 
-/// Limits this process for the report of a guest, but for the processor's time.
+/// What a process reads of a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// The guest's kernel.
+    Kernel,
+    /// The guest's kernel, and debug files of it.
+    DebugFiles,
+    /// All of it.
+    All,
+    /// As much as it is asked for.
+    Unlimited,
+}
+
+/// What a process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory that it writes to, in bytes.
+    memory: u64,
+    /// Processor time of all its threads.
+    time: Option<Duration>,
+}
+
+impl Limits {
+    /// What `reads` of a core's file is worth, by what that has on disk. A socket has nothing.
+    pub fn of(file: &Metadata, reads: Reads) -> Self {
+        /// What `st_blocks` counts in.
+        const BLOCK: u64 = 512;
+        Self::of_stored(file.blocks().saturating_mul(BLOCK), reads)
+    }
+
+    /// The same, for a core of so many bytes on disk.
+    pub fn of_stored(stored: u64, reads: Reads) -> Self {
+        let processors = processors();
+        let seconds = |base: u64, rate: u64| {
+            Some(Duration::from_secs(base.saturating_add(stored.checked_div(rate).unwrap_or(0))))
+        };
+        let time = match reads {
+            Reads::Kernel => seconds(TIME.as_secs(), KERNEL_BYTES_PER_SECOND),
+            Reads::All => seconds(TIME.as_secs().saturating_mul(processors), BYTES_PER_SECOND),
+            Reads::DebugFiles | Reads::Unlimited => None,
+        };
+        let more = if reads == Reads::DebugFiles { MEMORY_OF_DEBUG_FILES } else { 0 };
+        let memory = processors.saturating_mul(MEMORY_OF_PROCESSOR).saturating_add(more);
+        Self { memory: MEMORY.saturating_add(memory), time }
+    }
+
+    /// Memory that the process may write to, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Limits this process.
+    pub(super) fn apply(&self) -> rustix::io::Result<()> {
+        // A core file of this program would have the guest's memory in it.
+        limit(Resource::Core, 0, 0)?;
+        limit(Resource::Data, self.memory, 0)?;
+        match self.time {
+            // SIGXCPU comes first: it says more than SIGKILL.
+            Some(time) => limit(Resource::Cpu, time.as_secs(), 5),
+            None => Ok(()),
+        }
+    }
+}
+
+fn processors() -> u64 {
+    thread::available_parallelism().map_or(1, usize::from) as u64
+}
+
+/// Takes files from this process, which makes the report of a guest.
 pub(super) fn limit_child() -> rustix::io::Result<()> {
-    limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
-    limit(Resource::Nofile, CHILD_DESCRIPTORS, 0)?;
-    limit(Resource::Data, memory(), 0)
-}
-
-/// How much memory the child, or a command that reads a kernel, may write to, in bytes.
-pub fn memory() -> u64 {
-    let processors = thread::available_parallelism().map_or(1, usize::from) as u64;
-    MEMORY.saturating_add(processors.saturating_mul(MEMORY_OF_PROCESSOR))
-}
-
-/// Limits this process for a command that reads a kernel, and not all of a core.
-pub(super) fn limit_kernel_command() -> rustix::io::Result<()> {
-    limit(Resource::Data, memory(), 0)
-}
-
-/// Limits the processor time of this process.
-pub(super) fn limit_processor_time() -> rustix::io::Result<()> {
-    // SIGXCPU comes first: it says more than SIGKILL.
-    limit(Resource::Cpu, PROCESSOR_TIME.as_secs(), 5)
-}
-
-/// Limits this process for a command that reads a stored core.
-pub(super) fn limit_command() -> rustix::io::Result<()> {
-    // A core file of this program would have the guest's memory in it.
-    limit(Resource::Core, 0, 0)?;
-    limit(Resource::Data, COMMAND_MEMORY, 0)
+    limit(Resource::Nofile, CHILD_DESCRIPTORS, 0)
 }
 
 /// Lowers a limit. One that is lower already stays.

@@ -142,7 +142,7 @@ fn the_process_that_makes_a_report_has_nothing_but_what_it_reads() {
     let folder = format!("/proc/{}", process.as_raw_nonzero());
     let limits = fs::read_to_string(format!("{folder}/limits")).unwrap();
     for limit in [
-        "Max cpu time              120",
+        "Max cpu time              30",
         "Max file size             0",
         "Max core file size        0",
     ] {
@@ -168,7 +168,7 @@ fn the_process_that_makes_a_report_has_nothing_but_what_it_reads() {
 
 #[test]
 fn a_search_of_all_memory_has_no_limit_on_time() {
-    for (more, limit) in [(None, "120"), (Some("--deep"), "unlimited")] {
+    for (more, limit) in [(None, "30"), (Some("--deep"), "unlimited")] {
         let setting = Setting::new(slow_guest());
         let socket = setting.qemu.socket();
         let arguments = ["report", socket.to_str().unwrap()].into_iter().chain(more);
