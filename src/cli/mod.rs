@@ -5,6 +5,7 @@
 
 mod backtrace;
 mod capture;
+mod completions;
 mod confinement;
 mod debug;
 mod dmesg;
@@ -20,6 +21,7 @@ mod info;
 mod kernel;
 mod list;
 mod log_input;
+mod man;
 mod mods;
 mod mount;
 mod ps;
@@ -76,6 +78,8 @@ enum Command {
     Debug(debug::DebugArgs),
     Rm(rm::RmArgs),
     Hook(hook::HookArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
     #[command(name = crate::sandbox::COMMAND, hide = true)]
     ReportChild,
 }
@@ -119,6 +123,8 @@ pub fn main() -> ExitCode {
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
         Command::Hook(arguments) => Ok(hook::run(arguments)),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
         Command::ReportChild => report_child::run(),
     };
     match outcome {

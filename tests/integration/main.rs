@@ -38,6 +38,7 @@ mod hostile_kdump;
 mod hostile_logs;
 mod hostile_store;
 mod hostile_text;
+mod manual;
 mod messages;
 mod metadata;
 mod reading;

@@ -26,6 +26,8 @@ use tree::{ModulePath, Tree};
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("landlock", &["sandbox"]),
     ("seccompiler", &["sandbox"]),
     ("indicatif", &["cli"]),
