@@ -62,7 +62,7 @@ pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
 }
 
 impl Attempt {
-    fn new(stage: &'static str) -> Self {
+    pub(super) fn new(stage: &'static str) -> Self {
         Self { staging: None, pipeline: None, stream: None, output: None, stage, outcome: Ok(()) }
     }
 
@@ -83,6 +83,14 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     other_dump::wait(session, &limits)?;
     facts::ask_before(session)?;
     let reserve = forecast::check_space(session)?;
+    Ok((create_entry(session, attempt)?, reserve))
+}
+
+/// Makes room for the entry, and opens its core.
+pub(super) fn create_entry(
+    session: &mut Session<'_>,
+    attempt: &mut Attempt,
+) -> Result<File, CaptureError> {
     let destination = session.request.destination.clone();
     let mut metadata = session.metadata.clone();
     let create = move || -> Result<_, StoreError> {
@@ -104,10 +112,10 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     if let Some(warning) = staging.lock_warning() {
         session.warn(warning);
     }
-    session.observer.step(&format!("the core goes to {}", staging.staged().display()));
+    session.observer.step(&format!("the entry goes to {}", staging.staged().display()));
     attempt.staging = Some(staging);
     written?;
-    Ok((file, reserve))
+    Ok(file)
 }
 
 fn dump(
@@ -223,7 +231,7 @@ fn await_start(
 }
 
 /// A wait that ended because the hold was up, or by a signal, is reported as such.
-fn in_time(session: &Session<'_>, error: CaptureError) -> CaptureError {
+pub(super) fn in_time(session: &Session<'_>, error: CaptureError) -> CaptureError {
     match (error, session.request.max_hold) {
         (CaptureError::Monitor(MonitorError::Interrupted { signal, .. }), _) => {
             CaptureError::Interrupted { signal }

@@ -86,7 +86,7 @@ pub(super) fn finish(
 }
 
 /// Reports an error to the user and in the metadata, where the first one counts.
-fn note_failure(
+pub(super) fn note_failure(
     session: &mut Session<'_>,
     error: &CaptureError,
     stage: &str,

@@ -30,13 +30,14 @@ mod release_actions;
 mod release_failure;
 mod release_order;
 mod report;
+mod report_only;
 mod request;
 mod same_guest;
 mod session;
 mod verdict;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
-pub use request::{Action, Request, Wait};
+pub use request::{Action, ReportOnly, Request, Wait};
 pub use same_guest::GuestChange;
 
 use dump::Attempt;
@@ -68,11 +69,7 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
     let (policy, attempt) = match discovery {
         Ok(Discovery::Held(policy)) => {
             session.note(policy);
-            let attempt = match report::before_dump(&mut session) {
-                Ok(()) => dump::attempt(&mut session),
-                Err(error) => Attempt::given_up("report", error),
-            };
-            (policy, attempt)
+            (policy, attempt(&mut session))
         }
         Ok(Discovery::NoPanic(problem)) => {
             return Outcome::early(Verdict::NoPanic, problem);
@@ -94,6 +91,17 @@ pub fn run(request: &Request, interrupt: &Interrupt, observer: &dyn Observer) ->
     let dumped = Dumped::of(&attempt.outcome);
     let released = release(&mut session, policy, dumped, &mut problems);
     store(session, attempt, (dumped, released), problems)
+}
+
+/// Makes what was asked for of a guest that is held: its dump, or its report alone.
+fn attempt(session: &mut Session<'_>) -> Attempt {
+    if session.request.report_only.is_some() {
+        return report_only::attempt(session);
+    }
+    match report::before_dump(session) {
+        Ok(()) => dump::attempt(session),
+        Err(error) => Attempt::given_up("report", error),
+    }
 }
 
 /// Does with the guest what its policy says, now that its dump has ended.
@@ -141,12 +149,17 @@ fn store(
     mut problems: Vec<Problem>,
 ) -> Outcome {
     let keep = verdict::is_worth_keeping(dumped, released);
-    let finished = finish::finish(&mut session, attempt, keep, &mut problems);
-    report::after_release(&mut session, &finished);
-    let stored = match (session.metadata.result, &finished.incomplete) {
-        (CaptureResult::Complete, _) => Stored::Entry,
-        (_, Some(_)) => Stored::Incomplete,
-        (_, None) => Stored::Nothing,
+    let (finished, stored) = if session.request.report_only.is_some() {
+        report_only::finish(&mut session, attempt, keep, &mut problems)
+    } else {
+        let finished = finish::finish(&mut session, attempt, keep, &mut problems);
+        report::after_release(&mut session, &finished);
+        let stored = match (session.metadata.result, &finished.incomplete) {
+            (CaptureResult::Complete, _) => Stored::Entry,
+            (_, Some(_)) => Stored::Incomplete,
+            (_, None) => Stored::Nothing,
+        };
+        (finished, stored)
     };
     Outcome {
         verdict: verdict::verdict(session.found, dumped, released, stored),

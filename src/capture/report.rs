@@ -33,13 +33,25 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
     if !session.request.report_first {
         return Ok(());
     }
+    of_held_guest(session, 4)
+}
+
+/// Makes the report from the held guest, in this part of what is left of the longest hold.
+///
+/// # Errors
+/// Fails if another client changed the guest meanwhile.
+pub(super) fn of_held_guest(session: &mut Session<'_>, part: u32) -> Result<(), CaptureError> {
+    let none = match session.request.report_only {
+        Some(_) => "no report of the held guest",
+        None => "no report before the dump",
+    };
     session.observer.step("reading the held guest");
-    let limits = limited(session.limits());
+    let limits = limited(session.limits(), part);
     match other_dump::wait(session, &limits) {
         Err(CaptureError::Busy { waited }) => {
             session.clock.lap("report");
             session.warn(format!(
-                "no report before the dump: another dump of this guest took the time for it \
+                "{none}: another dump of this guest took the time for it \
                  ({waited:.1?})"
             ));
             return Ok(());
@@ -60,7 +72,7 @@ pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError>
             session.metadata.signature.clone_from(&report.signature);
             session.report = Some(report);
         }
-        Err(error) => session.warn(format!("no report before the dump: {}", with_causes(&error))),
+        Err(error) => session.warn(format!("{none}: {}", with_causes(&error))),
     }
     Ok(())
 }
@@ -81,10 +93,10 @@ fn take(session: &Session<'_>, answer: Answer) -> Box<Report> {
 }
 
 /// The same limits, with a limit for a report.
-fn limited(limits: WaitLimits<'_>) -> WaitLimits<'_> {
+fn limited(limits: WaitLimits<'_>, part: u32) -> WaitLimits<'_> {
     let now = Instant::now();
     let limit = match limits.until {
-        Some(until) => (until.saturating_duration_since(now) / 4).min(LIMIT),
+        Some(until) => (until.saturating_duration_since(now) / part.max(1)).min(LIMIT),
         None => LIMIT,
     };
     WaitLimits { until: Some(now + limit), ..limits }

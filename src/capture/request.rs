@@ -43,6 +43,13 @@ pub enum Wait {
     For(Duration),
 }
 
+/// A report is wanted, and no core.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportOnly {
+    /// Why the core is left out, for the metadata.
+    pub reason: Option<String>,
+}
+
 /// A capture, as it was asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -62,6 +69,8 @@ pub struct Request {
     pub wait: Wait,
     /// Whether to make the report from the held guest, before the dump.
     pub report_first: bool,
+    /// Whether the report and the metadata are all that is wanted: nothing is dumped.
+    pub report_only: Option<ReportOnly>,
     /// The functions that a crash is not named by.
     pub families: Arc<Families>,
     /// How long QEMU may be silent.

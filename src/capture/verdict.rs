@@ -29,7 +29,7 @@ pub(super) enum Found {
 /// How its dump ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dumped {
-    /// All of it was read.
+    /// All of it was read, or only its report was wanted.
     Complete,
     /// It failed, and the guest is as it was.
     Failed,
@@ -64,9 +64,9 @@ pub(super) enum Released {
 /// What is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// A complete core, published.
+    /// A complete core, or the report that was wanted instead, published.
     Entry,
-    /// A part of one.
+    /// A part of that.
     Incomplete,
     /// Nothing.
     Nothing,

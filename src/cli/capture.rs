@@ -12,7 +12,7 @@ use super::families::FamiliesArgs;
 use super::guest;
 use super::store_folder::StoreArgs;
 use super::ui::{StderrObserver, Verbosity};
-use crate::capture::{self, Action, Request, Wait};
+use crate::capture::{self, Action, ReportOnly, Request, Wait};
 use crate::interrupt::Interrupt;
 use crate::printable::shown;
 use crate::render;
@@ -74,6 +74,13 @@ pub(super) struct CaptureArgs {
     /// are known whatever happens to the dump
     #[arg(long)]
     report_first: bool,
+    /// Make the report from the held guest, dump nothing, and release the guest by --then: the
+    /// entry has report and metadata, and no core
+    #[arg(long, conflicts_with_all = ["report_first", "output"])]
+    report_only: bool,
+    /// Why the core is left out, for the metadata
+    #[arg(long, value_name = "TEXT", requires = "report_only")]
+    reason: Option<String>,
     /// How long to wait for an answer of QEMU
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
@@ -180,6 +187,7 @@ impl CaptureArgs {
                 Some(Some(limit)) => Wait::For(limit),
             },
             report_first: self.report_first,
+            report_only: self.report_only.then(|| ReportOnly { reason: self.reason.clone() }),
             families: self.families.table_or_own(),
             timeout: self.timeout,
             level: self.level,

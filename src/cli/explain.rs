@@ -114,7 +114,7 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
 
 /// The log of a stored core, and the stacks of its CPUs.
 fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, CoreStacks)> {
-    let path = Entry::find(entry, &arguments.store.folder())?.core;
+    let path = Entry::find(entry, &arguments.store.folder())?.with_core()?;
     let core = open_confined(&path, arguments.sandbox, arguments.find_kernel.reads(), None)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;

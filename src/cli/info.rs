@@ -11,6 +11,7 @@ use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
 use crate::render;
 use crate::render::kernel::KernelParts;
+use crate::store::entry_without_core;
 use crate::vmcore::summary::Summary;
 
 /// Show the metadata of a stored core: guest, panic, release, sizes
@@ -33,6 +34,13 @@ pub(super) struct InfoArgs {
 
 /// Prints the metadata of a core, or what its file says, and on request what its memory says.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
+    let without_core = entry_without_core::read(&arguments.core.entry()?.core);
+    if let Some(metadata) = without_core.filter(|_| !arguments.kernel) {
+        return print(|out| match arguments.json {
+            true => render::json::pretty(&metadata, out),
+            false => render::info::text(&metadata, None, out),
+        });
+    }
     let core = arguments.core.open(arguments.find_kernel.reads())?;
     let kernel = if arguments.kernel { Some(arguments.find_kernel.find(&core)?) } else { None };
     let parts = kernel.as_ref().map(|kernel| {
@@ -59,7 +67,7 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
         match (&metadata, arguments.json) {
             (Some(metadata), true) => render::json::pretty(metadata, out),
             (None, true) => render::json::pretty(&summary, out),
-            (Some(metadata), false) => render::info::text(metadata, &summary, out),
+            (Some(metadata), false) => render::info::text(metadata, Some(&summary), out),
             (None, false) => render::info::bare(core.path(), &summary, out),
         }?;
         parts.as_ref().map_or(Ok(()), |parts| render::kernel::text(parts, out))

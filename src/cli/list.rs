@@ -56,6 +56,8 @@ enum StateArg {
     Complete,
     /// A part of the dump is stored
     Incomplete,
+    /// The core was left out, or lost
+    NoCore,
     /// Its capture is under way
     Capturing,
     /// Its capture was interrupted
@@ -69,6 +71,7 @@ impl From<StateArg> for EntryState {
         match state {
             StateArg::Complete => Self::Complete,
             StateArg::Incomplete => Self::Incomplete,
+            StateArg::NoCore => Self::NoCore,
             StateArg::Capturing => Self::Capturing,
             StateArg::Interrupted => Self::Interrupted,
             StateArg::Unknown => Self::Unknown,

@@ -19,9 +19,12 @@ use super::ui;
 use crate::held;
 use crate::interrupt::Interrupt;
 use crate::printable::shown;
+use crate::regular_file;
 use crate::render::report::{html, paint::Paint, text};
+use crate::sandbox::limits::Limits;
 use crate::sandbox::report::Request;
 use crate::store::entry::Entry;
+use crate::store::entry_without_core;
 use crate::store::listing::{self, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::store::single_file::SingleFile;
@@ -126,10 +129,38 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
         let answer = held::report_on(&socket, arguments.timeout, &interrupt, request)?;
         return Ok(*answer.report);
     }
-    let path = Entry::find(entry, &arguments.store.folder())?.core;
+    let entry = Entry::find(entry, &arguments.store.folder())?;
+    if entry_without_core::read(&entry.core).is_some() {
+        return stored(entry, arguments);
+    }
+    let path = entry.core;
     let reads = arguments.find_kernel.reads();
     let core = open_confined(&path, arguments.sandbox, reads, arguments.output.as_deref())?;
     Ok(Report::with(&core, core.metadata().as_ref(), &families, options))
+}
+
+/// The report of an entry without a core: the one that was made of the held guest.
+fn stored(entry: Entry, arguments: &ReportArgs) -> anyhow::Result<Report> {
+    let path = report_file::path(&entry.core);
+    let json = match regular_file::read_own(&path, report_file::MAX_BYTES) {
+        // Its guest was lost before a report could be made.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(entry.with_core().err().map_or(error.into(), Into::into));
+        }
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let limits = Limits::of(&fs::symlink_metadata(&path)?, arguments.find_kernel.reads());
+    arguments.sandbox.confine(&limits, arguments.output.as_deref());
+    let report: Report = serde_json::from_slice(&json)
+        .with_context(|| format!("{} is no report of this version", path.display()))?;
+    if report.schema != SCHEMA {
+        bail!(
+            "{} is of schema {}, and this version prints {SCHEMA}",
+            path.display(),
+            report.schema
+        );
+    }
+    Ok(report)
 }
 
 /// Makes the reports of stored cores again, each in a process of its own. One that cannot
@@ -165,7 +196,7 @@ fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<Vec<PathBuf>> {
     let store = arguments.store.folder();
     if !arguments.all && !arguments.outdated {
-        let find = |entry: &String| Ok(Entry::find(entry, &store)?.core);
+        let find = |entry: &String| Ok(Entry::find(entry, &store)?.with_core()?);
         return arguments.entries.iter().map(find).collect();
     }
     let (entries, problems) = listing::list(&store)?;

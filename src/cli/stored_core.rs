@@ -25,9 +25,14 @@ pub(super) struct CoreArgs {
 }
 
 impl CoreArgs {
+    /// The entry, which may have no core.
+    pub(super) fn entry(&self) -> anyhow::Result<Entry> {
+        Ok(Entry::find(&self.entry, &self.store.folder())?)
+    }
+
     /// The core's file.
     pub(super) fn path(&self) -> anyhow::Result<PathBuf> {
-        Ok(Entry::find(&self.entry, &self.store.folder())?.core)
+        Ok(self.entry()?.with_core()?)
     }
 
     /// Opens the core, and confines this process before it parses anything.

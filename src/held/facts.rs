@@ -2,7 +2,6 @@
 //!
 //! What a QEMU does not report stays unknown.
 
-use std::ffi::CStr;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -13,15 +12,9 @@ use crate::monitor::{CrashInformation, Monitor, MonitorError, WaitLimits};
 
 /// The metadata of a guest that was not asked anything yet.
 pub(crate) fn metadata_of_guest(monitor: &Path, request: Request, started: Timestamp) -> Metadata {
-    let system = rustix::system::uname();
-    let text = |name: &CStr| name.to_str().ok().map(str::to_owned);
     let monitor = std::path::absolute(monitor).unwrap_or_else(|_| monitor.to_owned());
     Metadata {
-        host: Host {
-            name: text(system.nodename()),
-            kernel: text(system.release()),
-            architecture: text(system.machine()),
-        },
+        host: Host::this(),
         guest: Guest { monitor: monitor.display().to_string(), ..Guest::default() },
         ..Metadata::new(request, started)
     }

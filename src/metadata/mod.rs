@@ -3,9 +3,15 @@
 //! The same bytes travel in a skippable frame of the core. What could not be
 //! found out is `null`. The JSON Schema is `samples/metadata.schema.json`.
 
+mod core_left_out;
+
+use std::ffi::CStr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use core_left_out::{CoreLeftOut, LeftOutCause};
 
 use crate::printable;
 
@@ -56,6 +62,9 @@ pub struct Metadata {
     pub phases: Vec<Phase>,
     /// The core; `null` as long as there is none.
     pub core: Option<Core>,
+    /// Why there is no core, if it was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_left_out: Option<CoreLeftOut>,
     /// Where the core comes from, if another file was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
@@ -83,6 +92,19 @@ pub struct Host {
     pub kernel: Option<String>,
     /// Its architecture.
     pub architecture: Option<String>,
+}
+
+impl Host {
+    /// The machine that this process runs on.
+    pub fn this() -> Self {
+        let system = rustix::system::uname();
+        let text = |name: &CStr| name.to_str().ok().map(str::to_owned);
+        Self {
+            name: text(system.nodename()),
+            kernel: text(system.release()),
+            architecture: text(system.machine()),
+        }
+    }
 }
 
 /// The virtual machine.
@@ -205,7 +227,7 @@ pub enum CaptureResult {
     Capturing,
     /// The whole dump is there.
     Complete,
-    /// A part of the dump is there.
+    /// A part of the dump is there, or none.
     Incomplete,
 }
 
@@ -338,6 +360,7 @@ impl Metadata {
             held_seconds: None,
             phases: Vec::new(),
             core: None,
+            core_left_out: None,
             imported: None,
             pages_dropped: Vec::new(),
             warnings: Vec::new(),

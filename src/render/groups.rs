@@ -41,6 +41,8 @@ pub struct GroupJson<'a> {
     kernels: Vec<&'a str>,
     /// The entries' ids.
     entries: &'a [String],
+    /// How many of them have no core.
+    without_core: usize,
     /// How many of their reports are of an older schema or of other families.
     outdated: usize,
     /// Signatures of groups that may be the same.
@@ -61,6 +63,7 @@ impl<'a> GroupJson<'a> {
             guests: group.guests.iter().map(String::as_str).collect(),
             kernels: group.kernels.iter().map(String::as_str).collect(),
             entries: &group.entries,
+            without_core: group.without_core,
             outdated: group.outdated,
             possibly_same: same.filter_map(|group| group.signature.as_deref()).collect(),
         }
@@ -86,6 +89,9 @@ pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Resul
     let groups = std::iter::once(None).chain(groups.iter().map(Some));
     for (line, group) in lines.iter().zip(groups) {
         writeln!(out, "{line}")?;
+        if let Some(count) = group.map(|group| group.without_core).filter(|count| *count > 0) {
+            writeln!(out, "       {count} of them without a core")?;
+        }
         if let Some(outdated) = group.map(|group| group.outdated).filter(|count| *count > 0) {
             writeln!(out, "       {outdated} of these reports are outdated")?;
         }

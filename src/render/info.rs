@@ -13,19 +13,27 @@ use std::path::Path;
 
 use crate::metadata::{CaptureResult, Core, Guest, Imported, Metadata, NoticedBy, Panic, Release};
 use crate::printable::shown;
+use crate::render::crash_title::crash_title;
 use crate::units::{bytes, percent, seconds};
 use crate::vmcore::summary::Summary;
 
-/// Prints metadata as a short text, with the findings about the file.
-pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+/// Prints metadata as a short text, with the findings about the file if there is a core.
+pub fn text(metadata: &Metadata, summary: Option<&Summary>, out: &mut dyn Write) -> io::Result<()> {
     let guest = metadata.guest.name.as_deref().unwrap_or("unnamed");
     let result = match metadata.result {
+        _ if metadata.core_left_out.is_some() => "no core",
         CaptureResult::Complete => "complete",
         CaptureResult::Incomplete => "incomplete",
         CaptureResult::Capturing => "not ended",
     };
     writeln!(out, "{}  {}  {result}", shown(guest), shown(&metadata.id))?;
     let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {}", shown(&text));
+    if let Some(title) = metadata.title.as_deref().filter(|_| summary.is_none()) {
+        line("title", crash_title(title).into_owned())?;
+    }
+    if let Some(left_out) = &metadata.core_left_out {
+        line("core", left_out.to_string())?;
+    }
     // An imported file has no capture to describe.
     let captured = metadata.imported.is_none() || !metadata.phases.is_empty();
     if let Some(imported) = &metadata.imported {
@@ -60,7 +68,7 @@ pub fn text(metadata: &Metadata, summary: &Summary, out: &mut dyn Write) -> io::
     for warning in &metadata.warnings {
         line("warning", warning.clone())?;
     }
-    kernel_and_findings(summary, out)
+    summary.map_or(Ok(()), |summary| kernel_and_findings(summary, out))
 }
 
 /// Prints the summary of a core without metadata.
@@ -249,7 +257,7 @@ mod tests {
             findings: vec![escape.to_owned()],
         };
         let mut out = Vec::new();
-        text(&metadata.unwrap(), &summary, &mut out).unwrap();
+        text(&metadata.unwrap(), Some(&summary), &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("[2J") && !out.contains('\u{1b}'), "{out:?}");
     }

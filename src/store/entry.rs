@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::guest_folder::folder_name;
-use super::{CORE_FILE, INCOMPLETE, StoreError};
+use super::{CORE_FILE, INCOMPLETE, StoreError, entry_without_core};
 
 /// A core to read, in a store or by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,20 @@ impl Entry {
         };
         let folder = folder.ok_or_else(|| none(wanted, store))?;
         Ok(Self { core: folder.join(CORE_FILE) })
+    }
+
+    /// The core's file, for a command that reads it.
+    ///
+    /// # Errors
+    /// Fails if the core was left out. One that is missing otherwise is not looked for.
+    pub fn with_core(self) -> Result<PathBuf, StoreError> {
+        match entry_without_core::read(&self.core).and_then(|metadata| metadata.core_left_out) {
+            Some(left_out) => {
+                let folder = self.core.parent().map(PathBuf::from).unwrap_or_default();
+                Err(StoreError::CoreLeftOut { folder, left_out })
+            }
+            None => Ok(self.core),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use super::listing::Listed;
+use super::listing::{EntryState, Listed};
 use super::report_head::ReportVersion;
 
 /// The most groups that are listed for one that may be the same.
@@ -34,6 +34,8 @@ pub struct Group {
     pub kernels: BTreeSet<String>,
     /// The entries' ids, oldest first.
     pub entries: Vec<String>,
+    /// How many of them have no core.
+    pub without_core: usize,
     /// How many of their reports are of an older schema or of other families.
     pub outdated: usize,
     /// Other groups that may be the same: their places in the list.
@@ -74,6 +76,7 @@ impl Group {
         self.entries.push(entry.id.clone());
         self.guests.insert(entry.guest());
         self.kernels.extend(entry.kernel());
+        self.without_core += usize::from(entry.state == EntryState::NoCore);
         if let Some(time) = entry.time {
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
             self.last = Some(self.last.map_or(time, |last| last.max(time)));
@@ -115,7 +118,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::store::listing::EntryState;
     use crate::store::report_head::ReportHead;
 
     const CURRENT: ReportVersion<'_> = ReportVersion { schema: "report/2", families: "1" };

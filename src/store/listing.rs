@@ -23,13 +23,15 @@ use crate::metadata::{CaptureResult, Metadata, SCHEMA};
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum EntryState {
     /// The whole dump is there.
     Complete,
     /// A part of the dump is there. Published only if it was imported from a file
     /// that was cut off.
     Incomplete,
+    /// It has no core, which was left out or lost.
+    NoCore,
     /// Not published: its capture is under way.
     Capturing,
     /// Not published: its capture was interrupted.
@@ -44,6 +46,7 @@ impl EntryState {
         match self {
             Self::Complete => "complete",
             Self::Incomplete => "incomplete",
+            Self::NoCore => "no-core",
             Self::Capturing => "capturing",
             Self::Interrupted => "interrupted",
             Self::Unknown => "unknown",
@@ -153,7 +156,9 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
     }
     let result = metadata.as_ref().map(|metadata| metadata.result);
     let writer = if published { Writer::Absent } else { lock::writer_of(&core) };
+    let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out.is_some());
     let state = match (writer, result) {
+        _ if published && left_out && core_bytes.is_none() => EntryState::NoCore,
         (Writer::Present, _) => EntryState::Capturing,
         (_, Some(CaptureResult::Incomplete)) => EntryState::Incomplete,
         _ if published => EntryState::Complete,

@@ -3,7 +3,7 @@
 //! ```text
 //! <store>/<guest>/<time>-<id>.incomplete/    being written, or left over
 //! <store>/<guest>/<time>-<id>/               published
-//!     vmcore.elf.zst
+//!     vmcore.elf.zst                         not where the core was left out
 //!     metadata.json
 //!     report.json                            what happened; written last
 //! ```
@@ -13,6 +13,7 @@
 //! know how a core is made (`capture`) or read (`vmcore`).
 
 pub mod entry;
+pub mod entry_without_core;
 pub mod filter;
 pub mod groups;
 pub mod guest_folder;
@@ -27,10 +28,11 @@ pub mod space;
 pub mod staging;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::metadata::CoreLeftOut;
 pub use crate::metadata::{CORE_FILE, METADATA_FILE};
 
 /// Name of the report in an entry.
@@ -65,6 +67,14 @@ pub enum StoreError {
         wanted: String,
         /// Where it was looked for.
         store: PathBuf,
+    },
+    /// An entry that has no core, where one is needed.
+    #[error("entry {} has no core: {left_out}", folder_id(folder))]
+    CoreLeftOut {
+        /// The entry.
+        folder: PathBuf,
+        /// Why.
+        left_out: CoreLeftOut,
     },
     /// A part of an id, where the whole id is wanted.
     #[error("{wanted:?} is not the whole id {found}")]
@@ -117,6 +127,7 @@ impl StoreError {
             Self::Exists { .. } => Some("choose another name, or move the old file away"),
             Self::Ambiguous { .. } => Some("give the whole id, or more of it"),
             Self::NotWhole { .. } => Some("give the whole id, as `list` prints it"),
+            Self::CoreLeftOut { .. } => Some("`info` and `report` print what the entry has"),
             Self::InUse { .. } => Some("wait for it, or end it"),
             Self::NoLock { .. } => {
                 Some("make sure that no capture runs, then delete the directory")
@@ -124,6 +135,10 @@ impl StoreError {
             Self::Io { .. } | Self::NoEntry { .. } => None,
         }
     }
+}
+
+fn folder_id(folder: &Path) -> std::borrow::Cow<'_, str> {
+    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy()
 }
 
 /// The first of several ids.

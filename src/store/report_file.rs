@@ -11,6 +11,8 @@ use super::publish::{create_file, rename_new};
 use super::report_head::ReportHead;
 use super::{CORE_FILE, INCOMPLETE, REPORT_FILE, StoreError};
 
+pub use super::report_head::MAX_FILE as MAX_BYTES;
+
 /// Where the report of a core is: `report.json` in an entry, else the core's own name and
 /// `.report.json`.
 pub fn path(core: &Path) -> PathBuf {

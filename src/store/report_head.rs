@@ -10,7 +10,7 @@ use crate::metadata::Metadata;
 use crate::regular_file;
 
 /// The longest file beside a core that is read, in bytes.
-const MAX_FILE: u64 = 16 << 20;
+pub const MAX_FILE: u64 = 16 << 20;
 /// The most other titles that are kept of a report.
 const MAX_ALTERNATES: usize = 16;
 

@@ -202,6 +202,11 @@ impl Staging {
         &self.folder.as_ref().unwrap_or(&self.core).staged
     }
 
+    /// The core, as long as it is not published.
+    pub(super) fn staged_core(&self) -> &Path {
+        &self.core.staged
+    }
+
     /// Writes the metadata beside the core, over what was written before.
     pub fn write_metadata(&self, json: &[u8], synced: bool) -> Result<(), StoreError> {
         let path = &self.metadata.staged;

@@ -43,6 +43,7 @@ mod messages;
 mod metadata;
 mod reading;
 mod report_child;
+mod report_only;
 mod signals;
 mod stored_entries;
 mod stuck_stderr;

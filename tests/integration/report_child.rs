@@ -53,7 +53,7 @@ fn has_ended(process: Pid) -> bool {
 }
 
 #[track_caller]
-fn await_end(process: Pid) {
+pub(crate) fn await_end(process: Pid) {
     let started = Instant::now();
     while !has_ended(process) {
         assert!(started.elapsed() < TEST_TIMEOUT, "{}", status(process));
@@ -72,8 +72,13 @@ fn stopped_after_the_dump() -> (Setting, Child, Pid) {
 
 /// Starts a capture that reports first, and waits until its report needs memory.
 fn asked_before_the_dump(more: &[&str]) -> (Setting, Child, Pid) {
+    asked_of(&[&["--report-first", "--resume"], more].concat())
+}
+
+/// Starts a capture with a report of the held guest, and waits until that needs memory.
+pub(crate) fn asked_of(arguments: &[&str]) -> (Setting, Child, Pid) {
     let setting = Setting::new(slow_guest());
-    let capture = setting.start(&[&["--report-first", "--resume"], more].concat());
+    let capture = setting.start(arguments);
     // The head of a whole dump, and a part.
     setting.qemu.await_commands("dump-guest-memory", 2);
     let process = report_process(&capture);

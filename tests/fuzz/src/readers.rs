@@ -77,7 +77,7 @@ fn read(core: &Vmcore) {
     output::text(OUTPUT, |out| render::info::bare(core.path(), &summary, out));
     output::json(OUTPUT, |out| render::json::pretty(&summary, out));
     if let Some(metadata) = core.metadata() {
-        output::text(OUTPUT, |out| render::info::text(&metadata, &summary, out));
+        output::text(OUTPUT, |out| render::info::text(&metadata, Some(&summary), out));
     }
     registers(core);
     let found = verify(core, 1);
