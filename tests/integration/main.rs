@@ -25,6 +25,7 @@ mod tmpfs;
 mod any_state;
 mod changed_guest;
 mod confined;
+mod damaged_dumps;
 mod faults_disk;
 mod faults_dump;
 mod faults_hanging_disk;
