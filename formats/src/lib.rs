@@ -13,6 +13,7 @@
 //! | [`domain_xml`] | libvirt's description of a domain: panic, memory, QEMU's arguments |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
+//! | [`libvirt`] | the messages of libvirt's RPC protocol, and what of a domain's XML matters |
 //! | [`orc`] | the kernel's unwind tables on x86-64 |
 //! | [`kallsyms`] | the kernel's symbol table in its memory: tokens, names, addresses |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |
@@ -42,6 +43,7 @@ pub mod elf;
 pub mod endian;
 pub mod kallsyms;
 pub mod kdump;
+pub mod libvirt;
 pub mod orc;
 pub mod paging;
 pub mod printk;

@@ -217,6 +217,7 @@ fn await_start(
                     events.iter().for_each(|event| completion.take_event(session, event));
                 }
                 return result.map(|_| ()).map_err(|refusal| MonitorError::Refused {
+                    by: session.monitor.manager(),
                     command: "dump-guest-memory".to_owned(),
                     refusal,
                 });
@@ -225,7 +226,11 @@ fn await_start(
         }
         if Instant::now() >= deadline {
             let waited = limits.timeout;
-            return Err(MonitorError::TimedOut { command: "dump-guest-memory".to_owned(), waited });
+            return Err(MonitorError::TimedOut {
+                by: session.monitor.manager(),
+                command: "dump-guest-memory".to_owned(),
+                waited,
+            });
         }
     }
 }

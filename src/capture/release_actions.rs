@@ -153,7 +153,12 @@ pub(super) fn quit(session: &mut Session<'_>, limits: &WaitLimits<'_>) -> Result
         }
     }
     let waited = started.elapsed();
-    Err(MonitorError::TimedOut { command: "quit by ending".to_owned(), waited }.into())
+    Err(MonitorError::TimedOut {
+        by: session.monitor.manager(),
+        command: "quit by ending".to_owned(),
+        waited,
+    }
+    .into())
 }
 
 pub(super) fn await_state(

@@ -226,7 +226,12 @@ impl<'a, 'p> PartialDump<'a, 'p> {
                     // What it says of a pipe that we closed is no news.
                     Err(refusal) if !broken_off => {
                         let command = COMMAND.to_owned();
-                        return Err(MonitorError::Refused { command, refusal }.into());
+                        return Err(MonitorError::Refused {
+                            by: self.monitor.manager(),
+                            command,
+                            refusal,
+                        }
+                        .into());
                     }
                     _ => {}
                 }
@@ -234,7 +239,9 @@ impl<'a, 'p> PartialDump<'a, 'p> {
             WaitResult::Event(_) => check_guest(self.monitor)?,
             _ if Instant::now() >= deadline => {
                 let (command, waited) = (COMMAND.to_owned(), self.limits.timeout);
-                return Err(MonitorError::TimedOut { command, waited }.into());
+                return Err(
+                    MonitorError::TimedOut { by: self.monitor.manager(), command, waited }.into()
+                );
             }
             _ => {}
         }

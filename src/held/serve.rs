@@ -68,7 +68,9 @@ impl<'a> Server<'a> {
                 Waited::Ready => self.turn(monitor, limits)?,
                 Waited::TimeUp => {
                     let (command, waited) = (COMMAND.to_owned(), started.elapsed());
-                    return Err(MonitorError::TimedOut { command, waited }.into());
+                    return Err(
+                        MonitorError::TimedOut { by: monitor.manager(), command, waited }.into()
+                    );
                 }
                 Waited::Interrupted(signal) => {
                     let during = COMMAND.to_owned();

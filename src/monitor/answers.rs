@@ -32,14 +32,17 @@ pub struct Event {
     pub time: Option<Timestamp>,
 }
 
-/// An error that QEMU answers with.
+/// An error that QEMU or libvirt answers with.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Refusal {
-    /// The class, for example `CommandNotFound`.
+    /// The class, for example `CommandNotFound` or `VIR_ERR_OPERATION_INVALID`.
     pub class: String,
-    /// The text, as QEMU wrote it.
+    /// The text, as it came.
     #[serde(rename = "desc")]
     pub description: String,
+    /// libvirt's number of the error, if it came from libvirt.
+    #[serde(skip)]
+    pub code: Option<i32>,
 }
 
 impl Refusal {

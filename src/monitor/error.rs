@@ -1,19 +1,52 @@
 //! What can go wrong between us and a monitor.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::answers::Refusal;
 use thiserror::Error;
+use vmcore_formats::libvirt::error::RemoteError;
+use vmcore_formats::libvirt::xdr::XdrError;
+
+/// What answers at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// QEMU, by its monitor.
+    Qemu,
+    /// libvirt's daemon.
+    Libvirt,
+}
+
+impl fmt::Display for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Qemu => "QEMU",
+            Self::Libvirt => "libvirt",
+        })
+    }
+}
+
+impl Manager {
+    /// Its connection, for messages.
+    fn connection(self) -> &'static str {
+        match self {
+            Self::Qemu => "the monitor",
+            Self::Libvirt => "libvirt's socket",
+        }
+    }
+}
 
 /// Why a monitor gave no answer, or not the one that was asked for.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MonitorError {
     /// The socket has no listener.
-    #[error("cannot connect to the monitor {}", path.display())]
+    #[error("cannot connect to {} {}", by.connection(), path.display())]
     Connect {
+        /// What does not answer, or not as it should.
+        by: Manager,
         /// The socket.
         path: PathBuf,
         /// What the system said.
@@ -28,28 +61,36 @@ pub enum MonitorError {
         waited: Duration,
     },
     /// QEMU greets, but its main loop does not answer.
-    #[error("QEMU did not answer {command} within {waited:.1?}")]
+    #[error("{by} did not answer {command} within {waited:.1?}")]
     TimedOut {
+        /// What does not answer, or not as it should.
+        by: Manager,
         /// What was asked.
         command: String,
         /// How long it was given.
         waited: Duration,
     },
     /// The time was used up before the command could be sent.
-    #[error("no time was left to ask QEMU for {command}")]
+    #[error("no time was left to ask {by} for {command}")]
     NoTime {
+        /// What does not answer, or not as it should.
+        by: Manager,
         /// What was to be asked.
         command: String,
     },
     /// The connection ended.
-    #[error("QEMU closed the monitor during {during}")]
+    #[error("{by} closed {} during {during}", by.connection())]
     Closed {
+        /// What does not answer, or not as it should.
+        by: Manager,
         /// What was under way.
         during: String,
     },
     /// The connection broke.
-    #[error("the connection to the monitor broke during {during}")]
+    #[error("the connection to {} broke during {during}", by.connection())]
     Broken {
+        /// What does not answer, or not as it should.
+        by: Manager,
         /// What was under way.
         during: String,
         /// What the system said.
@@ -67,17 +108,37 @@ pub enum MonitorError {
         /// How long a line may be.
         limit: usize,
     },
+    /// Bytes that are no message of libvirt.
+    #[error("{} sends what is not libvirt's protocol", path.display())]
+    NotLibvirt {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: XdrError,
+    },
+    /// libvirt wants an authentication that this client does not have.
+    #[error("{} wants an authentication by {wanted}", path.display())]
+    Authentication {
+        /// The socket.
+        path: PathBuf,
+        /// Which.
+        wanted: String,
+    },
     /// An answer that does not have the form that QEMU documents.
-    #[error("QEMU answered {command} in an unknown form: {found}")]
+    #[error("{by} answered {command} in an unknown form: {found}")]
     Unexpected {
+        /// What does not answer, or not as it should.
+        by: Manager,
         /// What was asked.
         command: String,
         /// The answer, cut short.
         found: String,
     },
     /// QEMU said no.
-    #[error("QEMU refused {command}: {}: {}", refusal.class, refusal.description)]
+    #[error("{by} refused {command}: {}: {}", refusal.class, refusal.description)]
     Refused {
+        /// What does not answer, or not as it should.
+        by: Manager,
         /// What was asked.
         command: String,
         /// What it said.
@@ -112,6 +173,7 @@ impl MonitorError {
                 | Self::Broken { .. }
                 | Self::Junk { .. }
                 | Self::TooLong { .. }
+                | Self::NotLibvirt { .. }
         )
     }
 
@@ -123,10 +185,33 @@ impl MonitorError {
                  give QEMU a second one with `-qmp unix:PATH,server=on,wait=off`, \
                  or let the other client disconnect",
             ),
+            Self::TimedOut { by: Manager::Libvirt, .. } => Some(
+                "libvirtd hangs, or another client's job holds the domain (`virsh domjobinfo`): try \
+                 again, or allow more time with --timeout",
+            ),
             Self::TimedOut { .. } => Some(
                 "QEMU's main loop is busy (a storage flush, or another client's dump): \
                  try again, or allow more time with --timeout",
             ),
+            Self::Connect { by: Manager::Libvirt, source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Some("run vmcorectl as root, or as a user that libvirt's socket is open to")
+            }
+            Self::Connect { by: Manager::Libvirt, .. } => {
+                Some("is libvirtd or virtqemud running? --connect URI names another")
+            }
+            Self::Authentication { .. } => Some(
+                "run vmcorectl as root, whom libvirt does not ask, or on a connection without \
+                 authentication",
+            ),
+            Self::Refused { by: Manager::Libvirt, refusal, .. } => match refusal.code? {
+                RemoteError::NO_DOMAIN => Some("`virsh list --all` shows the names of all domains"),
+                RemoteError::OPERATION_TIMEOUT => {
+                    Some("another client's job holds the domain: `virsh domjobinfo` shows it")
+                }
+                _ => None,
+            },
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run vmcorectl as the user of QEMU, or as root")
             }

@@ -13,15 +13,17 @@ mod answers;
 pub(crate) mod dump_pipe;
 mod error;
 mod guest_event;
+pub mod libvirt;
 pub(crate) mod qemu_process;
 pub mod qmp;
+mod socket;
 mod wait_limits;
 
 pub use answers::{
     CommandId, CpuPath, CrashInformation, DumpStatus, Event, MemorySize, Refusal, RunState,
     Version, WaitResult,
 };
-pub use error::MonitorError;
+pub use error::{Manager, MonitorError};
 pub use guest_event::GuestEvent;
 pub use wait_limits::WaitLimits;
 
@@ -53,6 +55,8 @@ pub fn connect(path: &Path, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monitor>>
 ///
 /// A fact that this manager or its version does not report is `Ok(None)`.
 pub trait Monitor: fmt::Debug {
+    /// What answers.
+    fn manager(&self) -> Manager;
     /// QEMU's version.
     fn version(&self) -> Version;
     /// What names the guest, as it was given.

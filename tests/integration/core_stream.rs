@@ -117,6 +117,17 @@ impl CoreStream {
         found
     }
 
+    /// Bytes of memory from an address on; zeros where the guest has none.
+    pub(crate) fn physical(&self, at: u64, length: u32) -> Vec<u8> {
+        let byte = |at: u64| {
+            self.blocks.iter().find_map(|(start, range)| {
+                let offset = usize::try_from(at.checked_sub(*start)?).ok()?;
+                self.bytes[range.clone()].get(offset).copied()
+            })
+        };
+        (at..at + u64::from(length)).map(|at| byte(at).unwrap_or(0)).collect()
+    }
+
     /// How many bytes of memory it has.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.blocks.iter().map(|(_, range)| range.len()).sum()

@@ -16,13 +16,14 @@ use serde_json::{Value, json};
 
 use super::line::{LineBuffer, MAX_LINE};
 use super::message::Message;
-use super::socket::{
+use crate::monitor::socket::{
     Ready, await_ready, check_interrupt, connect_nonblocking, lost, peer_process, send_once,
 };
 use crate::monitor::{
-    CommandId, Event, GuestEvent, MonitorError, Refusal, Version, WaitLimits, WaitResult,
+    CommandId, Event, GuestEvent, Manager, MonitorError, Refusal, Version, WaitLimits, WaitResult,
 };
 
+const BY: Manager = Manager::Qemu;
 /// The events that matter here; QEMU sends many more, and a guest can cause some
 /// of those as often as it likes.
 const HEARD: [&str; 8] = [
@@ -83,7 +84,9 @@ impl Client {
                     }
                     std::thread::sleep(CONNECT_INTERVAL);
                 }
-                Err(source) => return Err(MonitorError::Connect { path: path.to_owned(), source }),
+                Err(source) => {
+                    return Err(MonitorError::Connect { by: BY, path: path.to_owned(), source });
+                }
             }
         };
         let mut client = Self {
@@ -244,7 +247,7 @@ impl Client {
         let deadline = limits.deadline();
         let timed_out = || {
             let waited = started.elapsed();
-            Err(MonitorError::TimedOut { command: command.to_owned(), waited })
+            Err(MonitorError::TimedOut { by: BY, command: command.to_owned(), waited })
         };
         loop {
             match self.receive(command, deadline, limits, &[])? {
@@ -254,6 +257,7 @@ impl Client {
                     if id.is_none_or(|id| id == wanted.0) =>
                 {
                     return result.map_err(|refusal| MonitorError::Refused {
+                        by: BY,
                         command: command.to_owned(),
                         refusal,
                     });
@@ -279,7 +283,7 @@ impl Client {
     ) -> Result<CommandId, MonitorError> {
         let deadline = limits.deadline();
         if Instant::now() >= deadline {
-            return Err(MonitorError::NoTime { command: command.to_owned() });
+            return Err(MonitorError::NoTime { by: BY, command: command.to_owned() });
         }
         self.last_id = self.last_id.wrapping_add(1);
         let id = self.last_id;
@@ -301,14 +305,24 @@ impl Client {
             match send_once(&self.socket, rest, if first { &descriptors } else { &[] }) {
                 Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                    let ready =
-                        await_ready(&self.socket, PollFlags::OUT, deadline, limits, &[], command)?;
+                    let ready = await_ready(
+                        &self.socket,
+                        PollFlags::OUT,
+                        deadline,
+                        limits,
+                        &[],
+                        (BY, command),
+                    )?;
                     if !matches!(ready, Ready::Socket) {
                         let waited = limits.timeout;
-                        return Err(MonitorError::TimedOut { command: command.to_owned(), waited });
+                        return Err(MonitorError::TimedOut {
+                            by: BY,
+                            command: command.to_owned(),
+                            waited,
+                        });
                     }
                 }
-                Err(error) => return Err(lost(command, error.into())),
+                Err(error) => return Err(lost(BY, command, error.into())),
             }
         }
         Ok(CommandId(id))
@@ -333,14 +347,15 @@ impl Client {
             if has_read && Instant::now() >= deadline {
                 return Ok(Received::Nothing);
             }
-            match await_ready(&self.socket, PollFlags::IN, deadline, limits, wakers, during)? {
+            match await_ready(&self.socket, PollFlags::IN, deadline, limits, wakers, (BY, during))?
+            {
                 Ready::Socket => {}
                 Ready::Waker => return Ok(Received::Woken),
                 Ready::Nothing => return Ok(Received::Nothing),
             }
             let mut bytes = [0; 16 * 1024];
             match (&self.socket).read(&mut bytes) {
-                Ok(0) => return Err(MonitorError::Closed { during: during.to_owned() }),
+                Ok(0) => return Err(MonitorError::Closed { by: BY, during: during.to_owned() }),
                 Ok(count) => {
                     has_read = true;
                     self.lines.push(bytes.get(..count).unwrap_or_default());
@@ -350,7 +365,7 @@ impl Client {
                         error.kind(),
                         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
                     ) => {}
-                Err(error) => return Err(lost(during, error)),
+                Err(error) => return Err(lost(BY, during, error)),
             }
         }
     }

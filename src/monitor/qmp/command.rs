@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use crate::monitor::dump_pipe::DESCRIPTOR;
 use crate::monitor::{
-    Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpStatus, Event, GuestEvent,
+    Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpStatus, Event, GuestEvent, Manager,
     MemorySize, Monitor, MonitorError, RunState, Version, WaitLimits, WaitResult,
 };
 
@@ -55,6 +55,10 @@ impl Client {
 }
 
 impl Monitor for Client {
+    fn manager(&self) -> Manager {
+        Manager::Qemu
+    }
+
     fn version(&self) -> Version {
         Self::version(self)
     }
@@ -237,6 +241,7 @@ fn texts(value: Value) -> Option<Vec<String>> {
 
 fn typed<T: DeserializeOwned>(command: &str, answer: Value) -> Answer<T> {
     T::deserialize(&answer).map_err(|_| MonitorError::Unexpected {
+        by: Manager::Qemu,
         command: command.to_owned(),
         found: answer.to_string().chars().take(200).collect(),
     })

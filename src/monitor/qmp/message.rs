@@ -79,6 +79,7 @@ impl Message {
             (None, Some(refusal)) => Err(Refusal {
                 class: bounded(&refusal.class, MAX_NAME),
                 description: bounded(&refusal.description, MAX_TEXT),
+                code: None,
             }),
             (None, None) => return None,
         };
@@ -102,7 +103,8 @@ mod tests {
         assert_eq!(reply, Some(Message::Reply { id: Some(7), result: Ok(json!({"a": 1})) }));
 
         let refusal = br#"{"error": {"class": "GenericError", "desc": "no"}}"#;
-        let expected = Refusal { class: "GenericError".into(), description: "no".into() };
+        let expected =
+            Refusal { class: "GenericError".into(), description: "no".into(), code: None };
         assert_eq!(
             Message::decode(refusal),
             Some(Message::Reply { id: None, result: Err(expected) })

@@ -9,6 +9,5 @@ mod client;
 mod command;
 mod line;
 mod message;
-mod socket;
 
 pub use client::Client;

@@ -43,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "headers", run: decoders::headers::run },
     Target { name: "kallsyms", run: decoders::kallsyms::run },
     Target { name: "kdump", run: readers::kdump },
+    Target { name: "libvirt", run: decoders::libvirt::run },
     Target { name: "notes", run: decoders::notes::run },
     Target { name: "orc", run: decoders::orc::run },
     Target { name: "paging", run: decoders::paging::run },

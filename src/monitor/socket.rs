@@ -1,4 +1,4 @@
-//! The unix socket below a monitor.
+//! The unix socket below a monitor, and below a connection to libvirt.
 
 use std::hint::black_box;
 use std::io::{self, IoSlice};
@@ -15,7 +15,7 @@ use rustix::net::{
     SocketFlags, SocketType, connect, sendmsg, socket_with,
 };
 
-use crate::monitor::{MonitorError, WaitLimits};
+use super::{Manager, MonitorError, WaitLimits};
 
 /// What is ready after a wait.
 pub(super) enum Ready {
@@ -66,7 +66,7 @@ pub(super) fn await_ready(
     deadline: Instant,
     limits: &WaitLimits<'_>,
     wakers: &[BorrowedFd<'_>],
-    during: &str,
+    (by, during): (Manager, &str),
 ) -> Result<Ready, MonitorError> {
     loop {
         check_interrupt(limits, during)?;
@@ -80,7 +80,7 @@ pub(super) fn await_ready(
         match poll(&mut fds, Some(&timeout)) {
             Ok(0) if left.is_zero() => return Ok(Ready::Nothing),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(lost(during, error.into())),
+            Err(error) => return Err(lost(by, during, error.into())),
         }
         let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
         if ready.next() == Some(true) {
@@ -104,12 +104,12 @@ pub(super) fn check_interrupt(limits: &WaitLimits<'_>, during: &str) -> Result<(
 }
 
 /// How a connection was lost.
-pub(super) fn lost(during: &str, source: io::Error) -> MonitorError {
+pub(super) fn lost(by: Manager, during: &str, source: io::Error) -> MonitorError {
     let during = during.to_owned();
     match source.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-            MonitorError::Closed { during }
+            MonitorError::Closed { by, during }
         }
-        _ => MonitorError::Broken { during, source },
+        _ => MonitorError::Broken { by, during, source },
     }
 }

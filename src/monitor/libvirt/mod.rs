@@ -1,0 +1,17 @@
+//! libvirt's daemon, over its local socket.
+//!
+//! ```text
+//! Address ──► Client ──► domains, states, XML, events      many domains, one connection
+//! ```
+//!
+//! Needs: a URI, and what of the environment libvirt's own clients look at. Gives: typed
+//! answers and events. Speaks libvirt's RPC protocol itself (`formats::libvirt`): nothing
+//! is linked. Every wait has an end, every length a bound, and several calls may be in
+//! flight. Does not decide anything about a guest (`capture` does).
+
+mod address;
+mod client;
+mod domains;
+
+pub use address::{Address, AddressError, Environment};
+pub use client::{Access, CallId, Client, Received};
