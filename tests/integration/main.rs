@@ -44,6 +44,7 @@ mod libvirt_client;
 mod manual;
 mod messages;
 mod metadata;
+mod package;
 mod reading;
 mod report_child;
 mod report_only;
