@@ -30,8 +30,14 @@ pub struct DomainXml {
     pub name: Option<String>,
     /// Its UUID.
     pub uuid: Option<String>,
-    /// Its memory, in bytes.
+    /// Its memory, in bytes, what was plugged in included.
     pub memory_bytes: Option<u64>,
+    /// How many vCPUs it has.
+    pub vcpus: Option<usize>,
+    /// Its architecture, for example `x86_64`.
+    pub architecture: Option<String>,
+    /// Its machine type, for example `pc-i440fx-7.2`.
+    pub machine: Option<String>,
     /// What libvirt does at a panic; `destroy` if it is absent.
     pub on_crash: Option<String>,
     /// The models of its panic devices: `isa`, `pvpanic`, `hyperv`, `default` if none is named.
@@ -77,11 +83,15 @@ impl DomainXml {
             let found = bounded(domain.tag_name().name(), MAX_TEXT);
             return Err(DomainXmlError::NotADomain { found });
         }
+        let os_type = child(domain, "os").and_then(|os| child(os, "type"));
         Ok(Self {
             hypervisor: attribute(domain, "type"),
             name: child(domain, "name").and_then(text),
             uuid: child(domain, "uuid").and_then(text),
             memory_bytes: child(domain, "memory").and_then(memory),
+            vcpus: child(domain, "vcpu").and_then(text).and_then(|count| count.parse().ok()),
+            architecture: os_type.and_then(|os_type| attribute(os_type, "arch")),
+            machine: os_type.and_then(|os_type| attribute(os_type, "machine")),
             on_crash: child(domain, "on_crash").and_then(text),
             panic_models: children(child(domain, "devices"), "panic")
                 .map(|panic| attribute(panic, "model").unwrap_or_else(|| "default".to_owned()))
@@ -93,6 +103,16 @@ impl DomainXml {
                 .and_then(|security| attribute(security, "type")),
             qemu_arguments: qemu_arguments(domain),
         })
+    }
+
+    /// What libvirt does at a panic, its default included.
+    pub fn action_at_crash(&self) -> &str {
+        self.on_crash.as_deref().unwrap_or("destroy")
+    }
+
+    /// Whether libvirt leaves a panicked guest as it is, so that its memory can be read.
+    pub fn preserves(&self) -> bool {
+        self.action_at_crash() == "preserve"
     }
 }
 
@@ -158,7 +178,8 @@ mod tests {
     const DOMAIN: &str = "<domain type='qemu' id='1' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
         <name>g1</name> <uuid>c0ffee00-0000-4000-8000-000000000003</uuid>
         <metadata><a:x xmlns:a='urn:a'><on_crash>restart</on_crash></a:x></metadata>
-        <memory unit='KiB'>524288</memory>
+        <memory unit='KiB'>524288</memory><vcpu placement='static'>2</vcpu>
+        <os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os>
         <features><acpi/><vmcoreinfo state='on'/></features>
         <on_crash> preserve </on_crash>
         <devices><panic model='isa'><address type='isa' iobase='0x505'/></panic><panic/></devices>
@@ -171,7 +192,10 @@ mod tests {
         assert_eq!(domain.name.as_deref(), Some("g1"));
         assert_eq!(domain.uuid.as_deref(), Some("c0ffee00-0000-4000-8000-000000000003"));
         assert_eq!(domain.memory_bytes, Some(512 << 20));
-        assert_eq!(domain.on_crash.as_deref(), Some("preserve"));
+        assert_eq!(domain.vcpus, Some(2));
+        assert_eq!(domain.architecture.as_deref(), Some("x86_64"));
+        assert_eq!(domain.machine.as_deref(), Some("pc-i440fx-7.2"));
+        assert!(domain.preserves());
         assert_eq!(domain.panic_models, ["isa", "default"]);
         assert!(domain.vmcoreinfo && domain.launch_security.is_none());
         assert_eq!(domain.qemu_arguments, ["-qmp", "unix:/run/g1.qmp"]);
@@ -179,7 +203,9 @@ mod tests {
 
     #[test]
     fn what_a_domain_lacks_is_absent() {
-        assert_eq!(DomainXml::decode("<domain/>").unwrap(), DomainXml::default());
+        let domain = DomainXml::decode("<domain/>").unwrap();
+        assert_eq!(domain, DomainXml::default());
+        assert_eq!((domain.action_at_crash(), domain.preserves()), ("destroy", false));
     }
 
     #[test]

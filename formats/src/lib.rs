@@ -13,7 +13,7 @@
 //! | [`domain_xml`] | libvirt's description of a domain: panic, memory, QEMU's arguments |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
-//! | [`libvirt`] | the messages of libvirt's RPC protocol, and what of a domain's XML matters |
+//! | [`libvirt`] | the messages of libvirt's RPC protocol |
 //! | [`orc`] | the kernel's unwind tables on x86-64 |
 //! | [`kallsyms`] | the kernel's symbol table in its memory: tokens, names, addresses |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |

@@ -17,7 +17,6 @@
 
 pub mod call;
 pub mod domain;
-pub mod domain_xml;
 pub mod error;
 pub mod event;
 pub mod message;

@@ -1,8 +1,8 @@
 //! libvirt's calls about domains, with typed answers.
 
+use vmcore_formats::domain_xml::DomainXml;
 use vmcore_formats::libvirt::call::Call;
 use vmcore_formats::libvirt::domain::{Domain, DomainState, Uuid};
-use vmcore_formats::libvirt::domain_xml::DomainXml;
 use vmcore_formats::libvirt::error::RemoteError;
 use vmcore_formats::libvirt::reply::{self, JobInfo, LibvirtVersion};
 
@@ -44,7 +44,7 @@ impl Client {
     pub fn xml(&mut self, domain: &Domain, limits: &WaitLimits<'_>) -> Answer<DomainXml> {
         let call = Call::GetXml(domain);
         let xml = self.call(&call, |payload| reply::xml(payload).map(str::to_owned), limits)?;
-        DomainXml::parse(&xml).map_err(|error| MonitorError::Unexpected {
+        DomainXml::decode(&xml).map_err(|error| MonitorError::Unexpected {
             by: Manager::Libvirt,
             command: call.name().to_owned(),
             found: error.to_string(),

@@ -1,7 +1,7 @@
 //! Messages of libvirt, and a domain's XML.
 
+use vmcore_formats::domain_xml::DomainXml;
 use vmcore_formats::libvirt::domain::Uuid;
-use vmcore_formats::libvirt::domain_xml::DomainXml;
 use vmcore_formats::libvirt::error::RemoteError;
 use vmcore_formats::libvirt::event::DomainEvent;
 use vmcore_formats::libvirt::{message, reply};
@@ -13,8 +13,8 @@ pub(crate) fn run(input: &[u8]) {
     within(SMALL, || {
         if let Ok(text) = std::str::from_utf8(input) {
             let _ = text.parse::<Uuid>().map(|uuid| uuid.to_string());
-            match DomainXml::parse(text) {
-                Ok(xml) => drop((xml.on_crash().to_owned(), xml.preserves())),
+            match DomainXml::decode(text) {
+                Ok(xml) => drop((xml.action_at_crash().to_owned(), xml.preserves())),
                 Err(error) => drop(error.to_string()),
             }
         }
@@ -40,7 +40,7 @@ fn one(procedure: u32, payload: &[u8]) {
     let _ = reply::domains(payload);
     let _ = reply::domain(payload);
     let _ = reply::state(payload).map(|state| state.to_string());
-    let _ = reply::xml(payload).map(DomainXml::parse);
+    let _ = reply::xml(payload).map(DomainXml::decode);
     let _ = reply::job_info(payload);
     let _ = reply::memory(payload);
     let _ = reply::callback(payload);
