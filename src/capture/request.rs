@@ -71,6 +71,8 @@ pub struct Request {
     pub report_first: bool,
     /// Whether the report and the metadata are all that is wanted: nothing is dumped.
     pub report_only: Option<ReportOnly>,
+    /// What the metadata is to note.
+    pub note: Option<String>,
     /// The functions that a crash is not named by.
     pub families: Arc<Families>,
     /// How long QEMU may be silent.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use vmcore_formats::text::{MAX_TITLE, bounded};
 
 use super::request::{Policy, Request, Wait};
 use super::same_guest::SameGuest;
@@ -166,5 +167,6 @@ fn metadata_of(request: &Request, started: Timestamp) -> Metadata {
         level: request.level,
         threads: request.threads,
     };
-    metadata_of_guest(&request.monitor, asked, started)
+    let note = request.note.as_ref().map(|note| bounded(note, MAX_TITLE));
+    Metadata { note, ..metadata_of_guest(&request.monitor, asked, started) }
 }

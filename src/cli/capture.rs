@@ -81,6 +81,9 @@ pub(super) struct CaptureArgs {
     /// Why the core is left out, for the metadata
     #[arg(long, value_name = "TEXT", requires = "report_only")]
     reason: Option<String>,
+    /// A note for the metadata
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     /// How long to wait for an answer of QEMU
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
@@ -188,6 +191,7 @@ impl CaptureArgs {
             },
             report_first: self.report_first,
             report_only: self.report_only.then(|| ReportOnly { reason: self.reason.clone() }),
+            note: self.note.clone(),
             families: self.families.table_or_own(),
             timeout: self.timeout,
             level: self.level,

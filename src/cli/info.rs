@@ -1,5 +1,7 @@
 //! `vmcorectl info`: the metadata of a stored core.
 
+use std::io::{self, Write};
+
 use super::exit::Exit;
 use super::kernel::KernelArgs;
 use super::stored_core::{CoreArgs, print};
@@ -11,7 +13,8 @@ use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
 use crate::render;
 use crate::render::kernel::KernelParts;
-use crate::store::entry_without_core;
+use crate::store::pin::is_pinned;
+use crate::store::{CORE_FILE, entry_without_core};
 use crate::vmcore::summary::Summary;
 
 /// Show the metadata of a stored core: guest, panic, release, sizes
@@ -34,11 +37,15 @@ pub(super) struct InfoArgs {
 
 /// Prints the metadata of a core, or what its file says, and on request what its memory says.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
-    let without_core = entry_without_core::read(&arguments.core.entry()?.core);
+    let entry = arguments.core.entry()?.core;
+    let pinned = entry.parent().is_some_and(is_pinned) && entry.ends_with(CORE_FILE);
+    let without_core = entry_without_core::read(&entry);
     if let Some(metadata) = without_core.filter(|_| !arguments.kernel) {
         return print(|out| match arguments.json {
             true => render::json::pretty(&metadata, out),
-            false => render::info::text(&metadata, None, out),
+            false => {
+                render::info::text(&metadata, None, out).and_then(|()| say_pinned(pinned, out))
+            }
         });
     }
     let core = arguments.core.open(arguments.find_kernel.reads())?;
@@ -70,6 +77,14 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
             (Some(metadata), false) => render::info::text(metadata, Some(&summary), out),
             (None, false) => render::info::bare(core.path(), &summary, out),
         }?;
+        if !arguments.json {
+            say_pinned(pinned, out)?;
+        }
         parts.as_ref().map_or(Ok(()), |parts| render::kernel::text(parts, out))
     })
+}
+
+/// The pin is beside the core, and not in the metadata.
+fn say_pinned(pinned: bool, out: &mut dyn Write) -> io::Result<()> {
+    if pinned { writeln!(out, "  pinned    it is kept until `unpin`") } else { Ok(()) }
 }

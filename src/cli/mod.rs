@@ -24,6 +24,7 @@ mod log_input;
 mod man;
 mod mods;
 mod mount;
+mod pin;
 mod ps;
 mod read;
 mod regs;
@@ -77,6 +78,8 @@ enum Command {
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
     Rm(rm::RmArgs),
+    Pin(pin::PinArgs),
+    Unpin(pin::UnpinArgs),
     Hook(hook::HookArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -122,6 +125,8 @@ pub fn main() -> ExitCode {
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
+        Command::Pin(arguments) => pin::pin(&arguments),
+        Command::Unpin(arguments) => pin::unpin(&arguments),
         Command::Hook(arguments) => Ok(hook::run(arguments)),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

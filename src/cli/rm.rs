@@ -37,6 +37,9 @@ pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
         let folder = entry::whole(wanted, &store)?;
         let none = || StoreError::NoEntry { wanted: wanted.clone(), store: store.clone() };
         let entry = listing::read_entry(&folder).ok_or_else(none)?;
+        if entry.pinned {
+            return Err(StoreError::Pinned { path: entry.folder }.into());
+        }
         if !doomed.iter().any(|one| one.folder == entry.folder) {
             doomed.push(entry);
         }

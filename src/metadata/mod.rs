@@ -41,6 +41,9 @@ pub struct Metadata {
     /// What crashes that are the same have in common, if a report was made before the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+    /// What the user noted of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// QEMU's run state when the tool came.
     pub state_found: Option<String>,
     /// The panic; `null` if the guest had none.
@@ -350,6 +353,7 @@ impl Metadata {
             guest: Guest::default(),
             title: None,
             signature: None,
+            note: None,
             state_found: None,
             panic: None,
             request,

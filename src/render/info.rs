@@ -31,6 +31,9 @@ pub fn text(metadata: &Metadata, summary: Option<&Summary>, out: &mut dyn Write)
     if let Some(title) = metadata.title.as_deref().filter(|_| summary.is_none()) {
         line("title", crash_title(title).into_owned())?;
     }
+    if let Some(note) = &metadata.note {
+        line("note", note.clone())?;
+    }
     if let Some(left_out) = &metadata.core_left_out {
         line("core", left_out.to_string())?;
     }
@@ -222,7 +225,8 @@ mod tests {
     fn nothing_in_the_metadata_is_obeyed_by_a_terminal() {
         let escape = "\u{1b}[2J";
         let metadata = serde_json::from_value(json!({
-            "schema": "vmcorectl/metadata/1", "id": escape,
+            "schema": "vmcorectl/metadata/1", "id": escape, "note": escape, "title": escape,
+            "core_left_out": { "cause": "report-only", "reason": escape },
             "tool": { "name": escape, "version": escape },
             "host": { "name": escape, "kernel": null, "architecture": null },
             "guest": { "monitor": escape, "name": escape },

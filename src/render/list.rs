@@ -17,6 +17,8 @@ use crate::units::{bytes, seconds};
 const MAX_NAME: usize = 64;
 const MAX_ID: usize = 80;
 const MAX_TITLE: usize = 240;
+/// The same of a note.
+const MAX_NOTE: usize = 120;
 
 /// An entry as a line of JSON. What is not known is `null`.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +46,10 @@ pub struct EntryJson {
     pub held_seconds: Option<f64>,
     /// What became of the capture.
     pub state: EntryState,
+    /// Whether it is pinned.
+    pub pinned: bool,
+    /// What was noted of it.
+    pub note: Option<String>,
     /// Its directory.
     pub path: String,
 }
@@ -51,26 +57,28 @@ pub struct EntryJson {
 impl EntryJson {
     /// An entry of the store.
     pub fn of(entry: &Listed, current: &ReportVersion<'_>) -> Self {
-        let metadata = entry.metadata.as_deref();
+        let metadata = entry.metadata.as_ref();
         let report = entry.report.clone();
         Self {
             id: entry.id.clone(),
             time: entry.time,
             guest: entry.guest(),
-            kernel: entry.kernel(),
+            kernel: entry.kernel().map(str::to_owned),
             title: report.as_ref().and_then(|report| report.title.clone()),
             report_outdated: report.as_ref().and_then(|report| report.is_outdated(current)),
             signature: report.and_then(|report| report.signature),
             core_bytes: entry.core_bytes,
-            memory_bytes: metadata.and_then(|metadata| metadata.guest.memory_bytes),
+            memory_bytes: metadata.and_then(|metadata| metadata.memory_bytes),
             held_seconds: metadata.and_then(|metadata| metadata.held_seconds),
             state: entry.state,
+            pinned: entry.pinned,
+            note: metadata.and_then(|metadata| metadata.note.clone()),
             path: entry.folder.display().to_string(),
         }
     }
 }
 
-/// Prints the entries, one a line, in this machine's time zone.
+/// Prints the entries, one a line, with their notes if any has one, in this machine's time zone.
 pub fn table(
     entries: &[Listed],
     current: &ReportVersion<'_>,
@@ -82,7 +90,7 @@ pub fn table(
         Column::text("KERNEL", MAX_NAME),
         Column::number("SIZE"),
         Column::number("HELD"),
-        Column::text("STATE", 16),
+        Column::text("STATE", 24),
         Column::text("ID", MAX_ID),
         Column::text("TITLE", MAX_TITLE),
     ];
@@ -90,8 +98,20 @@ pub fn table(
         return Ok(());
     }
     let zone = TimeZone::system();
-    let rows = entries.iter().map(|entry| row(&EntryJson::of(entry, current), &zone));
-    lines(COLUMNS, rows).iter().try_for_each(|line| writeln!(out, "{line}"))
+    let rows = entries.iter().map(|entry| EntryJson::of(entry, current));
+    let noted = |entry: &Listed| entry.metadata.as_ref().is_some_and(|head| head.note.is_some());
+    let lines = if entries.iter().any(noted) {
+        let [time, guest, kernel, size, held, state, id, title] = COLUMNS;
+        let note = Column::text("NOTE", MAX_NOTE);
+        let rows = rows.map(|line| {
+            let [time, guest, kernel, size, held, state, id, title] = row(&line, &zone);
+            [time, guest, kernel, size, held, state, id, title, line.note.unwrap_or_default()]
+        });
+        lines([time, guest, kernel, size, held, state, id, title, note], rows)
+    } else {
+        lines(COLUMNS, rows.map(|line| row(&line, &zone)))
+    };
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn row(line: &EntryJson, zone: &TimeZone) -> [String; 8] {
@@ -103,7 +123,7 @@ fn row(line: &EntryJson, zone: &TimeZone) -> [String; 8] {
         or_dash(line.kernel.clone()),
         or_dash(line.core_bytes.map(bytes)),
         or_dash(line.held_seconds.map(seconds)),
-        line.state.name().to_owned(),
+        [line.state.name(), if line.pinned { ", pinned" } else { "" }].concat(),
         line.id.clone(),
         title(line),
     ]

@@ -88,6 +88,20 @@ pub fn whole(wanted: &str, store: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
+/// The directory of the entry that `wanted` means by any of its names, for what destroys
+/// nothing.
+///
+/// # Errors
+/// Fails if it means none, or a core that is in no entry of the store.
+pub fn folder(wanted: &str, store: &Path) -> Result<PathBuf, StoreError> {
+    let core = Entry::find(wanted, store)?.core;
+    let found = core.parent().filter(|_| core.ends_with(CORE_FILE));
+    let found = found.and_then(|folder| folder.canonicalize().ok());
+    let mut folders = entries(store)?.into_iter();
+    let is_meant = |folder: &PathBuf| found.is_some() && folder.canonicalize().ok() == found;
+    folders.find(is_meant).ok_or_else(|| none(wanted, store))
+}
+
 fn is_in(core: &Path, folders: &[PathBuf]) -> bool {
     core.parent().is_some_and(|parent| folders.iter().any(|folder| folder == parent))
 }
@@ -222,6 +236,21 @@ mod tests {
         let error = Entry::find("aaaa", store.path()).unwrap_err();
         assert!(error.to_string().contains("2 entries in"), "{error}");
         assert!(error.to_string().contains("aaaa0001"), "{error}");
+    }
+
+    #[test]
+    fn what_destroys_nothing_takes_any_name_of_an_entry() {
+        let store = store();
+        let expected = store.path().join("web/20260103T000000Z-aaaa0002");
+        for wanted in ["latest", "aaaa0002", expected.to_str().unwrap()] {
+            assert_eq!(folder(wanted, store.path()).unwrap(), expected, "{wanted}");
+        }
+        let file = store.path().join("core");
+        fs::write(&file, "core").unwrap();
+        for wanted in [file.as_path(), store.path(), &store.path().join("web")] {
+            let error = folder(wanted.to_str().unwrap(), store.path()).unwrap_err();
+            assert!(matches!(error, StoreError::NoEntry { .. }), "{error}");
+        }
     }
 
     #[test]

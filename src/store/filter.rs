@@ -30,7 +30,7 @@ impl Filter {
         };
         let signature = entry.report.as_ref().and_then(|report| report.signature.as_deref());
         fits(&self.guest, Some(&entry.guest()))
-            && fits(&self.kernel, entry.kernel().as_deref())
+            && fits(&self.kernel, entry.kernel())
             && fits(&self.signature, signature)
             && self.since.is_none_or(|since| entry.time.is_some_and(|time| time >= since))
             && self.until.is_none_or(|until| entry.time.is_some_and(|time| time <= until))

@@ -75,7 +75,7 @@ impl Group {
     fn add(&mut self, entry: &Listed, current: &ReportVersion<'_>) {
         self.entries.push(entry.id.clone());
         self.guests.insert(entry.guest());
-        self.kernels.extend(entry.kernel());
+        self.kernels.extend(entry.kernel().map(str::to_owned));
         self.without_core += usize::from(entry.state == EntryState::NoCore);
         if let Some(time) = entry.time {
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
@@ -136,6 +136,8 @@ mod tests {
             published: true,
             state: EntryState::Complete,
             core_bytes: None,
+            bytes: 0,
+            pinned: false,
             metadata: None,
             report: signature.map(|signature| ReportHead {
                 title: titles.first().map(|title| (*title).to_owned()),

@@ -13,13 +13,14 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use vmcore_formats::text::{MAX_RELEASE, MAX_TEXT, bounded};
 
 use super::entry::folders;
 use super::lock::{self, Writer};
-use super::report_head::{ReportHead, json};
+use super::metadata_head::MetadataHead;
+use super::pin::is_pinned;
+use super::report_head::ReportHead;
 use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE, StoreError};
-use crate::metadata::{CaptureResult, Metadata, SCHEMA};
+use crate::metadata::CaptureResult;
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -69,8 +70,12 @@ pub struct Listed {
     pub state: EntryState,
     /// Length of the core's file, in bytes; `None` if it has none.
     pub core_bytes: Option<u64>,
+    /// Length of all its files, in bytes.
+    pub bytes: u64,
+    /// Whether it is pinned.
+    pub pinned: bool,
     /// What its metadata says; `None` if it has none that can be read.
-    pub metadata: Option<Box<Metadata>>,
+    pub metadata: Option<MetadataHead>,
     /// What its report says, if it has one.
     pub report: Option<ReportHead>,
 }
@@ -78,17 +83,16 @@ pub struct Listed {
 impl Listed {
     /// The guest's name: in its metadata, else that of its directory.
     pub fn guest(&self) -> String {
-        let named = self.metadata.as_ref().and_then(|metadata| metadata.guest.name.as_deref());
-        named.map(|name| bounded(name, MAX_TEXT)).unwrap_or_else(|| {
+        let named = self.metadata.as_ref().and_then(|metadata| metadata.guest.clone());
+        named.unwrap_or_else(|| {
             let folder = self.folder.parent().and_then(Path::file_name).unwrap_or_default();
             folder.to_string_lossy().into_owned()
         })
     }
 
     /// The release of the guest's kernel.
-    pub fn kernel(&self) -> Option<String> {
-        let release = self.metadata.as_ref()?.core.as_ref()?.kernel_release.as_deref()?;
-        Some(bounded(release, MAX_RELEASE))
+    pub fn kernel(&self) -> Option<&str> {
+        self.metadata.as_ref()?.kernel.as_deref()
     }
 }
 
@@ -149,14 +153,13 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
     let core = folder.join(CORE_FILE);
     let core_file = fs::metadata(&core).ok().filter(fs::Metadata::is_file);
     let core_bytes = core_file.map(|file| file.len());
-    let metadata: Option<Metadata> = json(&folder.join(METADATA_FILE));
-    let metadata = metadata.filter(|metadata| metadata.schema == SCHEMA);
+    let metadata = MetadataHead::read(&folder.join(METADATA_FILE));
     if from_id.is_none() && core_bytes.is_none() && metadata.is_none() {
         return None;
     }
     let result = metadata.as_ref().map(|metadata| metadata.result);
     let writer = if published { Writer::Absent } else { lock::writer_of(&core) };
-    let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out.is_some());
+    let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out);
     let state = match (writer, result) {
         _ if published && left_out && core_bytes.is_none() => EntryState::NoCore,
         (Writer::Present, _) => EntryState::Capturing,
@@ -173,9 +176,17 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
         state,
         core_bytes,
         // A capture may have made its report before the dump, and lost the dump.
-        report: ReportHead::read(&folder.join(REPORT_FILE))
-            .or_else(|| ReportHead::in_metadata(metadata.as_ref()?)),
-        metadata: metadata.map(Box::new),
+        report: ReportHead::read(&folder.join(REPORT_FILE)).or_else(|| metadata.as_ref()?.report()),
+        bytes: [METADATA_FILE, REPORT_FILE].into_iter().fold(
+            core_bytes.unwrap_or(0),
+            |sum, name| {
+                let file =
+                    fs::symlink_metadata(folder.join(name)).ok().filter(fs::Metadata::is_file);
+                sum.saturating_add(file.map_or(0, |file| file.len()))
+            },
+        ),
+        pinned: is_pinned(folder),
+        metadata,
         folder: folder.to_owned(),
     })
 }

@@ -6,6 +6,7 @@
 //!     vmcore.elf.zst                         not where the core was left out
 //!     metadata.json
 //!     report.json                            what happened; written last
+//!     pinned                                 where it is there, the entry is kept
 //! ```
 //!
 //! An entry is published by one rename, after everything in it is on disk.
@@ -19,6 +20,8 @@ pub mod groups;
 pub mod guest_folder;
 pub mod listing;
 mod lock;
+pub mod metadata_head;
+pub mod pin;
 mod publish;
 pub mod removal;
 pub mod report_file;
@@ -84,6 +87,12 @@ pub enum StoreError {
         /// The id that a reading command would take.
         found: String,
     },
+    /// It is pinned.
+    #[error("{} is pinned", path.display())]
+    Pinned {
+        /// The entry.
+        path: PathBuf,
+    },
     /// Its capture is under way.
     #[error("the capture that writes {} is under way", path.display())]
     InUse {
@@ -128,6 +137,7 @@ impl StoreError {
             Self::Ambiguous { .. } => Some("give the whole id, or more of it"),
             Self::NotWhole { .. } => Some("give the whole id, as `list` prints it"),
             Self::CoreLeftOut { .. } => Some("`info` and `report` print what the entry has"),
+            Self::Pinned { .. } => Some("take its pin away with `unpin`"),
             Self::InUse { .. } => Some("wait for it, or end it"),
             Self::NoLock { .. } => {
                 Some("make sure that no capture runs, then delete the directory")

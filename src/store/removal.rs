@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::listing::Listed;
 use super::lock::{self, Attempt};
+use super::pin::is_pinned;
 use super::publish::{rename_new, sync_folder};
 use super::{CORE_FILE, INCOMPLETE, StoreError};
 use crate::regular_file;
@@ -17,9 +18,13 @@ use crate::regular_file;
 /// It loses its published name first: what an interruption leaves does not look whole.
 ///
 /// # Errors
-/// Fails if its core is being written, if an unpublished core cannot be locked, or if the
+/// Fails if it is pinned, if its core is being written, if an unpublished core cannot be locked, or if the
 /// system refuses.
 pub fn remove(entry: &Listed) -> Result<(), StoreError> {
+    let pinned = || StoreError::Pinned { path: entry.folder.clone() };
+    if is_pinned(&entry.folder) {
+        return Err(pinned());
+    }
     let core = entry.folder.join(CORE_FILE);
     // Held until the files are gone.
     let locked = match regular_file::open_own(&core) {
@@ -39,6 +44,11 @@ pub fn remove(entry: &Listed) -> Result<(), StoreError> {
     if entry.published {
         let hidden = parent.join(entry.id.clone() + INCOMPLETE);
         rename_new(&entry.folder, &hidden)?;
+        // It may have been pinned just before. From here on nobody finds it.
+        if is_pinned(&hidden) {
+            rename_new(&hidden, &entry.folder)?;
+            return Err(pinned());
+        }
         sync_folder(&parent)?;
         fs::remove_dir_all(&hidden).map_err(cannot_remove(&hidden))?;
     } else if locked.is_some() {

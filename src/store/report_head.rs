@@ -6,7 +6,6 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use vmcore_formats::text::{self, MAX_NAME, MAX_TITLE};
 
-use crate::metadata::Metadata;
 use crate::regular_file;
 
 /// The longest file beside a core that is read, in bytes.
@@ -61,14 +60,6 @@ impl ReportHead {
             bounded(other, MAX_NAME);
         }
         self
-    }
-
-    /// What the metadata has of a report that was made before the dump: nothing of how
-    /// strong its signature is.
-    pub(super) fn in_metadata(metadata: &Metadata) -> Option<Self> {
-        let title = Some(metadata.title.clone()?);
-        let head = Self { title, signature: metadata.signature.clone(), ..Self::default() };
-        Some(head.bounded())
     }
 
     /// Whether the report was made by an older schema or with other families than

@@ -45,6 +45,7 @@ mod manual;
 mod messages;
 mod metadata;
 mod package;
+mod pins_and_notes;
 mod reading;
 mod report_child;
 mod report_only;
