@@ -48,4 +48,5 @@ pub mod store;
 pub mod triage;
 pub mod units;
 pub mod vmcore;
+pub mod watch;
 pub mod wildcard;
