@@ -14,9 +14,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// Says whether the process was asked to stop.
 #[derive(Debug)]
@@ -59,12 +61,28 @@ impl Interrupt {
 
     /// The name of the signal that raised it, for messages.
     pub fn signal_name(&self) -> &'static str {
-        match i32::try_from(self.signal.load(Ordering::Relaxed)) {
-            Ok(SIGINT) => "SIGINT",
-            Ok(SIGTERM) => "SIGTERM",
-            Ok(SIGHUP) => "SIGHUP",
-            _ => "a signal",
+        name(i32::try_from(self.signal.load(Ordering::Relaxed)).unwrap_or_default())
+    }
+}
+
+/// Gives `take` the name of each SIGINT, SIGTERM and SIGHUP, on a thread of its own, from now on,
+/// but for those that are ignored.
+pub fn on_each(mut take: impl FnMut(&'static str) + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new(not_ignored(&[SIGINT, SIGTERM, SIGHUP]))?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            take(name(signal));
         }
+    })?;
+    Ok(())
+}
+
+fn name(signal: i32) -> &'static str {
+    match signal {
+        SIGINT => "SIGINT",
+        SIGTERM => "SIGTERM",
+        SIGHUP => "SIGHUP",
+        _ => "a signal",
     }
 }
 

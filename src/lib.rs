@@ -4,13 +4,14 @@
 //! cli ─► all                                                                      what was typed, and what is answered
 //! all ─► formats, interrupt, printable, regular_file, spool, units, wildcard      bytes to values; signals; safe text; opening files; events of daemons; sizes and times; patterns
 //! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
+//! watch ─► capture, metadata, monitor, store                                      panics of all guests of a host, each to a capture of its own
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! held ─► metadata, monitor, sandbox, vmcore                                      the memory of a held guest
 //! sandbox ─► metadata, triage                                                     a report by a process without rights
 //! export ─► corefile, kernel, vmcore                                              a core as another tool's file
 //! mount ─► corefile, metadata, vmcore                                             a core as a plain file
 //! debugger ─► corefile, kernel                                                    a debugger's start; source lines
-//! render ─► debugger, kernel, metadata, store, triage, vmcore                     prints; decides nothing
+//! render ─► debugger, kernel, metadata, store, triage, vmcore, watch              prints; decides nothing
 //! triage ─► kernel, metadata, vmcore                                              what happened: crash, signature, report
 //! kernel ─► vmcore                                                                the guest's kernel, out of its memory
 //! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address
@@ -20,7 +21,7 @@
 //! ```
 //!
 //! `cli` alone knows clap, anyhow, the environment and the standard streams.
-//! `capture` alone sees both a guest and the store.
+//! `capture` alone sees both a guest and the store; `watch` counts entries.
 #![cfg_attr(
     test,
     allow(clippy::cast_possible_truncation, reason = "tests count small numbers of their own")

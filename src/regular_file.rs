@@ -20,11 +20,20 @@ pub fn open_own(path: &Path) -> io::Result<File> {
     open_with(path, OFlags::NONBLOCK | OFlags::NOFOLLOW)
 }
 
+/// Reads a file of the user's that has `limit` bytes at most.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_all(open(path)?, limit)
+}
+
 /// Reads a file of the store that has `limit` bytes at most.
 pub fn read_own(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_all(open_own(path)?, limit)
+}
+
+fn read_all(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One more byte shows that there are more, whatever length the file says it has.
-    open_own(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(ErrorKind::FileTooLarge.into());
     }

@@ -37,6 +37,7 @@ mod session;
 mod verdict;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
+pub use release::is_release;
 pub use request::{Action, ReportOnly, Request, Wait};
 pub use same_guest::GuestChange;
 

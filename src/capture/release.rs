@@ -17,7 +17,16 @@ use crate::monitor::{MonitorError, RunState, WaitLimits, WaitResult};
 
 /// How long a resumed guest is watched for a panic that it reports again, after its hold.
 const WATCHED: Duration = Duration::from_millis(200);
+/// How the steps begin that follow a release.
+const RELEASED: &str = "the guest was released";
+const LEFT_ALONE: &str = "nothing was done to the guest";
 const ALREADY_RUNS: &str = "the guest already runs, and not by this capture: it was not resumed";
+
+/// Whether a line of the steps, with its time, is the one that follows a release.
+pub fn is_release(line: &str) -> bool {
+    let step = line.split_once(' ').map_or("", |(_, step)| step);
+    step.starts_with(RELEASED) || step.starts_with(LEFT_ALONE)
+}
 
 /// Does what was asked with the guest.
 pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Option<Problem>) {
@@ -42,8 +51,8 @@ pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Op
             let after = after.map(|state| state.status);
             let shown = after.as_deref().unwrap_or("QEMU has ended");
             session.observer.step(&match action {
-                Action::Hold => format!("nothing was done to the guest: {shown}"),
-                _ => format!("the guest was released ({action}): {shown}"),
+                Action::Hold => format!("{LEFT_ALONE}: {shown}"),
+                _ => format!("{RELEASED} ({action}): {shown}"),
             });
             release.state_after = after;
             (release, None)

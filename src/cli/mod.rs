@@ -40,6 +40,8 @@ mod time_argument;
 mod ui;
 mod verify;
 mod vtop;
+mod watch;
+mod watch_log;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,7 @@ struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Capture(Box<capture::CaptureArgs>),
+    Watch(watch::WatchArgs),
     List(list::ListArgs),
     Group(group::GroupArgs),
     Info(info::InfoArgs),
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Capture(arguments) => capture::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Group(arguments) => group::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),

@@ -14,15 +14,22 @@ pub(super) struct StoreArgs {
 impl StoreArgs {
     /// The store's directory. It need not exist.
     pub(super) fn folder(&self) -> PathBuf {
-        if let Some(store) = &self.store {
-            return store.clone();
-        }
-        if rustix::process::geteuid().is_root() {
-            return PathBuf::from("/var/lib/vmcorectl");
-        }
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let home = || variable("HOME").map(|home| Path::new(&home).join(".local/share"));
-        let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
-        data.unwrap_or_else(std::env::temp_dir).join("vmcorectl")
+        self.store.clone().unwrap_or_else(own)
     }
+}
+
+/// The store of a command that has no `--store`.
+pub(super) fn by_default() -> PathBuf {
+    let named = std::env::var_os("VMCORECTL_STORE").filter(|store| !store.is_empty());
+    named.map_or_else(own, PathBuf::from)
+}
+
+fn own() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/vmcorectl");
+    }
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".local/share"));
+    let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+    data.unwrap_or_else(std::env::temp_dir).join("vmcorectl")
 }

@@ -19,3 +19,4 @@ mod table;
 pub mod tasks;
 pub mod verify;
 pub mod vtop;
+pub mod watch;

@@ -192,7 +192,7 @@ pub fn read_entry(folder: &Path) -> Option<Listed> {
 }
 
 /// The time that an id begins with.
-fn time_of(id: &str) -> Option<Timestamp> {
+pub fn time_of(id: &str) -> Option<Timestamp> {
     let (time, _) = id.split_once('-')?;
     let time = DateTime::strptime("%Y%m%dT%H%M%SZ", time).ok()?;
     TimeZone::UTC.to_timestamp(time).ok()

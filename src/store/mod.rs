@@ -29,6 +29,7 @@ pub mod report_head;
 pub mod single_file;
 pub mod space;
 pub mod staging;
+pub mod watcher_lock;
 
 use std::io;
 use std::path::{Path, PathBuf};

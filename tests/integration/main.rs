@@ -22,6 +22,7 @@ mod scripted_libvirt;
 mod scripted_qemu;
 mod setting;
 mod tmpfs;
+mod watcher;
 
 mod any_state;
 mod changed_guest;
@@ -56,3 +57,4 @@ mod usage;
 mod verifying;
 mod verifying_metadata;
 mod waiting;
+mod watching;

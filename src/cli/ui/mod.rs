@@ -21,6 +21,7 @@ use crate::observer::Observer;
 use crate::printable::shown;
 use crate::render::crash_title::crash_title;
 use crate::store::StoreError;
+use crate::watch::WatchError;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     let vmlinux = || Some(error.downcast_ref::<NotFound>()?.hint());
     let import = || error.downcast_ref::<ImportError>()?.hint();
     let held = || error.downcast_ref::<HeldError>()?.hint().map(str::to_owned);
+    let watch = || error.downcast_ref::<WatchError>()?.hint().map(str::to_owned);
+    let usage = usage.or_else(watch);
     usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import).or_else(held)
 }
 

@@ -23,10 +23,10 @@ fn the_sample_file_is_the_default_but_for_its_examples() {
     let sample = include_str!("../../../samples/vmcorectl.toml");
     assert_eq!(parse(sample).unwrap(), Config::default());
     // With its examples, too.
-    let all: String = sample.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).fold(
-        String::new(),
-        |text, line| text + line + "\n",
-    );
+    let all: String = sample
+        .lines()
+        .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+        .fold(String::new(), |text, line| text + line + "\n");
     let all = parse(&all).unwrap();
     assert!(all.notify.len() == 1 && all.metrics.is_some() && all.rules.len() == 3);
 }
@@ -94,7 +94,10 @@ fn errors_have_the_line_and_what_is_wrong() {
         ("capture-limit = \"9000h\"", ":1: it is more than a year"),
     ] {
         let error = refused(text);
-        assert!(error.starts_with("/etc/vmcorectl.toml:") && error.contains(says), "{text}: {error}");
+        assert!(
+            error.starts_with("/etc/vmcorectl.toml:") && error.contains(says),
+            "{text}: {error}"
+        );
         assert!(!error.contains('\n'));
     }
 }

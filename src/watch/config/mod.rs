@@ -133,7 +133,9 @@ impl Config {
                 self.guards.dumping, self.guards.captures
             ));
         }
-        for (key, path) in [("store", &self.store), ("spool", &self.spool), ("metrics", &self.metrics)] {
+        for (key, path) in
+            [("store", &self.store), ("spool", &self.spool), ("metrics", &self.metrics)]
+        {
             if path.as_ref().is_some_and(|path| !path.is_absolute()) {
                 return Err(format!("{key} is no absolute path"));
             }

@@ -68,7 +68,8 @@ impl PathPattern {
             match part {
                 Part::Name(name) => found.iter_mut().for_each(|path| path.push(name)),
                 Part::Pattern(pattern) => {
-                    found = found.iter().flat_map(|path| in_folder(path, pattern, &mut left)).collect();
+                    found =
+                        found.iter().flat_map(|path| in_folder(path, pattern, &mut left)).collect();
                 }
             }
         }

@@ -1,0 +1,280 @@
+//! What follows a capture: records, counts, notifications and files. Nothing here is waited for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::background::Background;
+use super::guest::{Guest, Panic};
+use super::held::Held;
+use super::metrics::{self, Metrics};
+use super::news::{Ended, Fate};
+use super::notify::Notification;
+use super::record::{Level, Record};
+use super::shared::Shared;
+use jiff::Timestamp;
+
+use crate::metadata::NoticedBy;
+use crate::printable::json;
+use crate::spool::{self, Spooled};
+use crate::store::INCOMPLETE;
+use crate::store::entry_without_core::LostPanic;
+use crate::store::guest_folder::folder_name;
+use crate::store::listing::time_of;
+
+/// How often the metrics file is written at most.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long before a guest's end its capture may have begun, in seconds.
+const CAPTURE_SECONDS: i64 = 900;
+/// How long the last notifications and files may take.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// The threads that do it, and what was counted.
+pub(super) struct Aftermath {
+    pub(super) metrics: Metrics,
+    shared: Arc<Shared>,
+    store: PathBuf,
+    disk: Background,
+    notifier: Background,
+    notify_failed: Arc<AtomicU64>,
+    lost_by_hook: Arc<AtomicU64>,
+    written: Option<(Instant, Metrics)>,
+}
+
+impl Aftermath {
+    pub(super) fn start(shared: &Arc<Shared>, store: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            metrics: Metrics::default(),
+            shared: Arc::clone(shared),
+            store: store.to_owned(),
+            disk: Background::start("disk")?,
+            notifier: Background::start("notify")?,
+            notify_failed: Arc::default(),
+            lost_by_hook: Arc::default(),
+            written: None,
+        })
+    }
+
+    /// A capture ended.
+    pub(super) fn ended(&mut self, guest: &Guest, panic: &Panic, ended: &Ended) {
+        self.metrics.count_capture(ended.result);
+        self.metrics.held_seconds += ended.held_seconds();
+        self.metrics.bytes = self.metrics.bytes.saturating_add(ended.bytes_written());
+        let level = match ended.fate {
+            Fate::Held | Fate::Released if ended.problem.is_none() => Level::Notice,
+            Fate::NotPanicked => Level::Warning,
+            _ => Level::Error,
+        };
+        let what = match ended.fate {
+            Fate::Held if ended.left_out.is_some() => "reported, and stays held",
+            Fate::Held => "captured, and stays held",
+            Fate::Released if ended.left_out.is_some() => "reported and released",
+            Fate::Released if ended.result == "released-without-dump" => "released without a dump",
+            Fate::Released => "captured and released",
+            Fate::NotReleased => "captured, but not released",
+            Fate::NotPanicked => "no longer panicked",
+            Fate::Failed => "not captured",
+        };
+        let text =
+            ended.problem.as_ref().map_or(what.to_owned(), |problem| format!("{what}: {problem}"));
+        let signature = ended.metadata.as_ref().and_then(|metadata| metadata.signature.clone());
+        let record = Record::new(level, "captured", text)
+            .of(guest.label())
+            .with("result", ended.result)
+            .with_entry(ended.entry.as_deref())
+            .with_some("title", ended.title.clone())
+            .with_some("signature", signature)
+            .with_some("left_out", ended.left_out.clone());
+        self.shared.record(record);
+        let lost = match ended.fate {
+            Fate::NotPanicked => true,
+            Fate::Released => ended.entry.is_none(),
+            _ => false,
+        };
+        if lost {
+            let problem = ended.problem.as_deref().unwrap_or("the capture stored nothing");
+            self.lost_unless_stored(guest, panic, problem);
+        }
+        self.notify(ended);
+    }
+
+    /// A panic was lost: an entry says so.
+    pub(super) fn lost(&mut self, guest: &Guest, panic: &Panic, why: &str) {
+        self.metrics.lost = self.metrics.lost.saturating_add(1);
+        let text = format!("a panic was lost: {why}");
+        self.shared.record(Record::new(Level::Error, "lost", text).of(guest.label()));
+        let (lost, store) = (lost_panic(guest, panic, why), self.store.clone());
+        let shared = Arc::clone(&self.shared);
+        self.disk.queue(move || store_lost(&lost, &store, &shared));
+    }
+
+    /// The same, unless another capture of the guest has published its entry since the panic was
+    /// noticed: one that a watcher before this one had started.
+    fn lost_unless_stored(&mut self, guest: &Guest, panic: &Panic, why: &str) {
+        if panic.by_event {
+            return self.lost(guest, panic, why);
+        }
+        let (lost, store) = (lost_panic(guest, panic, why), self.store.clone());
+        let folder = store.join(folder_name(guest.name.as_deref()));
+        let age = panic.noticed.elapsed() + Duration::from_secs(1);
+        let shared = Arc::clone(&self.shared);
+        self.disk.queue(move || {
+            if !has_new_entry(&folder, age) {
+                store_lost(&lost, &store, &shared);
+            }
+        });
+    }
+
+    /// A hook has reported that a panicked guest ended. The panic is lost, unless an entry of the
+    /// guest is as new as the panic.
+    pub(super) fn lost_by_hook(&mut self, spooled: Spooled) {
+        let (store, shared) = (self.store.clone(), Arc::clone(&self.shared));
+        let count = Arc::clone(&self.lost_by_hook);
+        self.disk.queue(move || {
+            let event = &spooled.event;
+            let folder = store.join(folder_name(Some(&event.guest)));
+            if !has_entry_before(&folder, event.time) {
+                count.fetch_add(1, Ordering::Relaxed);
+                let on_crash = event.on_crash.as_deref().unwrap_or("unknown");
+                let reason = event.reason.as_deref().unwrap_or("unknown");
+                let why = format!(
+                    "{:?} ended the guest at its panic (on_crash {on_crash}, reason {reason})",
+                    event.from
+                );
+                let text = format!("a panic was lost: {why}");
+                shared.record(Record::new(Level::Error, "lost", text).of(&event.guest));
+                let lost = LostPanic {
+                    guest: Some(event.guest.clone()),
+                    uuid: event.uuid.clone(),
+                    monitor: format!("libvirt:{}", event.guest),
+                    when: event.time,
+                    noticed_by: NoticedBy::Event,
+                    reason: why,
+                };
+                store_lost(&lost, &store, &shared);
+            }
+            spool::done(&spooled);
+        });
+    }
+
+    /// An event has had its effect.
+    pub(super) fn spool_done(&self, spooled: Spooled) {
+        self.disk.queue(move || spool::done(&spooled));
+    }
+
+    /// Has the command of the configuration run.
+    fn notify(&self, ended: &Ended) {
+        let config = self.shared.config();
+        let (false, Some(metadata)) = (config.notify.is_empty(), &ended.metadata) else { return };
+        let mut json = Vec::new();
+        let _ = json::line(metadata, &mut json);
+        let notification = Notification {
+            command: config.notify.clone(),
+            limit: config.notify_timeout,
+            json,
+            entry: ended
+                .entry
+                .as_ref()
+                .map(|entry| entry.display().to_string())
+                .unwrap_or_default(),
+            title: ended.title.clone().unwrap_or_default(),
+        };
+        let (shared, failed) = (Arc::clone(&self.shared), Arc::clone(&self.notify_failed));
+        self.notifier.queue(move || {
+            if let Err(problem) = notification.run() {
+                failed.fetch_add(1, Ordering::Relaxed);
+                shared.record(Record::new(Level::Warning, "notify", problem));
+            }
+        });
+    }
+
+    /// Writes which guests stay held.
+    pub(super) fn write_held(&self, held: &Held) {
+        let (held, store, shared) = (held.clone(), self.store.clone(), Arc::clone(&self.shared));
+        self.disk.queue(move || {
+            if let Err(error) = held.write(&store) {
+                let text = format!("cannot write which guests stay held: {error}");
+                shared.record(Record::new(Level::Warning, "store", text));
+            }
+        });
+    }
+
+    /// Writes the metrics, if they have changed.
+    pub(super) fn write_metrics(&mut self, file: Option<&Path>) {
+        let Some(file) = file else { return };
+        self.metrics.notify_failed =
+            self.notify_failed.load(Ordering::Relaxed).saturating_add(self.notifier.dropped());
+        self.metrics.lost_by_hook = self.lost_by_hook.load(Ordering::Relaxed);
+        let is_written = self.written.as_ref().is_some_and(|(at, written)| {
+            *written == self.metrics || at.elapsed() < METRICS_INTERVAL
+        });
+        if !is_written {
+            self.written = Some((Instant::now(), self.metrics.clone()));
+            self.queue_metrics(file);
+        }
+    }
+
+    fn queue_metrics(&self, file: &Path) {
+        let (file, text, shared) = (file.to_owned(), self.metrics.text(), Arc::clone(&self.shared));
+        self.disk.queue(move || {
+            if let Err(error) = metrics::write(&file, &text) {
+                let text = format!("cannot write {}: {error}", file.display());
+                shared.record(Record::new(Level::Warning, "metrics", text));
+            }
+        });
+    }
+
+    /// Does what is queued, and ends.
+    pub(super) fn end(self) {
+        if let Some(file) = &self.shared.config().metrics {
+            self.queue_metrics(file);
+        }
+        self.disk.end(END_LIMIT);
+        self.notifier.end(END_LIMIT);
+    }
+}
+
+fn lost_panic(guest: &Guest, panic: &Panic, why: &str) -> LostPanic {
+    LostPanic {
+        guest: guest.name.clone(),
+        uuid: guest.uuid.clone(),
+        monitor: guest.key.clone(),
+        when: panic.at,
+        noticed_by: if panic.by_event { NoticedBy::Event } else { NoticedBy::Query },
+        reason: why.to_owned(),
+    }
+}
+
+fn store_lost(lost: &LostPanic, store: &Path, shared: &Shared) {
+    if let Err(error) = lost.store(store) {
+        let text = format!("cannot store that a panic was lost: {error}");
+        let record = Record::new(Level::Error, "store", text);
+        shared.record(record.of(lost.guest.as_deref().unwrap_or(&lost.monitor)));
+    }
+}
+
+/// Whether a directory of entries has one of the last minutes before `time`: the guest was
+/// captured, and then ended.
+fn has_entry_before(folder: &Path, time: Timestamp) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.filter_map(Result::ok).any(|entry| {
+        let begun = entry.file_name().to_str().and_then(time_of);
+        let since = begun.map(|begun| time.duration_since(begun).as_secs());
+        since.is_some_and(|seconds| (-2..CAPTURE_SECONDS).contains(&seconds))
+    })
+}
+
+/// Whether a directory of entries has one that was published within this time.
+fn has_new_entry(folder: &Path, age: Duration) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.filter_map(Result::ok).any(|entry| {
+        let is_published = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| time_of(name).is_some() && !name.ends_with(INCOMPLETE));
+        let changed = entry.metadata().and_then(|entry| entry.modified());
+        let is_new = changed.is_ok_and(|at| at.elapsed().map_or(true, |since| since < age));
+        is_published && is_new
+    })
+}

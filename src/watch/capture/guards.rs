@@ -1,0 +1,131 @@
+//! Guards that look at the store: what it has of this guest, of this signature, and in all.
+//!
+//! The store is what is counted, and not what this process remembers: a watcher that was started
+//! again decides as before.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+
+use super::super::config::{CrashLoop, Guards};
+use super::super::guest::Guest;
+use crate::store::guest_folder::folder_name;
+use crate::store::listing;
+use crate::units;
+
+/// How long the store's disk may take. A guest waits; without an answer, its core is captured.
+const DISK_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a report says of a crash's identity.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Signature {
+    #[serde(default)]
+    signature: Option<String>,
+    #[serde(default)]
+    weak: Option<bool>,
+}
+
+impl Signature {
+    /// The signature, if crashes that have it are the same.
+    pub(super) fn strong(self) -> Option<String> {
+        self.signature.filter(|_| self.weak == Some(false))
+    }
+}
+
+/// Why the store takes no core of a guest that panics now.
+pub(super) fn by_store(guards: &Guards, store: &Path, guest: &Guest) -> Option<String> {
+    let (guards, store) = (guards.clone(), store.to_owned());
+    let folder = store.join(folder_name(guest.name.as_deref()));
+    in_time(move || {
+        crash_loop(guards.crash_loop, &folder).or_else(|| size(guards.store_size?, &store))
+    })
+}
+
+/// Why no more cores of a signature are stored.
+pub(super) fn by_signature(most: usize, store: &Path, signature: &str) -> Option<String> {
+    let (store, wanted) = (store.to_owned(), signature.to_owned());
+    let count = in_time(move || {
+        let (entries, _) = listing::list(&store).ok()?;
+        let same = entries.iter().filter(|entry| {
+            let report = entry.report.as_ref();
+            entry.published
+                && entry.core_bytes.is_some()
+                && report.and_then(|report| report.signature.as_deref()) == Some(wanted.as_str())
+        });
+        Some(same.count())
+    })?;
+    (count >= most).then(|| format!("the store has {count} cores of its signature {signature}"))
+}
+
+/// Whether a guest has panicked too often, this time included.
+fn crash_loop(limit: CrashLoop, folder: &Path) -> Option<String> {
+    let since = Timestamp::now().checked_sub(SignedDuration::try_from(limit.within).ok()?).ok()?;
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let recent = entries.filter(|entry| {
+        let name = entry.file_name();
+        let time = name.to_str().and_then(listing::time_of);
+        time.is_some_and(|time| time >= since)
+    });
+    let count = recent.take(limit.panics).count().saturating_add(1);
+    let within = units::duration(limit.within);
+    (count >= limit.panics.max(2))
+        .then(|| format!("the guest is in a crash loop: {count} panics or more in {within}"))
+}
+
+/// Whether the store is as large as it may become.
+fn size(limit: u64, store: &Path) -> Option<String> {
+    let (entries, _) = listing::list(store).ok()?;
+    let bytes: u64 =
+        entries.iter().filter_map(|entry| entry.core_bytes).fold(0, u64::saturating_add);
+    let shown = |bytes| units::bytes(bytes);
+    (bytes >= limit)
+        .then(|| format!("the store has {}, and may have {}", shown(bytes), shown(limit)))
+}
+
+/// Does `work` on a thread, and gives up when the disk does.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> Option<T> + Send + 'static) -> Option<T> {
+    let (sender, result) = mpsc::channel();
+    let thread = thread::Builder::new().name("guards".to_owned());
+    let started = thread.spawn(move || drop(sender.send(work())));
+    started.ok()?;
+    result.recv_timeout(DISK_LIMIT).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_entries_of_a_guest_count_as_its_panics() {
+        let store = tempfile::tempdir().unwrap();
+        let limit = CrashLoop { panics: 3, within: Duration::from_hours(1) };
+        let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        assert_eq!(crash_loop(limit, &store.path().join("none")), None);
+        for (name, loops) in [
+            (format!("{now}-aaaa0001"), false),
+            ("20200101T000000Z-aaaa0002".to_owned(), false),
+            ("notes".to_owned(), false),
+            (format!("{now}-aaaa0003"), true),
+        ] {
+            std::fs::create_dir(store.path().join(&name)).unwrap();
+            assert_eq!(crash_loop(limit, store.path()).is_some(), loops, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_weak_signature_makes_no_crashes_the_same() {
+        for (json, strong) in [
+            (r#"{"signature": "v1-a", "weak": false}"#, Some("v1-a")),
+            (r#"{"signature": "v1-a", "weak": true}"#, None),
+            (r#"{"signature": "v1-a"}"#, None),
+            (r#"{"signature": null, "weak": false}"#, None),
+        ] {
+            let signature: Signature = serde_json::from_str(json).unwrap();
+            assert_eq!(signature.strong().as_deref(), strong, "{json}");
+        }
+    }
+}
