@@ -25,6 +25,7 @@ mod man;
 mod mods;
 mod mount;
 mod pin;
+mod prune;
 mod ps;
 mod read;
 mod regs;
@@ -81,6 +82,7 @@ enum Command {
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
     Rm(rm::RmArgs),
+    Prune(prune::PruneArgs),
     Pin(pin::PinArgs),
     Unpin(pin::UnpinArgs),
     Hook(hook::HookArgs),
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
+        Command::Prune(arguments) => prune::run(&arguments),
         Command::Pin(arguments) => pin::pin(&arguments),
         Command::Unpin(arguments) => pin::unpin(&arguments),
         Command::Hook(arguments) => Ok(hook::run(arguments)),

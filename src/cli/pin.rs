@@ -8,7 +8,7 @@ use super::stored_core::print;
 use crate::printable::shown;
 use crate::store::{StoreError, entry, listing, pin};
 
-/// Keep stored crashes: `rm` removes no pinned entry
+/// Keep stored crashes: neither `rm` nor `prune` removes a pinned entry
 #[derive(Debug, clap::Args)]
 pub(super) struct PinArgs {
     /// An entry of the store: an id or its beginning, its directory, `latest` or `latest:GUEST`

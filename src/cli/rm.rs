@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
             doomed.push(entry);
         }
     }
-    if !arguments.yes && !is_confirmed(&doomed)? {
+    if !arguments.yes && !is_confirmed("rm", &doomed.iter().collect::<Vec<_>>())? {
         return Ok(Exit::Failed);
     }
     let mut removed = Vec::new();
@@ -66,10 +66,12 @@ pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
 }
 
 /// Asks on the terminal. No answer is no.
-fn is_confirmed(doomed: &[Listed]) -> anyhow::Result<bool> {
+pub(super) fn is_confirmed(command: &str, doomed: &[&Listed]) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         return Err(UsageError {
-            message: "rm asks before it removes, and the standard input is no terminal".to_owned(),
+            message: format!(
+                "{command} asks before it removes, and the standard input is no terminal"
+            ),
             hint: Some("--yes removes without asking".to_owned()),
         }
         .into());

@@ -22,6 +22,7 @@ pub mod listing;
 mod lock;
 pub mod metadata_head;
 pub mod pin;
+pub mod prune;
 mod publish;
 pub mod removal;
 pub mod report_file;

@@ -47,6 +47,7 @@ mod messages;
 mod metadata;
 mod package;
 mod pins_and_notes;
+mod pruning;
 mod reading;
 mod report_child;
 mod report_only;
