@@ -6,12 +6,13 @@
 //! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
 //! watch ─► capture, metadata, monitor, store                                      panics of all guests of a host, each to a capture of its own
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
+//! doctor ─► metadata, monitor, store                                              what is seen of guests; whether a capture would succeed
 //! held ─► metadata, monitor, sandbox, vmcore                                      the memory of a held guest
 //! sandbox ─► metadata, triage                                                     a report by a process without rights
 //! export ─► corefile, kernel, vmcore                                              a core as another tool's file
 //! mount ─► corefile, metadata, vmcore                                             a core as a plain file
 //! debugger ─► corefile, kernel                                                    a debugger's start; source lines
-//! render ─► debugger, kernel, metadata, store, triage, vmcore, watch              prints; decides nothing
+//! render ─► debugger, doctor, kernel, metadata, store, triage, vmcore, watch      prints; decides nothing
 //! triage ─► kernel, metadata, vmcore                                              what happened: crash, signature, report
 //! kernel ─► vmcore                                                                the guest's kernel, out of its memory
 //! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address
@@ -31,6 +32,7 @@ pub mod capture;
 pub mod cli;
 pub mod corefile;
 pub mod debugger;
+pub mod doctor;
 pub mod export;
 pub mod held;
 pub mod import;

@@ -32,8 +32,10 @@ mod regs;
 mod report;
 mod report_child;
 mod rm;
+mod scope;
 mod search;
 mod spool_folder;
+mod status;
 mod store_folder;
 mod stored_core;
 mod symbol_paths;
@@ -61,6 +63,7 @@ struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Status(status::StatusArgs),
     Capture(Box<capture::CaptureArgs>),
     Watch(watch::WatchArgs),
     List(list::ListArgs),
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Err(error) => usage(error),
     };
     let outcome = match arguments.command {
+        Command::Status(arguments) => status::run(&arguments),
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

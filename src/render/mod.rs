@@ -15,6 +15,7 @@ pub mod modules;
 pub mod places;
 pub mod registers;
 pub mod report;
+pub mod status;
 mod table;
 pub mod tasks;
 pub mod verify;

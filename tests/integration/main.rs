@@ -52,6 +52,7 @@ mod reading;
 mod report_child;
 mod report_only;
 mod signals;
+mod status;
 mod stored_entries;
 mod stuck_stderr;
 mod usage;

@@ -40,6 +40,10 @@ pub(crate) struct Script {
     pub(crate) crash_information: Option<Value>,
     /// How much memory QEMU says that the guest has; else what the dump has.
     pub(crate) memory_bytes: Option<u64>,
+    /// The types of its devices.
+    pub(crate) devices: &'static [&'static str],
+    /// Whether its memory is encrypted.
+    pub(crate) encrypted: bool,
 }
 
 impl Default for Script {
@@ -60,6 +64,8 @@ impl Default for Script {
             no_reboot: false,
             crash_information: None,
             memory_bytes: None,
+            devices: &["pvpanic", "vmcoreinfo", "virtio-net-pci"],
+            encrypted: false,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod client;
 mod command;
+mod devices;
 mod line;
 mod message;
 

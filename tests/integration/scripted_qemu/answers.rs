@@ -94,6 +94,15 @@ impl Peer {
                 None => json!({}),
             }),
             "qom-get" => self.property(state, arguments),
+            "qom-list" => Ok(match arguments["path"].as_str() {
+                Some("/machine/peripheral-anon") => {
+                    let device =
+                        |name: &&str| json!({ "name": "device", "type": format!("child<{name}>") });
+                    self.script.devices.iter().map(device).collect()
+                }
+                _ => json!([{ "name": "type", "type": "string" }]),
+            }),
+            "query-sev" if self.script.encrypted => Ok(json!({ "enabled": true })),
             _ => Ok(self.fact(name)),
         }
     }
@@ -137,6 +146,11 @@ impl Peer {
             (_, "crash-information") => Err(("GenericError", "No crash occurred".to_owned())),
             (_, name) => Err(("GenericError", format!("Property '{name}' not found"))),
         }
+    }
+
+    /// A QEMU of any version may have encrypted memory.
+    pub(super) fn knows_encryption(&self, name: &str) -> bool {
+        name == "query-sev" && self.script.encrypted
     }
 
     fn fact(&self, name: &str) -> Value {

@@ -116,7 +116,7 @@ impl ScriptedQemu {
     pub(crate) fn actions(&self) -> Vec<String> {
         let asks = |name: &str| {
             name.starts_with("query-")
-                || ["qmp_capabilities", "qom-get", "getfd", "closefd"].contains(&name)
+                || ["qmp_capabilities", "qom-get", "qom-list", "getfd", "closefd"].contains(&name)
         };
         let state = self.peer.lock();
         let names = state.received.iter().map(|(name, _)| name.clone());

@@ -87,7 +87,7 @@ impl Peer {
         let mut dump = None;
         let answer = match self.script.refuse.get(name) {
             Some((class, text)) => Err((*class, (*text).to_owned())),
-            None if self.script.version < since(name) => {
+            None if self.script.version < since(name) && !self.knows_encryption(name) => {
                 Err(("CommandNotFound", format!("The command {name} has not been found")))
             }
             None if name == "dump-guest-memory" => {

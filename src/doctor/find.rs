@@ -1,0 +1,143 @@
+//! The guests of this host.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::facts::GuestFacts;
+use super::unix_sockets::UnixSockets;
+use super::{Scope, ask_domain, ask_socket};
+use crate::monitor::MonitorError;
+use crate::wildcard::Wildcard;
+
+/// Where QMP sockets are that another program than libvirt has QEMU open.
+pub const DEFAULT_PATTERNS: [&str; 5] = [
+    "/run/vmcorectl/*.qmp",
+    "/run/incus/*/vmcorectl.qmp",
+    "/run/qemu/*.qmp",
+    "/run/qemu-server/*.qmp",
+    "/run/vc/vm/*/extra-monitor.sock",
+];
+/// The most directory entries that are looked at, and the most guests that are asked.
+const MAX_SEEN: usize = 100_000;
+const MAX_GUESTS: usize = 4096;
+/// How many guests are asked at once.
+const AT_ONCE: usize = 16;
+
+/// What names a guest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GuestRef {
+    /// A domain of libvirt, by its name or UUID.
+    Domain(String),
+    /// A QMP socket.
+    Socket(PathBuf),
+}
+
+impl fmt::Display for GuestRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(name) => write!(f, "libvirt:{name}"),
+            Self::Socket(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// The guests that were found, and what could not be looked at.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What is known of each guest.
+    pub guests: Vec<GuestFacts>,
+    /// Why libvirt's domains are not among them.
+    pub libvirt: Option<MonitorError>,
+}
+
+/// Asks the given guests, or all that are found.
+pub fn find(scope: &Scope, guests: &[GuestRef]) -> Found {
+    let mut found = Found::default();
+    let mut wanted = guests.to_vec();
+    if guests.is_empty() {
+        match ask_domain::names(scope) {
+            Ok(names) => wanted.extend(names.into_iter().map(GuestRef::Domain)),
+            Err(error) => found.libvirt = Some(error),
+        }
+        wanted.extend(sockets(&scope.patterns).into_iter().map(GuestRef::Socket));
+    }
+    wanted.truncate(MAX_GUESTS);
+    let seen = UnixSockets::read();
+    for some in wanted.chunks(AT_ONCE) {
+        thread::scope(|threads| {
+            let asked: Vec<_> =
+                some.iter().map(|guest| threads.spawn(|| ask(guest, scope, &seen))).collect();
+            found.guests.extend(asked.into_iter().filter_map(|thread| thread.join().ok()));
+        });
+    }
+    found
+}
+
+fn ask(guest: &GuestRef, scope: &Scope, seen: &UnixSockets) -> GuestFacts {
+    let facts = GuestFacts { guest: guest.to_string(), ..GuestFacts::default() };
+    match guest {
+        GuestRef::Domain(name) => ask_domain::ask(facts, name, scope),
+        GuestRef::Socket(path) => ask_socket::ask(facts, path, scope.timeout, seen),
+    }
+}
+
+/// The sockets that match patterns, in order, each once.
+fn sockets(patterns: &[String]) -> Vec<PathBuf> {
+    let mut left = MAX_SEEN;
+    let mut found: Vec<_> =
+        patterns.iter().flat_map(|pattern| matching(Path::new(pattern), &mut left)).collect();
+    found.retain(|path| fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The paths that match a pattern, in whose components `*` matches any text.
+fn matching(pattern: &Path, left: &mut usize) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern {
+        let part = part.to_string_lossy();
+        if part.contains('*') {
+            let pattern = Wildcard::new(&part);
+            found = found.iter().flat_map(|path| in_folder(path, &pattern, left)).collect();
+        } else {
+            found.iter_mut().for_each(|path| path.push(&*part));
+        }
+    }
+    found
+}
+
+fn in_folder(folder: &Path, pattern: &Wildcard, left: &mut usize) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let entries = entries.take(*left).filter_map(Result::ok);
+    let entries: Vec<_> = entries.collect();
+    *left = left.saturating_sub(entries.len());
+    let matches = |name: &str| !name.starts_with('.') && pattern.matches(name);
+    let wanted =
+        entries.into_iter().filter(|entry| entry.file_name().to_str().is_some_and(matches));
+    wanted.map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn sockets_that_match_are_found_once() {
+        let folder = tempfile::Builder::new().prefix("qmp").tempdir_in("/tmp").unwrap();
+        for name in ["a/web", "b/db", "b/.hidden"] {
+            let path = folder.path().join(name).with_extension("qmp");
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            UnixListener::bind(path).unwrap();
+        }
+        fs::write(folder.path().join("b/file.qmp"), "").unwrap();
+        let pattern = |text: &str| format!("{}/{text}", folder.path().display());
+        let found = sockets(&["*/*.qmp", "b/db.qmp", "c/*.qmp"].map(pattern));
+        assert_eq!(found, ["a/web.qmp", "b/db.qmp"].map(|name| folder.path().join(name)));
+    }
+}
