@@ -63,6 +63,17 @@ pub(super) fn on_disk<T: Send + 'static>(
     }
 }
 
+/// Does `work` and gives its result, or gives up at this limit.
+pub(super) fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, results) = bounded(1);
+    let worker = thread::Builder::new().name("disk".to_owned());
+    worker.spawn(move || sender.send(work())).ok()?;
+    results.recv_timeout(limit).ok()
+}
+
 /// Does `work`, and waits for it as long as `limit` says. What takes longer may
 /// still be done, as long as the process lives.
 pub(super) fn in_time(limit: Duration, work: impl FnOnce() + Send + 'static) {

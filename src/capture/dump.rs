@@ -13,7 +13,7 @@ use super::disk::on_disk;
 use super::dump_completion::{DumpCompletion, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
-use super::{facts, forecast, guard, other_dump};
+use super::{facts, guard, other_dump, store_limit};
 use crate::corefile::write::{
     OutputError, PipeSource, Pipeline, StreamEnd, StreamOptions, Written,
 };
@@ -82,7 +82,7 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
     session.monitor.close_stale_pipe(&limits)?;
     other_dump::wait(session, &limits)?;
     facts::ask_before(session)?;
-    let reserve = forecast::check_space(session)?;
+    let reserve = store_limit::space_for_dump(session)?;
     Ok((create_entry(session, attempt)?, reserve))
 }
 

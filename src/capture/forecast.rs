@@ -27,14 +27,7 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
         return Ok(session.request.keep_free.unwrap_or(0));
     };
     let reserve = session.request.keep_free.unwrap_or_else(|| space.default_reserve());
-    let total = session.metadata.guest.memory_bytes;
-    let used = session.monitor.process().and_then(used_memory);
-    let worst = match (used, total) {
-        (Some(used), Some(total)) => Some(used.min(total)),
-        (used, total) => used.or(total),
-    };
-    let ratio = if used.is_some() { USED_RATIO } else { TOTAL_RATIO };
-    let needed = worst.map_or(0, |worst| worst / ratio);
+    let (worst, needed) = forecast(session);
     let usable = space.available.saturating_sub(reserve);
     if needed > usable || (usable == 0 && reserve > 0) {
         return Err(CaptureError::Space {
@@ -53,4 +46,21 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
         ));
     }
     Ok(reserve)
+}
+
+/// How many bytes the core will have, by the forecast.
+pub(super) fn needed(session: &Session<'_>) -> u64 {
+    forecast(session).1
+}
+
+/// How long the core is if nothing compresses, and by the forecast.
+fn forecast(session: &Session<'_>) -> (Option<u64>, u64) {
+    let total = session.metadata.guest.memory_bytes;
+    let used = session.monitor.process().and_then(used_memory);
+    let worst = match (used, total) {
+        (Some(used), Some(total)) => Some(used.min(total)),
+        (used, total) => used.or(total),
+    };
+    let ratio = if used.is_some() { USED_RATIO } else { TOTAL_RATIO };
+    (worst, worst.map_or(0, |worst| worst / ratio))
 }

@@ -34,6 +34,7 @@ mod report_only;
 mod request;
 mod same_guest;
 mod session;
+mod store_limit;
 mod verdict;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
@@ -99,6 +100,13 @@ fn attempt(session: &mut Session<'_>) -> Attempt {
     if session.request.report_only.is_some() {
         return report_only::attempt(session);
     }
+    match store_limit::check(session) {
+        Err(full @ CaptureError::StoreFull { .. }) => {
+            return report_only::instead_of_dump(session, full);
+        }
+        Err(error) => return Attempt::failed(session, "prepare", error),
+        Ok(()) => {}
+    }
     match report::before_dump(session) {
         Ok(()) => dump::attempt(session),
         Err(error) => Attempt::given_up("report", error),
@@ -150,11 +158,12 @@ fn store(
     mut problems: Vec<Problem>,
 ) -> Outcome {
     let keep = verdict::is_worth_keeping(dumped, released);
-    let (finished, stored) = if session.request.report_only.is_some() {
+    let (finished, stored) = if session.metadata.core_left_out.is_some() {
         report_only::finish(&mut session, attempt, keep, &mut problems)
     } else {
         let finished = finish::finish(&mut session, attempt, keep, &mut problems);
         report::after_release(&mut session, &finished);
+        store_limit::keep(&mut session);
         let stored = match (session.metadata.result, &finished.incomplete) {
             (CaptureResult::Complete, _) => Stored::Entry,
             (_, Some(_)) => Stored::Incomplete,

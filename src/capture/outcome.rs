@@ -98,6 +98,18 @@ pub enum CaptureError {
         /// What is to be kept free.
         reserve: String,
     },
+    /// The store has its limit.
+    #[error(
+        "the store is full: about {needed} are needed, its limit is {limit}, and {left} of it have to stay"
+    )]
+    StoreFull {
+        /// The limit.
+        limit: String,
+        /// What is left when everything is pruned that may go.
+        left: String,
+        /// The forecast.
+        needed: String,
+    },
     /// No pipe or no threads.
     #[error("cannot set up the dump's pipe")]
     Pipe(#[source] std::io::Error),
@@ -183,6 +195,10 @@ impl CaptureError {
             Self::Space { .. } | Self::Reserve { .. } => Some(
                 "free some space, choose another place with --store DIR or --output FILE, \
                  or allow less with --keep-free SIZE",
+            ),
+            Self::StoreFull { .. } => Some(
+                "remove or unpin entries, allow more with --store-limit SIZE, or capture to a \
+                 file with --output FILE",
             ),
             Self::Write(source) if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some space, or choose another place with --store DIR or --output FILE")

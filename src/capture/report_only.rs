@@ -22,13 +22,23 @@ use crate::store::entry_without_core::publish;
 use crate::store::staging::Staging;
 use crate::triage::report::Report;
 
-/// Makes the report of the held guest, and room for its entry.
+/// Makes the report that was asked for.
 pub(super) fn attempt(session: &mut Session<'_>) -> Attempt {
     let asked = session.request.report_only.clone().unwrap_or_default();
-    session.metadata.core_left_out = Some(CoreLeftOut {
-        cause: LeftOutCause::ReportOnly,
-        reason: asked.reason.map(|reason| bounded(&reason, MAX_TITLE)),
-    });
+    make(session, LeftOutCause::ReportOnly, asked.reason)
+}
+
+/// Makes the report of a guest whose dump does not fit. Its core was wanted: this is a failure,
+/// by whose policy the guest is released or stays held.
+pub(super) fn instead_of_dump(session: &mut Session<'_>, full: CaptureError) -> Attempt {
+    let attempt = make(session, LeftOutCause::StoreFull, Some(full.to_string()));
+    Attempt { stage: "prepare", outcome: attempt.outcome.and(Err(full)), ..attempt }
+}
+
+/// Makes the report of the held guest, and room for its entry.
+fn make(session: &mut Session<'_>, cause: LeftOutCause, reason: Option<String>) -> Attempt {
+    let reason = reason.map(|reason| bounded(&reason, MAX_TITLE));
+    session.metadata.core_left_out = Some(CoreLeftOut { cause, reason });
     let mut attempt = Attempt::new("prepare");
     let prepared = facts::ask_before(session)
         .map_err(CaptureError::from)
@@ -72,7 +82,8 @@ pub(super) fn finish(
         session.metadata.id.clear();
         return (Finished::default(), Stored::Nothing);
     }
-    let stored = if session.report.is_some() { Stored::Entry } else { Stored::Incomplete };
+    let whole = attempt.outcome.is_ok() && session.report.is_some();
+    let stored = if whole { Stored::Entry } else { Stored::Incomplete };
     match write(session, &staging) {
         Ok(entry) => {
             session.observer.step(&format!("published {}", entry.display()));

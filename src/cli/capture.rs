@@ -105,6 +105,11 @@ pub(super) struct CaptureArgs {
     /// [default: 5 % of it, at most 1 GiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     keep_free: Option<u64>,
+    /// The most that the store may have: entries that may go are pruned after the release. If
+    /// the dump does not fit even so, only its report is made, and the guest is released by
+    /// --on-failure
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "output")]
+    store_limit: Option<u64>,
     /// Print the metadata as JSON
     #[arg(long)]
     json: bool,
@@ -196,6 +201,7 @@ impl CaptureArgs {
             timeout: self.timeout,
             level: self.level,
             threads: self.threads.map_or(available.min(16), usize::from),
+            store_limit: self.store_limit,
             keep_free: self.keep_free,
         };
         let kept = matches!(request.after_failure(), None | Some(Action::Hold));

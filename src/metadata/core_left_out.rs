@@ -19,6 +19,8 @@ pub struct CoreLeftOut {
 pub enum LeftOutCause {
     /// Report and metadata: no more was asked for.
     ReportOnly,
+    /// Report and metadata: the core did not fit into the store.
+    StoreFull,
     /// Metadata alone: the guest was gone, or ran again, before it could be captured.
     PanicLost,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for CoreLeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.cause {
             LeftOutCause::ReportOnly => "only its report was made",
+            LeftOutCause::StoreFull => "it did not fit into the store, and its report was made",
             LeftOutCause::PanicLost => "its memory was lost before it could be captured",
         })?;
         self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))

@@ -53,6 +53,7 @@ mod report_child;
 mod report_only;
 mod signals;
 mod status;
+mod store_limit;
 mod stored_entries;
 mod stuck_stderr;
 mod usage;
