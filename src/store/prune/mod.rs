@@ -1,7 +1,7 @@
 //! Makes room in a store: what may go, in which order, until a limit is met.
 //!
 //! Needs: the store and its limits. Gives: what went, and which limit is not met because
-//! the rest has to stay. What may go at all is decided by [`order`]. An entry whose core is
+//! the rest has to stay. What may go at all is decided by `order`. An entry whose core is
 //! locked is being written, and stays, too.
 
 mod order;
