@@ -38,7 +38,7 @@ pub(super) struct Aftermath {
     disk: Background,
     notifier: Background,
     notify_failed: Arc<AtomicU64>,
-    lost_by_hook: Arc<AtomicU64>,
+    lost_on_disk: Arc<AtomicU64>,
     written: Option<(Instant, Metrics)>,
 }
 
@@ -51,7 +51,7 @@ impl Aftermath {
             disk: Background::start("disk")?,
             notifier: Background::start("notify")?,
             notify_failed: Arc::default(),
-            lost_by_hook: Arc::default(),
+            lost_on_disk: Arc::default(),
             written: None,
         })
     }
@@ -109,18 +109,18 @@ impl Aftermath {
         self.disk.queue(move || store_lost(&lost, &store, &shared));
     }
 
-    /// The same, unless another capture of the guest has published its entry since the panic was
-    /// noticed: one that a watcher before this one had started.
-    fn lost_unless_stored(&mut self, guest: &Guest, panic: &Panic, why: &str) {
-        if panic.by_event {
-            return self.lost(guest, panic, why);
-        }
+    /// The same, unless an entry of the guest was published since the panic was noticed: by this
+    /// capture, before it crashed, or by one that an earlier watcher had started.
+    pub(super) fn lost_unless_stored(&self, guest: &Guest, panic: &Panic, why: &str) {
         let (lost, store) = (lost_panic(guest, panic, why), self.store.clone());
         let folder = store.join(folder_name(guest.name.as_deref()));
-        let age = panic.noticed.elapsed() + Duration::from_secs(1);
-        let shared = Arc::clone(&self.shared);
+        let (since, label) = (panic.at, guest.label().to_owned());
+        let (shared, count) = (Arc::clone(&self.shared), Arc::clone(&self.lost_on_disk));
         self.disk.queue(move || {
-            if !has_new_entry(&folder, age) {
+            if !has_entry_since(&folder, since) {
+                count.fetch_add(1, Ordering::Relaxed);
+                let text = format!("a panic was lost: {}", lost.reason);
+                shared.record(Record::new(Level::Error, "lost", text).of(&label));
                 store_lost(&lost, &store, &shared);
             }
         });
@@ -130,7 +130,7 @@ impl Aftermath {
     /// guest is as new as the panic.
     pub(super) fn lost_by_hook(&mut self, spooled: Spooled) {
         let (store, shared) = (self.store.clone(), Arc::clone(&self.shared));
-        let count = Arc::clone(&self.lost_by_hook);
+        let count = Arc::clone(&self.lost_on_disk);
         self.disk.queue(move || {
             let event = &spooled.event;
             let folder = store.join(folder_name(Some(&event.guest)));
@@ -205,7 +205,7 @@ impl Aftermath {
         let Some(file) = file else { return };
         self.metrics.notify_failed =
             self.notify_failed.load(Ordering::Relaxed).saturating_add(self.notifier.dropped());
-        self.metrics.lost_by_hook = self.lost_by_hook.load(Ordering::Relaxed);
+        self.metrics.lost_on_disk = self.lost_on_disk.load(Ordering::Relaxed);
         let is_written = self.written.as_ref().is_some_and(|(at, written)| {
             *written == self.metrics || at.elapsed() < METRICS_INTERVAL
         });
@@ -265,16 +265,16 @@ fn has_entry_before(folder: &Path, time: Timestamp) -> bool {
     })
 }
 
-/// Whether a directory of entries has one that was published within this time.
-fn has_new_entry(folder: &Path, age: Duration) -> bool {
+/// Whether a directory of entries has one that was published since then.
+fn has_entry_since(folder: &Path, since: Timestamp) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     entries.filter_map(Result::ok).any(|entry| {
-        let is_published = entry
-            .file_name()
+        let name = entry.file_name();
+        let is_published = name
             .to_str()
             .is_some_and(|name| time_of(name).is_some() && !name.ends_with(INCOMPLETE));
         let changed = entry.metadata().and_then(|entry| entry.modified());
-        let is_new = changed.is_ok_and(|at| at.elapsed().map_or(true, |since| since < age));
-        is_published && is_new
+        let changed = changed.ok().and_then(|at| Timestamp::try_from(at).ok());
+        is_published && changed.is_some_and(|at| at >= since)
     })
 }

@@ -25,8 +25,8 @@ pub(super) struct Metrics {
     captures: BTreeMap<&'static str, u64>,
     /// Panics whose memory was lost.
     pub(super) lost: u64,
-    /// The same, where only a hook reported them.
-    pub(super) lost_by_hook: u64,
+    /// The same, where the store had to be looked at.
+    pub(super) lost_on_disk: u64,
     /// How long guests were held for their captures.
     pub(super) held_seconds: f64,
     /// What was written of cores.
@@ -96,7 +96,7 @@ impl Metrics {
             "lost_panics_total",
             "counter",
             "Panics whose memory was lost.",
-            one(number(self.lost.saturating_add(self.lost_by_hook))),
+            one(number(self.lost.saturating_add(self.lost_on_disk))),
         );
         family(
             "held_seconds_total",

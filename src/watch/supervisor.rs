@@ -55,6 +55,8 @@ struct Active {
     running: Running,
     /// Whether its guest is held for a dump.
     dumping: bool,
+    /// Whether its guest was released.
+    released: bool,
 }
 
 /// The end of the watcher.
@@ -114,7 +116,12 @@ impl Supervisor {
         match news {
             News::Guest(key, seen) => self.see(key, seen),
             News::Capture(id, CaptureNews::LeavesOut(reason)) => self.leaves_out(id, &reason),
-            News::Capture(id, CaptureNews::Released) => self.no_longer_dumping(id),
+            News::Capture(id, CaptureNews::Released) => {
+                self.no_longer_dumping(id);
+                if let Some(active) = self.captures.get_mut(&id) {
+                    active.released = true;
+                }
+            }
             News::Capture(id, CaptureNews::Ended(ended)) => self.ended(id, &ended),
             News::Spooled(spooled) => self.spooled(*spooled),
             News::Stop(signal) => self.stop(signal),
@@ -305,11 +312,12 @@ impl Supervisor {
         let dumping = job.left_out.is_none();
         match capture::start(job, &self.shared) {
             Ok(running) => {
-                self.captures.insert(id, Active { key: key.to_owned(), running, dumping });
+                self.captures
+                    .insert(id, Active { key: key.to_owned(), running, dumping, released: false });
             }
             Err(error) => {
                 let ended = Ended::failed(format!("cannot start a thread: {error}"), None);
-                self.settle(key, &ended);
+                self.settle(key, &ended, false);
             }
         }
     }
@@ -354,16 +362,26 @@ impl Supervisor {
         if self.written.len() > 100_000 {
             self.written.pop_front();
         }
-        self.settle(&active.key, ended);
+        self.settle(&active.key, ended, active.released);
     }
 
-    /// What becomes of a guest after its capture.
-    fn settle(&mut self, key: &str, ended: &Ended) {
+    /// What becomes of a guest after its capture. One that was released, and whose capture then
+    /// crashed, has no panic that could be captured again.
+    fn settle(&mut self, key: &str, ended: &Ended, was_released: bool) {
         let Some(tracked) = self.guests.get_mut(key) else { return };
         let State::Capturing(waiting) = tracked.state.clone() else { return };
         let guest = tracked.guest.clone();
         self.aftermath.ended(&guest, &waiting.panic, ended);
-        let (state, order) = match ended.fate {
+        let policy = self.shared.policy(&guest);
+        let fate = match ended.fate {
+            Fate::Failed if was_released && policy.then != Action::Hold => {
+                let problem = ended.problem.as_deref().unwrap_or("the capture crashed");
+                self.aftermath.lost_unless_stored(&guest, &waiting.panic, problem);
+                Fate::Released
+            }
+            fate => fate,
+        };
+        let (state, order) = match fate {
             Fate::Held | Fate::NotReleased => {
                 self.held.mark(&guest, ended.entry.as_deref());
                 self.aftermath.write_held(&self.held);

@@ -61,3 +61,4 @@ mod verifying;
 mod verifying_metadata;
 mod waiting;
 mod watching;
+mod watching_long;

@@ -98,6 +98,22 @@ impl Watcher {
         });
         Self { child, lines, seen: Vec::new() }
     }
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The last of what it has reported, in short.
+    pub(crate) fn reported(&mut self) -> Vec<String> {
+        self.seen.extend(self.lines.try_iter());
+        let old = self.seen.len().saturating_sub(200);
+        self.seen.drain(..old);
+        let short = |record: &Value| {
+            let field = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}: {}", field("time"), field("event"), field("guest"), field("message"))
+        };
+        self.seen.iter().map(short).collect()
+    }
 
     /// Waits for the next record of an event, and gives it.
     #[track_caller]
