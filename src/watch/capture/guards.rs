@@ -1,4 +1,4 @@
-//! Guards that look at the store: what it has of this guest, of this signature, and in all.
+//! Guards that look at the store: what it has of this guest, and of this signature.
 //!
 //! The store is what is counted, and not what this process remembers: a watcher that was started
 //! again decides as before.
@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use super::super::config::{CrashLoop, Guards};
+use super::super::config::CrashLoop;
 use super::super::guest::Guest;
 use crate::store::guest_folder::folder_name;
 use crate::store::listing;
@@ -36,13 +36,10 @@ impl Signature {
     }
 }
 
-/// Why the store takes no core of a guest that panics now.
-pub(super) fn by_store(guards: &Guards, store: &Path, guest: &Guest) -> Option<String> {
-    let (guards, store) = (guards.clone(), store.to_owned());
+/// Whether a guest that panics now is in a crash loop.
+pub(super) fn by_crash_loop(limit: CrashLoop, store: &Path, guest: &Guest) -> Option<String> {
     let folder = store.join(folder_name(guest.name.as_deref()));
-    in_time(move || {
-        crash_loop(guards.crash_loop, &folder).or_else(|| size(guards.store_size?, &store))
-    })
+    in_time(move || crash_loop(limit, &folder))
 }
 
 /// Why no more cores of a signature are stored.
@@ -74,16 +71,6 @@ fn crash_loop(limit: CrashLoop, folder: &Path) -> Option<String> {
     let within = units::duration(limit.within);
     (count >= limit.panics.max(2))
         .then(|| format!("the guest is in a crash loop: {count} panics or more in {within}"))
-}
-
-/// Whether the store is as large as it may become.
-fn size(limit: u64, store: &Path) -> Option<String> {
-    let (entries, _) = listing::list(store).ok()?;
-    let bytes: u64 =
-        entries.iter().filter_map(|entry| entry.core_bytes).fold(0, u64::saturating_add);
-    let shown = |bytes| units::bytes(bytes);
-    (bytes >= limit)
-        .then(|| format!("the store has {}, and may have {}", shown(bytes), shown(limit)))
 }
 
 /// Does `work` on a thread, and gives up when the disk does.

@@ -106,12 +106,13 @@ impl Capture<'_> {
             let left = longest.checked_sub(self.job.panic.noticed.elapsed());
             left.is_none().then(|| "it waited in the queue for its longest hold".to_owned())
         };
-        let by_store = || guards::by_store(&config.guards, &self.job.store, &self.job.guest);
+        let crash_loop = config.guards.crash_loop;
+        let by_loop = || guards::by_crash_loop(crash_loop, &self.job.store, &self.job.guest);
         let by_signature = || {
             let most = config.guards.duplicates?;
             guards::by_signature(most, &self.job.store, &self.signature()?)
         };
-        known.or_else(by_policy).or_else(waited).or_else(by_store).or_else(by_signature)
+        known.or_else(by_policy).or_else(waited).or_else(by_loop).or_else(by_signature)
     }
 
     /// The signature of the crash, by a report on the held guest.
@@ -159,6 +160,9 @@ impl Capture<'_> {
         }
         if let Some(level) = policy.level {
             add("--level", level.to_string().into());
+        }
+        if let (Some(bytes), None) = (config.guards.store_size, left_out) {
+            add("--store-limit", bytes.to_string().into());
         }
         if let Some(bytes) = config.guards.keep_free {
             add("--keep-free", bytes.to_string().into());

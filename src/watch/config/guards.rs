@@ -23,7 +23,8 @@ pub struct Guards {
     pub duplicates: Option<usize>,
     /// How much may be written; `None` for as much as comes.
     pub write_limit: Option<WriteLimit>,
-    /// How large the store may become; `None` for the disk's size.
+    /// How large the store may become, once what may be pruned of it is; `None` for the disk's
+    /// size.
     #[serde(deserialize_with = "values::some_size")]
     pub store_size: Option<u64>,
     /// What the store's file system keeps free; `None` for the default of `capture`.
