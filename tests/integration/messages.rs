@@ -59,7 +59,7 @@ fn progress_is_for_terminals_alone_and_steps_for_verbose() {
     let steps = [
         "connected to QEMU 7.2.22",
         "the guest is held: it had panicked before",
-        "the core goes to ",
+        "the entry goes to ",
         "the dump begins",
         "the dump is whole",
         "the guest was released (resume): running",
