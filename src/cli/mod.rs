@@ -9,6 +9,7 @@ mod completions;
 mod confinement;
 mod debug;
 mod dmesg;
+mod doctor;
 mod exit;
 mod explain;
 mod export;
@@ -64,6 +65,7 @@ struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
     Capture(Box<capture::CaptureArgs>),
     Watch(watch::WatchArgs),
     List(list::ListArgs),
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Status(arguments) => status::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

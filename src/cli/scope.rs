@@ -1,13 +1,14 @@
-//! Where guests are looked for: `--connect`, and the patterns of QMP sockets.
+//! Where guests are looked for: `--connect`, the patterns of QMP sockets, and `--config`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::UsageError;
-use super::guest;
+use super::{guest, watch};
 use crate::doctor::{DEFAULT_PATTERNS, GuestRef, Scope};
 use crate::monitor::libvirt::{Address, Environment};
 use crate::units::parse::positive_duration;
+use crate::watch::config::{Config, PathPattern};
 
 /// The options of commands that look at guests.
 #[derive(Debug, clap::Args)]
@@ -16,9 +17,14 @@ pub(super) struct ScopeArgs {
     #[arg(long, value_name = "URI")]
     connect: Option<String>,
     /// Path of QMP sockets, in which * matches any text; may be given several times
-    /// [default: /run/vmcorectl/*.qmp and where Proxmox VE, Incus and Kata have theirs]
-    #[arg(long, value_name = "PATTERN")]
-    sockets: Vec<String>,
+    /// [default: /run/vmcorectl/*.qmp, where Proxmox VE, Incus and Kata have theirs, and those of
+    /// the configuration]
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    sockets: Vec<PathPattern>,
+    /// Configuration of `watch`, whose sockets and store are looked at, too
+    /// [default: /etc/vmcorectl.toml if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How long a guest's monitor may take
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "2s")]
     timeout: Duration,
@@ -37,12 +43,26 @@ impl ScopeArgs {
                 return Err(UsageError { message: error.to_string(), hint });
             }
         };
-        let patterns = match self.sockets.as_slice() {
-            [] => DEFAULT_PATTERNS.map(str::to_owned).to_vec(),
-            given => given.to_vec(),
-        };
+        let mut patterns = self.sockets.clone();
+        if patterns.is_empty() {
+            patterns.extend(DEFAULT_PATTERNS.iter().filter_map(|text| pattern(text).ok()));
+            let sockets = self.config()?.sockets;
+            patterns.extend(sockets.into_iter().flat_map(|sockets| sockets.paths));
+        }
         Ok(Scope { libvirt, patterns, timeout: self.timeout })
     }
+
+    /// The configuration of `watch`.
+    pub(super) fn config(&self) -> Result<Config, UsageError> {
+        watch::read(self.config.as_deref()).map_err(|error| UsageError {
+            message: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+        })
+    }
+}
+
+fn pattern(text: &str) -> Result<PathPattern, String> {
+    PathPattern::try_from(text.to_owned())
 }
 
 /// The guest that was typed.

@@ -14,7 +14,12 @@ pub(super) struct StoreArgs {
 impl StoreArgs {
     /// The store's directory. It need not exist.
     pub(super) fn folder(&self) -> PathBuf {
-        self.store.clone().unwrap_or_else(own)
+        self.folder_or(None)
+    }
+
+    /// The same, for a command that reads a configuration.
+    pub(super) fn folder_or(&self, configured: Option<PathBuf>) -> PathBuf {
+        self.store.clone().or(configured).unwrap_or_else(own)
     }
 }
 

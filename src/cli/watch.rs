@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &WatchArgs) -> anyhow::Result<Exit> {
 }
 
 /// Reads the file; without one that is named, the default one or none.
-fn read(named: Option<&Path>) -> Result<Config, ConfigError> {
+pub(super) fn read(named: Option<&Path>) -> Result<Config, ConfigError> {
     let file = named.unwrap_or(Path::new(DEFAULT_FILE));
     let error = |message: String| ConfigError { file: file.to_owned(), line: None, message };
     let bytes = match regular_file::read(file, MAX_FILE) {

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
 use super::facts::GuestFacts;
 use super::unix_sockets::UnixSockets;
 use super::{Scope, ask_domain, ask_socket};
 use crate::monitor::MonitorError;
-use crate::wildcard::Wildcard;
+use crate::watch::config::PathPattern;
 
 /// Where QMP sockets are that another program than libvirt has QEMU open.
 pub const DEFAULT_PATTERNS: [&str; 5] = [
@@ -20,8 +20,7 @@ pub const DEFAULT_PATTERNS: [&str; 5] = [
     "/run/qemu-server/*.qmp",
     "/run/vc/vm/*/extra-monitor.sock",
 ];
-/// The most directory entries that are looked at, and the most guests that are asked.
-const MAX_SEEN: usize = 100_000;
+/// The most guests that are asked.
 const MAX_GUESTS: usize = 4096;
 /// How many guests are asked at once.
 const AT_ONCE: usize = 16;
@@ -85,40 +84,12 @@ fn ask(guest: &GuestRef, scope: &Scope, seen: &UnixSockets) -> GuestFacts {
 }
 
 /// The sockets that match patterns, in order, each once.
-fn sockets(patterns: &[String]) -> Vec<PathBuf> {
-    let mut left = MAX_SEEN;
-    let mut found: Vec<_> =
-        patterns.iter().flat_map(|pattern| matching(Path::new(pattern), &mut left)).collect();
+fn sockets(patterns: &[PathPattern]) -> Vec<PathBuf> {
+    let mut found: Vec<_> = patterns.iter().flat_map(PathPattern::paths).collect();
     found.retain(|path| fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()));
     found.sort();
     found.dedup();
     found
-}
-
-/// The paths that match a pattern, in whose components `*` matches any text.
-fn matching(pattern: &Path, left: &mut usize) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::new()];
-    for part in pattern {
-        let part = part.to_string_lossy();
-        if part.contains('*') {
-            let pattern = Wildcard::new(&part);
-            found = found.iter().flat_map(|path| in_folder(path, &pattern, left)).collect();
-        } else {
-            found.iter_mut().for_each(|path| path.push(&*part));
-        }
-    }
-    found
-}
-
-fn in_folder(folder: &Path, pattern: &Wildcard, left: &mut usize) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let entries = entries.take(*left).filter_map(Result::ok);
-    let entries: Vec<_> = entries.collect();
-    *left = left.saturating_sub(entries.len());
-    let matches = |name: &str| !name.starts_with('.') && pattern.matches(name);
-    let wanted =
-        entries.into_iter().filter(|entry| entry.file_name().to_str().is_some_and(matches));
-    wanted.map(|entry| entry.path()).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +107,9 @@ mod tests {
             UnixListener::bind(path).unwrap();
         }
         fs::write(folder.path().join("b/file.qmp"), "").unwrap();
-        let pattern = |text: &str| format!("{}/{text}", folder.path().display());
+        let pattern = |text: &str| {
+            PathPattern::try_from(format!("{}/{text}", folder.path().display())).unwrap()
+        };
         let found = sockets(&["*/*.qmp", "b/db.qmp", "c/*.qmp"].map(pattern));
         assert_eq!(found, ["a/web.qmp", "b/db.qmp"].map(|name| folder.path().join(name)));
     }

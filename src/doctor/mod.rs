@@ -12,19 +12,29 @@
 
 mod ask_domain;
 mod ask_socket;
+mod examination;
 mod facts;
 mod find;
+mod finding;
+mod guest_checks;
+mod hold;
+mod host_checks;
+mod kernel;
 mod qemu_command_line;
 pub mod status;
 mod unix_sockets;
 
+pub use examination::{Examination, ExaminedGuest, Wanted};
 pub use facts::{GuestFacts, MonitorState, Trouble};
 pub use find::{DEFAULT_PATTERNS, Found, GuestRef, find};
+pub use finding::{Finding, Severity};
+pub use hold::Speed;
 pub use unix_sockets::SocketClient;
 
 use std::time::Duration;
 
 use crate::monitor::libvirt::Address;
+use crate::watch::config::PathPattern;
 
 /// Where guests are looked for, and how long each may take.
 #[derive(Clone, Debug)]
@@ -32,7 +42,7 @@ pub struct Scope {
     /// The libvirt whose domains are looked at.
     pub libvirt: Option<Address>,
     /// Patterns of the paths of QMP sockets.
-    pub patterns: Vec<String>,
+    pub patterns: Vec<PathPattern>,
     /// How long a guest's monitor may take for all that it is asked.
     pub timeout: Duration,
 }

@@ -3,6 +3,7 @@
 pub mod backtrace;
 pub mod crash_title;
 pub mod dmesg;
+pub mod doctor;
 pub mod explain;
 pub mod groups;
 pub mod hexdump;

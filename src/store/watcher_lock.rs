@@ -27,6 +27,11 @@ pub fn take(store: &Path) -> Result<Option<File>, StoreError> {
     })
 }
 
+/// Whether a watcher has the lock of a store, without taking it.
+pub fn is_held(store: &Path) -> bool {
+    lock::writer_of(&store.join(FILE)) == lock::Writer::Present
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,7 +42,9 @@ mod tests {
         let store = folder.path().join("store");
         let first = take(&store).unwrap();
         assert!(first.is_some() && take(&store).unwrap().is_none());
+        assert!(is_held(&store));
         drop(first);
+        assert!(!is_held(&store));
         assert!(take(&store).unwrap().is_some());
     }
 }

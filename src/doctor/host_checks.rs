@@ -1,0 +1,205 @@
+//! Whether this host and this user could take a capture: the store, its space, rights, what
+//! earlier captures left behind.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, OFlags, access};
+use rustix::io::Errno;
+
+use super::Scope;
+use super::facts::{GuestFacts, MonitorState};
+use super::finding::Finding;
+use crate::monitor::WaitLimits;
+use crate::monitor::libvirt::{Access as LibvirtAccess, Client};
+use crate::store::space::{Fit, Forecast, Space};
+use crate::store::watcher_lock;
+use crate::units::bytes;
+
+/// How old a named pipe is that a capture has left behind: libvirt opens it at once.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
+
+/// Looks at what concerns all guests.
+pub(super) fn check(scope: &Scope, store: &Path) -> Vec<Finding> {
+    let mut found = vec![watcher(store), writable(store)];
+    found.extend(libvirt(scope));
+    found.extend(pipes_left_behind(&PIPE_FOLDERS.map(PathBuf::from)));
+    found
+}
+
+/// Where named pipes for libvirt are made.
+const PIPE_FOLDERS: [&str; 2] = ["/run", "/run/libvirt"];
+
+fn watcher(store: &Path) -> Finding {
+    const CHECK: &str = "watch";
+    match watcher_lock::is_held(store) {
+        true => Finding::good(CHECK, "watch runs, and captures to this store"),
+        false => Finding::note(CHECK, "watch does not run: a panic is captured by hand")
+            .mended_by("systemctl enable --now vmcorectl-watch"),
+    }
+}
+
+/// The nearest directory that exists, at a path or above it.
+pub(super) fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."))
+}
+
+fn writable(store: &Path) -> Finding {
+    const CHECK: &str = "store";
+    let folder = existing(store);
+    match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::good(CHECK, format!("the store {} can be written", store.display())),
+        Err(error) => {
+            let text = format!("nothing can be written in {}: {error}", folder.display());
+            Finding::problem(CHECK, text).mended_by("run it as root, or give --store DIR")
+        }
+    }
+}
+
+/// Whether libvirt lets this user do more than look.
+fn libvirt(scope: &Scope) -> Option<Finding> {
+    const CHECK: &str = "libvirt";
+    let address = scope.libvirt.as_ref()?;
+    let limits = WaitLimits { timeout: scope.timeout, until: None, interrupt: None };
+    let connect = |access| Client::connect(address, access, &limits);
+    let client = match (connect(LibvirtAccess::ReadWrite), connect(LibvirtAccess::ReadOnly)) {
+        (Ok(client), _) => client,
+        (Err(error), Ok(_)) => {
+            let text = format!("libvirt lets this user look only: {error}");
+            return Some(Finding::problem(CHECK, text).mended_by("run it as root"));
+        }
+        // There is none, or the guest says so.
+        (Err(_), Err(_)) => return None,
+    };
+    let version = client.version();
+    Some(if (version.major, version.minor) < (11, 3) {
+        Finding::note(
+            CHECK,
+            format!(
+                "libvirt {version}: a dump through a second QMP socket of a domain ends libvirtd \
+                 before 11.3; capture domains as libvirt:NAME only"
+            ),
+        )
+    } else {
+        Finding::good(CHECK, format!("libvirt {version} lets this user capture"))
+    })
+}
+
+/// Named pipes of captures that were killed: libvirt hangs if it opens one.
+fn pipes_left_behind(folders: &[PathBuf]) -> Vec<Finding> {
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    let own = entries.filter_map(Result::ok).filter(|entry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with("vmcorectl-"))
+    });
+    let pipes = own.map(|entry| entry.path().join("core")).filter(|path| is_left_behind(path));
+    pipes.map(|path| left_behind(&path)).collect()
+}
+
+fn left_behind(path: &Path) -> Finding {
+    let path = path.display();
+    let text =
+        format!("a capture that was killed left {path} behind: libvirt hangs if it opens it");
+    Finding::warning("pipes", text)
+        .mended_by(format!("timeout 2 cat {path} > /dev/null; rm -r $(dirname {path})"))
+}
+
+/// Whether a path is a named pipe without a reader that is not new.
+fn is_left_behind(path: &Path) -> bool {
+    let Ok(file) = fs::symlink_metadata(path) else { return false };
+    let age = file.modified().ok().and_then(|modified| modified.elapsed().ok());
+    if !file.file_type().is_fifo() || age.is_none_or(|age| age < LEFT_BEHIND) {
+        return false;
+    }
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let opened = File::options().write(true).custom_flags(flags).open(path);
+    opened.is_err_and(|error| error.raw_os_error() == Some(Errno::NXIO.raw_os_error()))
+}
+
+/// Whether a guest's core will fit.
+pub(super) fn space(facts: &GuestFacts, store: &Path, keep_free: Option<u64>) -> Finding {
+    const CHECK: &str = "space";
+    let Ok(space) = Space::of(store) else {
+        return Finding::note(CHECK, format!("the free space in {} is not known", store.display()));
+    };
+    let reserve = keep_free.unwrap_or_else(|| space.default_reserve());
+    let forecast = Forecast::of(facts.used_bytes, facts.memory_bytes);
+    let have =
+        format!("{} are free, of which {} stay free", bytes(space.available), bytes(reserve));
+    let Some(worst) = forecast.worst else {
+        return Finding::note(CHECK, format!("how much a core needs is not known; {have}"));
+    };
+    let needs = format!("a core needs about {}, {} at most", bytes(forecast.needed), bytes(worst));
+    match forecast.fit(&space, reserve) {
+        Fit::Fits => Finding::good(CHECK, format!("{needs}; {have}")),
+        Fit::MayNotFit => Finding::warning(CHECK, format!("{needs}; {have}"))
+            .mended_by("vmcorectl prune --help, or --store DIR on another file system"),
+        Fit::TooLittle => Finding::problem(CHECK, format!("{needs}; {have}"))
+            .mended_by("vmcorectl prune --help, or --store DIR on another file system"),
+    }
+}
+
+/// Whether this user may read QEMU's memory, and whether libvirt sees our pipes.
+pub(super) fn rights(facts: &GuestFacts) -> Option<Finding> {
+    const CHECK: &str = "direct-read";
+    let process = facts.process?;
+    // The system checks the rights of a debugger when the file is opened.
+    let memory = File::open(format!("/proc/{process}/mem"));
+    Some(match memory {
+        Ok(_) => Finding::good(CHECK, format!("QEMU's memory ({process}) can be read directly")),
+        Err(error) => {
+            let text = format!("QEMU's memory ({process}) cannot be read directly: {error}");
+            let finding = Finding::note(CHECK, text);
+            match facts.monitor {
+                MonitorState::Libvirt => finding.mended_by("run it as root"),
+                _ => finding.mended_by("run it as the user of QEMU, or as root"),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use rustix::fs::{CWD, Mode, Timespec, Timestamps, mkfifoat, utimensat};
+
+    use super::*;
+    use crate::doctor::finding::Severity;
+
+    #[test]
+    fn a_pipe_is_left_behind_if_it_is_old_and_has_no_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let own = folder.path().join(format!("vmcorectl-{name}"));
+            fs::create_dir(&own).unwrap();
+            let path = own.join("core");
+            mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+            path
+        };
+        let age = |path: &Path| {
+            let long_ago = SystemTime::now() - Duration::from_hours(1);
+            let seconds = long_ago.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+            let time = Timespec { tv_sec: seconds.try_into().unwrap(), tv_nsec: 0 };
+            let times = Timestamps { last_access: time, last_modification: time };
+            utimensat(CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
+        };
+        let (old, read, _new) = (make("old"), make("read"), make("new"));
+        age(&old);
+        age(&read);
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+        let _reader = File::options().read(true).custom_flags(flags).open(&read).unwrap();
+        let found = pipes_left_behind(&[folder.path().to_owned(), PathBuf::from("/none")]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].text.contains("vmcorectl-old"), "{found:?}");
+    }
+
+    #[test]
+    fn own_memory_can_be_read_directly() {
+        let own = i32::try_from(std::process::id()).ok();
+        let facts = GuestFacts { process: own, ..GuestFacts::default() };
+        assert_eq!(rights(&facts).unwrap().severity, Severity::Good);
+        assert_eq!(rights(&GuestFacts::default()), None);
+    }
+}
