@@ -18,12 +18,9 @@ use crate::corefile::write::{
     OutputError, PipeSource, Pipeline, StreamEnd, StreamOptions, Written,
 };
 use crate::monitor::dump_pipe::large_pipe;
-use crate::monitor::{DumpPart, MonitorError, Version, WaitResult};
+use crate::monitor::{DumpPart, DumpReply, MonitorError, WaitResult};
 use crate::store::StoreError;
 use crate::store::staging::Staging;
-
-/// `detach` came with this version.
-const DETACH: Version = Version { major: 2, minor: 6, micro: 0 };
 
 /// What an attempt to dump left.
 pub(crate) struct Attempt {
@@ -152,8 +149,16 @@ fn dump(
         take_back_descriptor(session);
         return Err(error);
     }
-    let detached = session.monitor.version() >= DETACH;
+    let reply = session.monitor.dump_reply();
+    if reply == DumpReply::AtEndOfItsOwn {
+        // libvirt stops a guest that runs, dumps it and resumes it.
+        if let Err(error) = guard::check(session, &limits) {
+            take_back_descriptor(session);
+            return Err(error);
+        }
+    }
     session.observer.step("the dump begins");
+    let detached = reply == DumpReply::AtStart;
     let command = session.monitor.begin_dump(DumpPart::Whole { detached }, &limits)?;
     let mut completion = DumpCompletion::new(command, detached);
     if !detached {
@@ -180,12 +185,13 @@ fn dump(
             // A monitor that is lost is connected again, and asked then.
             _ => guard::dump_begins(session),
         }
-        if let Err(error) = facts::ask_during(session)
-            && !error.is_connection_lost()
-            && !matches!(error, MonitorError::Interrupted { .. })
-        {
-            session.warn(format!("not everything about the guest could be asked: {error}"));
-        }
+    }
+    if reply != DumpReply::AtEnd
+        && let Err(error) = facts::ask_during(session)
+        && !error.is_connection_lost()
+        && !matches!(error, MonitorError::Interrupted { .. })
+    {
+        session.warn(format!("not everything about the guest could be asked: {error}"));
     }
     let outcome = follow(session, pipeline, &mut completion);
     attempt.stream = completion.stream;

@@ -69,9 +69,15 @@ impl DumpCompletion {
         });
     }
 
-    fn take_reply(&mut self, reply: Result<serde_json::Value, Refusal>) {
+    fn take_reply(&mut self, session: &mut Session<'_>, reply: Result<serde_json::Value, Refusal>) {
         match reply {
-            Err(refusal) => self.completed = Some(Err(refusal.description)),
+            Err(refusal) => {
+                self.completed = Some(Err(refusal.description));
+                let state = session.monitor.run_state(&session.limits());
+                if matches!(state, Err(error) if error.is_end_of_qemu()) {
+                    self.lost = Some(Lost::Gone);
+                }
+            }
             Ok(_) if !self.detached => self.completed = Some(Ok(())),
             Ok(_) => {}
         }
@@ -149,6 +155,9 @@ fn follow_stream(
         completion.look_at(pipeline);
         let progress = pipeline.progress();
         session.observer.progress(progress);
+        if progress.bytes_read > 0 {
+            session.monitor.dump_sends();
+        }
         if let Some(Err(_)) = &completion.output
             && let Some(Err(error)) = completion.output.take()
         {
@@ -201,7 +210,11 @@ fn decide(session: &mut Session<'_>, completion: &mut DumpCompletion) -> Result<
         return Err(error.into());
     }
     if let Some(Err(text)) = &completion.completed {
-        return Err(CaptureError::Dump { text: text.clone() });
+        if completion.lost == Some(Lost::Gone) {
+            return Err(CaptureError::GuestGone);
+        }
+        let (by, text) = (session.monitor.manager(), text.clone());
+        return Err(CaptureError::Dump { by, text });
     }
     let Some(ended) = completion.stream_ended else { return Ok(()) };
     let short = completion.stream.as_ref().is_some_and(|stream| stream.outcome.is_err());
@@ -220,7 +233,8 @@ fn decide(session: &mut Session<'_>, completion: &mut DumpCompletion) -> Result<
             return Err(CaptureError::GuestGone);
         }
         if let Some(Err(text)) = &completion.completed {
-            return Err(CaptureError::Dump { text: text.clone() });
+            let (by, text) = (session.monitor.manager(), text.clone());
+            return Err(CaptureError::Dump { by, text });
         }
         let found = completion.stream.as_ref().map_or(0, |stream| stream.bytes_read);
         let outcome = completion.stream.as_mut().map(|stream| {
@@ -256,7 +270,7 @@ fn await_news(
     match session.monitor.wait("the dump", &limits, &[pipeline.waker()]) {
         Ok(WaitResult::Event(event)) => completion.take_event(session, &event),
         Ok(WaitResult::Reply(id, reply)) if id == completion.command => {
-            completion.take_reply(reply)
+            completion.take_reply(session, reply);
         }
         Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
         Err(error) => {
@@ -282,10 +296,12 @@ fn await_quiet(session: &mut Session<'_>, completion: &mut DumpCompletion) {
             Ok(Some(dump)) if dump.status == "active" => {}
             _ => return,
         }
-        if let Ok(WaitResult::Event(event)) =
-            session.monitor.wait("the dump's end", &limits.at_most(TICK / 10), &[])
-        {
-            completion.take_event(session, &event);
+        match session.monitor.wait("the dump's end", &limits.at_most(TICK / 10), &[]) {
+            Ok(WaitResult::Event(event)) => completion.take_event(session, &event),
+            Ok(WaitResult::Reply(id, reply)) if id == completion.command => {
+                completion.take_reply(session, reply);
+            }
+            _ => {}
         }
     }
 }

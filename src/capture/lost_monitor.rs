@@ -9,7 +9,7 @@ use super::guard;
 use super::outcome::CaptureError;
 use super::session::Session;
 use crate::monitor::qemu_process::is_running_qemu;
-use crate::monitor::{MonitorError, WaitLimits};
+use crate::monitor::{Manager, MonitorError, WaitLimits};
 
 /// How often a lost monitor is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(200);
@@ -79,7 +79,9 @@ fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
     let deadline = limits.deadline();
     let started = Instant::now();
     let process = session.monitor.process();
-    let is_gone = || !process.is_some_and(is_running_qemu);
+    // A libvirt without a listener is no news about the guest.
+    let asks_qemu = session.monitor.manager() == Manager::Qemu;
+    let is_gone = || asks_qemu && !process.is_some_and(is_running_qemu);
     loop {
         let limits = WaitLimits { until: Some(deadline), ..limits };
         match session.monitor.reconnect(&limits) {
@@ -90,6 +92,7 @@ fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
             Err(MonitorError::Connect { .. }) if started.elapsed() >= GONE && is_gone() => {
                 return Err(Lost::Gone);
             }
+            Err(MonitorError::Ended { .. }) => return Err(Lost::Gone),
             Err(MonitorError::Interrupted { .. }) => return Err(Lost::Silent),
             Err(_) if Instant::now() >= deadline => return Err(Lost::Silent),
             Err(_) => std::thread::sleep(RECONNECT_INTERVAL),

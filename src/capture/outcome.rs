@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::same_guest::GuestChange;
 use crate::corefile::write::StreamError;
 use crate::metadata::{Failure, Metadata, QemuError};
-use crate::monitor::MonitorError;
+use crate::monitor::{Manager, MonitorError};
 use crate::store::StoreError;
 
 /// The one word for how it went.
@@ -122,9 +122,11 @@ pub enum CaptureError {
         /// How long.
         waited: Duration,
     },
-    /// QEMU says that the dump failed.
-    #[error("QEMU's dump failed: {text}")]
+    /// QEMU or libvirt says that the dump failed.
+    #[error("{by}'s dump failed: {text}")]
     Dump {
+        /// Whose dump it is.
+        by: Manager,
         /// What it said.
         text: String,
     },
@@ -214,7 +216,9 @@ impl CaptureError {
             message: with_causes(self),
             qemu_error: match self {
                 Self::Monitor(error) => qemu_error(error),
-                Self::Dump { text } => Some(QemuError { class: None, description: text.clone() }),
+                Self::Dump { text, .. } => {
+                    Some(QemuError { class: None, description: text.clone() })
+                }
                 _ => None,
             },
         }

@@ -18,7 +18,7 @@ use super::verdict::Found;
 use super::{guard, other_dump};
 use crate::metadata;
 use crate::metadata::Panic;
-use crate::monitor::{MonitorError, RunState, WaitLimits, WaitResult};
+use crate::monitor::{Manager, MonitorError, RunState, WaitLimits, WaitResult};
 
 /// How often QEMU is asked while an event is awaited, in case it was missed.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
@@ -64,6 +64,14 @@ pub(crate) fn discover(session: &mut Session<'_>) -> Result<Discovery, CaptureEr
 fn pause_on_panic(session: &mut Session<'_>) -> Result<(), MonitorError> {
     let limits = session.limits();
     match session.monitor.pause_on_panic(&limits) {
+        Err(MonitorError::Refused { by: Manager::Libvirt, refusal, .. }) => {
+            session.warn(format!(
+                "the domain's on_crash is {}: libvirt acts on a panic before the guest's memory \
+                 can be read; --preserve-on-crash has it keep the guest until that is shut off",
+                refusal.description
+            ));
+            Ok(())
+        }
         Err(MonitorError::Refused { refusal, .. }) => {
             session.warn(format!(
                 "this QEMU cannot be set to stop on a panic ({}): it stops only if it was \
@@ -102,6 +110,7 @@ fn await_panic(
                     ),
                     "STOP" => {
                         let state = session.monitor.run_state(&session.limits())?;
+                        seen.take_queued(session);
                         if state.is_panicked() {
                             return Ok(held_by_panic(session, &state, &seen));
                         }
@@ -110,10 +119,39 @@ fn await_panic(
                 }
             }
             Ok(_) => {}
-            Err(MonitorError::Closed { .. }) => {
+            Err(error) if error.is_end_of_qemu() => {
                 return Ok(Discovery::NoPanic(no_panic::qemu_ended(&seen)));
             }
+            // libvirt may be restarted; its guests run on.
+            Err(MonitorError::Closed { by: Manager::Libvirt, .. }) => {
+                if let Some(state) = connect_again(session, end)?.filter(RunState::is_panicked) {
+                    return Ok(held_by_panic(session, &state, &seen));
+                }
+            }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Connects to libvirt again, however long that takes, and asks for the guest's state: a
+/// panic in between was not reported. Returns `None` at the end of the wait.
+fn connect_again(
+    session: &mut Session<'_>,
+    end: Option<Instant>,
+) -> Result<Option<RunState>, CaptureError> {
+    session.warn("libvirt closed its connection: connecting again".to_owned());
+    loop {
+        let limits = session.limits();
+        let state = session.monitor.reconnect(&limits).and_then(|()| {
+            session.observer.step("connected again");
+            session.monitor.run_state(&limits)
+        });
+        match state {
+            Ok(state) => return Ok(Some(state)),
+            Err(error) if error.is_end_of_qemu() => return Err(error.into()),
+            Err(error @ MonitorError::Interrupted { .. }) => return Err(error.into()),
+            Err(_) if end.is_some_and(|end| Instant::now() >= end) => return Ok(None),
+            Err(_) => std::thread::sleep(ASK_INTERVAL),
         }
     }
 }
@@ -134,7 +172,7 @@ fn await_stop(session: &mut Session<'_>, mut seen: Seen) -> Result<Discovery, Ca
                 session.observer.step("QEMU still stops the guest: it waits for its storage");
                 continue;
             }
-            Err(MonitorError::Closed { .. }) => {
+            Err(error) if error.is_end_of_qemu() => {
                 return Ok(Discovery::NoPanic(no_panic::qemu_ended(&seen)));
             }
             other => other?,

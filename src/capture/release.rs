@@ -12,7 +12,7 @@ use super::release_actions::{REPORTED_AGAIN, allow, await_state, quit, reset, re
 use super::release_failure::{NotReleased, explain};
 use super::request::Action;
 use super::session::Session;
-use crate::metadata::Release;
+use crate::metadata::{Release, ReleasedBy};
 use crate::monitor::{MonitorError, RunState, WaitLimits, WaitResult};
 
 /// How long a resumed guest is watched for a panic that it reports again, after its hold.
@@ -48,6 +48,7 @@ pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Op
     match outcome {
         Ok(after) => {
             release.done = true;
+            release.by = (action != Action::Hold).then_some(ReleasedBy::Vmcorectl);
             let after = after.map(|state| state.status);
             let shown = after.as_deref().unwrap_or("QEMU has ended");
             session.observer.step(&match action {
@@ -61,7 +62,8 @@ pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Op
             session.warn(ALREADY_RUNS.to_owned());
             let state_before = release.state_before;
             let state_after = Some(state.status);
-            (Release { done: true, state_before, state_after, ..untried(Action::Hold) }, None)
+            let by = Some(ReleasedBy::AnotherClient);
+            (Release { done: true, state_before, state_after, by, ..untried(Action::Hold) }, None)
         }
         Err(failure) => {
             let problem = explain(session, action, &failure);
@@ -71,7 +73,10 @@ pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Op
             }
             release.state_after = match failure {
                 NotReleased::Ended | NotReleased::Unknown(_) => None,
-                NotReleased::Changed { state, .. } => Some(state.status),
+                NotReleased::Changed { state, .. } => {
+                    release.by = Some(ReleasedBy::AnotherClient);
+                    Some(state.status)
+                }
                 _ => state(session, &limits).ok().map(|state| state.status),
             };
             (release, Some(problem))
@@ -88,6 +93,7 @@ fn untried(action: Action) -> Release {
         state_after: None,
         error: None,
         qemu_error: None,
+        by: None,
     }
 }
 

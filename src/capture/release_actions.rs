@@ -108,9 +108,9 @@ pub(super) fn reset(
     may_run: bool,
 ) -> Result<RunState, NotReleased> {
     session.monitor.forget_events();
-    let ended = |error| match error {
+    let ended = |error: MonitorError| match error {
         // With -no-reboot, and for guests whose vCPUs cannot be reset.
-        MonitorError::Closed { .. } => NotReleased::Ended,
+        error if error.is_end_of_qemu() => NotReleased::Ended,
         error => NotReleased::Monitor(error),
     };
     order(session, Action::Reset, limits).map_err(ended)?;
@@ -142,13 +142,13 @@ pub(super) fn quit(session: &mut Session<'_>, limits: &WaitLimits<'_>) -> Result
     let started = Instant::now();
     match order(session, Action::Quit, limits) {
         Ok(()) => {}
-        Err(MonitorError::Closed { .. }) => return Ok(()),
+        Err(error) if error.is_end_of_qemu() => return Ok(()),
         Err(error) => return Err(error.into()),
     }
     while started.elapsed() < limits.timeout {
         match session.monitor.wait("quit", limits, &[]) {
             Ok(_) => {}
-            Err(MonitorError::Closed { .. }) => return Ok(()),
+            Err(error) if error.is_end_of_qemu() => return Ok(()),
             Err(error) => return Err(error.into()),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::outcome::{Problem, with_causes};
 use super::request::Action;
 use super::session::Session;
-use crate::monitor::{MonitorError, RunState, Version};
+use crate::monitor::{Manager, MonitorError, RunState, Version};
 
 /// Before this version, `guest-panicked` could not be left.
 const REVERSIBLE: Version = Version { major: 1, minor: 7, micro: 0 };
@@ -74,10 +74,11 @@ pub(super) fn explain(session: &Session<'_>, action: Action, failure: &NotReleas
     };
     let dumping = matches!(failure, NotReleased::Monitor(error)
         if error.refusal().is_some_and(|refusal| is_dumping(&refusal.description)));
-    if refused && action != Action::Quit {
+    let asks_qemu = session.monitor.manager() == Manager::Qemu;
+    if refused && asks_qemu && action != Action::Quit {
         return Problem {
             message: format!("the VM remained paused: it could not be released ({action}): {what}"),
-            hint: Some(if version < REVERSIBLE {
+            hint: Some(if let Some(version) = version.filter(|version| *version < REVERSIBLE) {
                 format!(
                     "QEMU {version} cannot leave the panicked state (1.7 and newer can): \
                      update QEMU, or reset the guest (--then reset)"

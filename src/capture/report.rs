@@ -61,7 +61,7 @@ pub(super) fn of_held_guest(session: &mut Session<'_>, part: u32) -> Result<(), 
         _ => {}
     }
     let _ = facts::ask_all(session.monitor.as_mut(), &mut session.metadata, &limits);
-    let request = request(session, session.monitor.path());
+    let request = request(session, &session.request.monitor.label());
     let made = held::report(session.monitor.as_mut(), &limits, request);
     session.clock.lap("report");
     guard::check_events(session)?;

@@ -1,10 +1,10 @@
 //! What a capture should do.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::monitor::Target;
 use crate::store::staging::Destination;
 use crate::triage::crash::families::Families;
 
@@ -53,8 +53,8 @@ pub struct ReportOnly {
 /// A capture, as it was asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The monitor's socket.
-    pub monitor: PathBuf,
+    /// What names the guest.
+    pub monitor: Target,
     /// Where the core should go.
     pub destination: Destination,
     /// What to do after a good dump. `None`: what suits the state found.

@@ -8,7 +8,7 @@ use vmcore_formats::text::{MAX_TITLE, bounded};
 use super::request::{Policy, Request, Wait};
 use super::same_guest::SameGuest;
 use super::verdict::Found;
-use crate::held::facts::metadata_of_guest;
+use crate::held::facts::{metadata_of_guest, note_manager};
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Phase, Request as RequestMetadata};
 use crate::monitor;
@@ -45,11 +45,16 @@ impl<'a> Session<'a> {
         let started = Timestamp::now();
         let limits =
             WaitLimits { timeout: request.timeout, until: None, interrupt: Some(interrupt) };
-        let monitor = monitor::connect(&request.monitor, &limits)?;
+        let monitor = monitor::connect_to_dump(&request.monitor, &limits)?;
         clock.lap("connect");
-        observer.step(&format!("connected to QEMU {}", monitor.version()));
+        let libvirt = monitor.libvirt();
+        observer.step(&match (&libvirt, monitor.version()) {
+            (Some(libvirt), _) => format!("connected to libvirt {}", libvirt.version),
+            (None, Some(version)) => format!("connected to QEMU {version}"),
+            (None, None) => "connected".to_owned(),
+        });
         let mut metadata = metadata_of(request, started);
-        metadata.guest.qemu_version = Some(monitor.version().to_string());
+        note_manager(monitor.as_ref(), &mut metadata);
         Ok(Self {
             request,
             interrupt,

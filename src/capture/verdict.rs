@@ -253,6 +253,7 @@ mod tests {
             state_after: None,
             error: None,
             qemu_error: None,
+            by: None,
         };
         let held = Some("guest-panicked");
         for (release, ordered, asked, expected) in [

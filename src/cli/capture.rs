@@ -9,11 +9,12 @@ use anyhow::Context;
 
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
-use super::guest;
+use super::guest::ConnectArgs;
 use super::store_folder::StoreArgs;
 use super::ui::{StderrObserver, Verbosity};
 use crate::capture::{self, Action, ReportOnly, Request, Wait};
 use crate::interrupt::Interrupt;
+use crate::monitor::Target;
 use crate::printable::shown;
 use crate::render;
 use crate::store::staging::Destination;
@@ -37,8 +38,10 @@ pub(super) const LEVEL: i32 = 1;
      or another client had changed the guest
   6  the dump failed, and the guest was released as asked")]
 pub(super) struct CaptureArgs {
-    /// Path of the guest's QMP unix socket
+    /// Path of the guest's QMP unix socket, or `libvirt:` and a domain's name or UUID
     guest: String,
+    #[command(flatten)]
+    connect: ConnectArgs,
     /// What to do with the guest after the dump
     /// [default: hold; with --any-state: as it was found]
     #[arg(long, value_name = "ACTION", group = "policy")]
@@ -70,6 +73,10 @@ pub(super) struct CaptureArgs {
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true,
         value_parser = duration, conflicts_with = "any_state")]
     wait: Option<Option<Duration>>,
+    /// With --wait, for a domain of libvirt: have libvirt keep it when it panics
+    /// (`on_crash=preserve`), until it is shut off
+    #[arg(long, requires = "wait")]
+    preserve_on_crash: bool,
     /// Make the report from the held guest, before the dump, so that its title and signature
     /// are known whatever happens to the dump
     #[arg(long)]
@@ -170,6 +177,21 @@ pub(super) fn run(arguments: &CaptureArgs) -> anyhow::Result<Exit> {
 }
 
 impl CaptureArgs {
+    fn target(&self) -> Result<Target, UsageError> {
+        let mut target = self.connect.target(&self.guest)?;
+        match &mut target {
+            Target::Domain(domain) => domain.preserve_on_crash = self.preserve_on_crash,
+            Target::Socket { .. } if self.preserve_on_crash => {
+                return Err(UsageError {
+                    message: "--preserve-on-crash is for a domain of libvirt".to_owned(),
+                    hint: Some("QEMU itself is set to hold the guest by --wait".to_owned()),
+                });
+            }
+            Target::Socket { .. } => {}
+        }
+        Ok(target)
+    }
+
     fn request(&self) -> Result<Request, UsageError> {
         let chosen = [
             (self.hold, Action::Hold),
@@ -180,7 +202,7 @@ impl CaptureArgs {
         let short = chosen.into_iter().find_map(|(given, action)| given.then_some(action));
         let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let request = Request {
-            monitor: guest::socket(&self.guest)?,
+            monitor: self.target()?,
             destination: match &self.output {
                 Some(file) => Destination::File(file.clone()),
                 None => Destination::Store(self.store.folder()),

@@ -1,22 +1,73 @@
-//! What GUEST may be: the path of a QMP socket.
+//! What GUEST may be: the path of a QMP socket, or a domain of libvirt.
 
+use std::env;
 use std::path::PathBuf;
 
-use super::exit::UsageError;
+use rustix::process::geteuid;
 
-/// The socket that `guest` names.
-///
-/// # Errors
-/// Fails for what is no path: names of libvirt, and addresses of the network,
-/// over which no descriptor can be passed.
+use super::exit::UsageError;
+use crate::monitor::Target;
+use crate::monitor::libvirt::{Address, DomainTarget, Environment};
+
+/// Where libvirt is.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct ConnectArgs {
+    /// The libvirt of `libvirt:NAME`: `qemu:///system`, `qemu:///session`, or one of them with
+    /// `?socket=PATH` [default: `$LIBVIRT_DEFAULT_URI`; else the system's for root, and the
+    /// session's for others]
+    #[arg(long, value_name = "URI")]
+    connect: Option<String>,
+}
+
+impl ConnectArgs {
+    /// The libvirt that was named, or the default one.
+    pub(super) fn address(&self) -> Result<Address, UsageError> {
+        Address::new(self.connect.as_deref(), &environment()).map_err(|error| UsageError {
+            message: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+        })
+    }
+
+    /// What `guest` names.
+    pub(super) fn target(&self, guest: &str) -> Result<Target, UsageError> {
+        let Some(name) = guest.strip_prefix(DOMAIN) else {
+            // Which libvirt it may belong to; another is no error of a guest by its socket.
+            let libvirt = match self.connect {
+                Some(_) => Some(self.address()?),
+                None => self.address().ok(),
+            };
+            return Ok(Target::Socket { path: socket(guest)?, libvirt });
+        };
+        if name.is_empty() {
+            return Err(UsageError {
+                message: "libvirt: has to be followed by the domain's name or UUID".to_owned(),
+                hint: Some("`virsh list` shows the names".to_owned()),
+            });
+        }
+        let (name, libvirt) = (name.to_owned(), self.address()?);
+        Ok(Target::Domain(DomainTarget { name, libvirt, preserve_on_crash: false }))
+    }
+}
+
+/// What libvirt's own clients look at, too.
+pub(super) fn environment() -> Environment {
+    let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || Some(folder("HOME")?.join(".cache"));
+    Environment {
+        default_uri: env::var("LIBVIRT_DEFAULT_URI").ok(),
+        runtime_folder: folder("XDG_RUNTIME_DIR"),
+        cache_folder: folder("XDG_CACHE_HOME").or_else(cache),
+        is_root: geteuid().is_root(),
+    }
+}
+
+/// What a domain of libvirt begins with.
+pub(super) const DOMAIN: &str = "libvirt:";
+
+/// The socket that `guest` names. Fails for addresses of the network, over which no
+/// descriptor can be passed.
 pub(super) fn socket(guest: &str) -> Result<PathBuf, UsageError> {
     let error = |message: String, hint: &str| UsageError { message, hint: Some(hint.to_owned()) };
-    if let Some(name) = guest.strip_prefix("libvirt:") {
-        return Err(error(
-            format!("guests of libvirt ({name}) cannot be captured by name"),
-            "give the guest a second QMP socket with <qemu:commandline>, and its path here",
-        ));
-    }
     let scheme = guest.split_once(':').map(|(scheme, _)| scheme);
     if scheme == Some("tcp") || scheme == Some("telnet") || is_host_and_port(guest) {
         return Err(error(
@@ -51,8 +102,19 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_is_named_and_its_libvirt_given() {
+        let connect = |uri: &str| ConnectArgs { connect: Some(uri.to_owned()) };
+        let target = connect("qemu:///system").target("libvirt:web-3").unwrap();
+        assert_eq!(target.to_string(), "libvirt:web-3");
+        assert!(matches!(target, Target::Domain(_)));
+        assert!(connect("qemu:///system").target("libvirt:").is_err());
+        assert!(connect("qemu+ssh://host/system").target("libvirt:web-3").is_err());
+        assert!(connect("qemu+ssh://host/system").target("/run/web.qmp").is_err());
+    }
+
+    #[test]
     fn what_cannot_pass_a_descriptor_is_refused_with_the_reason() {
-        for guest in ["tcp:localhost:4444", "localhost:4444", "10.0.0.1:4444", "libvirt:web"] {
+        for guest in ["tcp:localhost:4444", "localhost:4444", "10.0.0.1:4444"] {
             assert!(socket(guest).is_err(), "{guest}");
         }
     }

@@ -11,13 +11,14 @@ use anyhow::{Context, bail};
 use super::confinement::SandboxArgs;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
-use super::guest;
+use super::guest::{ConnectArgs, DOMAIN};
 use super::kernel::KernelArgs;
 use super::store_folder::StoreArgs;
 use super::stored_core::{open_confined, print};
 use super::ui;
 use crate::held;
 use crate::interrupt::Interrupt;
+use crate::monitor::Target;
 use crate::printable::shown;
 use crate::regular_file;
 use crate::render::report::{html, paint::Paint, text};
@@ -48,7 +49,7 @@ const LOG_OF_PAGE: usize = 20_000;
 #[derive(Debug, clap::Args)]
 pub(super) struct ReportArgs {
     /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`;
-    /// or the QMP socket of a stopped guest. With --save any number of stored cores
+    /// or a stopped guest: its QMP socket, or `libvirt:` and a domain's name or UUID. With --save any number of stored cores
     #[arg(value_name = "ENTRY", required_unless_present_any = ["all", "outdated"],
         conflicts_with_all = ["all", "outdated"])]
     entries: Vec<String>,
@@ -73,6 +74,8 @@ pub(super) struct ReportArgs {
     /// How long to wait for an answer of QEMU, if ENTRY is a guest
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
     timeout: Duration,
+    #[command(flatten)]
+    connect: ConnectArgs,
     #[command(flatten)]
     find_kernel: KernelArgs,
     #[command(flatten)]
@@ -123,10 +126,10 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
     let families = arguments.families.table()?;
     let options = ReportOptions { log_lines, search: arguments.find_kernel.depth() };
-    if let Some(socket) = socket(entry)? {
+    if let Some(target) = guest(entry, &arguments.connect)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-        let request = |metadata| Request::new(&socket, Some(metadata), &families, options);
-        let answer = held::report_on(&socket, arguments.timeout, &interrupt, request)?;
+        let request = |metadata| Request::new(&target.label(), Some(metadata), &families, options);
+        let answer = held::report_on(&target, arguments.timeout, &interrupt, request)?;
         return Ok(*answer.report);
     }
     let entry = Entry::find(entry, &arguments.store.folder())?;
@@ -213,12 +216,11 @@ fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<
     Ok(wanted.map(|entry| entry.folder.join(CORE_FILE)).collect())
 }
 
-/// The monitor's socket, if `entry` is one.
-fn socket(entry: &str) -> anyhow::Result<Option<PathBuf>> {
-    if !entry.starts_with("unix:") && !is_socket(Path::new(entry)) {
-        return Ok(None);
-    }
-    Ok(Some(guest::socket(entry)?))
+/// The guest, if `entry` is one.
+fn guest(entry: &str, connect: &ConnectArgs) -> anyhow::Result<Option<Target>> {
+    let is_guest =
+        entry.starts_with("unix:") || entry.starts_with(DOMAIN) || is_socket(Path::new(entry));
+    Ok(if is_guest { Some(connect.target(entry)?) } else { None })
 }
 
 fn is_socket(path: &Path) -> bool {

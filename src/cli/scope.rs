@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::exit::UsageError;
 use super::{guest, watch};
 use crate::doctor::{DEFAULT_PATTERNS, GuestRef, Scope};
-use crate::monitor::libvirt::{Address, Environment};
+use crate::monitor::libvirt::Address;
 use crate::units::parse::positive_duration;
 use crate::watch::config::{Config, PathPattern};
 
@@ -33,7 +33,7 @@ pub(super) struct ScopeArgs {
 impl ScopeArgs {
     /// Where to look.
     pub(super) fn scope(&self) -> Result<Scope, UsageError> {
-        let libvirt = Address::new(self.connect.as_deref(), &environment());
+        let libvirt = Address::new(self.connect.as_deref(), &guest::environment());
         let libvirt = match libvirt {
             Ok(address) => Some(address),
             // Without a session there is no libvirt, unless it was asked for.
@@ -70,16 +70,5 @@ pub(super) fn guest_ref(guest: &str) -> Result<GuestRef, UsageError> {
     match guest.strip_prefix("libvirt:") {
         Some(name) => Ok(GuestRef::Domain(name.to_owned())),
         None => guest::socket(guest).map(GuestRef::Socket),
-    }
-}
-
-fn environment() -> Environment {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let cache = || Some(PathBuf::from(variable("HOME")?).join(".cache"));
-    Environment {
-        default_uri: variable("LIBVIRT_DEFAULT_URI").and_then(|uri| uri.into_string().ok()),
-        runtime_folder: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
-        cache_folder: variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(cache),
-        is_root: rustix::process::geteuid().is_root(),
     }
 }

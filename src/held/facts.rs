@@ -2,22 +2,33 @@
 //!
 //! What a QEMU does not report stays unknown.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::metadata::{Guest, Host, Metadata, Request};
-use crate::monitor::{CrashInformation, Monitor, MonitorError, WaitLimits};
+use crate::metadata::{Guest, Host, Libvirt, Metadata, Request};
+use crate::monitor::{CrashInformation, Monitor, MonitorError, Target, WaitLimits};
 
 /// The metadata of a guest that was not asked anything yet.
-pub(crate) fn metadata_of_guest(monitor: &Path, request: Request, started: Timestamp) -> Metadata {
-    let monitor = std::path::absolute(monitor).unwrap_or_else(|_| monitor.to_owned());
+pub(crate) fn metadata_of_guest(
+    monitor: &Target,
+    request: Request,
+    started: Timestamp,
+) -> Metadata {
     Metadata {
         host: Host::this(),
-        guest: Guest { monitor: monitor.display().to_string(), ..Guest::default() },
+        guest: Guest { monitor: monitor.label().display().to_string(), ..Guest::default() },
         ..Metadata::new(request, started)
     }
+}
+
+/// Records who answers for the guest.
+pub(crate) fn note_manager(monitor: &dyn Monitor, metadata: &mut Metadata) {
+    metadata.guest.qemu_version = monitor.version().map(|version| version.to_string());
+    metadata.guest.libvirt = monitor.libvirt().map(|facts| Libvirt {
+        uri: facts.uri,
+        version: facts.version.to_string(),
+        on_crash: facts.on_crash,
+    });
 }
 
 /// Asks everything of a guest that is not captured.

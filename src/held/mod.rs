@@ -20,12 +20,12 @@ pub(crate) mod facts;
 mod memory;
 mod partial_dump;
 mod serve;
+mod windows;
 mod wire;
 
 pub use ask::open;
 
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ use thiserror::Error;
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor;
-use crate::monitor::{Monitor, MonitorError, WaitLimits};
+use crate::monitor::{Monitor, MonitorError, Target, WaitLimits};
 use crate::sandbox::report::{Answer, Request as ReportRequest};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
 use facts::metadata_of_guest;
@@ -87,19 +87,19 @@ impl HeldError {
 /// # Errors
 /// Fails if the guest runs, cannot be asked, or gives no report.
 pub fn report_on(
-    path: &Path,
+    target: &Target,
     timeout: Duration,
     interrupt: &Interrupt,
     request: impl FnOnce(Metadata) -> ReportRequest,
 ) -> Result<Answer, HeldError> {
     let limits = WaitLimits { timeout, until: None, interrupt: Some(interrupt) };
-    let mut monitor = monitor::connect(path, &limits)?;
+    let mut monitor = monitor::connect_to_dump(target, &limits)?;
     let state = monitor.run_state(&limits)?;
     if state.running {
         return Err(HeldError::Running { state: state.status });
     }
-    let mut metadata = metadata_of_guest(path, Request::to_read(), Timestamp::now());
-    metadata.guest.qemu_version = Some(monitor.version().to_string());
+    let mut metadata = metadata_of_guest(target, Request::to_read(), Timestamp::now());
+    facts::note_manager(monitor.as_ref(), &mut metadata);
     if state.is_panicked() {
         metadata.panic = Some(Panic::found(Timestamp::now()));
     }

@@ -177,6 +177,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
             let read = (&mut self.pipe).take(missing).read_to_end(&mut self.bytes);
             // What came before the pipe was empty is kept.
             if self.bytes.len() > had {
+                self.monitor.dump_sends();
                 deadline = self.limits.deadline();
                 continue;
             }

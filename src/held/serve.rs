@@ -14,6 +14,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use super::HeldError;
 use super::partial_dump::{self, PartialDumpError};
+use super::windows::Windows;
 use super::wire::{self, MOST, QUESTION};
 use crate::monitor::{Monitor, MonitorError, WaitLimits};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
@@ -36,6 +37,8 @@ pub(super) struct Server<'a> {
     sent: usize,
     /// Whether the child has closed its end.
     gone: bool,
+    /// What was read without a dump.
+    windows: Windows,
 }
 
 impl<'a> Server<'a> {
@@ -45,7 +48,8 @@ impl<'a> Server<'a> {
         // The child takes a usual answer in one piece. The kernel allows what it allows.
         set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
         let (question, answer) = (Vec::new(), Vec::new());
-        Ok(Self { ranges, socket, question, answer, sent: 0, gone: false })
+        let windows = Windows::default();
+        Ok(Self { ranges, socket, question, answer, sent: 0, gone: false, windows })
     }
 
     /// Serves until the child has answered, or the limits are reached.
@@ -94,6 +98,12 @@ impl<'a> Server<'a> {
         let range = wire::range_of_question(question);
         check(self.ranges, range)?;
         let lacking = || format!("QEMU's partial dump of {range} does not have all of it");
+        if let Some(answer) = self.peek(monitor, range, limits)? {
+            self.answer = answer;
+            self.sent = 0;
+            self.send();
+            return Ok(());
+        }
         self.answer = match partial_dump::memory(monitor, range, limits) {
             Ok(part) => match part.memory(range) {
                 Some(memory) => wire::answer_memory(&memory),
@@ -109,6 +119,25 @@ impl<'a> Server<'a> {
         self.sent = 0;
         self.send();
         Ok(())
+    }
+
+    /// The answer, if the monitor gives memory without a dump.
+    fn peek(
+        &mut self,
+        monitor: &mut dyn Monitor,
+        range: MemoryRange,
+        limits: &WaitLimits<'_>,
+    ) -> Result<Option<Vec<u8>>, HeldError> {
+        let read = self.windows.read(monitor, self.ranges, range, limits);
+        partial_dump::check_guest(monitor)?;
+        match read {
+            Ok(Some(bytes)) => Ok(Some(wire::answer_memory(&[&bytes]))),
+            Ok(None) => Ok(None),
+            Err(error @ MonitorError::Refused { .. }) => {
+                Ok(Some(wire::answer_problem(&error.to_string())))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A question, once all of it came.

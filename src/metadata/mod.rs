@@ -137,6 +137,20 @@ pub struct Guest {
     pub migration_blocked: Option<Vec<String>>,
     /// Whether the host cannot read the guest's memory (SEV).
     pub memory_encrypted: Option<bool>,
+    /// The libvirt that was asked, if it was not QEMU itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libvirt: Option<Libvirt>,
+}
+
+/// The libvirt that a guest belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Libvirt {
+    /// Its URI.
+    pub uri: String,
+    /// Its version.
+    pub version: String,
+    /// What it does when the guest panics (`on_crash`).
+    pub on_crash: String,
 }
 
 /// How the panic was noticed.
@@ -269,6 +283,19 @@ pub struct Release {
     pub error: Option<String>,
     /// What QEMU said.
     pub qemu_error: Option<QemuError>,
+    /// Who let the guest go, if anybody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ReleasedBy>,
+}
+
+/// Who let a guest go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReleasedBy {
+    /// This tool.
+    Vmcorectl,
+    /// Another client of QEMU or libvirt.
+    AnotherClient,
 }
 
 /// A step and its duration.

@@ -29,6 +29,14 @@ impl fmt::Display for Manager {
 }
 
 impl Manager {
+    /// Its connection, after its name.
+    fn own_connection(self) -> &'static str {
+        match self {
+            Self::Qemu => "the monitor",
+            Self::Libvirt => "its socket",
+        }
+    }
+
     /// Its connection, for messages.
     fn connection(self) -> &'static str {
         match self {
@@ -79,7 +87,7 @@ pub enum MonitorError {
         command: String,
     },
     /// The connection ended.
-    #[error("{by} closed {} during {during}", by.connection())]
+    #[error("{by} closed {} during {during}", by.own_connection())]
     Closed {
         /// What does not answer, or not as it should.
         by: Manager,
@@ -144,6 +152,23 @@ pub enum MonitorError {
         /// What it said.
         refusal: Refusal,
     },
+    /// A dump by QEMU's own socket would end the guest's libvirt.
+    #[error(
+        "the guest belongs to libvirt ({version}), which before 11.3 ends when QEMU reports a dump \
+         that libvirt did not begin: this has to be libvirt:{domain}"
+    )]
+    OfLibvirt {
+        /// The domain's name.
+        domain: String,
+        /// What is known of libvirt's version.
+        version: String,
+    },
+    /// The guest has ended, as libvirt reports.
+    #[error("the guest does not run: libvirt says that it is {state}")]
+    Ended {
+        /// Its state.
+        state: String,
+    },
     /// A signal came.
     #[error("interrupted by {signal} during {during}")]
     Interrupted {
@@ -163,6 +188,11 @@ impl MonitorError {
         }
     }
 
+    /// Whether it shows that QEMU has ended.
+    pub fn is_end_of_qemu(&self) -> bool {
+        matches!(self, Self::Closed { by: Manager::Qemu, .. } | Self::Ended { .. })
+    }
+
     /// Whether this connection can carry no further command.
     pub fn is_connection_lost(&self) -> bool {
         matches!(
@@ -174,6 +204,7 @@ impl MonitorError {
                 | Self::Junk { .. }
                 | Self::TooLong { .. }
                 | Self::NotLibvirt { .. }
+                | Self::Ended { .. }
         )
     }
 
@@ -182,8 +213,11 @@ impl MonitorError {
         match self {
             Self::Silent { .. } => Some(
                 "another client (libvirt, a script) holds this monitor, or QEMU is stopped: \
-                 give QEMU a second one with `-qmp unix:PATH,server=on,wait=off`, \
-                 or let the other client disconnect",
+                 a guest of libvirt is `libvirt:NAME`; another QEMU can have a second monitor with \
+                 `-qmp unix:PATH,server=on,wait=off`, or let the other client disconnect",
+            ),
+            Self::OfLibvirt { .. } => Some(
+                "`libvirt:NAME` has libvirt dump the guest; --connect URI says which libvirt it is",
             ),
             Self::TimedOut { by: Manager::Libvirt, .. } => Some(
                 "libvirtd hangs, or another client's job holds the domain (`virsh domjobinfo`): try \
@@ -215,9 +249,10 @@ impl MonitorError {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run vmcorectl as the user of QEMU, or as root")
             }
-            Self::Connect { .. } => {
-                Some("GUEST is the path of a QMP socket, as in `-qmp unix:PATH,server=on,wait=off`")
-            }
+            Self::Connect { .. } => Some(
+                "GUEST is the path of a QMP socket, as in `-qmp unix:PATH,server=on,wait=off`, \
+                     or libvirt:NAME",
+            ),
             Self::Junk { .. } => {
                 Some("is this a QMP socket? a human monitor (`-monitor`) speaks another language")
             }

@@ -5,9 +5,9 @@
 //! wait ──► events, replies       stop, resume, reset, quit
 //! ```
 //!
-//! Needs: what names a guest. Gives: a [`Monitor`]; today QEMU's QMP socket
-//! ([`qmp`]) is the only one. Every wait has an end ([`WaitLimits`]). Does not
-//! decide anything about the guest (`capture` does).
+//! Needs: what names a guest ([`Target`]). Gives: a [`Monitor`]: QEMU's QMP socket ([`qmp`])
+//! or libvirt ([`libvirt`]). Every wait has an end ([`WaitLimits`]). Does not decide anything
+//! about the guest (`capture` does).
 
 mod answers;
 pub(crate) mod dump_pipe;
@@ -17,6 +17,7 @@ pub mod libvirt;
 pub(crate) mod qemu_process;
 pub mod qmp;
 mod socket;
+mod target;
 mod wait_limits;
 
 pub use answers::{
@@ -25,11 +26,11 @@ pub use answers::{
 };
 pub use error::{Manager, MonitorError};
 pub use guest_event::GuestEvent;
+pub use target::Target;
 pub use wait_limits::WaitLimits;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 
 /// What a command of a monitor gives.
 pub type Answer<T> = Result<T, MonitorError>;
@@ -46,9 +47,33 @@ pub enum DumpPart {
     Range(u64, u64),
 }
 
-/// Connects to the monitor of a guest.
-pub fn connect(path: &Path, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monitor>> {
-    Ok(Box::new(qmp::Client::connect(path, limits)?))
+/// When the reply to a dump comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpReply {
+    /// When the dump begins. An event follows at its end.
+    AtStart,
+    /// When the dump has ended. Nothing else is answered before.
+    AtEnd,
+    /// When the dump has ended. All else is answered meanwhile.
+    AtEndOfItsOwn,
+}
+
+/// Connects to the manager of a guest.
+pub fn connect(target: &Target, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monitor>> {
+    Ok(match target {
+        Target::Socket { path, .. } => Box::new(qmp::Client::connect(path, limits)?),
+        Target::Domain(domain) => Box::new(libvirt::DomainMonitor::connect(domain, limits)?),
+    })
+}
+
+/// Connects to the manager of a guest that is to be dumped. Fails if that would end the
+/// libvirt that the guest belongs to.
+pub fn connect_to_dump(target: &Target, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monitor>> {
+    let monitor = connect(target, limits)?;
+    if let Target::Socket { path, libvirt } = target {
+        libvirt::owner::refuse_dump(path, monitor.process(), libvirt.as_ref(), limits)?;
+    }
+    Ok(monitor)
 }
 
 /// A connection to the manager of a guest.
@@ -58,9 +83,13 @@ pub trait Monitor: fmt::Debug {
     /// What answers.
     fn manager(&self) -> Manager;
     /// QEMU's version.
-    fn version(&self) -> Version;
-    /// What names the guest, as it was given.
-    fn path(&self) -> &Path;
+    fn version(&self) -> Option<Version>;
+    /// What is known of libvirt and the domain, if it is libvirt that answers.
+    fn libvirt(&self) -> Option<libvirt::DomainFacts> {
+        None
+    }
+    /// When the reply to a whole dump comes.
+    fn dump_reply(&self) -> DumpReply;
     /// QEMU's process, or the one that opened its socket, if the system shows it.
     fn process(&self) -> Option<i32>;
     /// Connects again, in place of a connection that was lost.
@@ -106,6 +135,20 @@ pub trait Monitor: fmt::Debug {
     fn take_back_pipe(&mut self, limits: &WaitLimits<'_>);
     /// Begins a dump into the pipe. [`Monitor::wait`] brings the reply.
     fn begin_dump(&mut self, part: DumpPart, limits: &WaitLimits<'_>) -> Answer<CommandId>;
+
+    /// The first bytes of the dump that was begun came through its pipe.
+    fn dump_sends(&mut self) {}
+    /// Guest-physical memory, if it is to be had without a dump.
+    ///
+    /// Returns `Ok(None)` if it is not.
+    fn peek(
+        &mut self,
+        _at: u64,
+        _length: u64,
+        _limits: &WaitLimits<'_>,
+    ) -> Answer<Option<Vec<u8>>> {
+        Ok(None)
+    }
 
     /// Waits for an event, a reply, or one of `wakers` to become readable.
     fn wait(

@@ -42,6 +42,7 @@ mod hostile_kdump;
 mod hostile_logs;
 mod hostile_store;
 mod hostile_text;
+mod libvirt_capture;
 mod libvirt_client;
 mod manual;
 mod messages;

@@ -10,7 +10,7 @@ fn a_guest_that_no_descriptor_reaches_is_refused_with_the_reason() {
         ("tcp:localhost:4444", "QMP over TCP cannot pass the descriptor", "unix:PATH"),
         ("localhost:4444", "QMP over TCP cannot pass the descriptor", "unix:PATH"),
         ("telnet:host:4444", "QMP over TCP cannot pass the descriptor", "unix:PATH"),
-        ("libvirt:web", "guests of libvirt (web) cannot be captured by name", "<qemu:commandline>"),
+        ("libvirt:", "the domain's name or UUID", "virsh list"),
     ] {
         let ran = run(["capture", guest]).expect(2).says(says).says(hint);
         assert!(ran.stdout.is_empty());

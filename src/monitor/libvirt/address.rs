@@ -33,6 +33,19 @@ pub struct Address {
     sockets: Vec<PathBuf>,
     /// Whether the user named the socket itself.
     is_given: bool,
+    /// Where named pipes for its daemon are made.
+    folder_for_pipes: PathBuf,
+}
+
+/// A domain of a libvirt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainTarget {
+    /// Its name or UUID.
+    pub name: String,
+    /// Where libvirt is.
+    pub libvirt: Address,
+    /// Whether libvirt is to keep a guest that panics, before a panic is waited for.
+    pub preserve_on_crash: bool,
 }
 
 /// A URI that names no libvirt that can be reached.
@@ -107,19 +120,32 @@ impl Address {
                 .or(environment.cache_folder.as_ref())
                 .map(|folder| folder.join("libvirt")),
         };
+        let given = given.map(|path| PathBuf::from(unescaped(path)));
+        // Its daemon sees the socket's folder, and may see no other one of these. /run itself
+        // is there for daemons in containers, too.
+        let beside = |folder: &Path| folder.parent().unwrap_or(folder).to_owned();
+        let folder_for_pipes = given.as_deref().or(folder.as_deref()).map(beside);
+        let is_given = given.is_some();
         let sockets = match (given, folder) {
-            (Some(path), _) => vec![PathBuf::from(unescaped(path))],
+            (Some(path), _) => vec![path],
             (None, Some(folder)) => {
                 vec![folder.join("virtqemud-sock"), folder.join("libvirt-sock")]
             }
             (None, None) => return Err(AddressError::NoSession { uri: uri.to_owned() }),
         };
-        Ok(Self { uri: daemon.to_owned(), sockets, is_given: given.is_some() })
+        let folder_for_pipes = folder_for_pipes.unwrap_or_default();
+        Ok(Self { uri: daemon.to_owned(), sockets, is_given, folder_for_pipes })
     }
 
     /// What the daemon is asked to open.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// The folder in which named pipes for its daemon are made: `/run`, the user's runtime
+    /// folder, or that of a socket that was given.
+    pub fn folder_for_pipes(&self) -> PathBuf {
+        self.folder_for_pipes.clone()
     }
 
     /// The URI that names this libvirt to any client.
@@ -191,6 +217,7 @@ mod tests {
         let address = Address::new(None, &environment(false)).unwrap();
         assert_eq!(address.uri(), "qemu:///session");
         assert_eq!(address.sockets[0], Path::new("/run/user/1000/libvirt/virtqemud-sock"));
+        assert_eq!(address.folder_for_pipes(), Path::new("/run/user/1000"));
         let default_uri = Some("qemu:///session".to_owned());
         let set = Environment { default_uri, ..environment(true) };
         assert_eq!(Address::new(None, &set).unwrap().uri(), "qemu:///session");
@@ -204,6 +231,7 @@ mod tests {
         assert_eq!(address.uri(), "qemu:///session");
         assert_eq!(address.socket(true), Path::new("/tmp/a b/libvirt-sock"));
         assert_eq!(address.full_uri(), "qemu:///session?socket=/tmp/a b/libvirt-sock");
+        assert_eq!(address.folder_for_pipes(), Path::new("/tmp/a b"));
     }
 
     #[test]

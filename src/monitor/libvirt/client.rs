@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
+use rustix::net::sockopt::socket_peercred;
 use vmcore_formats::libvirt::call::Call;
 use vmcore_formats::libvirt::error::RemoteError;
 use vmcore_formats::libvirt::event::DomainEvent;
@@ -119,6 +120,11 @@ impl Client {
     /// The daemon's process, if the system shows it.
     pub fn process(&self) -> Option<i32> {
         peer_process(&self.socket)
+    }
+
+    /// The daemon's user, if the system shows it.
+    pub(super) fn user(&self) -> Option<rustix::process::Uid> {
+        Some(socket_peercred(&self.socket).ok()?.uid)
     }
 
     /// The socket, to be polled with others. What is received already is not seen by a

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Address ──► Client ──► domains, states, XML, events      many domains, one connection
+//!                └─────► DomainMonitor                     one domain, as a Monitor
 //! ```
 //!
 //! Needs: a URI, and what of the environment libvirt's own clients look at. Gives: typed
@@ -11,7 +12,12 @@
 
 mod address;
 mod client;
+mod domain_monitor;
 mod domains;
+mod dump;
+mod fifo;
+pub(super) mod owner;
 
-pub use address::{Address, AddressError, Environment};
+pub use address::{Address, AddressError, DomainTarget, Environment};
 pub use client::{Access, CallId, Client, Received};
+pub use domain_monitor::{DomainFacts, DomainMonitor};

@@ -4,7 +4,6 @@
 //! command only reports, and an error if it should have done something.
 
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -12,9 +11,13 @@ use serde_json::{Value, json};
 use super::client::Client;
 use crate::monitor::dump_pipe::DESCRIPTOR;
 use crate::monitor::{
-    Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpStatus, Event, GuestEvent, Manager,
-    MemorySize, Monitor, MonitorError, RunState, Version, WaitLimits, WaitResult,
+    Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpReply, DumpStatus, Event,
+    GuestEvent, Manager, MemorySize, Monitor, MonitorError, RunState, Version, WaitLimits,
+    WaitResult,
 };
+
+/// `detach` came with this version.
+const DETACH: Version = Version { major: 2, minor: 6, micro: 0 };
 
 impl Client {
     /// What a command that only reports gives. `Ok(None)` if this QEMU refuses it.
@@ -59,12 +62,12 @@ impl Monitor for Client {
         Manager::Qemu
     }
 
-    fn version(&self) -> Version {
-        Self::version(self)
+    fn version(&self) -> Option<Version> {
+        Some(Self::version(self))
     }
 
-    fn path(&self) -> &Path {
-        Self::path(self)
+    fn dump_reply(&self) -> DumpReply {
+        if Self::version(self) >= DETACH { DumpReply::AtStart } else { DumpReply::AtEnd }
     }
 
     fn process(&self) -> Option<i32> {
@@ -72,7 +75,7 @@ impl Monitor for Client {
     }
 
     fn reconnect(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
-        *self = Self::connect(Self::path(self), limits)?;
+        *self = Self::connect(self.path(), limits)?;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vmcorectl::monitor::{self, Monitor, WaitLimits};
+use vmcorectl::monitor::{self, Monitor, Target, WaitLimits};
 
 use crate::limits::{SMALL, within};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(input: &[u8]) {
             let limits =
                 WaitLimits { timeout: Duration::from_secs(5), until: None, interrupt: None };
             let path = socket.folder.path().join("qmp");
-            match monitor::connect(&path, &limits) {
+            match monitor::connect(&Target::socket(&path), &limits) {
                 Ok(mut client) => ask(&mut *client, &limits),
                 Err(error) => drop(error.to_string()),
             }

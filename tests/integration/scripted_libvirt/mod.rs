@@ -4,8 +4,6 @@
 //! Serves any number of connections, each in threads of its own, as the real one does. Keeps the
 //! domain's state and every call that came.
 
-#![allow(dead_code, reason = "captures use the rest")]
-
 mod dump;
 mod serve;
 

@@ -1,0 +1,117 @@
+//! Whether a QEMU belongs to libvirt, and whether that survives a dump that it did not begin.
+//!
+//! libvirt before 11.3 ends with a segmentation fault when QEMU reports the end of such a
+//! dump, as of one by a second QMP socket: 9.0.0 did so each time, and 11.3.0 did not. Its
+//! guests run on, and nobody manages them.
+
+use std::fs;
+use std::path::Path;
+
+use vmcore_formats::libvirt::reply::LibvirtVersion;
+use vmcore_formats::text::{MAX_NAME, bounded};
+
+use super::address::Address;
+use super::client::{Access, Client};
+use crate::monitor::{Answer, MonitorError, WaitLimits};
+
+/// The first version that is known to survive it.
+const SURVIVES: LibvirtVersion = LibvirtVersion { major: 11, minor: 3, release: 0 };
+
+/// The domain that a QEMU is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owned {
+    /// Its name.
+    name: Option<String>,
+    /// Its UUID.
+    uuid: Option<String>,
+}
+
+/// Fails if the QEMU behind a QMP socket belongs to a libvirt that its dump would end.
+pub(in crate::monitor) fn refuse_dump(
+    socket: &Path,
+    process: Option<i32>,
+    libvirt: Option<&Address>,
+    limits: &WaitLimits<'_>,
+) -> Answer<()> {
+    let Some(owned) = owned(socket, process) else { return Ok(()) };
+    let version = libvirt.and_then(|address| version(address, &owned, limits));
+    match version {
+        Some(version) if version >= SURVIVES => Ok(()),
+        version => Err(MonitorError::OfLibvirt {
+            domain: owned.name.unwrap_or_else(|| "NAME".to_owned()),
+            version: version.map_or_else(
+                || "whose version could not be found out".to_owned(),
+                |version| format!("version {version}"),
+            ),
+        }),
+    }
+}
+
+/// The version of the libvirt that has the domain.
+fn version(address: &Address, owned: &Owned, limits: &WaitLimits<'_>) -> Option<LibvirtVersion> {
+    let mut client = Client::connect(address, Access::ReadOnly, limits).ok()?;
+    // Another libvirt may be of another version.
+    let name = owned.uuid.as_ref().or(owned.name.as_ref())?;
+    client.lookup(name, limits).ok()?;
+    Some(client.version())
+}
+
+fn owned(socket: &Path, process: Option<i32>) -> Option<Owned> {
+    let command_line =
+        process.and_then(|process| fs::read(format!("/proc/{process}/cmdline")).ok());
+    let arguments = command_line.unwrap_or_default();
+    of_command_line(&arguments).or_else(|| {
+        // libvirt listens for its QEMU. Who did so may be gone.
+        let folder = socket.parent()?.file_name()?.to_str()?;
+        let domain = folder.strip_prefix("domain-")?;
+        let is_libvirts = socket.file_name().is_some_and(|name| name == "monitor.sock");
+        let (_, name) = domain.split_once('-')?;
+        is_libvirts.then(|| Owned { name: Some(bounded(name, MAX_NAME)), uuid: None })
+    })
+}
+
+/// The domain, if a command line is that of a QEMU of libvirt.
+fn of_command_line(command_line: &[u8]) -> Option<Owned> {
+    let text = String::from_utf8_lossy(command_line);
+    let arguments: Vec<&str> = text.split('\0').collect();
+    if !arguments.iter().any(|argument| argument.contains("id=charmonitor")) {
+        return None;
+    }
+    let after = |option: &str| {
+        let at = arguments.iter().position(|argument| *argument == option)?;
+        arguments.get(at.checked_add(1)?).copied()
+    };
+    let name = after("-name").and_then(|value| {
+        // QEMU reads two commas as one that is no separator.
+        let name = value.strip_prefix("guest=")?.replace(",,", "\0");
+        let name = name.split(',').next()?.replace('\0', ",");
+        Some(bounded(&name, MAX_NAME))
+    });
+    Some(Owned { name, uuid: after("-uuid").map(|uuid| bounded(uuid, MAX_NAME)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_qemu_of_libvirt_is_recognised_by_its_command_line() {
+        let line = b"/usr/bin/qemu-system-x86_64\0-name\0guest=a,,b,debug-threads=on\0-uuid\0\
+            c0ffee00-0000-4000-8000-000000000003\0-chardev\0socket,id=charmonitor,fd=31\0";
+        let owned = of_command_line(line).unwrap();
+        assert_eq!(owned.name.as_deref(), Some("a,b"));
+        assert_eq!(owned.uuid.as_deref(), Some("c0ffee00-0000-4000-8000-000000000003"));
+        assert_eq!(of_command_line(b"qemu-system-x86_64\0-name\0guest=a\0-qmp\0unix:/a\0"), None);
+        assert_eq!(of_command_line(b""), None);
+    }
+
+    #[test]
+    fn libvirts_own_socket_is_recognised_by_its_path() {
+        let of = |path: &str| owned(Path::new(path), None).map(|owned| owned.name.unwrap());
+        let name = of("/var/lib/libvirt/qemu/domain-12-web-3/monitor.sock");
+        assert_eq!(name.as_deref(), Some("web-3"));
+        for path in ["/run/web.qmp", "/run/domain-1-a/qmp.sock", "/run/qemu/monitor.sock", "m"] {
+            assert_eq!(of(path), None, "{path}");
+        }
+    }
+}
