@@ -4,23 +4,26 @@
 //! entry whose metadata cannot be read is listed all the same, with what its
 //! name says. Cores are not opened.
 
-use std::fs;
+mod read;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::StoreError;
 use super::entry::folders;
-use super::lock::{self, Writer};
+use super::index::Index;
 use super::metadata_head::MetadataHead;
-use super::pin::is_pinned;
 use super::report_head::ReportHead;
-use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE, StoreError};
-use crate::metadata::CaptureResult;
+use read::{Read, read};
+
+pub use read::read_entry;
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +59,7 @@ impl EntryState {
 }
 
 /// An entry of a store, published or not.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
     /// Its directory.
     pub folder: PathBuf,
@@ -104,6 +107,21 @@ impl Listed {
 /// Fails if the store's directory cannot be read. A guest's directory that
 /// cannot be read is left out, and is in the second list.
 pub fn list(store: &Path) -> Result<(Vec<Listed>, Vec<StoreError>), StoreError> {
+    list_with(store, &IndexUse { from: 200, settled: Duration::from_secs(2) })
+}
+
+/// When an index is used.
+struct IndexUse {
+    /// By stores with so many entries.
+    from: usize,
+    /// For entries whose files changed for the last time so long ago.
+    settled: Duration,
+}
+
+fn list_with(
+    store: &Path,
+    index_use: &IndexUse,
+) -> Result<(Vec<Listed>, Vec<StoreError>), StoreError> {
     let mut problems = Vec::new();
     let mut found = Vec::new();
     for guest in folders(store, "read the store")? {
@@ -112,16 +130,37 @@ pub fn list(store: &Path) -> Result<(Vec<Listed>, Vec<StoreError>), StoreError> 
             Err(error) => problems.push(error),
         }
     }
-    let mut entries = read_all(&found);
+    let index = if found.len() >= index_use.from { Index::load(store) } else { Index::default() };
+    let mut read = read_all(&found, &index);
+    if found.len() >= index_use.from {
+        renew(&index, store, &read, index_use.settled);
+    }
     // By the time in the id first, as `latest` goes by it, too: an import is new, although
     // its crash may be old.
-    let key = |entry: &Listed| (time_of(&entry.id), entry.time, entry.id.clone());
-    entries.sort_by_cached_key(key);
-    Ok((entries, problems))
+    read.sort_by(|one, other| one.key().cmp(&other.key()));
+    Ok((read.into_iter().map(|read| read.entry).collect(), problems))
+}
+
+/// Writes a new index if the old one has too little of the store, or too much else.
+fn renew(index: &Index, store: &Path, read: &[Read], settled: Duration) {
+    let now = SystemTime::now();
+    let is_new = |read: &Read| read.recordable && read.stamps.are_settled(now, settled);
+    let kept = read.iter().filter(|read| read.from_index).count();
+    let new = read.iter().filter(|read| !read.from_index && is_new(read)).count();
+    let stale = index.len().saturating_sub(kept);
+    if new.saturating_add(stale) <= read.len() / 32 {
+        return;
+    }
+    let records = read.iter().filter(|read| read.from_index || is_new(read)).map(|read| {
+        let report = read.entry.report.as_ref().filter(|_| read.stamps.report.is_some());
+        let heads = (read.entry.metadata.as_ref(), report);
+        (&*read.entry.folder, (!read.from_index).then_some((&read.stamps, heads)))
+    });
+    index.write(store, records);
 }
 
 /// Thousands of small files: several threads wait for them at once.
-fn read_all(folders: &[PathBuf]) -> Vec<Listed> {
+fn read_all(folders: &[PathBuf], index: &Index) -> Vec<Read> {
     const AT_ONCE: usize = 64;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
     let next = AtomicUsize::new(0);
@@ -130,7 +169,7 @@ fn read_all(folders: &[PathBuf]) -> Vec<Listed> {
         loop {
             let start = next.fetch_add(AT_ONCE, Ordering::Relaxed);
             let Some(rest) = folders.get(start..) else { return found };
-            found.extend(rest.iter().take(AT_ONCE).filter_map(|folder| read_entry(folder)));
+            found.extend(rest.iter().take(AT_ONCE).filter_map(|folder| read(folder, index)));
         }
     };
     if folders.len() <= AT_ONCE {
@@ -142,55 +181,6 @@ fn read_all(folders: &[PathBuf]) -> Vec<Listed> {
     })
 }
 
-/// Reads what lies in an entry's directory. Returns `None` if it is none.
-pub fn read_entry(folder: &Path) -> Option<Listed> {
-    let name = folder.file_name()?.to_str()?;
-    let (id, published) = match name.strip_suffix(INCOMPLETE) {
-        Some(id) => (id, false),
-        None => (name, true),
-    };
-    let from_id = time_of(id);
-    let core = folder.join(CORE_FILE);
-    let core_file = fs::metadata(&core).ok().filter(fs::Metadata::is_file);
-    let core_bytes = core_file.map(|file| file.len());
-    let metadata = MetadataHead::read(&folder.join(METADATA_FILE));
-    if from_id.is_none() && core_bytes.is_none() && metadata.is_none() {
-        return None;
-    }
-    let result = metadata.as_ref().map(|metadata| metadata.result);
-    let writer = if published { Writer::Absent } else { lock::writer_of(&core) };
-    let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out);
-    let state = match (writer, result) {
-        _ if published && left_out && core_bytes.is_none() => EntryState::NoCore,
-        (Writer::Present, _) => EntryState::Capturing,
-        (_, Some(CaptureResult::Incomplete)) => EntryState::Incomplete,
-        _ if published => EntryState::Complete,
-        (Writer::Absent, _) => EntryState::Interrupted,
-        (Writer::Unknown, _) => EntryState::Unknown,
-    };
-    Some(Listed {
-        id: id.to_owned(),
-        // To the second in the id, finer in the metadata.
-        time: metadata.as_ref().map(|metadata| metadata.started).or(from_id),
-        published,
-        state,
-        core_bytes,
-        // A capture may have made its report before the dump, and lost the dump.
-        report: ReportHead::read(&folder.join(REPORT_FILE)).or_else(|| metadata.as_ref()?.report()),
-        bytes: [METADATA_FILE, REPORT_FILE].into_iter().fold(
-            core_bytes.unwrap_or(0),
-            |sum, name| {
-                let file =
-                    fs::symlink_metadata(folder.join(name)).ok().filter(fs::Metadata::is_file);
-                sum.saturating_add(file.map_or(0, |file| file.len()))
-            },
-        ),
-        pinned: is_pinned(folder),
-        metadata,
-        folder: folder.to_owned(),
-    })
-}
-
 /// The time that an id begins with.
 pub fn time_of(id: &str) -> Option<Timestamp> {
     let (time, _) = id.split_once('-')?;
@@ -199,5 +189,6 @@ pub fn time_of(id: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-#[path = "listing_tests.rs"]
+mod index_tests;
+#[cfg(test)]
 mod tests;

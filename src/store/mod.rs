@@ -1,6 +1,7 @@
 //! Entries on disk: where a core is written, and when it may be seen.
 //!
 //! ```text
+//! <store>/.index                             what a listing read of the entries, for the next
 //! <store>/<guest>/<time>-<id>.incomplete/    being written, or left over
 //! <store>/<guest>/<time>-<id>/               published
 //!     vmcore.elf.zst                         not where the core was left out
@@ -18,6 +19,7 @@ pub mod entry_without_core;
 pub mod filter;
 pub mod groups;
 pub mod guest_folder;
+mod index;
 pub mod listing;
 mod lock;
 pub mod metadata_head;

@@ -55,6 +55,7 @@ mod report_child;
 mod report_only;
 mod signals;
 mod status;
+mod store_index;
 mod store_limit;
 mod stored_entries;
 mod stuck_stderr;

@@ -1,6 +1,7 @@
-use std::fs::File;
+use std::fs::{self, File};
 
 use super::*;
+use crate::store::{CORE_FILE, METADATA_FILE, REPORT_FILE, lock};
 
 fn store() -> tempfile::TempDir {
     let store = tempfile::tempdir().unwrap();
@@ -70,7 +71,7 @@ fn a_store_that_is_not_there_is_empty() {
 fn a_published_entry_tells_that_a_part_of_it_is_missing() {
     let store = store();
     let folder = store.path().join("web/20260101T000000Z-aaaa0001");
-    let metadata = include_str!("../../samples/core/linux-6.1.zst.json");
+    let metadata = include_str!("../../../samples/core/linux-6.1.zst.json");
     let metadata = metadata.replace("\"result\": \"complete\"", "\"result\": \"incomplete\"");
     fs::write(folder.join(METADATA_FILE), metadata).unwrap();
     let entry = read_entry(&folder).unwrap();

@@ -1,0 +1,92 @@
+//! One entry of a listing: what lies in its directory.
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{EntryState, Listed, time_of};
+use crate::metadata::CaptureResult;
+use crate::store::index::{Heads, Index, Stamp, Stamps};
+use crate::store::lock::{self, Writer};
+use crate::store::metadata_head::MetadataHead;
+use crate::store::pin::is_pinned;
+use crate::store::report_head::ReportHead;
+use crate::store::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE};
+
+/// An entry, and what it was read of.
+pub(super) struct Read {
+    pub(super) entry: Listed,
+    /// The time in the id.
+    pub(super) time: Option<Timestamp>,
+    pub(super) stamps: Stamps,
+    pub(super) from_index: bool,
+    /// Whether an index may have it: it is published, and each of its files could be read.
+    pub(super) recordable: bool,
+}
+
+impl Read {
+    pub(super) fn key(&self) -> (Option<Timestamp>, Option<Timestamp>, &str) {
+        (self.time, self.entry.time, &self.entry.id)
+    }
+}
+
+/// Reads what lies in an entry's directory. Returns `None` if it is none.
+pub fn read_entry(folder: &Path) -> Option<Listed> {
+    read(folder, &Index::default()).map(|read| read.entry)
+}
+
+/// The same, with what the index has of its files.
+pub(super) fn read(folder: &Path, index: &Index) -> Option<Read> {
+    let name = folder.file_name()?.to_str()?;
+    let (id, published) = match name.strip_suffix(INCOMPLETE) {
+        Some(id) => (id, false),
+        None => (name, true),
+    };
+    let from_id = time_of(id);
+    let core = folder.join(CORE_FILE);
+    let core_file = fs::metadata(&core).ok().filter(fs::Metadata::is_file);
+    let core_bytes = core_file.map(|file| file.len());
+    let (metadata_file, report_file) = (folder.join(METADATA_FILE), folder.join(REPORT_FILE));
+    let stamp = |path| fs::symlink_metadata(path).ok().and_then(|file| Stamp::of(&file));
+    let stamps = Stamps { metadata: stamp(&metadata_file), report: stamp(&report_file) };
+    let found = if published { index.find(folder, &stamps) } else { None };
+    let from_index = found.is_some();
+    let Heads { metadata, report } = found.unwrap_or_else(|| Heads {
+        metadata: MetadataHead::read(&metadata_file),
+        report: ReportHead::read(&report_file),
+    });
+    if from_id.is_none() && core_bytes.is_none() && metadata.is_none() {
+        return None;
+    }
+    let recordable = published
+        && metadata.is_some() == stamps.metadata.is_some()
+        && report.is_some() == stamps.report.is_some();
+    let result = metadata.as_ref().map(|metadata| metadata.result);
+    let writer = if published { Writer::Absent } else { lock::writer_of(&core) };
+    let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out);
+    let state = match (writer, result) {
+        _ if published && left_out && core_bytes.is_none() => EntryState::NoCore,
+        (Writer::Present, _) => EntryState::Capturing,
+        (_, Some(CaptureResult::Incomplete)) => EntryState::Incomplete,
+        _ if published => EntryState::Complete,
+        (Writer::Absent, _) => EntryState::Interrupted,
+        (Writer::Unknown, _) => EntryState::Unknown,
+    };
+    let beside = [stamps.metadata, stamps.report].into_iter().flatten();
+    let entry = Listed {
+        id: id.to_owned(),
+        // To the second in the id, finer in the metadata.
+        time: metadata.as_ref().map(|metadata| metadata.started).or(from_id),
+        published,
+        state,
+        core_bytes,
+        // A capture may have made its report before the dump, and lost the dump.
+        report: report.or_else(|| metadata.as_ref()?.report()),
+        bytes: beside.fold(core_bytes.unwrap_or(0), |sum, file| sum.saturating_add(file.length())),
+        pinned: is_pinned(folder),
+        metadata,
+        folder: folder.to_owned(),
+    };
+    Some(Read { entry, time: from_id, stamps, from_index, recordable })
+}
