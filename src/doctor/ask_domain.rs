@@ -1,6 +1,6 @@
 //! What libvirt tells of a domain, over a connection that may only read.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Scope;
@@ -28,8 +28,15 @@ pub(super) fn names(scope: &Scope) -> Result<Vec<String>, MonitorError> {
 }
 
 /// Asks libvirt for a domain by its name or UUID.
-pub(super) fn ask(mut facts: GuestFacts, name: &str, scope: &Scope) -> GuestFacts {
-    if let Err(error) = ask_libvirt(&mut facts, name, scope) {
+///
+/// `processes` are those of QEMU, by the UUIDs of their guests.
+pub(super) fn ask(
+    mut facts: GuestFacts,
+    name: &str,
+    scope: &Scope,
+    processes: &BTreeMap<String, i32>,
+) -> GuestFacts {
+    if let Err(error) = ask_libvirt(&mut facts, name, scope, processes) {
         if matches!(error, MonitorError::Connect { .. }) {
             facts.monitor = MonitorState::Unreachable;
         }
@@ -39,7 +46,12 @@ pub(super) fn ask(mut facts: GuestFacts, name: &str, scope: &Scope) -> GuestFact
     facts
 }
 
-fn ask_libvirt(facts: &mut GuestFacts, name: &str, scope: &Scope) -> Answer<()> {
+fn ask_libvirt(
+    facts: &mut GuestFacts,
+    name: &str,
+    scope: &Scope,
+    processes: &BTreeMap<String, i32>,
+) -> Answer<()> {
     let limits = limits(scope.timeout);
     let Some(address) = &scope.libvirt else { return Ok(()) };
     let mut client = Client::connect(address, Access::ReadOnly, &limits)?;
@@ -61,16 +73,9 @@ fn ask_libvirt(facts: &mut GuestFacts, name: &str, scope: &Scope) -> Answer<()> 
     facts.memory_encrypted = Some(xml.launch_security.is_some());
     facts.memory_bytes = xml.memory_bytes;
     facts.architecture = xml.architecture;
-    facts.process = process_of(&domain.name);
+    facts.process = facts.uuid.as_ref().and_then(|uuid| processes.get(uuid).copied());
     facts.used_bytes = facts.process.and_then(used_memory);
     Ok(())
-}
-
-/// The process of a domain of the system's libvirt.
-fn process_of(domain: &str) -> Option<i32> {
-    let is_plain = !domain.contains('/') && !domain.starts_with('.');
-    let path = is_plain.then(|| format!("/run/libvirt/qemu/{domain}.pid"))?;
-    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 fn limits(timeout: Duration) -> WaitLimits<'static> {

@@ -1,5 +1,6 @@
 //! The guests of this host.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use super::facts::GuestFacts;
+use super::qemu_command_line::processes;
 use super::unix_sockets::UnixSockets;
 use super::{Scope, ask_domain, ask_socket};
 use crate::monitor::MonitorError;
@@ -64,7 +66,7 @@ pub fn find(scope: &Scope, guests: &[GuestRef]) -> Found {
         wanted.extend(sockets(&scope.patterns).into_iter().map(GuestRef::Socket));
     }
     wanted.truncate(MAX_GUESTS);
-    let seen = UnixSockets::read();
+    let seen = Seen::of(&wanted);
     for some in wanted.chunks(AT_ONCE) {
         thread::scope(|threads| {
             let asked: Vec<_> =
@@ -75,11 +77,32 @@ pub fn find(scope: &Scope, guests: &[GuestRef]) -> Found {
     found
 }
 
-fn ask(guest: &GuestRef, scope: &Scope, seen: &UnixSockets) -> GuestFacts {
+/// What the system shows of all guests at once.
+#[derive(Default)]
+struct Seen {
+    sockets: UnixSockets,
+    processes: BTreeMap<String, i32>,
+}
+
+impl Seen {
+    fn of(guests: &[GuestRef]) -> Self {
+        let is_domain = |guest: &GuestRef| matches!(guest, GuestRef::Domain(_));
+        let mut seen = Self::default();
+        if guests.iter().any(is_domain) {
+            seen.processes = processes();
+        }
+        if !guests.iter().all(is_domain) {
+            seen.sockets = UnixSockets::read();
+        }
+        seen
+    }
+}
+
+fn ask(guest: &GuestRef, scope: &Scope, seen: &Seen) -> GuestFacts {
     let facts = GuestFacts { guest: guest.to_string(), ..GuestFacts::default() };
     match guest {
-        GuestRef::Domain(name) => ask_domain::ask(facts, name, scope),
-        GuestRef::Socket(path) => ask_socket::ask(facts, path, scope.timeout, seen),
+        GuestRef::Domain(name) => ask_domain::ask(facts, name, scope, &seen.processes),
+        GuestRef::Socket(path) => ask_socket::ask(facts, path, scope.timeout, &seen.sockets),
     }
 }
 

@@ -27,7 +27,9 @@ pub(super) fn check(facts: &GuestFacts) -> Option<Finding> {
     }
     if facts.monitor != MonitorState::Free || facts.libvirt_domain.is_some() {
         let text = "whether symbols and types are found was not looked at";
-        return Some(Finding::note(CHECK, text).mended_by("vmcorectl report GUEST"));
+        return Some(
+            Finding::note(CHECK, text).mended_by(format!("vmcorectl report {}", facts.guest)),
+        );
     }
     Some(match report(&facts.guest) {
         Ok(report) => found_in(&report),

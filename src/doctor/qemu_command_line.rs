@@ -1,6 +1,7 @@
 //! What a QEMU's command line says: its guest's name, its manager, what it does at a panic.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::Read;
 
 /// The most bytes of a command line that are read. libvirt's own are of some KiB.
@@ -40,6 +41,11 @@ impl QemuCommandLine {
         Some(name.strip_prefix("guest=").unwrap_or(name).to_owned())
     }
 
+    /// The guest's UUID.
+    pub(super) fn uuid(&self) -> Option<&str> {
+        self.values("uuid").last()
+    }
+
     /// The libvirt domain that this QEMU is of.
     pub(super) fn libvirt_domain(&self) -> Option<String> {
         let is_of_libvirt =
@@ -59,6 +65,16 @@ impl QemuCommandLine {
             action => action,
         }
     }
+}
+
+/// The processes of QEMU that the system shows, by the UUIDs of their guests.
+pub(super) fn processes() -> BTreeMap<String, i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let of_qemu = processes.filter_map(|process: i32| {
+        Some((QemuCommandLine::of(process)?.uuid()?.to_owned(), process))
+    });
+    of_qemu.collect()
 }
 
 fn is_option(argument: &str, option: &str) -> bool {
@@ -96,6 +112,7 @@ mod tests {
         assert_eq!(line("qemu -name web").libvirt_domain(), None);
         assert_eq!(line("qemu -name web").guest_name().as_deref(), Some("web"));
         assert_eq!(line("qemu").guest_name(), None);
+        assert_eq!(line("qemu -uuid u-1 -m 1G").uuid(), Some("u-1"));
     }
 
     #[test]

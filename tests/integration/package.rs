@@ -70,13 +70,16 @@ fn the_package_has_what_a_host_needs() {
     for hook in ["libvirt-qemu", "proxmox", "incus-events"] {
         has(&format!("/usr/share/vmcorectl/hooks/{hook}"), program);
     }
-    for (source, folder) in [("samples/systemd", "/usr/lib/systemd/system/")] {
-        for unit in fs::read_dir(project(source)).into_iter().flatten() {
-            has(&format!("{folder}{}", unit.unwrap().file_name().display()), file);
+    has("/etc/vmcorectl.toml", file);
+    for unit in fs::read_dir(project("samples/systemd")).unwrap() {
+        let unit = unit.unwrap();
+        has(&format!("/usr/lib/systemd/system/{}", unit.file_name().display()), file);
+        // What a unit starts is in the package.
+        let text = fs::read_to_string(unit.path()).unwrap();
+        let starts = text.lines().filter_map(|line| line.strip_prefix("ExecStart="));
+        for started in starts {
+            has(started.split_whitespace().next().unwrap(), program);
         }
-    }
-    if project("samples/vmcorectl.toml").exists() {
-        has("/etc/vmcorectl.toml", file);
     }
     let field = |name: &str| {
         let mut ask = Command::new("dpkg-deb");
@@ -147,6 +150,9 @@ fn the_package_installs_and_runs_in_a_fresh_debian() {
     let version = debian.run(&["vmcorectl", "--version"]).expect(0).stdout;
     assert_eq!(version, concat!("vmcorectl ", env!("CARGO_PKG_VERSION"), "\n"));
     assert_eq!(debian.run(&["vmcorectl", "list"]).expect(0).stdout, "");
+    // The configuration is the one of the package.
+    assert!(debian.has("etc/vmcorectl.toml"));
+    debian.run(&["vmcorectl", "watch", "--check"]).expect(0);
     debian.run(&["/usr/share/vmcorectl/hooks/libvirt-qemu", "g1", "started", "begin"]).expect(0);
     let spooled = fs::read_dir(debian.root.path().join("run/vmcorectl/spool")).unwrap();
     assert_eq!(spooled.count(), 1);
