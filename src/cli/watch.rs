@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::exit::{Exit, UsageError};
+use super::guest;
 use super::spool_folder::SpoolArgs;
 use super::store_folder;
 use super::stored_core::print;
+use super::ui;
 use super::watch_log::WatchLog;
+use crate::monitor::libvirt::Address;
 use crate::regular_file;
 use crate::render;
 use crate::watch::config::{Config, ConfigError, DEFAULT_FILE, MAX_FILE};
@@ -40,8 +43,12 @@ pub(super) fn run(arguments: &WatchArgs) -> anyhow::Result<Exit> {
         message: error.to_string(),
         hint: Some(error.hint().to_owned()),
     })?;
+    let libvirt = address(&config)?;
     if arguments.check {
-        let guests = watch::check::guests(&config);
+        let (guests, problem) = watch::check::guests(&config, libvirt.as_ref());
+        if let Some(problem) = problem {
+            ui::say(&format!("warning: guests of libvirt are not seen: {problem}"));
+        }
         return print(|out| render::watch::check(&config, &guests, out));
     }
     let variable = |name| std::env::var(name).ok();
@@ -54,11 +61,20 @@ pub(super) fn run(arguments: &WatchArgs) -> anyhow::Result<Exit> {
     let (log, end) = WatchLog::start(arguments.json, in_journal)?;
     let store = config.store.clone().unwrap_or_else(store_folder::by_default);
     let spool = SpoolArgs { spool: config.spool.clone() }.folder();
-    let setup = Setup { config, store, spool, manager, log: Arc::new(log) };
+    let setup = Setup { libvirt, config, store, spool, manager, log: Arc::new(log) };
     let outcome = watch::run(setup, &|| read(file.as_deref()));
     end.wait();
     outcome?;
     Ok(Exit::Done)
+}
+
+/// The libvirt that the configuration names.
+fn address(config: &Config) -> Result<Option<Address>, UsageError> {
+    let Some(uri) = &config.libvirt else { return Ok(None) };
+    Address::new(Some(uri), &guest::environment()).map(Some).map_err(|error| UsageError {
+        message: error.to_string(),
+        hint: Some(error.hint().to_owned()),
+    })
 }
 
 /// Reads the file; without one that is named, the default one or none.

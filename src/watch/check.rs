@@ -5,8 +5,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::config::{Config, PathPattern, Policy};
+use super::config::{Config, OnCrash, PathPattern, Policy};
 use super::guest::Guest;
+use crate::monitor::libvirt::{self, Access, Address};
 use crate::monitor::qmp::Client;
 use crate::monitor::{Monitor, MonitorError, WaitLimits};
 
@@ -28,9 +29,14 @@ pub struct CheckedGuest {
     pub policy: Policy,
 }
 
-/// The guests that a watcher of this configuration would find now.
-pub fn guests(config: &Config) -> Vec<CheckedGuest> {
-    let mut found: Vec<CheckedGuest> = Vec::new();
+/// The guests that a watcher of this configuration would find now. Without an answer of libvirt,
+/// the second value says why.
+pub fn guests(config: &Config, libvirt: Option<&Address>) -> (Vec<CheckedGuest>, Option<String>) {
+    let domains = libvirt.map_or(Ok(Vec::new()), |address| by_libvirt(config, address));
+    let (mut found, problem) = match domains {
+        Ok(domains) => (domains, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
     for sockets in &config.sockets {
         for path in sockets.paths.iter().flat_map(PathPattern::paths) {
             let Some(text) = path.to_str() else { continue };
@@ -39,7 +45,31 @@ pub fn guests(config: &Config) -> Vec<CheckedGuest> {
             }
         }
     }
-    found
+    (found, problem)
+}
+
+fn by_libvirt(config: &Config, address: &Address) -> Result<Vec<CheckedGuest>, MonitorError> {
+    let limits = WaitLimits { timeout: TIMEOUT, until: None, interrupt: None };
+    let mut client = libvirt::Client::connect(address, Access::ReadOnly, &limits)?;
+    let mut found = Vec::new();
+    for domain in client.active_domains(&limits)? {
+        let xml = client.inactive_xml(&domain, &limits)?;
+        let guest = Guest {
+            key: format!("libvirt:{}", domain.uuid),
+            name: Some(domain.name.clone()),
+            uuid: Some(domain.uuid.to_string()),
+            on_crash: Some(OnCrash::from_name(Some(xml.action_at_crash()))),
+            incarnation: String::new(),
+        };
+        let state = match client.state(&domain, &limits)? {
+            state if xml.panic_models.is_empty() => format!("{state}, no panic device"),
+            state => state.to_string(),
+        };
+        let policy = config.policy(&guest.names()).resolved(guest.on_crash);
+        let (name, monitor) = (guest.name, guest.key);
+        found.push(CheckedGuest { name, monitor, state, poll: None, policy });
+    }
+    Ok(found)
 }
 
 fn by_socket(config: &Config, path: &str, poll: Option<Duration>) -> CheckedGuest {

@@ -1,5 +1,6 @@
 //! A guest that is watched, and what a source reports of it.
 
+use std::fs;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -75,4 +76,13 @@ impl Panic {
     pub(super) fn now(by_event: bool) -> Self {
         Self { noticed: Instant::now(), at: Timestamp::now(), by_event }
     }
+}
+
+/// What tells a process from a later one of its number: when it started.
+pub(super) fn incarnation(process: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name is in parentheses, and may have any characters.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let started = fields.split_whitespace().nth(19)?;
+    Some(format!("process {process} started {started}"))
 }

@@ -1,7 +1,10 @@
-//! Which guests stay held after their capture: the same panic is not captured twice.
+//! What outlives the watcher: which guests stay held after their capture, so that the same panic is
+//! not captured twice, and the `on_crash` of domains before it was set.
 //!
 //! ```text
-//! <store>/watch.json    {"schema": "vmcorectl/watch/1", "held": [{"guest", "incarnation", "entry"}]}
+//! <store>/watch.json    {"schema": "vmcorectl/watch/1",
+//!                        "held": [{"guest", "incarnation", "entry"}],
+//!                        "set": [{"guest", "incarnation", "on_crash"}]}
 //! ```
 //!
 //! A watcher that is started again finds these guests panicked, as it finds one whose panic nobody
@@ -16,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::config::OnCrash;
 use super::guest::Guest;
 use crate::regular_file;
 
@@ -30,6 +34,15 @@ const MAX_MARKS: usize = 10_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     guests: BTreeMap<String, Mark>,
+    /// Domains whose `on_crash` was set live, and what it was before.
+    set: BTreeMap<String, Set>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Set {
+    guest: String,
+    incarnation: String,
+    on_crash: OnCrash,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +56,8 @@ struct Mark {
 struct File {
     schema: String,
     held: Vec<Mark>,
+    #[serde(default)]
+    set: Vec<Set>,
 }
 
 impl Held {
@@ -50,15 +65,18 @@ impl Held {
     pub(super) fn read(store: &Path) -> Self {
         let bytes = regular_file::read_own(&store.join(FILE), MAX_FILE).unwrap_or_default();
         let file: Option<File> = serde_json::from_slice(&bytes).ok();
-        let marks = file.filter(|file| file.schema == SCHEMA).map(|file| file.held);
-        let marks = marks.unwrap_or_default().into_iter();
-        Self { guests: marks.map(|mark| (mark.guest.clone(), mark)).collect() }
+        let Some(file) = file.filter(|file| file.schema == SCHEMA) else { return Self::default() };
+        Self {
+            guests: file.held.into_iter().map(|mark| (mark.guest.clone(), mark)).collect(),
+            set: file.set.into_iter().map(|set| (set.guest.clone(), set)).collect(),
+        }
     }
 
     /// Writes the file.
     pub(super) fn write(&self, store: &Path) -> io::Result<()> {
         let held = self.guests.values().cloned().collect();
-        let text = serde_json::to_vec_pretty(&File { schema: SCHEMA.to_owned(), held })?;
+        let set = self.set.values().cloned().collect();
+        let text = serde_json::to_vec_pretty(&File { schema: SCHEMA.to_owned(), held, set })?;
         fs::create_dir_all(store)?;
         let new = store.join(format!("{FILE}.new"));
         let mut options = fs::OpenOptions::new();
@@ -87,6 +105,26 @@ impl Held {
         mark.is_some_and(|mark| mark.incarnation == guest.incarnation)
     }
 
+    /// What the domain's `on_crash` was before it was set, if it was.
+    pub(super) fn on_crash_before(&self, key: &str, incarnation: &str) -> Option<OnCrash> {
+        let set = self.set.get(key)?;
+        (set.incarnation == incarnation).then_some(set.on_crash)
+    }
+
+    /// The domain's `on_crash` is to be set. Says whether that is news.
+    pub(super) fn note_on_crash(&mut self, guest: &Guest) -> bool {
+        let Some(on_crash) = guest.on_crash else { return false };
+        if self.on_crash_before(&guest.key, &guest.incarnation) == Some(on_crash) {
+            return false;
+        }
+        if self.set.len() >= MAX_MARKS {
+            self.set.pop_first();
+        }
+        let (key, incarnation) = (guest.key.clone(), guest.incarnation.clone());
+        self.set.insert(key.clone(), Set { guest: key, incarnation, on_crash });
+        true
+    }
+
     /// The guest is no longer held. Says whether it was marked.
     pub(super) fn forget(&mut self, key: &str) -> bool {
         self.guests.remove(key).is_some()
@@ -111,7 +149,12 @@ mod tests {
         assert!(!held.has(&guest("a")));
         held.mark(&guest("a"), Some(Path::new("/store/web/1")));
         held.write(store.path()).unwrap();
+        let domain = |run: &str| Guest { on_crash: Some(OnCrash::Restart), ..guest(run) };
+        assert!(held.note_on_crash(&domain("a")) && !held.note_on_crash(&domain("a")));
+        held.write(store.path()).unwrap();
         let mut held = Held::read(store.path());
+        let before = |run| held.on_crash_before("/run/web.qmp", run);
+        assert_eq!((before("a"), before("b")), (Some(OnCrash::Restart), None));
         assert!(held.has(&guest("a")) && !held.has(&guest("b")));
         assert!(held.forget("/run/web.qmp") && !held.has(&guest("a")));
         fs::write(store.path().join(FILE), "{").unwrap();

@@ -1,7 +1,8 @@
 //! Watches all guests of a host, and has each panic captured by a process of its own.
 //!
 //! ```text
-//! sockets ──► news ──► supervisor ──► capture: a process each ──► aftermath: records, files
+//! sockets, libvirt, spool ──► news ──► supervisor ──► capture: a process each
+//!                                                └──► aftermath: records, files
 //! ```
 //!
 //! Needs: a configuration, a store, and what takes records. Gives: an entry for each panic, with
@@ -16,6 +17,7 @@ pub mod check;
 pub mod config;
 mod guest;
 mod held;
+mod libvirt;
 mod metrics;
 mod news;
 mod notify;
@@ -38,16 +40,19 @@ use thiserror::Error;
 pub use service::ServiceManager;
 
 use crate::interrupt;
+use crate::monitor::libvirt::Address;
 use crate::store::StoreError;
 use crate::store::watcher_lock;
 use aftermath::Aftermath;
 use config::{Config, ConfigError};
+use held::Held;
+use libvirt::LibvirtSource;
 use news::News;
 use record::Log;
 use service::Service;
 use shared::Shared;
 use sockets::SocketSource;
-use supervisor::Supervisor;
+use supervisor::{Sources, Supervisor};
 
 /// How many news may wait for the supervisor. Sources wait beyond that.
 const NEWS: usize = 4096;
@@ -61,6 +66,8 @@ pub struct Setup {
     pub store: PathBuf,
     /// Where hooks leave events.
     pub spool: PathBuf,
+    /// The libvirt that the configuration names.
+    pub libvirt: Option<Address>,
     /// Who started it.
     pub manager: ServiceManager,
     /// Who takes its records.
@@ -107,10 +114,16 @@ pub fn run(setup: Setup, read: &dyn Fn() -> Result<Config, ConfigError>) -> Resu
         let news = if signal == "SIGHUP" { News::Reload } else { News::Stop(signal) };
         let _ = signals.send(news);
     })?;
+    let held = Held::read(&setup.store);
     let sockets = SocketSource::start(&shared)?;
+    let libvirt = match setup.libvirt {
+        Some(address) => Some(LibvirtSource::start(address, held.clone(), &shared)?),
+        None => None,
+    };
+    let sources = Sources { sockets, libvirt };
     spool_reader::start(setup.spool, &shared)?;
     let aftermath = Aftermath::start(&shared, &setup.store)?;
     let service = Service::new(&setup.manager);
-    Supervisor::new(shared, setup.store, sockets, service, aftermath).run(&news, read);
+    Supervisor::new(shared, setup.store, held, sources, service, aftermath).run(&news, read);
     Ok(())
 }

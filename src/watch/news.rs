@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::guest::Seen;
+use super::guest::{Guest, Seen};
 use crate::metadata::Metadata;
 use crate::spool::Spooled;
 
@@ -11,6 +11,8 @@ use crate::spool::Spooled;
 pub(super) enum News {
     /// A source has seen something of the guest of this key.
     Guest(String, Seen),
+    /// The `on_crash` of this domain is about to be set, and was what it says.
+    Preserves(Guest),
     /// The capture of this number.
     Capture(u64, CaptureNews),
     /// A hook of a management daemon has spooled this.

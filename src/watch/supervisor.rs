@@ -13,9 +13,10 @@ use rustix::process::Signal;
 
 use super::aftermath::Aftermath;
 use super::capture::{self, Job, Running};
-use super::config::{Action, Config, ConfigError};
+use super::config::{Action, Config, ConfigError, Policy};
 use super::guest::{Guest, Panic, Seen};
 use super::held::Held;
+use super::libvirt::LibvirtSource;
 use super::news::{CaptureNews, Ended, Fate, News};
 use super::orders::Order;
 use super::record::{Level, Record};
@@ -35,18 +36,24 @@ pub(super) type Reader<'a> = dyn Fn() -> Result<Config, ConfigError> + 'a;
 
 /// The supervisor.
 pub(super) struct Supervisor {
-    pub(super) shared: Arc<Shared>,
-    pub(super) store: PathBuf,
-    pub(super) sockets: SocketSource,
-    pub(super) service: Service,
-    pub(super) aftermath: Aftermath,
-    pub(super) held: Held,
+    shared: Arc<Shared>,
+    store: PathBuf,
+    sources: Sources,
+    service: Service,
+    aftermath: Aftermath,
+    held: Held,
     guests: BTreeMap<String, Tracked>,
     captures: BTreeMap<u64, Active>,
     last_id: u64,
     /// What was written of cores, and when.
     written: VecDeque<(Instant, u64)>,
     stopping: Option<Stopping>,
+}
+
+/// Where guests come from.
+pub(super) struct Sources {
+    pub(super) sockets: SocketSource,
+    pub(super) libvirt: Option<LibvirtSource>,
 }
 
 /// A capture under way.
@@ -70,15 +77,16 @@ impl Supervisor {
     pub(super) fn new(
         shared: Arc<Shared>,
         store: PathBuf,
-        sockets: SocketSource,
+        held: Held,
+        sources: Sources,
         service: Service,
         aftermath: Aftermath,
     ) -> Self {
         Self {
-            held: Held::read(&store),
             shared,
             store,
-            sockets,
+            held,
+            sources,
             service,
             aftermath,
             guests: BTreeMap::new(),
@@ -115,6 +123,11 @@ impl Supervisor {
     fn take(&mut self, news: News, read: &Reader<'_>) {
         match news {
             News::Guest(key, seen) => self.see(key, seen),
+            News::Preserves(guest) => {
+                if self.held.note_on_crash(&guest) {
+                    self.aftermath.write_held(&self.held);
+                }
+            }
             News::Capture(id, CaptureNews::LeavesOut(reason)) => self.leaves_out(id, &reason),
             News::Capture(id, CaptureNews::Released) => {
                 self.no_longer_dumping(id);
@@ -134,7 +147,10 @@ impl Supervisor {
     }
 
     fn order(&self, key: &str, order: Order) {
-        self.sockets.order(key, order);
+        match &self.sources.libvirt {
+            Some(libvirt) if key.starts_with("libvirt:") => libvirt.order(key, order),
+            _ => self.sources.sockets.order(key, order),
+        }
     }
 
     /// A source has seen something of a guest.
@@ -154,33 +170,37 @@ impl Supervisor {
     }
 
     fn found(&mut self, guest: Guest, is_ignored: bool) {
-        let is_held = self.held.has(&guest);
         let policy = self.shared.policy(&guest);
-        let text = if is_ignored {
+        let state = match (is_ignored, self.held.has(&guest)) {
+            (true, _) => State::Ignored,
+            (_, true) => State::Held,
+            _ => State::Watched,
+        };
+        let known = self.guests.get_mut(&guest.key);
+        if let Some(known) = known.filter(|known| known.guest.incarnation == guest.incarnation) {
+            let is_news = known.policy != policy;
+            (known.guest, known.policy) = (guest.clone(), policy);
+            if matches!(known.state, State::Watched | State::Ignored) {
+                known.state = state;
+            }
+            if is_news {
+                self.record_watched(&guest, &policy);
+            }
+            return;
+        }
+        self.gone(&guest.key);
+        self.record_watched(&guest, &policy);
+        self.guests.insert(guest.key.clone(), Tracked::new(guest, policy, state));
+    }
+
+    fn record_watched(&self, guest: &Guest, policy: &Policy) {
+        let text = if policy.ignore {
             "ignored".to_owned()
         } else {
             format!("watched: then {}, on failure {}", policy.then, policy.on_failure)
         };
         let record = Record::new(Level::Info, "watched", text).of(guest.label());
         self.record(record.with("monitor", guest.key.clone()));
-        let state = match (is_ignored, is_held) {
-            (true, _) => State::Ignored,
-            (_, true) => State::Held,
-            _ => State::Watched,
-        };
-        match self.guests.get_mut(&guest.key) {
-            Some(known) if known.guest.incarnation == guest.incarnation => {
-                known.guest = guest;
-                let idle = matches!(known.state, State::Watched | State::Ignored);
-                if idle {
-                    known.state = state;
-                }
-            }
-            _ => {
-                self.gone(&guest.key.clone());
-                self.guests.insert(guest.key.clone(), Tracked::new(guest, state));
-            }
-        }
     }
 
     fn panicked(&mut self, guest: Guest, panic: Panic) {
@@ -329,7 +349,7 @@ impl Supervisor {
         let bytes = self.written.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         let shown = crate::units::bytes;
         (bytes >= limit.bytes).then(|| {
-            let within = crate::units::duration(limit.within);
+            let within = crate::units::span(limit.within.as_secs_f64());
             format!(
                 "{} of cores were written in {within}, and {} may be",
                 shown(bytes),

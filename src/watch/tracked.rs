@@ -12,6 +12,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::config::Policy;
 use super::guest::{Guest, Panic};
 
 /// The first and the longest wait before a failed capture is tried again.
@@ -21,6 +22,7 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 #[derive(Clone, Debug)]
 pub(super) struct Tracked {
     pub(super) guest: Guest,
+    pub(super) policy: Policy,
     pub(super) state: State,
 }
 
@@ -75,8 +77,8 @@ impl Waiting {
 
 impl Tracked {
     /// A guest that was just found.
-    pub(super) fn new(guest: Guest, state: State) -> Self {
-        Self { guest, state }
+    pub(super) fn new(guest: Guest, policy: Policy, state: State) -> Self {
+        Self { guest, policy, state }
     }
 
     /// The panic that would be lost if the guest were gone now.

@@ -64,4 +64,5 @@ mod verifying;
 mod verifying_metadata;
 mod waiting;
 mod watching;
+mod watching_libvirt;
 mod watching_long;

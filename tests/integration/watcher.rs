@@ -52,6 +52,11 @@ impl Host {
     /// Writes the configuration: what every test needs, then `more`, whose first keys are of no
     /// table.
     pub(crate) fn configure(&self, more: &str) -> PathBuf {
+        self.configure_libvirt("off", more)
+    }
+
+    /// The same, with a libvirt.
+    pub(crate) fn configure_libvirt(&self, libvirt: &str, more: &str) -> PathBuf {
         let (top, tables) = match more.find("\n[") {
             Some(at) => more.split_at(at),
             None => (more, ""),
@@ -64,7 +69,7 @@ impl Host {
         let store = self.store();
         let spool = self.path("spool");
         let text = format!(
-            "store = {store:?}\nspool = {spool:?}\nlibvirt = \"off\"\n{top}\n\
+            "store = {store:?}\nspool = {spool:?}\nlibvirt = {libvirt:?}\n{top}\n\
              [[sockets]]\npaths = {:?}\n{tables}\n[guards]\nkeep-free = \"0\"\n{guards}\n",
             self.sockets
         );

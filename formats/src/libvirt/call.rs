@@ -29,6 +29,8 @@ pub enum Call<'a> {
     GetState(&'a Domain),
     /// A domain's XML.
     GetXml(&'a Domain),
+    /// A domain's XML as its next start will have it: without what was changed live.
+    GetInactiveXml(&'a Domain),
     /// What is being done to a domain.
     GetJobInfo(&'a Domain),
     /// Stops the vCPUs.
@@ -59,7 +61,7 @@ impl Call<'_> {
             Self::Open(..) => 1,
             Self::HypervisorVersion => 4,
             Self::Destroy(_) => 12,
-            Self::GetXml(_) => 14,
+            Self::GetXml(_) | Self::GetInactiveXml(_) => 14,
             Self::LookupByName(_) => 23,
             Self::LookupByUuid(_) => 24,
             Self::Resume(_) => 28,
@@ -90,7 +92,7 @@ impl Call<'_> {
             Self::LookupByName(_) => "virDomainLookupByName",
             Self::LookupByUuid(_) => "virDomainLookupByUUID",
             Self::GetState(_) => "virDomainGetState",
-            Self::GetXml(_) => "virDomainGetXMLDesc",
+            Self::GetXml(_) | Self::GetInactiveXml(_) => "virDomainGetXMLDesc",
             Self::GetJobInfo(_) => "virDomainGetJobInfo",
             Self::Suspend(_) => "virDomainSuspend",
             Self::Resume(_) => "virDomainResume",
@@ -119,6 +121,8 @@ impl Call<'_> {
         const MEMORY_ONLY: u32 = 16;
         /// `VIR_MEMORY_PHYSICAL`.
         const PHYSICAL: u32 = 2;
+        /// `VIR_DOMAIN_XML_INACTIVE`.
+        const INACTIVE: u32 = 2;
         const NO_FLAGS: u32 = 0;
         let writer = Writer::default();
         let of = |domain: &Domain| domain.write(Writer::default());
@@ -134,6 +138,7 @@ impl Call<'_> {
             Self::ListAll => writer.i32(1).u32(NO_FLAGS),
             Self::LookupByName(name) => writer.string(name),
             Self::LookupByUuid(uuid) => writer.fixed(&uuid.0),
+            Self::GetInactiveXml(domain) => of(domain).u32(INACTIVE),
             Self::GetState(domain) | Self::GetXml(domain) | Self::Reset(domain) => {
                 of(domain).u32(NO_FLAGS)
             }

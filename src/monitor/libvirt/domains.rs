@@ -42,8 +42,17 @@ impl Client {
 
     /// What a domain's XML says.
     pub fn xml(&mut self, domain: &Domain, limits: &WaitLimits<'_>) -> Answer<DomainXml> {
-        let call = Call::GetXml(domain);
-        let xml = self.call(&call, |payload| reply::xml(payload).map(str::to_owned), limits)?;
+        self.decoded(&Call::GetXml(domain), limits)
+    }
+
+    /// A domain's description as its next start will have it. One that is defined nowhere
+    /// has none but that of its run.
+    pub fn inactive_xml(&mut self, domain: &Domain, limits: &WaitLimits<'_>) -> Answer<DomainXml> {
+        self.decoded(&Call::GetInactiveXml(domain), limits)
+    }
+
+    fn decoded(&mut self, call: &Call<'_>, limits: &WaitLimits<'_>) -> Answer<DomainXml> {
+        let xml = self.call(call, |payload| reply::xml(payload).map(str::to_owned), limits)?;
         DomainXml::decode(&xml).map_err(|error| MonitorError::Unexpected {
             by: Manager::Libvirt,
             command: call.name().to_owned(),

@@ -68,7 +68,7 @@ fn crash_loop(limit: CrashLoop, folder: &Path) -> Option<String> {
         time.is_some_and(|time| time >= since)
     });
     let count = recent.take(limit.panics).count().saturating_add(1);
-    let within = units::duration(limit.within);
+    let within = units::span(limit.within.as_secs_f64());
     (count >= limit.panics.max(2))
         .then(|| format!("the guest is in a crash loop: {count} panics or more in {within}"))
 }

@@ -28,7 +28,8 @@ pub enum Action {
 }
 
 /// `on_crash` of a libvirt domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnCrash {
     /// The guest stays as it is.
     Preserve,

@@ -13,7 +13,7 @@ use crate::monitor::qmp::Client;
 use crate::monitor::{Event, Monitor, MonitorError, WaitLimits, WaitResult};
 
 use super::super::config::Config;
-use super::super::guest::{Guest, Panic, Seen};
+use super::super::guest::{Guest, Panic, Seen, incarnation};
 use super::super::news::News;
 use super::super::orders::{Leash, Order};
 use super::super::record::{Level, Record};
@@ -103,6 +103,13 @@ impl Watch<'_> {
         let mut client = Client::connect(Path::new(&self.socket.path), &limits)?;
         let guest = self.identify(&mut client, &limits)?;
         let policy = self.shared.policy(&guest);
+        let is_watched_by_libvirt =
+            self.shared.config().libvirt.is_some() && client.process().is_some_and(is_of_libvirt);
+        if is_watched_by_libvirt {
+            let text = "not watched by its socket: its QEMU is libvirt's, and watched as a domain";
+            self.shared.record(Record::new(Level::Info, "source", text).of(guest.label()));
+            return Ok(Visit::Reported);
+        }
         if policy.ignore {
             self.tell(Seen::Ignored(guest));
             return Ok(Visit::Reported);
@@ -270,6 +277,13 @@ impl Watch<'_> {
     }
 }
 
+/// Whether libvirt started a QEMU: its own monitor has this name. A dump by another monitor ends
+/// some versions of libvirt.
+fn is_of_libvirt(process: i32) -> bool {
+    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    memchr::memmem::find(&line, b"id=charmonitor").is_some()
+}
+
 /// Whether QEMU ended, as guests do.
 fn is_end(error: &MonitorError) -> bool {
     match error {
@@ -279,13 +293,4 @@ fn is_end(error: &MonitorError) -> bool {
         }
         _ => false,
     }
-}
-
-/// What tells a process from a later one of its number: when it started.
-fn incarnation(process: i32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name is in parentheses, and may have any characters.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let started = fields.split_whitespace().nth(19)?;
-    Some(format!("process {process} started {started}"))
 }
