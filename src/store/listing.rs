@@ -93,9 +93,11 @@ impl Listed {
         })
     }
 
-    /// The release of the guest's kernel.
+    /// The release of the guest's kernel: in the metadata, else in the report, which has it
+    /// without VMCOREINFO and without a core, too.
     pub fn kernel(&self) -> Option<&str> {
-        self.metadata.as_ref()?.kernel.as_deref()
+        let noted = self.metadata.as_ref().and_then(|metadata| metadata.kernel.as_deref());
+        noted.or_else(|| self.report.as_ref()?.release.as_deref())
     }
 }
 

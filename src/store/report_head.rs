@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use vmcore_formats::text::{self, MAX_NAME, MAX_TITLE};
+use vmcore_formats::text::{self, MAX_NAME, MAX_RELEASE, MAX_TITLE};
 
 use crate::regular_file;
 
@@ -32,6 +32,17 @@ pub struct ReportHead {
     /// Whether the crash is one of Windows, which no families have a part in.
     #[serde(default, skip_serializing, deserialize_with = "is_there", rename = "bugcheck")]
     pub is_bugcheck: bool,
+    /// The release of the kernel that the report is of.
+    #[serde(default, skip_serializing, deserialize_with = "release_in", rename = "kernel")]
+    pub release: Option<String>,
+}
+
+/// A report's part on the kernel. Of one that has another form, the rest is read.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Kernel {
+    Read { release: Option<String> },
+    Other(IgnoredAny),
 }
 
 /// What reports are made with today.
@@ -55,6 +66,9 @@ impl ReportHead {
         self.alt_titles.truncate(MAX_ALTERNATES);
         for title in self.title.iter_mut().chain(&mut self.alt_titles) {
             bounded(title, MAX_TITLE);
+        }
+        if let Some(release) = &mut self.release {
+            bounded(release, MAX_RELEASE);
         }
         for other in self.schema.iter_mut().chain(&mut self.signature) {
             bounded(other, MAX_NAME);
@@ -88,6 +102,13 @@ fn is_there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error
     Ok(Option::<IgnoredAny>::deserialize(value)?.is_some())
 }
 
+fn release_in<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    Ok(match Option::<Kernel>::deserialize(value)? {
+        Some(Kernel::Read { release }) => release,
+        Some(Kernel::Other(_)) | None => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +134,21 @@ mod tests {
             ),
         ] {
             assert_eq!(head(json).is_outdated(&CURRENT), outdated, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_of_another_form_costs_its_release_alone() {
+        for (kernel, release) in [
+            (r#"{"release": "6.1", "taint": {"mask": 0}}"#, Some("6.1")),
+            (r#"{"release": null}"#, None),
+            (r#"{"release": 7}"#, None),
+            ("[]", None),
+            ("7", None),
+            ("null", None),
+        ] {
+            let head = head(&format!(r#"{{"title": "x", "kernel": {kernel}}}"#));
+            assert_eq!((head.title.as_deref(), head.release.as_deref()), (Some("x"), release));
         }
     }
 

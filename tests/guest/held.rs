@@ -70,6 +70,24 @@ fn a_report_that_was_made_first_outlives_a_dump_that_fails() {
     assert_eq!(signature, stored(&left.incomplete[0])["signature"]);
 }
 
+#[test]
+fn a_guest_that_is_only_reported_on_has_the_same_report_and_runs_on() {
+    let machine = Machine::panicked(CRASH);
+    let (monitor, store) = (machine.monitor(), machine.store());
+    let capture = ["capture", &monitor, "--store", &store, "--report-only"];
+    let entry = run(capture).expect(0).says(&format!("title: {TITLE}")).entry();
+    assert_eq!(machine.state(), "guest-panicked");
+    let (only, held) = (report(entry.to_str().unwrap()), report(&monitor));
+    for part in ["title", "signature", "kernel", "cpus", "blocked", "modules", "memory", "log"] {
+        assert!(!only[part].is_null(), "{part}");
+        assert_eq!(only[part], held[part], "{part}");
+    }
+    let row = run(["list", "--store", &store]).expect(0).stdout;
+    assert!(row.contains(only["kernel"]["release"].as_str().unwrap()), "{row}");
+    run(capture.into_iter().chain(["--resume"])).expect(0);
+    machine.await_console("Rebooting in 5 seconds", 1);
+}
+
 /// The report on a stored core or a held guest.
 fn report(entry: &str) -> Value {
     serde_json::from_str(&run(["report", "--json", entry]).expect(0).stdout).expect("JSON")

@@ -160,8 +160,8 @@ fn metadata(from: &mut Cursor<'_>) -> Option<MetadataHead> {
 }
 
 fn put_report(out: &mut Vec<u8>, head: &ReportHead) {
-    let ReportHead { schema, title, alt_titles, signature, weak, is_bugcheck } = head;
-    for text in [schema, title, signature] {
+    let ReportHead { schema, title, alt_titles, signature, weak, is_bugcheck, release } = head;
+    for text in [schema, title, signature, release] {
         put_text(out, text.as_deref());
     }
     put_option(out, *weak, |out, weak| out.push(u8::from(weak)));
@@ -173,11 +173,11 @@ fn put_report(out: &mut Vec<u8>, head: &ReportHead) {
 
 fn report(from: &mut Cursor<'_>) -> Option<ReportHead> {
     let (schema, title) = (text(from, MAX_NAME)?, text(from, MAX_TITLE)?);
-    let signature = text(from, MAX_NAME)?;
+    let (signature, release) = (text(from, MAX_NAME)?, text(from, MAX_RELEASE)?);
     let weak = option(from, flag)?;
     let is_bugcheck = flag(from)?;
     let count = usize::from(from.u8("number of titles").ok()?).min(MAX_ALTERNATES);
     let titles = (0..count).map(|_| text(from, MAX_TITLE)?);
     let alt_titles = titles.collect::<Option<Vec<_>>>()?;
-    Some(ReportHead { schema, title, alt_titles, signature, weak, is_bugcheck })
+    Some(ReportHead { schema, title, alt_titles, signature, weak, is_bugcheck, release })
 }

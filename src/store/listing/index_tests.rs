@@ -100,6 +100,7 @@ impl Store {
                 let report = serde_json::json!({
                     "schema": "vmcorectl/report/1", "title": text, "signature": "v1-a",
                     "alt_titles": ["other", text], "weak": text.is_empty(), "bugcheck": {},
+                    "kernel": { "release": text },
                 });
                 self.write(of(self, entry, REPORT_FILE), &report.to_string());
             }
