@@ -22,9 +22,12 @@ use crate::store::INCOMPLETE;
 use crate::store::entry_without_core::LostPanic;
 use crate::store::guest_folder::folder_name;
 use crate::store::listing::time_of;
+use crate::store::prune::{Limits, Pruning};
 
 /// How often the metrics file is written at most.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the store is pruned for entries without a core.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long before a guest's end its capture may have begun, in seconds.
 const CAPTURE_SECONDS: i64 = 900;
 /// How long the last notifications and files may take.
@@ -40,6 +43,7 @@ pub(super) struct Aftermath {
     notify_failed: Arc<AtomicU64>,
     lost_on_disk: Arc<AtomicU64>,
     written: Option<(Instant, Metrics)>,
+    pruned: Option<Instant>,
 }
 
 impl Aftermath {
@@ -53,6 +57,7 @@ impl Aftermath {
             notify_failed: Arc::default(),
             lost_on_disk: Arc::default(),
             written: None,
+            pruned: None,
         })
     }
 
@@ -97,10 +102,36 @@ impl Aftermath {
             self.lost_unless_stored(guest, panic, problem);
         }
         self.notify(ended);
+        if ended.left_out.is_some() {
+            self.prune();
+        }
+    }
+
+    /// Keeps the store within its size. A capture does so after a dump; entries without a core
+    /// are small, and can be many.
+    fn prune(&mut self) {
+        let Some(bytes) = self.shared.config().guards.store_size else { return };
+        if self.pruned.is_some_and(|at| at.elapsed() < PRUNE_INTERVAL) {
+            return;
+        }
+        self.pruned = Some(Instant::now());
+        let (store, shared) = (self.store.clone(), Arc::clone(&self.shared));
+        self.disk.queue(move || {
+            let limits = Limits { total_bytes: Some(bytes), ..Limits::default() };
+            let unmet = Pruning::of(&store, limits).map(|mut pruning| pruning.run(|_, _, _| {}));
+            let problem = match unmet {
+                Ok(unmet) => unmet.first().map(ToString::to_string),
+                Err(error) => Some(format!("the store cannot be pruned: {error}")),
+            };
+            if let Some(problem) = problem {
+                shared.record(Record::new(Level::Warning, "store", problem));
+            }
+        });
     }
 
     /// A panic was lost: an entry says so.
     pub(super) fn lost(&mut self, guest: &Guest, panic: &Panic, why: &str) {
+        self.prune();
         self.metrics.lost = self.metrics.lost.saturating_add(1);
         let text = format!("a panic was lost: {why}");
         self.shared.record(Record::new(Level::Error, "lost", text).of(guest.label()));

@@ -28,6 +28,10 @@ use crate::spool::{EventKind, Spooled};
 
 /// The longest time between two looks at what is due.
 const TICK: Duration = Duration::from_millis(500);
+/// How often a guest may have an entry of a panic that nothing held.
+const LOST_INTERVAL: Duration = Duration::from_secs(10);
+/// How many more guests are handed back at once when the watcher stops: they are not dumped.
+const HANDED_BACK: usize = 8;
 /// How long a capture may take to release its guest once it was told to end.
 const RELEASE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -47,6 +51,8 @@ pub(super) struct Supervisor {
     last_id: u64,
     /// What was written of cores, and when.
     written: VecDeque<(Instant, u64)>,
+    /// When guests had their last entry of a panic that nothing held.
+    lost: BTreeMap<String, Instant>,
     stopping: Option<Stopping>,
 }
 
@@ -93,6 +99,7 @@ impl Supervisor {
             captures: BTreeMap::new(),
             last_id: 0,
             written: VecDeque::new(),
+            lost: BTreeMap::new(),
             stopping: None,
         }
     }
@@ -160,12 +167,22 @@ impl Supervisor {
             Seen::Ignored(guest) => self.found(guest, true),
             Seen::Panicked(guest, panic) => self.panicked(guest, panic),
             Seen::NotPanicked => self.not_panicked(&key),
-            Seen::Lost(guest, why) => {
-                self.aftermath.metrics.count_panic(guest.label(), Panic::now(true).at);
-                self.aftermath.lost(&guest, &Panic::now(true), &why);
-            }
+            Seen::Lost(guest, why) => self.reported_lost(&guest, &why),
             Seen::Unreachable => {}
             Seen::Gone => self.gone(&key),
+        }
+    }
+
+    /// A source has seen a panic that nothing held. A guest that is not stopped by its panics can
+    /// cause them without end.
+    fn reported_lost(&mut self, guest: &Guest, why: &str) {
+        let panic = Panic::now(true);
+        self.aftermath.metrics.count_panic(guest.label(), panic.at);
+        let last = self.lost.insert(guest.key.clone(), panic.noticed);
+        if last.is_none_or(|at| at.elapsed() > LOST_INTERVAL) {
+            self.aftermath.lost(guest, &panic, why);
+        } else if let Some(last) = last {
+            self.lost.insert(guest.key.clone(), last);
         }
     }
 
@@ -256,6 +273,7 @@ impl Supervisor {
             Some(_) => {}
         }
         self.guests.remove(key);
+        self.lost.remove(key);
     }
 
     /// A hook has reported something. Guests that come are found by their sources.
@@ -291,7 +309,16 @@ impl Supervisor {
         let config = self.shared.config();
         loop {
             let dumping = self.captures.values().filter(|active| active.dumping).count();
-            if self.captures.len() >= config.guards.captures || dumping >= config.guards.dumping {
+            let is_full = match self.stopping {
+                Some(_) => {
+                    self.captures.len() >= config.guards.captures.saturating_add(HANDED_BACK)
+                }
+                None => {
+                    self.captures.len() >= config.guards.captures
+                        || dumping >= config.guards.dumping
+                }
+            };
+            if is_full {
                 return;
             }
             let due = self.guests.iter().filter_map(|(key, tracked)| match &tracked.state {

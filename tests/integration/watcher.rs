@@ -18,6 +18,8 @@ use crate::tool::{self, Listing};
 pub(crate) struct Host {
     folder: TempDir,
     sockets: Vec<PathBuf>,
+    /// How often guests are asked whose connection is not kept.
+    pub(crate) poll: Option<&'static str>,
 }
 
 /// A watcher that runs. Killed when dropped.
@@ -31,7 +33,8 @@ impl Host {
     /// A host of these guests.
     pub(crate) fn new<'q>(guests: impl IntoIterator<Item = &'q ScriptedQemu>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, sockets: guests.into_iter().map(ScriptedQemu::socket).collect() }
+        let sockets = guests.into_iter().map(ScriptedQemu::socket).collect();
+        Self { folder, sockets, poll: None }
     }
 
     /// The store.
@@ -68,9 +71,10 @@ impl Host {
         };
         let store = self.store();
         let spool = self.path("spool");
+        let poll = self.poll.map(|poll| format!("poll = {poll:?}")).unwrap_or_default();
         let text = format!(
             "store = {store:?}\nspool = {spool:?}\nlibvirt = {libvirt:?}\n{top}\n\
-             [[sockets]]\npaths = {:?}\n{tables}\n[guards]\nkeep-free = \"0\"\n{guards}\n",
+             [[sockets]]\npaths = {:?}\n{poll}\n{tables}\n[guards]\nkeep-free = \"0\"\n{guards}\n",
             self.sockets
         );
         let file = self.path("vmcorectl.toml");

@@ -270,6 +270,41 @@ fn sigterm_waits_for_captures_and_leaves_what_waits_held_as_the_policy_says() {
 }
 
 #[test]
+fn sigterm_hands_back_what_waits_with_its_report() {
+    let stalls = Script { dump: DumpPlan::Stalls(3 * MIB), ..Script::default() };
+    let name = Some("waits".to_owned());
+    let stalls = ScriptedQemu::start(stalls);
+    let waits = ScriptedQemu::start(Script { name, state: "running", ..Script::default() });
+    let host = Host::new([&stalls, &waits]);
+    let guards = "\n[guards]\ncaptures = 1\ndumping = 1\n";
+    let mut watcher = host.watch(&format!("stop-within = \"5s\"\n{RESUME}{guards}"));
+    stalls.await_stall();
+    waits.await_command("query-status");
+    panic(&waits);
+    watcher.expect_that("panic", |record| record["guest"] == "waits");
+    watcher.signal(Signal::TERM);
+    let handed_back = watcher.expect_that("captured", |record| record["guest"] == "waits");
+    assert_eq!(handed_back["left_out"], "the watcher stops", "{handed_back}");
+    assert_eq!(waits.run_state(), "running");
+    stalls.kill();
+    assert_eq!(watcher.end().0, Some(0));
+}
+
+#[test]
+fn a_guest_that_is_polled_keeps_its_monitor_free() {
+    let qemu = ScriptedQemu::start(running());
+    let mut host = Host::new([&qemu]);
+    host.poll = Some("100ms");
+    let mut watcher = host.watch(RESUME);
+    qemu.await_commands("query-status", 2);
+    qemu.await_no_client();
+    panic(&qemu);
+    assert_eq!(watcher.expect("captured")["result"], "complete");
+    assert_eq!(qemu.run_state(), "running");
+    watcher.stop();
+}
+
+#[test]
 fn sighup_reads_the_configuration_again_and_keeps_the_old_one_if_it_is_bad() {
     let qemu = ScriptedQemu::start(running());
     let host = Host::new([&qemu]);
