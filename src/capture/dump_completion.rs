@@ -16,7 +16,7 @@ use super::outcome::CaptureError;
 use super::request::Action;
 use super::session::Session;
 use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamError, Written};
-use crate::monitor::{CommandId, Event, MonitorError, Refusal, WaitLimits, WaitResult};
+use crate::monitor::{CommandId, Event, Manager, MonitorError, Refusal, WaitLimits, WaitResult};
 use crate::units::bytes;
 
 /// How often progress is shown and QEMU's silence measured.
@@ -274,6 +274,11 @@ fn await_news(
         }
         Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
         Err(error) => {
+            // A libvirt that is started again while QEMU still dumps dies of the end of a dump
+            // that it did not begin. So the dump ends before that.
+            if session.monitor.manager() == Manager::Libvirt {
+                pipeline.abort();
+            }
             monitor_was_lost(session, &mut completion.lost, &error)?;
         }
     }

@@ -16,6 +16,7 @@
 mod attached;
 mod call_trace;
 mod crashes;
+mod domain;
 mod formats;
 mod generated;
 mod held;
@@ -26,6 +27,7 @@ mod kernels;
 mod layouts;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
+mod libvirt;
 mod machine;
 mod memory_use;
 mod mounted;

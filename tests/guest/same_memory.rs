@@ -77,7 +77,10 @@ impl Core {
 
 /// Unpacks a core by plain `zstd -d`.
 pub(crate) fn unpack(machine: &Machine, core: &Path) -> PathBuf {
-    let unpacked = machine.space("unpacked.elf");
+    unpack_to(machine.space("unpacked.elf"), core)
+}
+
+fn unpack_to(unpacked: PathBuf, core: &Path) -> PathBuf {
     let status = Command::new("zstd")
         .args(["-d", "-q", "-f", "--sparse"])
         .arg(core)
@@ -93,7 +96,13 @@ pub(crate) fn unpack(machine: &Machine, core: &Path) -> PathBuf {
 /// QEMU's own file has, and nothing else. Gives the unpacked core.
 #[track_caller]
 pub(crate) fn assert_same(machine: &Machine, stored: &Path, by_qemu: &Path) -> PathBuf {
-    let unpacked = unpack(machine, stored);
+    assert_same_at(&machine.space("unpacked.elf"), stored, by_qemu)
+}
+
+/// The same, of a core that is unpacked to a path.
+#[track_caller]
+pub(crate) fn assert_same_at(unpacked: &Path, stored: &Path, by_qemu: &Path) -> PathBuf {
+    let unpacked = unpack_to(unpacked.to_owned(), stored);
     let ours = Core::open(&unpacked);
     let theirs = Core::open(by_qemu);
     assert_eq!(ours.header_offset(), 64, "makedumpfile looks for program headers there");

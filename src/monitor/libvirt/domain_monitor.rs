@@ -197,6 +197,10 @@ impl Monitor for DomainMonitor {
     }
 
     fn reconnect(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        // The daemon that could open it is gone.
+        if self.dump.is_none() {
+            self.pipe = None;
+        }
         let uuid = self.domain.uuid.to_string();
         let opened = open(&self.target, &uuid, limits);
         let (client, domain, xml) = match opened {

@@ -1,0 +1,156 @@
+//! Guests of a real libvirt, by name.
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use vmcorectl::metadata::ReleasedBy;
+
+use crate::domain::{Domain, GUEST};
+use crate::same_memory::assert_same_at;
+use crate::tool::{self, Ran, listing, metadata_of, run, start};
+
+const PANICKED: &str = "crashed (panicked)";
+
+fn capture(domain: &Domain, more: &[&str]) -> Ran {
+    tool::finish(start_capture(domain, more))
+}
+
+fn start_capture(domain: &Domain, more: &[&str]) -> Child {
+    let (uri, store) = (domain.uri(), domain.store());
+    let arguments = ["capture", GUEST, "--connect", &uri, "--store", &store];
+    start(arguments.into_iter().chain(more.iter().copied()))
+}
+
+fn report(arguments: &[&str]) -> Value {
+    let arguments = ["report", "--json"].into_iter().chain(arguments.iter().copied());
+    serde_json::from_str(&run(arguments).expect(0).stdout).expect("JSON")
+}
+
+#[track_caller]
+fn assert_same(domain: &Domain, entry: &std::path::Path, theirs: &std::path::Path) {
+    assert_same_at(&domain.space("unpacked.elf"), &entry.join("vmcore.elf.zst"), theirs);
+}
+
+#[test]
+fn a_domain_is_captured_and_reported_as_it_is() {
+    let mut domain = Domain::panicked("null");
+    let by_libvirt = domain.dump_by_libvirt();
+    let uri = domain.uri();
+    let held = report(&[GUEST, "--connect", &uri]);
+    assert_eq!(domain.state(), PANICKED);
+    assert!(!domain.space("store").exists(), "nothing is written");
+
+    let ran = capture(&domain, &[]).expect(0);
+    assert_eq!(ran.complaints(), "");
+    assert_eq!(domain.state(), PANICKED);
+    let entry = ran.entry();
+    assert_same(&domain, &entry, &by_libvirt);
+    let metadata = metadata_of(&entry);
+    let libvirt = metadata.guest.libvirt.expect("a libvirt");
+    assert_eq!((libvirt.uri, libvirt.on_crash.as_str()), (uri.clone(), "preserve"));
+    assert_eq!(metadata.guest.memory_bytes, Some(256 << 20));
+    assert_eq!(
+        (metadata.guest.cpus, metadata.guest.accelerator.as_deref()),
+        (Some(2), Some("other"))
+    );
+
+    // The sentences about the guest as it stands differ from those about a file.
+    let stored = report(&[entry.to_str().unwrap()]);
+    assert_eq!(held["title"], "BUG: unable to handle kernel NULL pointer dereference in by_null");
+    let parts = ["title", "signature", "function", "module", "kernel", "panicked", "cpus"];
+    for part in parts.into_iter().chain(["blocked", "modules", "memory", "log", "other_events"]) {
+        assert!(!stored[part].is_null(), "{part}");
+        assert_eq!(held[part], stored[part], "{part}");
+    }
+
+    // Its own dump by QEMU's socket would end this libvirt, unless that is of a newer version.
+    let version: Vec<u32> = libvirt.version.split('.').map(|part| part.parse().unwrap()).collect();
+    if version < vec![11, 3, 0] {
+        let socket = domain.second_monitor();
+        for command in ["capture", "report"] {
+            let ran = run([command, &socket, "--connect", &uri]).expect(1);
+            ran.says("this has to be libvirt:web-3");
+        }
+    }
+    domain.libvirt_answers();
+
+    // The hold ends before the dump does.
+    let slow = ["--level", "19", "--threads", "1", "--max-hold", "100ms", "--then", "resume"];
+    let ran = capture(&domain, &slow);
+    assert!(matches!(ran.code, Some(3 | 6)), "{ran:?}");
+    domain.await_console("Rebooting in 5 seconds", 1);
+    domain.libvirt_answers();
+}
+
+#[test]
+fn a_domain_is_released_in_each_way_also_by_a_late_starter() {
+    let mut domain = Domain::boot("sysrq", "preserve");
+    // It panics while no libvirt is there.
+    domain.end_libvirt(Signal::TERM);
+    domain.await_console("Kernel panic", 1);
+    domain.start_libvirt();
+    domain.await_state(PANICKED);
+    let by_libvirt = domain.dump_by_libvirt();
+    let entry = capture(&domain, &["--reset"]).expect(0).entry();
+    assert_same(&domain, &entry, &by_libvirt);
+    let release = metadata_of(&entry).release.unwrap();
+    assert_eq!((release.action.as_str(), release.by), ("reset", Some(ReleasedBy::Vmcorectl)));
+    assert_eq!(release.state_after.as_deref(), Some("running"));
+
+    // It panics anew, and is awaited.
+    let ran = capture(&domain, &["--wait", "--resume"]).expect(0);
+    assert_eq!(ran.complaints(), "");
+    let metadata = metadata_of(&ran.entry());
+    assert_eq!(metadata.panic.unwrap().events, 1);
+    assert_eq!(metadata.release.unwrap().state_after.as_deref(), Some("running"));
+    // Resumed, it obeys its own panic timeout.
+    domain.await_console("Rebooting in 5 seconds", 1);
+
+    let ran = capture(&domain, &["--wait", "--then", "quit"]).expect(0);
+    assert_eq!(ran.complaints(), "");
+    assert_eq!(domain.state(), "shut off (destroyed)");
+    assert_eq!(listing(&PathBuf::from(domain.store())).entries.len(), 3);
+    domain.libvirt_answers();
+    assert!(!domain.has_named_pipe());
+}
+
+#[test]
+fn who_dies_during_a_dump_does_not_harm_the_other() {
+    let mut domain = Domain::panicked("sysrq");
+    let by_libvirt = domain.dump_by_libvirt();
+    let slow = ["--level", "19", "--threads", "1", "--then", "resume"];
+    let mut killed = start_capture(&domain, &slow);
+    domain.await_job();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    domain.libvirt_answers();
+    domain.await_no_job();
+    assert_eq!(domain.state(), PANICKED);
+    let entry = capture(&domain, &[]).expect(0).entry();
+    assert_same(&domain, &entry, &by_libvirt);
+
+    let child = start_capture(&domain, &slow);
+    domain.await_job();
+    domain.end_libvirt(Signal::KILL);
+    domain.start_libvirt();
+    let started = Instant::now();
+    let ran = tool::finish(child);
+    assert!(started.elapsed() < Duration::from_secs(120), "{ran:?}");
+    assert!(matches!(ran.code, Some(1 | 3 | 5)), "{ran:?}");
+    assert_eq!(domain.state(), PANICKED, "{ran:?}");
+    // What libvirt had begun ends with its reader.
+    let entry = loop {
+        let ran = capture(&domain, &[]);
+        if ran.code == Some(0) {
+            break ran.entry();
+        }
+        assert!(started.elapsed() < Duration::from_secs(120), "{ran:?}");
+        sleep(Duration::from_millis(500));
+    };
+    assert_same(&domain, &entry, &by_libvirt);
+    domain.libvirt_answers();
+}
