@@ -4,11 +4,14 @@
 //! ends a guest whose `reconnect` hook fails, and migrates the XML that a hook prints. So the
 //! command always ends with 0, prints nothing to stdout, and asks no daemon for anything. Its
 //! arguments do not go through clap, which would end it with 2.
+//!
+//! A process that waits for a disk that hangs cannot end, nor can its daemon go on. So a child
+//! writes, which is left behind if it takes too long, and has no stream of the daemon's.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, stdin};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::io::{IsTerminal, Read, stdin};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,12 +22,16 @@ use vmcore_formats::domain_xml::MAX_XML;
 use super::exit::Exit;
 use super::spool_folder::SpoolArgs;
 use super::ui;
-use crate::spool::{event_of, put};
+use crate::spool::{SpooledEvent, event_of, put};
 
 /// How long a daemon is given to write the XML.
 const STDIN_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long the whole command may take: the spool's file system or stderr may hang.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// The argument by which the child is started, with the spool behind it. The event is its stdin.
+const CHILD: &str = "--spool-from-stdin";
+/// The most bytes of an event, and of what the child complains of.
+const MAX_EVENT: u64 = 64 * 1024;
 
 /// Spool an event of a management daemon for `watch`, and return at once
 ///
@@ -56,6 +63,11 @@ pub(super) fn run_if_asked(arguments: impl IntoIterator<Item = OsString>) -> Opt
     let asks = ["--help", "-h", "--version", "-V"];
     if asks.iter().any(|ask| arguments.first().is_some_and(|first| first == ask)) {
         return None;
+    }
+    if let [first, folder] = arguments.as_slice()
+        && first == CHILD
+    {
+        return Some(put_from_stdin(Path::new(folder)));
     }
     let spool = spool_option(&mut arguments);
     let mut arguments = arguments.into_iter();
@@ -99,11 +111,53 @@ fn spool_event(hook: &HookArgs) {
         hook.arguments.iter().map(|text| text.to_string_lossy().into_owned()).collect();
     let spooled = match event_of(&hook.kind, &arguments, xml.as_deref()) {
         Ok(None) => Ok(()),
-        Ok(Some(event)) => put(&hook.spool.folder(), &event).map_err(anyhow::Error::from),
+        Ok(Some(event)) => put_by_child(&hook.spool.folder(), &event),
         Err(error) => Err(error.into()),
     };
     if let Err(error) = spooled {
         ui::error(&error.context("the hook spooled nothing"));
+    }
+}
+
+/// Has the event written by a child.
+fn put_by_child(folder: &Path, event: &SpooledEvent) -> anyhow::Result<()> {
+    let child = Command::new("/proc/self/exe")
+        .args(["hook", CHILD])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    // A system that starts no process may still write.
+    let Ok(mut child) = child else { return Ok(put(folder, event)?) };
+    if let Some(stdin) = child.stdin.take() {
+        serde_json::to_writer(stdin, event)?;
+    }
+    let mut complaint = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        stderr.take(MAX_EVENT).read_to_string(&mut complaint)?;
+    }
+    match child.wait()?.success() {
+        true => Ok(()),
+        false => anyhow::bail!("{}", complaint.trim_end()),
+    }
+}
+
+/// The child: writes the event that its stdin has.
+fn put_from_stdin(folder: &Path) -> ExitCode {
+    let mut text = Vec::new();
+    let spooled = stdin()
+        .take(MAX_EVENT)
+        .read_to_end(&mut text)
+        .map_err(anyhow::Error::from)
+        .and_then(|_| Ok(serde_json::from_slice(&text)?))
+        .and_then(|event| Ok(put(folder, &event)?));
+    match spooled {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui::say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use vmcorectl::spool::{EventKind, SpooledEvent, waiting};
 
+use crate::frozen_disk::FreezableDisk;
 use crate::lacking::lacking;
+use crate::scripted_qemu::TEST_TIMEOUT;
 use crate::setting::finish;
 use crate::tmpfs::Tmpfs;
 use crate::tool::command;
@@ -147,6 +149,23 @@ fn a_full_file_system_is_no_reason_to_fail() {
     assert!(consents(spool.hook(started)).contains("cannot write"));
     fs::remove_file(disk.path().join("full")).unwrap();
     assert_eq!(spool.events().len(), 1);
+}
+
+#[test]
+fn a_disk_that_hangs_is_left_to_a_child() {
+    let Some(disk) = FreezableDisk::new() else { return };
+    let spool = Spool { folder: disk.path().join("spool"), ..Spool::new() };
+    let started = ["libvirt", "g1", "started", "begin", "-"];
+    assert_eq!(consents(spool.hook(started)), "");
+    disk.freeze();
+    // stdout and stderr are at their end: nothing that is left behind keeps the daemon waiting.
+    assert_eq!(consents(spool.hook(started)), "");
+    disk.thaw();
+    let begun = std::time::Instant::now();
+    while spool.events().len() < 2 {
+        assert!(begun.elapsed() < TEST_TIMEOUT, "the child never wrote");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 #[test]
