@@ -86,3 +86,16 @@ pub(super) fn in_time(limit: Duration, work: impl FnOnce() + Send + 'static) {
         let _ = ended.recv_timeout(limit);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_does_not_end_is_given_up() {
+        let (end, awaited) = bounded::<()>(0);
+        assert!(within(Duration::from_millis(20), move || awaited.recv()).is_none());
+        drop(end);
+        assert_eq!(within(Duration::from_secs(60), || 7), Some(7));
+    }
+}
