@@ -1,7 +1,7 @@
 //! Guests of a real libvirt, by name.
 
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,19 @@ fn start_capture(domain: &Domain, more: &[&str]) -> Child {
     let (uri, store) = (domain.uri(), domain.store());
     let arguments = ["capture", GUEST, "--connect", &uri, "--store", &store];
     start(arguments.into_iter().chain(more.iter().copied()))
+}
+
+/// The same with other numbers of processes than libvirt's, so that a named pipe is the way.
+fn start_elsewhere(domain: &Domain, more: &[&str]) -> Child {
+    let (uri, store) = (domain.uri(), domain.store());
+    Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", env!("CARGO_BIN_EXE_vmcorectl")])
+        .args(["capture", GUEST, "--connect", &uri, "--store", &store])
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("unshare starts")
 }
 
 fn report(arguments: &[&str]) -> Value {
@@ -123,15 +136,22 @@ fn who_dies_during_a_dump_does_not_harm_the_other() {
     let mut domain = Domain::panicked("sysrq");
     let by_libvirt = domain.dump_by_libvirt();
     let slow = ["--level", "19", "--threads", "1", "--then", "resume"];
-    let mut killed = start_capture(&domain, &slow);
-    domain.await_job();
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    for by_named_pipe in [false, true] {
+        let run = |more: &[&str]| match by_named_pipe {
+            true => start_elsewhere(&domain, more),
+            false => start_capture(&domain, more),
+        };
+        let mut killed = run(&slow);
+        domain.await_job();
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        domain.await_no_job();
+        assert_eq!(domain.state(), PANICKED);
+        let entry = tool::finish(run(&[])).expect(0).entry();
+        assert_same(&domain, &entry, &by_libvirt);
+        assert!(!domain.has_named_pipe());
+    }
     domain.libvirt_answers();
-    domain.await_no_job();
-    assert_eq!(domain.state(), PANICKED);
-    let entry = capture(&domain, &[]).expect(0).entry();
-    assert_same(&domain, &entry, &by_libvirt);
 
     let child = start_capture(&domain, &slow);
     domain.await_job();

@@ -156,6 +156,14 @@ impl Address {
         }
     }
 
+    /// The file in which this libvirt keeps the process of a domain's QEMU. Returns `None` where
+    /// that is not known: the socket was given.
+    pub(super) fn process_file(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.sockets.first()?.parent()?;
+        let folder = folder.join(if self.uri.ends_with("session") { "qemu/run" } else { "qemu" });
+        (!self.is_given && !name.contains('/')).then(|| folder.join(format!("{name}.pid")))
+    }
+
     /// The socket: the first that exists, or else the last, whose error is the best known.
     pub(super) fn socket(&self, read_only: bool) -> PathBuf {
         let sockets = self.sockets.iter().map(|socket| {
@@ -214,10 +222,15 @@ mod tests {
         let address = Address::new(None, &environment(true)).unwrap();
         assert_eq!(address.uri(), "qemu:///system");
         assert_eq!(address.sockets[1], Path::new("/run/libvirt/libvirt-sock"));
+        let process = Path::new("/run/libvirt/qemu/web-3.pid");
+        assert_eq!(address.process_file("web-3").as_deref(), Some(process));
+        assert_eq!(address.process_file("../../x"), None);
         let address = Address::new(None, &environment(false)).unwrap();
         assert_eq!(address.uri(), "qemu:///session");
         assert_eq!(address.sockets[0], Path::new("/run/user/1000/libvirt/virtqemud-sock"));
         assert_eq!(address.folder_for_pipes(), Path::new("/run/user/1000"));
+        let process = Path::new("/run/user/1000/libvirt/qemu/run/web-3.pid");
+        assert_eq!(address.process_file("web-3").as_deref(), Some(process));
         let default_uri = Some("qemu:///session".to_owned());
         let set = Environment { default_uri, ..environment(true) };
         assert_eq!(Address::new(None, &set).unwrap().uri(), "qemu:///session");
@@ -232,6 +245,7 @@ mod tests {
         assert_eq!(address.socket(true), Path::new("/tmp/a b/libvirt-sock"));
         assert_eq!(address.full_uri(), "qemu:///session?socket=/tmp/a b/libvirt-sock");
         assert_eq!(address.folder_for_pipes(), Path::new("/tmp/a b"));
+        assert_eq!(address.process_file("web-3"), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::address::DomainTarget;
 use super::client::{Access, Client, Received};
 use super::domains::libvirt_code;
 use super::dump::{CoreDump, PassedPipe};
+use super::owner::process_of;
 use crate::monitor::{
     Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpReply, DumpStatus, Event,
     GuestEvent, Manager, MemorySize, Monitor, MonitorError, Refusal, RunState, Version, WaitLimits,
@@ -191,9 +192,8 @@ impl Monitor for DomainMonitor {
         DumpReply::AtEndOfItsOwn
     }
 
-    // libvirt's own process is not the guest's.
     fn process(&self) -> Option<i32> {
-        None
+        process_of(&self.target.libvirt.process_file(&self.domain.name)?, self.domain.uuid)
     }
 
     fn reconnect(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {

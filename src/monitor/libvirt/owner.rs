@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 
+use vmcore_formats::libvirt::domain::Uuid;
 use vmcore_formats::libvirt::reply::LibvirtVersion;
 use vmcore_formats::text::{MAX_NAME, bounded};
 
@@ -70,6 +71,13 @@ fn owned(socket: &Path, process: Option<i32>) -> Option<Owned> {
     })
 }
 
+/// The process of a domain's QEMU, if libvirt's file of it is there and right.
+pub(super) fn process_of(file: &Path, uuid: Uuid) -> Option<i32> {
+    let process: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    let owned = of_command_line(&fs::read(format!("/proc/{process}/cmdline")).ok()?)?;
+    (owned.uuid?.parse() == Ok(uuid)).then_some(process)
+}
+
 /// The domain, if a command line is that of a QEMU of libvirt.
 fn of_command_line(command_line: &[u8]) -> Option<Owned> {
     let text = String::from_utf8_lossy(command_line);
@@ -103,6 +111,17 @@ mod tests {
         assert_eq!(owned.uuid.as_deref(), Some("c0ffee00-0000-4000-8000-000000000003"));
         assert_eq!(of_command_line(b"qemu-system-x86_64\0-name\0guest=a\0-qmp\0unix:/a\0"), None);
         assert_eq!(of_command_line(b""), None);
+    }
+
+    #[test]
+    fn a_process_that_is_another_is_not_the_guests() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("web-3.pid");
+        for content in [std::process::id().to_string(), "0".to_owned(), "no number".to_owned()] {
+            fs::write(&file, content).unwrap();
+            assert_eq!(process_of(&file, Uuid([1; 16])), None);
+        }
+        assert_eq!(process_of(&folder.path().join("none"), Uuid([1; 16])), None);
     }
 
     #[test]
