@@ -28,6 +28,11 @@ impl ConnectArgs {
         })
     }
 
+    /// Whether one was named.
+    pub(super) fn is_given(&self) -> bool {
+        self.connect.is_some()
+    }
+
     /// What `guest` names.
     pub(super) fn target(&self, guest: &str) -> Result<Target, UsageError> {
         let Some(name) = guest.strip_prefix(DOMAIN) else {

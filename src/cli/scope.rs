@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::UsageError;
+use super::guest::ConnectArgs;
 use super::{guest, watch};
 use crate::doctor::{DEFAULT_PATTERNS, GuestRef, Scope};
-use crate::monitor::libvirt::Address;
 use crate::units::parse::positive_duration;
 use crate::watch::config::{Config, PathPattern};
 
 /// The options of commands that look at guests.
 #[derive(Debug, clap::Args)]
 pub(super) struct ScopeArgs {
-    /// URI of libvirt, as virsh takes it
-    #[arg(long, value_name = "URI")]
-    connect: Option<String>,
+    #[command(flatten)]
+    connect: ConnectArgs,
     /// Path of QMP sockets, in which * matches any text; may be given several times
     /// [default: /run/vmcorectl/*.qmp, where Proxmox VE, Incus and Kata have theirs, and those of
     /// the configuration]
@@ -33,15 +32,10 @@ pub(super) struct ScopeArgs {
 impl ScopeArgs {
     /// Where to look.
     pub(super) fn scope(&self) -> Result<Scope, UsageError> {
-        let libvirt = Address::new(self.connect.as_deref(), &guest::environment());
-        let libvirt = match libvirt {
-            Ok(address) => Some(address),
-            // Without a session there is no libvirt, unless it was asked for.
-            Err(_) if self.connect.is_none() => None,
-            Err(error) => {
-                let hint = Some(error.hint().to_owned());
-                return Err(UsageError { message: error.to_string(), hint });
-            }
+        // Without a session there is no libvirt, unless it was asked for.
+        let libvirt = match self.connect.address() {
+            Err(error) if self.connect.is_given() => return Err(error),
+            address => address.ok(),
         };
         let mut patterns = self.sockets.clone();
         if patterns.is_empty() {
@@ -66,9 +60,13 @@ fn pattern(text: &str) -> Result<PathPattern, String> {
 }
 
 /// The guest that was typed.
-pub(super) fn guest_ref(guest: &str) -> Result<GuestRef, UsageError> {
-    match guest.strip_prefix("libvirt:") {
+pub(super) fn guest_ref(typed: &str) -> Result<GuestRef, UsageError> {
+    match typed.strip_prefix(guest::DOMAIN) {
+        Some("") => Err(UsageError {
+            message: "libvirt: has to be followed by the domain's name or UUID".to_owned(),
+            hint: Some("`virsh list` shows the names".to_owned()),
+        }),
         Some(name) => Ok(GuestRef::Domain(name.to_owned())),
-        None => guest::socket(guest).map(GuestRef::Socket),
+        None => guest::socket(typed).map(GuestRef::Socket),
     }
 }

@@ -1,18 +1,17 @@
 //! What libvirt tells of a domain, over a connection that may only read.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use super::Scope;
 use super::ask_socket::with_cause;
 use super::facts::{GuestFacts, MonitorState, Trouble};
 use crate::monitor::libvirt::{Access, Client};
 use crate::monitor::qemu_process::used_memory;
-use crate::monitor::{Answer, MonitorError, WaitLimits};
+use crate::monitor::{Answer, MonitorError};
 
 /// The names of the domains that run or are held. None without a libvirt.
 pub(super) fn names(scope: &Scope) -> Result<Vec<String>, MonitorError> {
-    let limits = limits(scope.timeout);
+    let limits = scope.limits();
     let Some(address) = &scope.libvirt else { return Ok(Vec::new()) };
     let mut client = match Client::connect(address, Access::ReadOnly, &limits) {
         // A host without libvirt is no host with a trouble.
@@ -52,7 +51,7 @@ fn ask_libvirt(
     scope: &Scope,
     processes: &BTreeMap<String, i32>,
 ) -> Answer<()> {
-    let limits = limits(scope.timeout);
+    let limits = scope.limits();
     let Some(address) = &scope.libvirt else { return Ok(()) };
     let mut client = Client::connect(address, Access::ReadOnly, &limits)?;
     facts.monitor = MonitorState::Libvirt;
@@ -76,8 +75,4 @@ fn ask_libvirt(
     facts.process = facts.uuid.as_ref().and_then(|uuid| processes.get(uuid).copied());
     facts.used_bytes = facts.process.and_then(used_memory);
     Ok(())
-}
-
-fn limits(timeout: Duration) -> WaitLimits<'static> {
-    WaitLimits { timeout, until: Instant::now().checked_add(timeout), interrupt: None }
 }

@@ -1,11 +1,12 @@
 //! What a guest's QMP socket tells.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
+use super::Scope;
 use super::facts::{GuestFacts, MonitorState, Trouble};
 use super::qemu_command_line::QemuCommandLine;
 use super::unix_sockets::UnixSockets;
+use crate::monitor::libvirt::owner::refuse_dump;
 use crate::monitor::qemu_process::used_memory;
 use crate::monitor::qmp::Client;
 use crate::monitor::{Answer, Monitor, MonitorError, WaitLimits};
@@ -17,7 +18,7 @@ use crate::monitor::{Answer, Monitor, MonitorError, WaitLimits};
 pub(super) fn ask(
     mut facts: GuestFacts,
     path: &Path,
-    timeout: Duration,
+    scope: &Scope,
     seen: &UnixSockets,
 ) -> GuestFacts {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -26,8 +27,7 @@ pub(super) fn ask(
         ask_system(&mut facts, seen.listener(path));
         return facts;
     }
-    let limits =
-        WaitLimits { timeout, until: Instant::now().checked_add(timeout), interrupt: None };
+    let limits = scope.limits();
     let mut process = seen.listener(path);
     let asked = Client::connect(path, &limits).and_then(|mut client| {
         facts.monitor = MonitorState::Free;
@@ -36,6 +36,10 @@ pub(super) fn ask(
         ask_monitor(&mut facts, &mut client, &limits)
     });
     ask_system(&mut facts, process);
+    if facts.libvirt_domain.is_some() {
+        let refused = refuse_dump(path, process, scope.libvirt.as_ref(), &scope.limits());
+        facts.dump_refused = Some(refused.is_err());
+    }
     if let Err(error) = asked {
         match &error {
             // It came in between, or the system does not show it.

@@ -78,7 +78,8 @@ impl Examination {
         };
         let is_watched = watcher_lock::is_held(&wanted.store);
         let guests = found.guests.into_iter();
-        let guests = guests.map(|facts| examined(facts, wanted, speed, is_watched)).collect();
+        let guests =
+            guests.map(|facts| examined(facts, wanted, speed, (scope, is_watched))).collect();
         Self { schema: SCHEMA, host, speed, guests }
     }
 
@@ -106,7 +107,7 @@ fn examined(
     facts: GuestFacts,
     wanted: &Wanted,
     speed: Option<Speed>,
-    is_watched: bool,
+    (scope, is_watched): (&Scope, bool),
 ) -> ExaminedGuest {
     let mut findings = guest_checks::check(&facts, is_watched);
     let mut hold_seconds = None;
@@ -117,7 +118,7 @@ fn examined(
         findings.extend(hold_seconds.map(|seconds| estimate(&facts, seconds)));
     }
     findings.extend(host_checks::rights(&facts));
-    findings.extend(kernel::check(&facts));
+    findings.extend(kernel::check(&facts, scope));
     ExaminedGuest { facts, hold_seconds, findings }
 }
 

@@ -45,6 +45,8 @@ pub struct GuestFacts {
     pub process: Option<i32>,
     /// The libvirt domain whose second monitor a socket is.
     pub libvirt_domain: Option<String>,
+    /// Whether `capture` refuses that: a dump through it would end libvirtd.
+    pub dump_refused: Option<bool>,
     /// Whether its monitor takes a client.
     pub monitor: MonitorState,
     /// Why it could not be asked.

@@ -102,7 +102,7 @@ fn ask(guest: &GuestRef, scope: &Scope, seen: &Seen) -> GuestFacts {
     let facts = GuestFacts { guest: guest.to_string(), ..GuestFacts::default() };
     match guest {
         GuestRef::Domain(name) => ask_domain::ask(facts, name, scope, &seen.processes),
-        GuestRef::Socket(path) => ask_socket::ask(facts, path, scope.timeout, &seen.sockets),
+        GuestRef::Socket(path) => ask_socket::ask(facts, path, scope, &seen.sockets),
     }
 }
 

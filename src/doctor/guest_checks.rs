@@ -62,14 +62,20 @@ fn monitor(facts: &GuestFacts) -> Finding {
 /// A dump through a second monitor of a domain ends libvirtd 9.0: it uses a job at
 /// `DUMP_COMPLETED` that it did not begin. 11.3 does not; between them nothing was tried.
 fn second_monitor(facts: &GuestFacts) -> Option<Finding> {
+    const CHECK: &str = "second-monitor";
     let domain = facts.libvirt_domain.as_deref()?;
-    let finding = Finding::problem(
-        "second-monitor",
-        format!(
-            "the socket is a second monitor of libvirt's domain {domain}: a dump through it ends \
-             libvirtd before 11.3"
-        ),
-    );
+    let what = format!("the socket is a second monitor of libvirt's domain {domain}");
+    let finding = match facts.dump_refused {
+        Some(false) => {
+            let text = format!("{what}: libvirt does not know of what is done through it");
+            Finding::warning(CHECK, text)
+        }
+        _ => {
+            let text =
+                format!("{what}: a dump through it ends libvirtd before 11.3, and is refused");
+            Finding::problem(CHECK, text)
+        }
+    };
     Some(finding.mended_by(format!("capture it as {}", quoted(&format!("libvirt:{domain}")))))
 }
 
@@ -217,6 +223,21 @@ mod tests {
             finding.mend.unwrap(),
             r"virsh set-lifecycle-action 'it'\''s' crash preserve --live --config"
         );
+    }
+
+    #[test]
+    fn a_second_monitor_of_a_domain_is_a_problem_where_a_capture_refuses_it() {
+        for (dump_refused, severity) in [
+            (Some(true), Severity::Problem),
+            (None, Severity::Problem),
+            (Some(false), Severity::Warning),
+        ] {
+            let libvirt_domain = Some("g1".to_owned());
+            let facts = GuestFacts { libvirt_domain, dump_refused, ..GuestFacts::default() };
+            let found = find(&check(&facts, false), "second-monitor");
+            assert_eq!(found.severity, severity);
+            assert_eq!(found.mend.unwrap(), "capture it as libvirt:g1");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Access, OFlags, access};
@@ -13,7 +13,7 @@ use super::Scope;
 use super::facts::{GuestFacts, MonitorState};
 use super::finding::Finding;
 use crate::monitor::WaitLimits;
-use crate::monitor::libvirt::{Access as LibvirtAccess, Client};
+use crate::monitor::libvirt::{Access as LibvirtAccess, Address, Client};
 use crate::store::space::{Fit, Forecast, Space};
 use crate::store::watcher_lock;
 use crate::units::bytes;
@@ -25,12 +25,10 @@ const LEFT_BEHIND: Duration = Duration::from_secs(10);
 pub(super) fn check(scope: &Scope, store: &Path) -> Vec<Finding> {
     let mut found = vec![watcher(store), writable(store)];
     found.extend(libvirt(scope));
-    found.extend(pipes_left_behind(&PIPE_FOLDERS.map(PathBuf::from)));
+    let folder = scope.libvirt.as_ref().map(Address::folder_for_pipes);
+    found.extend(folder.iter().flat_map(|folder| pipes_left_behind(folder)));
     found
 }
-
-/// Where named pipes for libvirt are made.
-const PIPE_FOLDERS: [&str; 2] = ["/run", "/run/libvirt"];
 
 fn watcher(store: &Path) -> Finding {
     const CHECK: &str = "watch";
@@ -88,8 +86,8 @@ fn libvirt(scope: &Scope) -> Option<Finding> {
 }
 
 /// Named pipes of captures that were killed: libvirt hangs if it opens one.
-fn pipes_left_behind(folders: &[PathBuf]) -> Vec<Finding> {
-    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+fn pipes_left_behind(folder: &Path) -> Vec<Finding> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
     let own = entries.filter_map(Result::ok).filter(|entry| {
         entry.file_name().to_str().is_some_and(|name| name.starts_with("vmcorectl-"))
     });
@@ -190,7 +188,7 @@ mod tests {
         age(&read);
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
         let _reader = File::options().read(true).custom_flags(flags).open(&read).unwrap();
-        let found = pipes_left_behind(&[folder.path().to_owned(), PathBuf::from("/none")]);
+        let found = pipes_left_behind(folder.path());
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].text.contains("vmcorectl-old"), "{found:?}");
     }

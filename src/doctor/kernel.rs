@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::Scope;
 use super::facts::{GuestFacts, MonitorState};
 use super::finding::Finding;
 
@@ -19,19 +20,24 @@ const CHECK: &str = "kernel";
 
 /// Has a report made of a guest that is stopped. A process of its own makes it: the same program,
 /// which confines what parses the guest's memory.
-pub(super) fn check(facts: &GuestFacts) -> Option<Finding> {
+pub(super) fn check(facts: &GuestFacts, scope: &Scope) -> Option<Finding> {
     facts.state.as_ref()?;
     if facts.running != Some(false) {
         let text = "whether symbols and types are found shows in a stopped guest only";
         return Some(Finding::note(CHECK, text));
     }
-    if facts.monitor != MonitorState::Free || facts.libvirt_domain.is_some() {
+    let is_ours = match facts.monitor {
+        MonitorState::Free => facts.libvirt_domain.is_none(),
+        // A domain that a person has paused is left to them.
+        MonitorState::Libvirt => facts.panicked == Some(true),
+        _ => false,
+    };
+    if !is_ours {
         let text = "whether symbols and types are found was not looked at";
-        return Some(
-            Finding::note(CHECK, text).mended_by(format!("vmcorectl report {}", facts.guest)),
-        );
+        let mend = format!("vmcorectl report {}", facts.guest);
+        return Some(Finding::note(CHECK, text).mended_by(mend));
     }
-    Some(match report(&facts.guest) {
+    Some(match report(&facts.guest, scope) {
         Ok(report) => found_in(&report),
         Err(reason) => Finding::warning(CHECK, format!("no report can be made: {reason}"))
             .mended_by(format!("vmcorectl report {}", facts.guest)),
@@ -58,10 +64,15 @@ fn found_in(report: &Value) -> Finding {
     }
 }
 
-fn report(guest: &str) -> Result<Value, String> {
+fn report(guest: &str, scope: &Scope) -> Result<Value, String> {
     let failed = |error: std::io::Error| error.to_string();
-    let mut child = Command::new("/proc/self/exe")
-        .args(["report", "--json", "--", guest])
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["report", "--json"]);
+    if let Some(libvirt) = &scope.libvirt {
+        command.args(["--connect", &libvirt.full_uri()]);
+    }
+    let mut child = command
+        .args(["--", guest])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -135,7 +146,8 @@ mod tests {
             running: Some(true),
             ..GuestFacts::default()
         };
-        assert_eq!(check(&facts).unwrap().severity, Severity::Note);
-        assert_eq!(check(&GuestFacts::default()), None);
+        let scope = Scope { libvirt: None, patterns: Vec::new(), timeout: Duration::from_secs(1) };
+        assert_eq!(check(&facts, &scope).unwrap().severity, Severity::Note);
+        assert_eq!(check(&GuestFacts::default(), &scope), None);
     }
 }

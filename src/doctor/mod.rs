@@ -31,8 +31,9 @@ pub use finding::{Finding, Severity};
 pub use hold::Speed;
 pub use unix_sockets::SocketClient;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::monitor::WaitLimits;
 use crate::monitor::libvirt::Address;
 use crate::watch::config::PathPattern;
 
@@ -45,4 +46,12 @@ pub struct Scope {
     pub patterns: Vec<PathPattern>,
     /// How long a guest's monitor may take for all that it is asked.
     pub timeout: Duration,
+}
+
+impl Scope {
+    /// The limits for all that a guest is asked from now on.
+    fn limits(&self) -> WaitLimits<'static> {
+        let until = Instant::now().checked_add(self.timeout);
+        WaitLimits { timeout: self.timeout, until, interrupt: None }
+    }
 }

@@ -36,9 +36,10 @@ impl QemuCommandLine {
 
     /// The guest's name.
     pub(super) fn guest_name(&self) -> Option<String> {
-        let value = self.values("name").last()?;
+        // QEMU reads two commas as one that is no separator.
+        let value = self.values("name").last()?.replace(",,", "\0");
         let name = value.split(',').next().unwrap_or_default();
-        Some(name.strip_prefix("guest=").unwrap_or(name).to_owned())
+        Some(name.strip_prefix("guest=").unwrap_or(name).replace('\0', ","))
     }
 
     /// The guest's UUID.
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(line(libvirt).libvirt_domain().as_deref(), Some("g1"));
         assert_eq!(line("qemu -name web").libvirt_domain(), None);
         assert_eq!(line("qemu -name web").guest_name().as_deref(), Some("web"));
+        assert_eq!(line("qemu -name guest=a,,b,x=y").guest_name().as_deref(), Some("a,b"));
         assert_eq!(line("qemu").guest_name(), None);
         assert_eq!(line("qemu -uuid u-1 -m 1G").uuid(), Some("u-1"));
     }

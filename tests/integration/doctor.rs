@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 
-use crate::scripted_libvirt::procedure::XML;
-use crate::scripted_libvirt::{LibvirtScript, RUNNING, ScriptedLibvirt};
+use crate::scripted_libvirt::procedure::{DUMP, XML};
+use crate::scripted_libvirt::{LibvirtScript, PANICKED, RUNNING, ScriptedLibvirt};
 use crate::scripted_qemu::Script;
 use crate::setting::Setting;
 use crate::tmpfs::Tmpfs;
@@ -188,6 +188,35 @@ fn a_domain_that_is_not_held_at_a_panic_is_a_problem() {
     // libvirt 9.0: a second socket ends it.
     assert_eq!(found["libvirt"].0, "note");
     assert_eq!(libvirt.actions(), [0; 0]);
+}
+
+#[test]
+fn a_panicked_domain_is_read_and_stays_as_it_is() {
+    let libvirt = ScriptedLibvirt::start(LibvirtScript::default());
+    let folder = tempfile::tempdir().unwrap();
+    let (uri, store) = (libvirt.uri(), folder.path().join("s"));
+    let arguments = [
+        "doctor",
+        "libvirt:web-3",
+        "--no-measure",
+        "--keep-free",
+        "0",
+        "--json",
+        "--connect",
+        &uri,
+        "--store",
+        store.to_str().unwrap(),
+    ];
+    let ran = run(arguments).expect(3);
+    let found = findings(&ran);
+    assert_eq!(
+        found["state"],
+        ("problem".into(), "vmcorectl capture libvirt:web-3 --then reset".into())
+    );
+    // A report is made of it; the scripted guest has no kernel.
+    assert!(found["kernel"].0 == "warning" && ran.stdout.contains("kernel"), "{ran:?}");
+    assert!(libvirt.actions().iter().all(|action| *action == DUMP), "{:?}", libvirt.actions());
+    assert_eq!(libvirt.state(), PANICKED);
 }
 
 #[test]

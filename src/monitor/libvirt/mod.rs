@@ -16,7 +16,7 @@ mod domain_monitor;
 mod domains;
 mod dump;
 mod fifo;
-pub(super) mod owner;
+pub(crate) mod owner;
 
 pub use address::{Address, AddressError, DomainTarget, Environment};
 pub use client::{Access, CallId, Client, Received};

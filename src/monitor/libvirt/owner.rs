@@ -28,7 +28,7 @@ struct Owned {
 }
 
 /// Fails if the QEMU behind a QMP socket belongs to a libvirt that its dump would end.
-pub(in crate::monitor) fn refuse_dump(
+pub(crate) fn refuse_dump(
     socket: &Path,
     process: Option<i32>,
     libvirt: Option<&Address>,
