@@ -42,3 +42,4 @@ mod symbols;
 #[path = "../tool/mod.rs"]
 mod tool;
 mod turn;
+mod watched;

@@ -55,7 +55,8 @@ pub(super) fn by_signature(most: usize, store: &Path, signature: &str) -> Option
         });
         Some(same.count())
     })?;
-    (count >= most).then(|| format!("the store has {count} cores of its signature {signature}"))
+    let cores = if count == 1 { "core" } else { "cores" };
+    (count >= most).then(|| format!("the store has {count} {cores} of its signature {signature}"))
 }
 
 /// Whether a guest has panicked too often, this time included.
