@@ -19,7 +19,7 @@ pub(super) struct Guest {
     pub(super) uuid: Option<String>,
     /// What its domain is configured to do at a panic; `None` without libvirt.
     pub(super) on_crash: Option<OnCrash>,
-    /// What tells the QEMU that runs it from the one that ran it before.
+    /// What distinguishes the QEMU that runs it from the one that ran it before.
     pub(super) incarnation: String,
 }
 
@@ -78,7 +78,7 @@ impl Panic {
     }
 }
 
-/// What tells a process from a later one of its number: when it started.
+/// What distinguishes a process from a later one of its number: when it started.
 pub(super) fn incarnation(process: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name is in parentheses, and may have any characters.

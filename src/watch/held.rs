@@ -7,8 +7,8 @@
 //!                        "set": [{"guest", "incarnation", "on_crash"}]}
 //! ```
 //!
-//! A watcher that is started again finds these guests panicked, as it finds one whose panic nobody
-//! has seen. The file distinguishes them. It has the QEMU, too: another QEMU at the same socket is
+//! A watcher that is started again finds these guests panicked, as it finds one whose panic no
+//! watcher has seen. The file distinguishes them. It has the QEMU, too: another QEMU at the same socket is
 //! another guest.
 
 use std::collections::BTreeMap;

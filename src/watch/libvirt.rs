@@ -1,4 +1,4 @@
-//! Guests by libvirt: one connection that hears of all domains.
+//! Guests by libvirt: one connection with the events of all domains.
 //!
 //! Registered first, and listed then; after each reconnection again, and once a minute: a panic
 //! while libvirtd is down is reported by no event. The state decides, never an event alone, but
@@ -19,7 +19,7 @@ use super::config::OnCrash;
 use super::guest::{Guest, Panic, Seen, incarnation};
 use super::held::Held;
 use super::news::News;
-use super::orders::{Leash, Order, Orders, pair};
+use super::orders::{Order, OrderReceiver, OrderSender, pair};
 use super::record::{Level, Record};
 use super::shared::Shared;
 use crate::monitor::libvirt::{Access, Address, Client, Received};
@@ -41,7 +41,7 @@ const PROCESSES: &str = "/run/libvirt/qemu";
 pub(super) struct LibvirtSource {
     /// Domains that are to be looked at, by key.
     look: Arc<Mutex<Vec<String>>>,
-    orders: Arc<Orders>,
+    orders: Arc<OrderSender>,
 }
 
 impl LibvirtSource {
@@ -51,12 +51,12 @@ impl LibvirtSource {
         held: Held,
         shared: &Arc<Shared>,
     ) -> std::io::Result<Self> {
-        let (orders, leash) = pair()?;
+        let (orders, receiver) = pair()?;
         let source = Self { look: Arc::default(), orders: Arc::new(orders) };
         let (look, shared) = (Arc::clone(&source.look), Arc::clone(shared));
         thread::Builder::new().name("libvirt".to_owned()).spawn(move || {
             let (known, pending) = (BTreeMap::new(), VecDeque::new());
-            Watch { address, held, leash, look, shared, known, pending, said: None }.run();
+            Watch { address, held, receiver, look, shared, known, pending, reported: None }.run();
         })?;
         Ok(source)
     }
@@ -73,14 +73,14 @@ impl LibvirtSource {
 struct Watch {
     address: Address,
     held: Held,
-    leash: Leash,
+    receiver: OrderReceiver,
     look: Arc<Mutex<Vec<String>>>,
     shared: Arc<Shared>,
     /// The domains that were seen, by key.
     known: BTreeMap<String, (Domain, Guest)>,
     /// Events that came while something was asked.
     pending: VecDeque<DomainEvent>,
-    said: Option<String>,
+    reported: Option<String>,
 }
 
 impl Watch {
@@ -94,7 +94,7 @@ impl Watch {
             if started.elapsed() > BACK_OFF.1 {
                 back_off = BACK_OFF.0;
             }
-            if self.leash.wait(Some(back_off)) == Some(Order::Stop) {
+            if self.receiver.wait(Some(back_off)) == Some(Order::Stop) {
                 return;
             }
             back_off = back_off.saturating_mul(2).min(BACK_OFF.1);
@@ -107,7 +107,7 @@ impl Watch {
         self.pending.clear();
         let mut client = Client::connect(&self.address, Access::ReadWrite, &limits)?;
         client.register_events(&limits)?;
-        if self.said.take().is_some() {
+        if self.reported.take().is_some() {
             let text = format!("connected to libvirt {}", client.version());
             self.shared.record(Record::new(Level::Info, "source", text));
         }
@@ -115,14 +115,14 @@ impl Watch {
         let mut listed = Instant::now();
         loop {
             while let Some(event) = self.pending.pop_front() {
-                self.hear(&mut client, &event, &limits)?;
+                self.take_event(&mut client, &event, &limits)?;
             }
             let left = LIST_INTERVAL.saturating_sub(listed.elapsed());
             let wait = WaitLimits { timeout: left, ..limits };
-            match client.wait("waiting for a panic", &wait, &[self.leash.descriptor()])? {
-                Received::Event(event) => self.hear(&mut client, &event, &limits)?,
+            match client.wait("waiting for a panic", &wait, &[self.receiver.descriptor()])? {
+                Received::Event(event) => self.take_event(&mut client, &event, &limits)?,
                 Received::Woken => {
-                    if self.leash.take() == Some(Order::Stop) {
+                    if self.receiver.take() == Some(Order::Stop) {
                         return Ok(());
                     }
                     self.look_at_ordered(&mut client, &limits)?;
@@ -159,13 +159,13 @@ impl Watch {
             match self.known.remove(&key) {
                 // Its policy may be another one now.
                 Some((domain, _)) => self.look(client, &domain, false, limits)?,
-                None => self.shared.tell(News::Guest(key, Seen::Gone)),
+                None => self.shared.report(News::Guest(key, Seen::Gone)),
             }
         }
         Ok(())
     }
 
-    fn hear(
+    fn take_event(
         &mut self,
         client: &mut Client,
         event: &DomainEvent,
@@ -177,7 +177,7 @@ impl Watch {
             EventKind::Started => self.look(client, &event.domain, false, limits),
             // It may have panicked again already: that is another panic.
             EventKind::Resumed | EventKind::Reset => {
-                self.shared.tell(News::Guest(key, Seen::NotPanicked));
+                self.shared.report(News::Guest(key, Seen::NotPanicked));
                 Ok(())
             }
             EventKind::Stopped => {
@@ -196,7 +196,7 @@ impl Watch {
 
     fn gone(&mut self, key: &str) {
         self.known.remove(key);
-        self.shared.tell(News::Guest(key.to_owned(), Seen::Gone));
+        self.shared.report(News::Guest(key.to_owned(), Seen::Gone));
     }
 
     /// Looks at a domain, and reports what it is at.
@@ -241,7 +241,7 @@ impl Watch {
             let ignored = self.shared.policy(&guest).ignore;
             let seen = if ignored { Seen::Ignored } else { Seen::Watched };
             self.known.insert(key.clone(), (domain.clone(), guest.clone()));
-            self.shared.tell(News::Guest(key.clone(), seen(guest.clone())));
+            self.shared.report(News::Guest(key.clone(), seen(guest.clone())));
             if !ignored && !state.is_panicked() {
                 self.preserve(client, domain, &guest, limits)?;
             }
@@ -249,9 +249,9 @@ impl Watch {
         if !state.is_panicked() {
             if by_event {
                 let why = format!("the guest is {state} already when its panic is reported");
-                self.shared.tell(News::Guest(key, Seen::Lost(guest, why)));
+                self.shared.report(News::Guest(key, Seen::Lost(guest, why)));
             } else {
-                self.shared.tell(News::Guest(key, Seen::NotPanicked));
+                self.shared.report(News::Guest(key, Seen::NotPanicked));
             }
             return Ok(());
         }
@@ -262,16 +262,16 @@ impl Watch {
             self.shared.record(Record::new(Level::Notice, "source", text).of(guest.label()));
             return Ok(());
         }
-        self.shared.tell(News::Guest(key, Seen::Panicked(guest, panic)));
+        self.shared.report(News::Guest(key, Seen::Panicked(guest, panic)));
         Ok(())
     }
 
-    /// Takes the events that came before an answer. That a guest ran is told before the answer
-    /// is: a panic after that is another one.
+    /// Takes the events that came before an answer. That a guest ran is reported before
+    /// the answer: a panic after that is another one.
     fn take_earlier(&mut self, client: &mut Client) {
         while let Some(event) = client.take_event() {
             if matches!(event.kind, EventKind::Resumed | EventKind::Reset) {
-                self.shared.tell(News::Guest(key(&event.domain), Seen::NotPanicked));
+                self.shared.report(News::Guest(key(&event.domain), Seen::NotPanicked));
             } else if self.pending.len() < MAX_PENDING {
                 self.pending.push_back(event);
             }
@@ -316,9 +316,9 @@ impl Watch {
         if !loses || !self.shared.policy(guest).preserve {
             return Ok(());
         }
-        // Before it is set: afterwards, a transient domain does not say what it was.
+        // Before it is set: afterwards, the XML of a transient domain no longer has it.
         if self.held.note_on_crash(guest) {
-            self.shared.tell(News::Preserves(guest.clone()));
+            self.shared.report(News::Preserves(guest.clone()));
         }
         match client.preserve_on_crash(domain, limits) {
             Err(error) if error.refusal().is_some() => {
@@ -341,10 +341,10 @@ impl Watch {
             MonitorError::Silent { .. } | MonitorError::TimedOut { .. } => "silent".to_owned(),
             _ => text.clone(),
         };
-        if self.said.as_ref() != Some(&kind) {
-            let text = format!("libvirt's guests are not watched at the moment: {text}");
+        if self.reported.as_ref() != Some(&kind) {
+            let text = format!("libvirt's guests are not watched: {text}");
             self.shared.record(Record::new(Level::Warning, "source", text));
-            self.said = Some(kind);
+            self.reported = Some(kind);
         }
     }
 }
@@ -354,7 +354,7 @@ fn key(domain: &Domain) -> String {
     format!("libvirt:{}", domain.uuid)
 }
 
-/// What tells a run of a domain from another one. Numbers begin anew with each boot of the host.
+/// What distinguishes a run of a domain from another one. Numbers begin anew with each boot of the host.
 fn run_of(domain: &Domain) -> String {
     let process = fs::read_to_string(Path::new(PROCESSES).join(format!("{}.pid", domain.name)));
     let process = process.ok().and_then(|text| text.trim().parse().ok()).and_then(incarnation);

@@ -11,7 +11,7 @@ use crate::spool::Spooled;
 pub(super) enum News {
     /// A source has seen something of the guest of this key.
     Guest(String, Seen),
-    /// The `on_crash` of this domain is about to be set, and was what it says.
+    /// The `on_crash` of this domain is about to be set, and was what the guest has here.
     Preserves(Guest),
     /// The capture of this number.
     Capture(u64, CaptureNews),
@@ -23,7 +23,7 @@ pub(super) enum News {
     Reload,
 }
 
-/// What the supervisor hears of a capture.
+/// What a capture reports to the supervisor.
 #[derive(Debug)]
 pub(super) enum CaptureNews {
     /// It was decided to leave the core out, for this reason.

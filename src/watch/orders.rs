@@ -23,21 +23,21 @@ pub(super) enum Order {
 
 /// The supervisor's end.
 #[derive(Debug)]
-pub(super) struct Orders(UnixStream);
+pub(super) struct OrderSender(UnixStream);
 
 /// The thread's end.
 #[derive(Debug)]
-pub(super) struct Leash(UnixStream);
+pub(super) struct OrderReceiver(UnixStream);
 
 /// Both ends.
-pub(super) fn pair() -> std::io::Result<(Orders, Leash)> {
-    let (orders, leash) = UnixStream::pair()?;
+pub(super) fn pair() -> std::io::Result<(OrderSender, OrderReceiver)> {
+    let (orders, receiver) = UnixStream::pair()?;
     orders.set_nonblocking(true)?;
-    leash.set_nonblocking(true)?;
-    Ok((Orders(orders), Leash(leash)))
+    receiver.set_nonblocking(true)?;
+    Ok((OrderSender(orders), OrderReceiver(receiver)))
 }
 
-impl Orders {
+impl OrderSender {
     /// Gives an order. Never waits: a thread with many orders has one to look.
     pub(super) fn give(&self, order: Order) {
         let byte = match order {
@@ -49,7 +49,7 @@ impl Orders {
     }
 }
 
-impl Leash {
+impl OrderReceiver {
     /// Waits for an order; `None` if the time is up before.
     pub(super) fn wait(&self, limit: Option<Duration>) -> Option<Order> {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn the_newest_order_counts_and_the_end_of_the_supervisor_is_one() {
-        let (orders, leash) = pair().unwrap();
-        assert_eq!(leash.wait(Some(Duration::ZERO)), None);
+        let (orders, receiver) = pair().unwrap();
+        assert_eq!(receiver.wait(Some(Duration::ZERO)), None);
         orders.give(Order::Later);
         orders.give(Order::Look);
-        assert_eq!(leash.wait(None), Some(Order::Look));
-        assert_eq!(leash.take(), None);
+        assert_eq!(receiver.wait(None), Some(Order::Look));
+        assert_eq!(receiver.take(), None);
         drop(orders);
-        assert_eq!(leash.wait(None), Some(Order::Stop));
+        assert_eq!(receiver.wait(None), Some(Order::Stop));
     }
 }

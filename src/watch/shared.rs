@@ -37,7 +37,7 @@ impl Shared {
     }
 
     /// Reports to the supervisor. It may have ended, and needs no news then.
-    pub(super) fn tell(&self, news: News) {
+    pub(super) fn report(&self, news: News) {
         let _ = self.news.send(news);
     }
 

@@ -21,10 +21,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) fn start(folder: PathBuf, shared: &Arc<Shared>) -> std::io::Result<()> {
     let shared = Arc::clone(shared);
     thread::Builder::new().name("spool".to_owned()).spawn(move || {
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         let mut problem = None;
         loop {
-            let found = read(&folder, &shared, &mut told).err();
+            let found = read(&folder, &shared, &mut reported).err();
             if let Some(error) = &found
                 && found != problem
             {
@@ -38,7 +38,7 @@ pub(super) fn start(folder: PathBuf, shared: &Arc<Shared>) -> std::io::Result<()
 }
 
 /// Reports the events that were not reported yet.
-fn read(folder: &Path, shared: &Shared, told: &mut BTreeSet<PathBuf>) -> Result<(), String> {
+fn read(folder: &Path, shared: &Shared, reported: &mut BTreeSet<PathBuf>) -> Result<(), String> {
     let waiting = spool::waiting(folder)
         .map_err(|error| format!("cannot read the events in {}: {error}", folder.display()))?;
     for (path, reason) in waiting.unreadable {
@@ -46,14 +46,14 @@ fn read(folder: &Path, shared: &Shared, told: &mut BTreeSet<PathBuf>) -> Result<
         shared.record(Record::new(Level::Warning, "spool", text));
     }
     if let Some(since) = waiting.dropped_since {
-        let text = format!("hooks have dropped events since {since}: nobody had read them");
+        let text = format!("hooks have dropped events since {since}: no watcher had read them");
         shared.record(Record::new(Level::Warning, "spool", text));
         spool::full_was_reported(folder);
     }
-    told.retain(|path| waiting.events.iter().any(|spooled| spooled.path == *path));
+    reported.retain(|path| waiting.events.iter().any(|spooled| spooled.path == *path));
     for spooled in waiting.events {
-        if told.insert(spooled.path.clone()) {
-            shared.tell(News::Spooled(Box::new(spooled)));
+        if reported.insert(spooled.path.clone()) {
+            shared.report(News::Spooled(Box::new(spooled)));
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The supervisor: one loop that takes news, and starts captures as the limits allow.
 //!
-//! It decides and waits for nobody: sources, captures, disks and notifications have threads of
+//! It decides, and waits for nothing else: sources, captures, disks and notifications have threads of
 //! their own. What it decides about one guest is in [`super::tracked`].
 
 use std::collections::{BTreeMap, VecDeque};
@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(500);
 const LOST_INTERVAL: Duration = Duration::from_secs(10);
 /// How many more guests are handed back at once when the watcher stops: they are not dumped.
 const HANDED_BACK: usize = 8;
-/// How long a capture may take to release its guest once it was told to end.
+/// How long a capture may take to release its guest once it was asked to end.
 const RELEASE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Reads the configuration again.

@@ -20,7 +20,7 @@ use crate::units;
 /// How long the store's disk may take. A guest waits; without an answer, its core is captured.
 const DISK_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a report says of a crash's identity.
+/// What a report has of a crash's identity.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Signature {
     #[serde(default)]

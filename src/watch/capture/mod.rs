@@ -68,7 +68,7 @@ pub(super) fn start(job: Job, shared: &Arc<Shared>) -> io::Result<Running> {
     thread::Builder::new().name("capture".to_owned()).spawn(move || {
         let id = job.id;
         let ended = Capture { job, shared: &shared, process: &process }.run();
-        shared.tell(News::Capture(id, CaptureNews::Ended(Box::new(ended))));
+        shared.report(News::Capture(id, CaptureNews::Ended(Box::new(ended))));
     })?;
     Ok(running)
 }
@@ -84,16 +84,16 @@ impl Capture<'_> {
         let config = self.shared.config();
         let left_out = self.left_out(&config);
         if let Some(reason) = &left_out {
-            self.tell(CaptureNews::LeavesOut(reason.clone()));
+            self.report(CaptureNews::LeavesOut(reason.clone()));
         }
         let arguments = self.arguments(&config, left_out.as_deref());
         let limits = Limits { time: config.capture_limit, ..Limits::default() };
-        let output = self.spawn(&arguments, &limits, &|line| self.hear(line));
+        let output = self.spawn(&arguments, &limits, &|line| self.take_line(line));
         result::result(output, &self.job, left_out)
     }
 
-    fn tell(&self, news: CaptureNews) {
-        self.shared.tell(News::Capture(self.job.id, news));
+    fn report(&self, news: CaptureNews) {
+        self.shared.report(News::Capture(self.job.id, news));
     }
 
     /// Why the core is left out.
@@ -130,13 +130,13 @@ impl Capture<'_> {
         &self,
         arguments: &[OsString],
         limits: &Limits,
-        hear: &dyn Fn(&str),
+        take_line: &dyn Fn(&str),
     ) -> io::Result<process::Output> {
         let process = Process::start(arguments)?;
         let handle = process.handle()?;
         let lock = || self.process.lock().unwrap_or_else(PoisonError::into_inner);
         *lock() = Some(handle);
-        let output = process.wait(limits, hear);
+        let output = process.wait(limits, take_line);
         *lock() = None;
         output
     }
@@ -185,17 +185,17 @@ impl Capture<'_> {
     }
 
     /// Takes a line of the capture's stderr.
-    fn hear(&self, line: &str) {
+    fn take_line(&self, line: &str) {
         let label = self.job.guest.label();
-        let said = |level, text: &str| {
+        let report = |level, text: &str| {
             self.shared.record(Record::new(level, "capture", text.trim()).of(label));
         };
         match line.split_once(": ") {
-            Some(("error", text)) => said(Level::Error, text),
-            Some(("warning", text)) => said(Level::Warning, text),
-            Some(("hint" | "note", text)) => said(Level::Info, text),
+            Some(("error", text)) => report(Level::Error, text),
+            Some(("warning", text)) => report(Level::Warning, text),
+            Some(("hint" | "note", text)) => report(Level::Info, text),
             Some(("title", _)) => {}
-            _ if crate::capture::is_release(line) => self.tell(CaptureNews::Released),
+            _ if crate::capture::is_release(line) => self.report(CaptureNews::Released),
             _ => {}
         }
     }

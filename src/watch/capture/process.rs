@@ -89,8 +89,8 @@ impl Process {
         self.pidfd.try_clone().map(Handle)
     }
 
-    /// Waits for its end, and gives each line of its stderr to `hear`.
-    pub(super) fn wait(mut self, limits: &Limits, hear: &dyn Fn(&str)) -> io::Result<Output> {
+    /// Waits for its end, and gives each line of its stderr to `take_line`.
+    pub(super) fn wait(mut self, limits: &Limits, take_line: &dyn Fn(&str)) -> io::Result<Output> {
         let mut stdout = Captured::of(self.child.stdout.take())?;
         let mut stderr = Captured::of(self.child.stderr.take())?;
         let mut lines = Lines::default();
@@ -108,7 +108,7 @@ impl Process {
             let has_ended = self.wait_for_some(&stdout, &stderr, left)?;
             stdout.read(MAX_OUTPUT);
             stderr.read(MAX_LINE);
-            lines.take(&mut stderr.bytes, hear);
+            lines.take(&mut stderr.bytes, take_line);
             if has_ended && let Some(status) = self.child.try_wait()? {
                 break status;
             }
@@ -117,12 +117,12 @@ impl Process {
         let end = Instant::now() + DRAIN;
         while (stdout.is_open() || stderr.is_open()) && Instant::now() < end {
             let progress = stdout.read(MAX_OUTPUT) | stderr.read(MAX_LINE);
-            lines.take(&mut stderr.bytes, hear);
+            lines.take(&mut stderr.bytes, take_line);
             if !progress {
                 break;
             }
         }
-        lines.end(&mut stderr.bytes, hear);
+        lines.end(&mut stderr.bytes, take_line);
         Ok(Output {
             status,
             stdout: stdout.bytes,
@@ -208,26 +208,26 @@ struct Lines {
 
 impl Lines {
     /// Takes the whole lines in `bytes`.
-    fn take(&mut self, bytes: &mut Vec<u8>, hear: &dyn Fn(&str)) {
+    fn take(&mut self, bytes: &mut Vec<u8>, take_line: &dyn Fn(&str)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let line: Vec<u8> = bytes.drain(..=end).collect();
-            self.line(&line, hear);
+            self.line(&line, take_line);
         }
         // A line that does not end within the limit.
         if bytes.len() >= MAX_LINE {
-            self.end(bytes, hear);
+            self.end(bytes, take_line);
         }
     }
 
     /// Takes what is left as a line.
-    fn end(&mut self, bytes: &mut Vec<u8>, hear: &dyn Fn(&str)) {
+    fn end(&mut self, bytes: &mut Vec<u8>, take_line: &dyn Fn(&str)) {
         let line = std::mem::take(bytes);
         if !line.is_empty() {
-            self.line(&line, hear);
+            self.line(&line, take_line);
         }
     }
 
-    fn line(&mut self, line: &[u8], hear: &dyn Fn(&str)) {
+    fn line(&mut self, line: &[u8], take_line: &dyn Fn(&str)) {
         self.count = self.count.saturating_add(1);
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
@@ -236,7 +236,7 @@ impl Lines {
         self.title = after("title: ").or(self.title.take());
         // A release counts, however much was printed before.
         if self.count <= MAX_LINES || crate::capture::is_release(text) {
-            hear(text);
+            take_line(text);
         }
     }
 }
@@ -255,20 +255,20 @@ mod tests {
             .spawn()
             .unwrap();
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
-        let heard = RefCell::new(Vec::new());
+        let lines = RefCell::new(Vec::new());
         let output = Process { child, pidfd }
-            .wait(&limits, &|line| heard.borrow_mut().push(line.to_owned()))
+            .wait(&limits, &|line| lines.borrow_mut().push(line.to_owned()))
             .unwrap();
-        (output, heard.into_inner())
+        (output, lines.into_inner())
     }
 
     #[test]
     fn output_is_taken_in_whole_lines_and_the_last_error_and_title_are_kept() {
         let script = "echo out; echo 'title: a' >&2; printf 'error: x\nno end' >&2; exit 3";
-        let (output, heard) = run(script, Limits::default());
+        let (output, lines) = run(script, Limits::default());
         assert_eq!(output.status.code(), Some(3));
         assert_eq!(output.stdout, b"out\n");
-        assert_eq!(heard, ["title: a", "error: x", "no end"]);
+        assert_eq!(lines, ["title: a", "error: x", "no end"]);
         assert_eq!((output.error.as_deref(), output.title.as_deref()), (Some("x"), Some("a")));
         assert!(!output.was_ended);
     }
@@ -277,8 +277,8 @@ mod tests {
     fn a_process_that_does_not_end_is_killed_and_its_output_is_bounded() {
         let limits = Limits { time: Duration::from_millis(300), grace: Duration::from_millis(300) };
         let script = "trap '' TERM; while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx >&2; done";
-        let (output, heard) = run(script, limits);
+        let (output, lines) = run(script, limits);
         assert!(output.was_ended && output.status.code().is_none());
-        assert!(heard.len() <= MAX_LINES);
+        assert!(lines.len() <= MAX_LINES);
     }
 }

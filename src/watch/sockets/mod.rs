@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::config::PathPattern;
 use super::guest::Seen;
 use super::news::News;
-use super::orders::{Order, Orders, pair};
+use super::orders::{Order, OrderSender, pair};
 use super::record::{Level, Record};
 use super::shared::Shared;
 
@@ -36,10 +36,10 @@ pub(super) struct SocketSource {
 
 struct Watched {
     found: Found,
-    orders: Orders,
+    orders: OrderSender,
 }
 
-/// A socket, and what tells it from another one at its path.
+/// A socket, and what distinguishes it from another one at its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Found {
     device: u64,
@@ -82,7 +82,7 @@ impl SocketSource {
             .collect();
         for path in gone {
             watched.remove(&path);
-            self.shared.tell(News::Guest(path, Seen::Gone));
+            self.shared.report(News::Guest(path, Seen::Gone));
         }
         for (path, found) in found {
             if !watched.contains_key(&path) && watched.len() < MAX_SOCKETS {
@@ -97,8 +97,8 @@ impl SocketSource {
         }
     }
 
-    fn watch(&self, path: &str, found: Found) -> std::io::Result<Orders> {
-        let (orders, leash) = pair()?;
+    fn watch(&self, path: &str, found: Found) -> std::io::Result<OrderSender> {
+        let (orders, receiver) = pair()?;
         let shared = Arc::clone(&self.shared);
         let socket = visit::Socket {
             path: path.to_owned(),
@@ -106,7 +106,7 @@ impl SocketSource {
             fallback: format!("inode {}", found.inode),
         };
         let thread = thread::Builder::new().name("socket".to_owned()).stack_size(STACK);
-        thread.spawn(move || visit::watch(&socket, &leash, &shared))?;
+        thread.spawn(move || visit::watch(&socket, &receiver, &shared))?;
         Ok(orders)
     }
 }

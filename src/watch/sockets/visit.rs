@@ -1,6 +1,6 @@
 //! One QMP socket: connect, ask, wait for events, and report panics.
 //!
-//! The run state decides, never an event alone. Whoever captures the guest needs the monitor, so
+//! The run state decides, never an event alone. A capture needs the monitor, so
 //! the connection ends with each panic; the supervisor orders when to look again.
 
 use std::fs;
@@ -15,7 +15,7 @@ use crate::monitor::{Event, Monitor, MonitorError, WaitLimits, WaitResult};
 use super::super::config::Config;
 use super::super::guest::{Guest, Panic, Seen, incarnation};
 use super::super::news::News;
-use super::super::orders::{Leash, Order};
+use super::super::orders::{Order, OrderReceiver};
 use super::super::record::{Level, Record};
 use super::super::shared::Shared;
 
@@ -51,18 +51,18 @@ enum Visit {
 }
 
 /// Watches the socket until the order to stop.
-pub(super) fn watch(socket: &Socket, leash: &Leash, shared: &Shared) {
-    let mut watch = Watch { socket, leash, shared, guest: None, config: None, said: None };
+pub(super) fn watch(socket: &Socket, receiver: &OrderReceiver, shared: &Shared) {
+    let mut watch = Watch { socket, receiver, shared, guest: None, config: None, reported: None };
     let mut back_off = BACK_OFF.0;
     loop {
         let visit = watch.visit();
         let order = match visit {
-            Ok(Visit::Reported) => leash.wait(None),
-            Ok(Visit::Well) => leash.wait(socket.poll),
+            Ok(Visit::Reported) => receiver.wait(None),
+            Ok(Visit::Well) => receiver.wait(socket.poll),
             Ok(Visit::Ordered(order)) => Some(order),
             Err(error) => {
                 watch.report_trouble(&error);
-                let order = leash.wait(Some(back_off));
+                let order = receiver.wait(Some(back_off));
                 back_off = back_off.saturating_mul(2).min(BACK_OFF.1);
                 if order != Some(Order::Stop) {
                     continue;
@@ -72,7 +72,7 @@ pub(super) fn watch(socket: &Socket, leash: &Leash, shared: &Shared) {
         };
         back_off = BACK_OFF.0;
         let order = match order {
-            Some(Order::Later) => leash.wait(Some(HELD_INTERVAL)),
+            Some(Order::Later) => receiver.wait(Some(HELD_INTERVAL)),
             other => other,
         };
         if order == Some(Order::Stop) {
@@ -83,18 +83,18 @@ pub(super) fn watch(socket: &Socket, leash: &Leash, shared: &Shared) {
 
 struct Watch<'a> {
     socket: &'a Socket,
-    leash: &'a Leash,
+    receiver: &'a OrderReceiver,
     shared: &'a Shared,
     guest: Option<Guest>,
     /// The configuration that the guest was looked at with.
     config: Option<Arc<Config>>,
     /// The trouble that was reported last: once is enough.
-    said: Option<String>,
+    reported: Option<String>,
 }
 
 impl Watch<'_> {
-    fn tell(&self, seen: Seen) {
-        self.shared.tell(News::Guest(self.socket.path.clone(), seen));
+    fn report(&self, seen: Seen) {
+        self.shared.report(News::Guest(self.socket.path.clone(), seen));
     }
 
     /// Looks at the guest, and stays with it until there is something to report.
@@ -111,16 +111,16 @@ impl Watch<'_> {
             return Ok(Visit::Reported);
         }
         if policy.ignore {
-            self.tell(Seen::Ignored(guest));
+            self.report(Seen::Ignored(guest));
             return Ok(Visit::Reported);
         }
         let config = self.shared.config();
         let is_known = self.config.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &config));
-        if self.guest.as_ref() != Some(&guest) || !is_known || self.said.is_some() {
+        if self.guest.as_ref() != Some(&guest) || !is_known || self.reported.is_some() {
             self.guest = Some(guest.clone());
             self.config = Some(config);
-            self.said = None;
-            self.tell(Seen::Watched(guest.clone()));
+            self.reported = None;
+            self.report(Seen::Watched(guest.clone()));
             if policy.preserve {
                 self.pause_on_panic(&mut client, &guest, &limits)?;
             }
@@ -130,7 +130,7 @@ impl Watch<'_> {
         if visit.is_err() {
             // QEMU may report a panic and end.
             while let Some(event) = client.take_event() {
-                self.hear(&event, &guest, &mut panicking);
+                self.take_event(&event, &guest, &mut panicking);
             }
             if let Some((_, action)) = panicking {
                 self.lost(&guest, &format!("QEMU ended at the panic (action {action})"));
@@ -186,10 +186,10 @@ impl Watch<'_> {
         panicking: &mut Option<(Panic, String)>,
     ) -> Result<Visit, MonitorError> {
         if client.run_state(limits)?.is_panicked() {
-            self.tell(Seen::Panicked(guest.clone(), Panic::now(false)));
+            self.report(Seen::Panicked(guest.clone(), Panic::now(false)));
             return Ok(Visit::Reported);
         }
-        self.tell(Seen::NotPanicked);
+        self.report(Seen::NotPanicked);
         if self.socket.poll.is_some() {
             return Ok(Visit::Well);
         }
@@ -199,10 +199,10 @@ impl Watch<'_> {
                 None => Duration::from_hours(1),
             };
             let until = WaitLimits { timeout: wait, ..*limits };
-            match client.wait("waiting for a panic", &until, &[self.leash.descriptor()])? {
-                WaitResult::Event(event) => self.hear(&event, guest, panicking),
+            match client.wait("waiting for a panic", &until, &[self.receiver.descriptor()])? {
+                WaitResult::Event(event) => self.take_event(&event, guest, panicking),
                 WaitResult::Woken => {
-                    if let Some(order) = self.leash.take() {
+                    if let Some(order) = self.receiver.take() {
                         return Ok(Visit::Ordered(order));
                     }
                 }
@@ -210,7 +210,7 @@ impl Watch<'_> {
             }
             if client.run_state(limits)?.is_panicked() {
                 let panic = panicking.take().map_or_else(|| Panic::now(true), |(panic, _)| panic);
-                self.tell(Seen::Panicked(guest.clone(), panic));
+                self.report(Seen::Panicked(guest.clone(), panic));
                 return Ok(Visit::Reported);
             }
             if let Some((panic, action)) = &panicking
@@ -223,7 +223,7 @@ impl Watch<'_> {
     }
 
     /// Takes an event.
-    fn hear(&self, event: &Event, guest: &Guest, panicking: &mut Option<(Panic, String)>) {
+    fn take_event(&self, event: &Event, guest: &Guest, panicking: &mut Option<(Panic, String)>) {
         let text = |name: &str| {
             event.data.get(name).and_then(serde_json::Value::as_str).unwrap_or("unknown").to_owned()
         };
@@ -244,7 +244,7 @@ impl Watch<'_> {
     }
 
     fn lost(&self, guest: &Guest, why: &str) {
-        self.tell(Seen::Lost(guest.clone(), why.to_owned()));
+        self.report(Seen::Lost(guest.clone(), why.to_owned()));
     }
 
     /// Reports what keeps the guest from being watched, once.
@@ -261,18 +261,18 @@ impl Watch<'_> {
             MonitorError::TimedOut { command, .. } => command.clone(),
             _ => text.clone(),
         };
-        if self.said.as_ref() != Some(&kind) {
+        if self.reported.as_ref() != Some(&kind) {
             let level = if is_end(error) { Level::Info } else { Level::Warning };
             let label = self.guest.as_ref().map_or(self.socket.path.as_str(), Guest::label);
-            let text = format!("not watched at the moment: {text}");
+            let text = format!("not watched: {text}");
             let record = Record::new(level, "source", text).of(label);
             self.shared.record(record.with("socket", self.socket.path.clone()));
-            self.said = Some(kind);
+            self.reported = Some(kind);
         }
         if matches!(error, MonitorError::Closed { .. } | MonitorError::Connect { .. }) {
-            self.tell(Seen::Gone);
+            self.report(Seen::Gone);
         } else {
-            self.tell(Seen::Unreachable);
+            self.report(Seen::Unreachable);
         }
     }
 }
