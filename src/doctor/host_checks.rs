@@ -129,12 +129,15 @@ pub(super) fn space(facts: &GuestFacts, store: &Path, keep_free: Option<u64>) ->
         return Finding::note(CHECK, format!("how much a core needs is not known; {have}"));
     };
     let needs = format!("a core needs about {}, {} at most", bytes(forecast.needed), bytes(worst));
+    let make_room = |needed: u64| {
+        let mebibytes = needed.saturating_add(reserve).div_ceil(1 << 20);
+        format!("vmcorectl prune --min-free {mebibytes}M, or --store DIR on another file system")
+    };
+    let text = format!("{needs}; {have}");
     match forecast.fit(&space, reserve) {
-        Fit::Fits => Finding::good(CHECK, format!("{needs}; {have}")),
-        Fit::MayNotFit => Finding::warning(CHECK, format!("{needs}; {have}"))
-            .mended_by("vmcorectl prune --help, or --store DIR on another file system"),
-        Fit::TooLittle => Finding::problem(CHECK, format!("{needs}; {have}"))
-            .mended_by("vmcorectl prune --help, or --store DIR on another file system"),
+        Fit::Fits => Finding::good(CHECK, text),
+        Fit::MayNotFit => Finding::warning(CHECK, text).mended_by(make_room(worst)),
+        Fit::TooLittle => Finding::problem(CHECK, text).mended_by(make_room(forecast.needed)),
     }
 }
 

@@ -73,7 +73,12 @@ fn each_fault_of_a_guest_is_found_with_what_mends_it() {
         ),
         (Script { devices: &["pvpanic"], ..well() }, "vmcoreinfo", "warning", "-device vmcoreinfo"),
         (Script { encrypted: true, ..well() }, "encryption", "problem", "kdump"),
-        (Script { memory_bytes: Some(huge), ..well() }, "space", "problem", "prune"),
+        (
+            Script { memory_bytes: Some(huge), ..well() },
+            "space",
+            "problem",
+            "prune --min-free 178956971M",
+        ),
         (Script::default(), "state", "problem", "vmcorectl capture"),
         (Script { greets: false, ..well() }, "monitor", "problem", "-qmp unix:"),
     ] {
