@@ -9,7 +9,7 @@ use super::background::Background;
 use super::guest::{Guest, Panic};
 use super::held::Held;
 use super::metrics::{self, Metrics};
-use super::news::{Ended, Fate};
+use super::news::{Ended, Fate, News};
 use super::notify::Notification;
 use super::record::{Level, Record};
 use super::shared::Shared;
@@ -17,15 +17,18 @@ use jiff::Timestamp;
 
 use crate::metadata::NoticedBy;
 use crate::printable::json;
+use crate::regular_file;
 use crate::spool::{self, Spooled};
-use crate::store::INCOMPLETE;
 use crate::store::entry_without_core::LostPanic;
 use crate::store::guest_folder::folder_name;
 use crate::store::listing::time_of;
 use crate::store::prune::{Limits, Pruning};
+use crate::store::{INCOMPLETE, METADATA_FILE};
 
 /// How often the metrics file is written at most.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest metadata that is passed on, in bytes.
+const MAX_METADATA: u64 = 16 << 20;
 /// How often the store is pruned for entries without a core.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long before a guest's end its capture may have begun, in seconds.
@@ -194,26 +197,41 @@ impl Aftermath {
         self.disk.queue(move || spool::done(&spooled));
     }
 
-    /// Has the command of the configuration run.
+    /// Has the command of the configuration run for a capture.
     fn notify(&self, ended: &Ended) {
-        let config = self.shared.config();
-        let (false, Some(metadata)) = (config.notify.is_empty(), &ended.metadata) else { return };
+        let Some(metadata) = &ended.metadata else { return };
         let mut json = Vec::new();
         let _ = json::line(metadata, &mut json);
-        let notification = Notification {
-            command: config.notify.clone(),
-            limit: config.notify_timeout,
-            json,
-            entry: ended
-                .entry
-                .as_ref()
-                .map(|entry| entry.display().to_string())
-                .unwrap_or_default(),
-            title: ended.title.clone().unwrap_or_default(),
-        };
+        let title = ended.title.clone().unwrap_or_default();
+        self.run_notification(ended.entry.clone(), title, move || Some(json));
+    }
+
+    /// Has the command of the configuration run for a panic that was lost.
+    pub(super) fn notify_of_lost(&self, entry: PathBuf) {
+        let file = entry.join(METADATA_FILE);
+        let title = "a panic was lost".to_owned();
+        self.run_notification(Some(entry), title, move || {
+            regular_file::read_own(&file, MAX_METADATA).ok()
+        });
+    }
+
+    /// Has the command of the configuration run, with JSON that may have to be read.
+    fn run_notification(
+        &self,
+        entry: Option<PathBuf>,
+        title: String,
+        json: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
+    ) {
+        let config = self.shared.config();
+        if config.notify.is_empty() {
+            return;
+        }
+        let entry = entry.map(|entry| entry.display().to_string()).unwrap_or_default();
+        let (command, limit) = (config.notify.clone(), config.notify_timeout);
         let (shared, failed) = (Arc::clone(&self.shared), Arc::clone(&self.notify_failed));
         self.notifier.queue(move || {
-            if let Err(problem) = notification.run() {
+            let json = json().unwrap_or_default();
+            if let Err(problem) = (Notification { command, limit, json, entry, title }).run() {
                 failed.fetch_add(1, Ordering::Relaxed);
                 shared.record(Record::new(Level::Warning, "notify", problem));
             }
@@ -278,10 +296,13 @@ fn lost_panic(guest: &Guest, panic: &Panic, why: &str) -> LostPanic {
 }
 
 fn store_lost(lost: &LostPanic, store: &Path, shared: &Shared) {
-    if let Err(error) = lost.store(store) {
-        let text = format!("cannot store that a panic was lost: {error}");
-        let record = Record::new(Level::Error, "store", text);
-        shared.record(record.of(lost.guest.as_deref().unwrap_or(&lost.monitor)));
+    match lost.store(store) {
+        Ok(entry) => shared.report(News::LostStored(entry)),
+        Err(error) => {
+            let text = format!("cannot store that a panic was lost: {error}");
+            let record = Record::new(Level::Error, "store", text);
+            shared.record(record.of(lost.guest.as_deref().unwrap_or(&lost.monitor)));
+        }
     }
 }
 

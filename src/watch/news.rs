@@ -17,6 +17,8 @@ pub(super) enum News {
     Capture(u64, CaptureNews),
     /// A hook of a management daemon has spooled this.
     Spooled(Box<Spooled>),
+    /// This entry was stored of a panic that was lost.
+    LostStored(PathBuf),
     /// This signal asks to stop.
     Stop(&'static str),
     /// A signal asks to read the configuration again.

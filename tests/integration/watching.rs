@@ -151,7 +151,9 @@ fn a_panic_that_ends_qemu_is_an_entry_that_says_so() {
     let refuse = [("set-action", ("GenericError", "not now"))].into();
     let qemu = ScriptedQemu::start(Script { refuse, ..running() });
     let host = Host::new([&qemu]);
-    let mut watcher = host.watch("");
+    let (script, out) = (host.path("notify"), host.path("notified"));
+    fs::write(&script, format!("cat > {0}.new; mv {0}.new {0}", out.display())).unwrap();
+    let mut watcher = host.watch(&format!("notify = [\"/bin/sh\", {script:?}]\n"));
     await_watched(&qemu);
     let warned = watcher.expect_that("source", |record| record["level"] == "warning");
     assert!(warned["message"].as_str().unwrap().contains("-no-shutdown"));
@@ -159,8 +161,13 @@ fn a_panic_that_ends_qemu_is_an_entry_that_says_so() {
     qemu.panic_guest(&[("GUEST_PANICKED", json!({ "action": "poweroff" }))], "shutdown");
     qemu.kill();
     watcher.expect("lost");
+    while !out.exists() {
+        watcher.expect_none("captured", Duration::from_millis(50));
+    }
     watcher.stop();
     let metadata = metadata_of(&host.listing().entries[0]);
+    let notified = serde_json::from_slice(&fs::read(out).unwrap());
+    assert_eq!(metadata, notified.expect("its metadata"));
     assert_eq!(metadata.panic.unwrap().noticed_by, NoticedBy::Event);
     assert_eq!(qemu.run_state(), ENDED);
 }

@@ -145,6 +145,7 @@ impl Supervisor {
             }
             News::Capture(id, CaptureNews::Ended(ended)) => self.ended(id, &ended),
             News::Spooled(spooled) => self.spooled(*spooled),
+            News::LostStored(entry) => self.aftermath.notify_of_lost(entry),
             News::Stop(signal) => self.stop(signal),
             News::Reload => self.reload(read),
         }
