@@ -34,7 +34,7 @@ use thiserror::Error;
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor;
-use crate::monitor::{Monitor, MonitorError, Target, WaitLimits};
+use crate::monitor::{DumpReply, Monitor, MonitorError, Target, WaitLimits};
 use crate::sandbox::report::{Answer, Request as ReportRequest};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
 use facts::metadata_of_guest;
@@ -125,6 +125,13 @@ pub(super) fn report(
     limits: &WaitLimits<'_>,
     mut request: ReportRequest,
 ) -> Result<Answer, HeldError> {
+    if monitor.dump_reply() == DumpReply::AtEndOfItsOwn {
+        // libvirt stops a guest that runs, dumps it and resumes it.
+        let state = monitor.run_state(limits)?;
+        if state.running {
+            return Err(HeldError::Running { state: state.status });
+        }
+    }
     let dump = partial_dump::head(monitor, limits)?;
     request.held = true;
     let (ours, theirs) = UnixStream::pair().map_err(HeldError::Socket)?;

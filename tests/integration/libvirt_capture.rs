@@ -10,8 +10,8 @@ use vmcorectl::metadata::{Metadata, ReleasedBy};
 
 use crate::core_stream::MIB;
 use crate::scripted_libvirt::procedure::{
-    BY_NAME, DESTROY, DUMP, LIFECYCLE_ACTION, REGISTER, RESET as RESET_CALL, RESUME, STATE,
-    SUSPEND, XML,
+    BY_NAME, DESTROY, DUMP, JOB_INFO, LIFECYCLE_ACTION, REGISTER, RESET as RESET_CALL, RESUME,
+    STATE, SUSPEND, XML,
 };
 use crate::scripted_libvirt::{
     LibvirtDump, LibvirtScript, PANICKED, RESET, RUNNING, SHUT_OFF, ScriptedLibvirt,
@@ -220,6 +220,18 @@ fn a_guest_that_another_client_reset_is_not_released() {
     domain.capture(&["--then", "quit"]).expect(3).says("the guest changed during its dump");
     assert_eq!(domain.libvirt.state(), RESET);
     assert_eq!(domain.libvirt.actions(), [DUMP]);
+}
+
+#[test]
+fn a_guest_that_another_client_resumed_is_not_stopped_for_a_dump() {
+    for more in [&["--then", "resume"][..], &["--then", "resume", "--report-only"]] {
+        let script = LibvirtScript { resumed_at: Some(JOB_INFO), ..LibvirtScript::default() };
+        let domain = Domain::new(script);
+        let ran = domain.capture(more);
+        assert!(ran.stderr.contains("another client resumed it"), "{more:?} {ran:?}");
+        assert!(domain.libvirt.actions().is_empty(), "{more:?} {:?}", domain.libvirt.actions());
+        assert_eq!(domain.libvirt.state(), RUNNING);
+    }
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub(crate) struct LibvirtScript {
     pub(crate) stream: Arc<CoreStream>,
     /// How the dump goes.
     pub(crate) dump: LibvirtDump,
+    /// Another client resumes the guest before this call is answered for the first time.
+    pub(crate) resumed_at: Option<u32>,
     /// Whether paths of other processes' descriptors are refused.
     pub(crate) no_proc: bool,
 }
@@ -124,6 +126,7 @@ impl Default for LibvirtScript {
             authentications: &[],
             stream: Arc::new(CoreStream::of_guest(6)),
             dump: LibvirtDump::Whole,
+            resumed_at: None,
             no_proc: false,
         }
     }

@@ -54,6 +54,13 @@ impl Peer {
                 });
                 continue;
             }
+            if self.script.resumed_at == Some(procedure) {
+                let mut state = self.lock();
+                if state.domain == PANICKED {
+                    state.domain = RUNNING;
+                    state.emit(self.script.name, 4, 0);
+                }
+            }
             for number in 0..self.script.events {
                 let kind = i32::try_from(number % 4).expect("a small number");
                 let payload = domain(Writer::default().i32(0), "other").i32(kind).i32(0);
