@@ -1,6 +1,7 @@
 //! A guest under QEMU, its monitors and its console.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus};
 use std::thread::sleep;
@@ -55,7 +56,8 @@ impl Machine {
             .expect("samples/guest/boot starts");
         let mut machine = Self { folder, space, qemu, _turn: turn };
         let started = Instant::now();
-        while !machine.path("qmp2.sock").exists() {
+        // Its file is there a moment before QEMU listens.
+        while UnixStream::connect(machine.path("qmp2.sock")).is_err() {
             if let Some(status) = machine.qemu.try_wait().unwrap() {
                 panic!("no guest ({status}); tests/run prepares one\n{}", machine.log());
             }
