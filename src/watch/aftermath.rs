@@ -23,7 +23,7 @@ use crate::store::entry_without_core::LostPanic;
 use crate::store::guest_folder::folder_name;
 use crate::store::listing::time_of;
 use crate::store::prune::{Limits, Pruning};
-use crate::store::{INCOMPLETE, METADATA_FILE};
+use crate::store::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE};
 
 /// How often the metrics file is written at most.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -317,7 +317,8 @@ fn has_entry_before(folder: &Path, time: Timestamp) -> bool {
     })
 }
 
-/// Whether a directory of entries has one that was published since then.
+/// Whether a directory of entries has one of a capture that was published since then. That a panic
+/// was lost is an entry, too: that of the guest's last panic may be stored only now.
 fn has_entry_since(folder: &Path, since: Timestamp) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     entries.filter_map(Result::ok).any(|entry| {
@@ -327,6 +328,32 @@ fn has_entry_since(folder: &Path, since: Timestamp) -> bool {
             .is_some_and(|name| time_of(name).is_some() && !name.ends_with(INCOMPLETE));
         let changed = entry.metadata().and_then(|entry| entry.modified());
         let changed = changed.ok().and_then(|at| Timestamp::try_from(at).ok());
-        is_published && changed.is_some_and(|at| at >= since)
+        let is_of_capture =
+            || [CORE_FILE, REPORT_FILE].iter().any(|file| entry.path().join(file).exists());
+        is_published && changed.is_some_and(|at| at >= since) && is_of_capture()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panic was not counted: the entry of the one before was taken for its capture.
+    #[test]
+    fn an_entry_of_a_lost_panic_is_none_of_a_capture() {
+        let folder = tempfile::tempdir().unwrap();
+        let since = Timestamp::now() - jiff::SignedDuration::from_secs(1);
+        for (name, file, is_of_capture) in [
+            ("20260101T000000Z-aaaa0001", METADATA_FILE, false),
+            ("20260101T000000Z-aaaa0002.incomplete", CORE_FILE, false),
+            ("20260101T000000Z-aaaa0003", REPORT_FILE, true),
+        ] {
+            let entry = folder.path().join(name);
+            std::fs::create_dir(&entry).unwrap();
+            std::fs::write(entry.join(file), "").unwrap();
+            assert_eq!(has_entry_since(folder.path(), since), is_of_capture, "{name}");
+        }
+        let later = Timestamp::now() + jiff::SignedDuration::from_secs(60);
+        assert!(!has_entry_since(folder.path(), later));
+    }
 }
