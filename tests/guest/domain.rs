@@ -55,7 +55,10 @@ impl Domain {
     /// Starts libvirt, or starts it again.
     pub(crate) fn start_libvirt(&mut self) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/libvirtd");
-        let libvirtd = Command::new(script).arg(self.folder.path()).spawn().expect("it starts");
+        let libvirtd = Command::new(script)
+            .args([self.folder.path(), self.space.path(), &guest_folder()])
+            .spawn()
+            .expect("it starts");
         self.libvirtd = Some(libvirtd);
         let started = Instant::now();
         while !self.try_virsh(&["list"]).0 {
@@ -197,10 +200,7 @@ impl Domain {
     }
 
     fn xml(&self, crash: &str, on_crash: &str) -> String {
-        let guest = std::env::var_os("VMCORECTL_TEST_GUEST").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest"),
-            PathBuf::from,
-        );
+        let guest = guest_folder();
         let initramfs = match crash {
             "sysrq" | "none" => "initramfs.gz",
             _ => "initramfs-crasher.gz",
@@ -226,6 +226,13 @@ impl Domain {
             self.second_monitor(),
         )
     }
+}
+
+/// Where the guest's kernel is.
+fn guest_folder() -> PathBuf {
+    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest");
+    let folder = std::env::var_os("VMCORECTL_TEST_GUEST").map_or_else(ours, PathBuf::from);
+    folder.canonicalize().expect("a guest; tests/run prepares one")
 }
 
 impl Drop for Domain {
