@@ -127,7 +127,8 @@ impl Store {
             Step::FlipBit(at) => {
                 let Ok(mut bytes) = regular_file::read_own(&index, 1 << 20) else { return };
                 let at = usize::from(at) % bytes.len().max(1);
-                bytes[at] ^= 1 << (at % 8);
+                let Some(byte) = bytes.get_mut(at) else { return };
+                *byte ^= 1 << (at % 8);
                 let _ = fs::write(&index, bytes);
             }
             Step::Cut(at) => {
