@@ -259,7 +259,7 @@ fn a_wait_sees_the_panic_and_says_what_on_crash_does() {
         let mut arguments = vec!["--wait", "--resume"];
         arguments.extend(option);
         let child = domain.start(&arguments);
-        domain.libvirt.await_calls(STATE, 1);
+        domain.libvirt.await_answers(STATE, 1);
         domain.libvirt.panic_guest();
         let ran = finish(child).expect(0);
         assert_eq!(ran.stderr.contains("on_crash is destroy"), warned, "{}", ran.stderr);
@@ -275,7 +275,7 @@ fn a_wait_sees_the_panic_and_says_what_on_crash_does() {
 fn a_guest_that_ends_while_it_is_awaited_ends_the_wait() {
     let domain = Domain::new(LibvirtScript { state: RUNNING, ..LibvirtScript::default() });
     let child = domain.start(&["--wait", "--resume"]);
-    domain.libvirt.await_calls(STATE, 1);
+    domain.libvirt.await_answers(STATE, 1);
     domain.libvirt.change(SHUT_OFF, 5);
     finish(child).expect(4);
 }

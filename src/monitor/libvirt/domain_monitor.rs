@@ -105,7 +105,10 @@ impl DomainMonitor {
                 self.ended = Some("shut off".to_owned());
                 ("SHUTDOWN", Some(GuestEvent::ShutDown))
             }
-            EventKind::Started => ("RESUME", Some(GuestEvent::Resumed)),
+            EventKind::Started => {
+                self.ended = None;
+                ("RESUME", Some(GuestEvent::Resumed))
+            }
             EventKind::Defined | EventKind::Undefined | EventKind::Other => return,
         };
         if let Some(change) = change
@@ -217,16 +220,16 @@ impl Monitor for DomainMonitor {
     }
 
     fn run_state(&mut self, limits: &WaitLimits<'_>) -> Answer<RunState> {
+        self.take_events();
         let answer = self.client.state(&self.domain, limits);
+        if answer.as_ref().is_ok_and(|state| state.is_running()) {
+            // It was started again. An end that is reported with this answer comes after it.
+            self.ended = None;
+        }
         self.take_events();
         match answer {
             Err(error) if libvirt_code(&error) == Some(RemoteError::NO_DOMAIN) => {
                 Err(MonitorError::Ended { state: "gone".to_owned() })
-            }
-            Ok(state) if state.is_running() => {
-                // It may have been started again.
-                self.ended = None;
-                run_state(state)
             }
             other => run_state(other?),
         }

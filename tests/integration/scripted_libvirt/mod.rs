@@ -151,6 +151,8 @@ struct Peer {
 struct State {
     domain: (i32, i32),
     received: Vec<u32>,
+    /// Those of them that were answered.
+    answered: Vec<u32>,
     paths: Vec<String>,
     /// Connections, and which events each wants.
     connections: Vec<(UnixStream, BTreeSet<u32>)>,
@@ -167,6 +169,7 @@ impl ScriptedLibvirt {
         let state = State {
             domain: script.state,
             received: Vec::new(),
+            answered: Vec::new(),
             paths: Vec::new(),
             connections: Vec::new(),
             dumping: false,
@@ -215,6 +218,15 @@ impl ScriptedLibvirt {
             state.received.iter().filter(|found| **found == procedure).count() >= times
         };
         assert!(self.peer.wait_until(came), "call {procedure} never came");
+    }
+
+    /// Waits until a call was answered so often: what changes then comes after the answer.
+    #[track_caller]
+    pub(crate) fn await_answers(&self, procedure: u32, times: usize) {
+        let answered = |state: &State| {
+            state.answered.iter().filter(|found| **found == procedure).count() >= times
+        };
+        assert!(self.peer.wait_until(answered), "call {procedure} was never answered");
     }
 
     /// Waits until the dump stalls.

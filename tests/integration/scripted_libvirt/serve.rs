@@ -163,6 +163,7 @@ impl Peer {
             LIFECYCLE_ACTION => done,
             unknown => Err((39, format!("unknown procedure: {unknown}"))),
         };
+        state.answered.push(procedure);
         self.changed.notify_all();
         answer
     }
