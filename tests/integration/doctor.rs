@@ -195,12 +195,11 @@ fn a_domain_that_is_not_held_at_a_panic_is_a_problem() {
     assert_eq!(libvirt.actions(), [0; 0]);
 }
 
-#[test]
-fn a_panicked_domain_is_read_and_stays_as_it_is() {
-    let libvirt = ScriptedLibvirt::start(LibvirtScript::default());
+/// Runs doctor for the domain of a scripted libvirt, with a store that is empty.
+fn of_domain(libvirt: &ScriptedLibvirt) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let (uri, store) = (libvirt.uri(), folder.path().join("s"));
-    let arguments = [
+    run([
         "doctor",
         "libvirt:web-3",
         "--no-measure",
@@ -211,8 +210,13 @@ fn a_panicked_domain_is_read_and_stays_as_it_is() {
         &uri,
         "--store",
         store.to_str().unwrap(),
-    ];
-    let ran = run(arguments).expect(3);
+    ])
+}
+
+#[test]
+fn a_panicked_domain_is_read_and_stays_as_it_is() {
+    let libvirt = ScriptedLibvirt::start(LibvirtScript::default());
+    let ran = of_domain(&libvirt).expect(3);
     let found = findings(&ran);
     assert_eq!(
         found["state"],
@@ -227,19 +231,5 @@ fn a_panicked_domain_is_read_and_stays_as_it_is() {
 #[test]
 fn a_domain_whose_description_cannot_be_read_is_a_problem() {
     let libvirt = ScriptedLibvirt::start(LibvirtScript::failing(XML, 42, "no domain"));
-    let folder = tempfile::tempdir().unwrap();
-    let (uri, store) = (libvirt.uri(), folder.path().join("s"));
-    let arguments = [
-        "doctor",
-        "libvirt:web-3",
-        "--no-measure",
-        "--keep-free",
-        "0",
-        "--json",
-        "--connect",
-        &uri,
-        "--store",
-        store.to_str().unwrap(),
-    ];
-    assert_eq!(findings(&run(arguments).expect(3))["monitor"].0, "problem");
+    assert_eq!(findings(&of_domain(&libvirt).expect(3))["monitor"].0, "problem");
 }
