@@ -1,4 +1,4 @@
-//! What libvirt tells of a domain, over a connection that may only read.
+//! What libvirt reports of a domain, over a connection that may only read.
 
 use std::collections::BTreeMap;
 

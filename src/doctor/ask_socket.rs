@@ -37,7 +37,7 @@ pub(super) fn ask(
     });
     ask_system(&mut facts, process);
     if facts.libvirt_domain.is_some() {
-        let refused = refuse_dump(path, process, scope.libvirt.as_ref(), &scope.limits());
+        let refused = refuse_dump(path, process, || Ok(None), scope.libvirt.as_ref(), &limits);
         facts.dump_refused = Some(refused.is_err());
     }
     if let Err(error) = asked {

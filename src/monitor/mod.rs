@@ -69,9 +69,11 @@ pub fn connect(target: &Target, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monit
 /// Connects to the manager of a guest that is to be dumped. Fails if that would end the
 /// libvirt that the guest belongs to.
 pub fn connect_to_dump(target: &Target, limits: &WaitLimits<'_>) -> Answer<Box<dyn Monitor>> {
-    let monitor = connect(target, limits)?;
+    let mut monitor = connect(target, limits)?;
     if let Target::Socket { path, libvirt } = target {
-        libvirt::owner::refuse_dump(path, monitor.process(), libvirt.as_ref(), limits)?;
+        let process = monitor.process();
+        let uuid = || monitor.guest_uuid(limits);
+        libvirt::owner::refuse_dump(path, process, uuid, libvirt.as_ref(), limits)?;
     }
     Ok(monitor)
 }

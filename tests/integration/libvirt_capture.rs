@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 use vmcorectl::metadata::{Metadata, ReleasedBy};
 
 use crate::core_stream::MIB;
+use crate::lacking::lacking;
 use crate::scripted_libvirt::procedure::{
     BY_NAME, DESTROY, DUMP, JOB_INFO, LIFECYCLE_ACTION, REGISTER, RESET as RESET_CALL, RESUME,
     STATE, SUSPEND, XML,
@@ -77,7 +78,7 @@ fn a_domain_is_captured_and_left_as_it_was() {
     let metadata = domain.whole_entry();
     assert_eq!(metadata.guest.monitor, "libvirt:web-3");
     assert_eq!(metadata.guest.name.as_deref(), Some("web-3"));
-    assert_eq!(metadata.guest.uuid.as_deref(), Some("11111111-1111-1111-1111-111111111111"));
+    assert_eq!(metadata.guest.uuid.as_deref(), Some("c0ffee00-0000-4000-8000-000000000003"));
     assert_eq!((metadata.guest.cpus, metadata.guest.qemu_version.clone()), (Some(2), None));
     let libvirt = metadata.guest.libvirt.as_ref().expect("a libvirt");
     assert_eq!((libvirt.version.as_str(), libvirt.on_crash.as_str()), ("9.0.0", "preserve"));
@@ -343,5 +344,35 @@ fn a_socket_of_libvirts_is_refused_unless_that_survives_a_dump() {
     }
     let nowhere = format!("qemu:///system?socket={}", folder.path().join("none").display());
     tool::run(["capture", &socket, "--connect", &nowhere]).expect(1).says("could not be found out");
+    assert_eq!(qemu.actions(), ["dump-guest-memory"]);
+}
+
+/// From another namespace of processes, the system does not show whose QEMU it is.
+#[test]
+fn a_qemu_of_libvirt_without_a_process_is_recognised_by_its_uuid() {
+    let qemu = ScriptedQemu::start(Script::default());
+    for (version, code) in [(9_000_000, 1), (11_003_000, 0)] {
+        let domain = Domain::new(LibvirtScript { version, ..LibvirtScript::default() });
+        let (uri, store) = (domain.libvirt.uri(), domain.store().display().to_string());
+        let socket = qemu.socket().display().to_string();
+        let program = tool::command([
+            "capture",
+            &socket,
+            "--connect",
+            &uri,
+            "--store",
+            &store,
+            "--keep-free",
+            "0",
+        ]);
+        let mut inside = Command::new("unshare");
+        inside.args(["--pid", "--fork"]).arg(program.get_program()).args(program.get_args());
+        let ran = Ran::from(inside.output().expect("unshare starts"));
+        if ran.stderr.starts_with("unshare: ") {
+            return lacking("the right to make namespaces");
+        }
+        let ran = ran.expect(code);
+        assert_eq!(ran.stderr.contains("this has to be libvirt:web-3"), code == 1, "{ran:?}");
+    }
     assert_eq!(qemu.actions(), ["dump-guest-memory"]);
 }

@@ -2,7 +2,7 @@
 //!
 //! libvirt before 11.3 ends with a segmentation fault when QEMU reports the end of such a
 //! dump, as of one by a second QMP socket: 9.0.0 did so each time, and 11.3.0 did not. Its
-//! guests run on, and nobody manages them.
+//! guests run on without a manager.
 
 use std::fs;
 use std::path::Path;
@@ -28,13 +28,27 @@ struct Owned {
 }
 
 /// Fails if the QEMU behind a QMP socket belongs to a libvirt that its dump would end.
+///
+/// `uuid` gives the guest's. It is asked for where the system does not show QEMU's command line,
+/// as that of a process in another namespace: libvirt knows its domains by it.
 pub(crate) fn refuse_dump(
     socket: &Path,
     process: Option<i32>,
+    uuid: impl FnOnce() -> Answer<Option<String>>,
     libvirt: Option<&Address>,
     limits: &WaitLimits<'_>,
 ) -> Answer<()> {
-    let Some(owned) = owned(socket, process) else { return Ok(()) };
+    let command_line =
+        process.and_then(|process| fs::read(format!("/proc/{process}/cmdline")).ok());
+    let owned = match command_line.as_deref().and_then(of_command_line).or_else(|| of_path(socket))
+    {
+        Some(owned) => owned,
+        None if command_line.is_some() => return Ok(()),
+        None => match libvirt.zip(uuid()?).and_then(|(address, uuid)| of(address, uuid, limits)) {
+            Some(owned) => owned,
+            None => return Ok(()),
+        },
+    };
     let version = libvirt.and_then(|address| version(address, &owned, limits));
     match version {
         Some(version) if version >= SURVIVES => Ok(()),
@@ -57,18 +71,21 @@ fn version(address: &Address, owned: &Owned, limits: &WaitLimits<'_>) -> Option<
     Some(client.version())
 }
 
-fn owned(socket: &Path, process: Option<i32>) -> Option<Owned> {
-    let command_line =
-        process.and_then(|process| fs::read(format!("/proc/{process}/cmdline")).ok());
-    let arguments = command_line.unwrap_or_default();
-    of_command_line(&arguments).or_else(|| {
-        // libvirt listens for its QEMU. Who did so may be gone.
-        let folder = socket.parent()?.file_name()?.to_str()?;
-        let domain = folder.strip_prefix("domain-")?;
-        let is_libvirts = socket.file_name().is_some_and(|name| name == "monitor.sock");
-        let (_, name) = domain.split_once('-')?;
-        is_libvirts.then(|| Owned { name: Some(bounded(name, MAX_NAME)), uuid: None })
-    })
+/// The domain that libvirt has by this UUID.
+fn of(address: &Address, uuid: String, limits: &WaitLimits<'_>) -> Option<Owned> {
+    let mut client = Client::connect(address, Access::ReadOnly, limits).ok()?;
+    let name = client.lookup(&uuid, limits).ok()?.name;
+    Some(Owned { name: Some(name), uuid: Some(uuid) })
+}
+
+/// The domain, if a socket is where libvirt listens for its QEMU. The process that did so may
+/// have ended.
+fn of_path(socket: &Path) -> Option<Owned> {
+    let folder = socket.parent()?.file_name()?.to_str()?;
+    let domain = folder.strip_prefix("domain-")?;
+    let is_libvirts = socket.file_name().is_some_and(|name| name == "monitor.sock");
+    let (_, name) = domain.split_once('-')?;
+    is_libvirts.then(|| Owned { name: Some(bounded(name, MAX_NAME)), uuid: None })
 }
 
 /// The process of a domain's QEMU, if libvirt's file of it is there and right.
@@ -126,7 +143,7 @@ mod tests {
 
     #[test]
     fn libvirts_own_socket_is_recognised_by_its_path() {
-        let of = |path: &str| owned(Path::new(path), None).map(|owned| owned.name.unwrap());
+        let of = |path: &str| of_path(Path::new(path)).map(|owned| owned.name.unwrap());
         let name = of("/var/lib/libvirt/qemu/domain-12-web-3/monitor.sock");
         assert_eq!(name.as_deref(), Some("web-3"));
         for path in ["/run/web.qmp", "/run/domain-1-a/qmp.sock", "/run/qemu/monitor.sock", "m"] {

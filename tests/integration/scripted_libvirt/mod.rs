@@ -49,8 +49,8 @@ pub(crate) const RUNNING: (i32, i32) = (1, 5);
 pub(crate) const RESET: (i32, i32) = (3, 10);
 /// `shut off (destroyed)`.
 pub(crate) const SHUT_OFF: (i32, i32) = (5, 2);
-/// The domain's UUID.
-pub(crate) const UUID: [u8; 16] = [0x11; 16];
+/// The domain's UUID, which is also that of the scripted QEMU's guest.
+pub(crate) const UUID: [u8; 16] = [0xc0, 0xff, 0xee, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 3];
 
 /// What libvirt is, and what goes wrong with it.
 #[derive(Clone, Debug)]
