@@ -16,6 +16,7 @@
 //! | [`libvirt`] | the messages of libvirt's RPC protocol |
 //! | [`orc`] | the kernel's unwind tables on x86-64 |
 //! | [`kallsyms`] | the kernel's symbol table in its memory: tokens, names, addresses |
+//! | [`page_class`] | classes of pages, and the record of those that a core leaves out |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
 //! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
@@ -45,6 +46,7 @@ pub mod kallsyms;
 pub mod kdump;
 pub mod libvirt;
 pub mod orc;
+pub mod page_class;
 pub mod paging;
 pub mod printk;
 pub mod registers;
