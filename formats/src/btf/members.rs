@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::{Btf, Kind, Type};
+use super::{Btf, Kind, Member, Type};
 
 /// The most nested types, and the longest chain of typedefs and qualifiers.
 const MAX_DEPTH: usize = 32;
@@ -104,7 +104,7 @@ impl Btf {
         let found = found.ok_or_else(|| TypeError::NoType { name: enumeration.to_owned() })?;
         let value =
             |(name, value): (&[u8], i64)| (String::from_utf8_lossy(name).into_owned(), value);
-        Ok(values(found).map(value).collect())
+        Ok(found.values().take(MAX_VALUES).map(value).collect())
     }
 
     /// A value of an enumeration.
@@ -131,12 +131,15 @@ impl Btf {
         let named = self.named(enumeration);
         let stripped = named.iter().filter_map(|found| self.strip(found.id));
         different(stripped.filter(is_enumeration).filter_map(|one| {
-            values(one).find(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
+            one.values()
+                .take(MAX_VALUES)
+                .find(|(other, _)| *other == name.as_bytes())
+                .map(|(_, value)| value)
         }))
     }
 
     /// A type without typedefs and qualifiers. `None` for `void`.
-    fn strip(&self, id: u32) -> Option<Type<'_>> {
+    pub fn strip(&self, id: u32) -> Option<Type<'_>> {
         let mut found = self.by_id(id)?;
         for _ in 0..MAX_DEPTH {
             if !found.kind.is_alias() {
@@ -147,7 +150,9 @@ impl Btf {
         None
     }
 
-    fn size_of(&self, id: u32) -> Option<u64> {
+    /// The size of a type in bytes, by its number. `None` for `void`, functions, and what is
+    /// declared only.
+    pub fn size_of(&self, id: u32) -> Option<u64> {
         let (mut id, mut count) = (id, 1_u64);
         for _ in 0..MAX_DEPTH {
             let found = self.strip(id)?;
@@ -168,6 +173,11 @@ impl Btf {
             }
         }
         None
+    }
+
+    /// The member of this name of a structure, by its type; also one of an anonymous member.
+    pub fn member_of(&self, id: u32, name: &str) -> Option<Located> {
+        self.member(self.strip(id)?, name.as_bytes(), 0, &mut 0)
     }
 
     fn descend(&self, start: Type<'_>, path: &str) -> Option<Field> {
@@ -212,30 +222,26 @@ impl Btf {
         name: &[u8],
         depth: usize,
         steps: &mut usize,
-    ) -> Option<Member> {
+    ) -> Option<Located> {
         if !parent.kind.is_aggregate() || depth > MAX_DEPTH {
             return None;
         }
-        for entry in parent.tail.chunks_exact(12) {
+        for member in parent.members() {
             *steps = steps.saturating_add(1);
             if *steps > MAX_STEPS {
                 return None;
             }
-            let word = |at| self.endian.u32_at(entry, at);
-            let (string, id, offset) = (word(0)?, word(4)?, word(8)?);
-            let (bit, bits) =
-                if parent.flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
-            let found_name = if string == 0 { &[][..] } else { parent.owner.string(string) };
-            if found_name.is_empty() {
-                let inner = self.strip(id).filter(|inner| inner.kind.is_aggregate());
+            if member.name.is_empty() {
+                let inner = self.strip(member.id).filter(|inner| inner.kind.is_aggregate());
                 let found = inner
                     .and_then(|inner| self.member(inner, name, depth.saturating_add(1), steps));
                 if let Some(found) = found {
-                    let bit = found.bit.checked_add(bit.into())?;
-                    return Some(Member { bit, ..found });
+                    let bit = found.bit.checked_add(member.bit.into())?;
+                    return Some(Located { bit, ..found });
                 }
-            } else if found_name == name {
-                return Some(Member { bit: bit.into(), bits, id });
+            } else if member.name == name {
+                let Member { id, bit, bits, .. } = member;
+                return Some(Located { bit: bit.into(), bits, id });
             }
         }
         None
@@ -243,13 +249,14 @@ impl Btf {
 }
 
 /// A member that was found.
-struct Member {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located {
     /// Its offset in bits.
-    bit: u64,
+    pub bit: u64,
     /// The width of a bit field in bits, 0 for other members.
-    bits: u32,
+    pub bits: u32,
     /// Its type.
-    id: u32,
+    pub id: u32,
 }
 
 fn is_enumeration(found: &Type<'_>) -> bool {
@@ -265,19 +272,4 @@ fn different<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
         }
     }
     different
-}
-
-/// Names and values. They are signed if `kind_flag` is set.
-fn values<'b>(found: Type<'b>) -> impl Iterator<Item = (&'b [u8], i64)> {
-    let size = if found.kind == Kind::Enum64 { 12 } else { 8 };
-    found.tail.chunks_exact(size).take(MAX_VALUES).filter_map(move |entry| {
-        let word = |at| found.owner.endian.u32_at(entry, at);
-        let (name, low) = (word(0)?, word(4)?);
-        let value = match word(8) {
-            Some(high) => (u64::from(high) << 32 | u64::from(low)).cast_signed(),
-            None if found.flag => low.cast_signed().into(),
-            None => low.into(),
-        };
-        Some((found.owner.string(name), value))
-    })
 }

@@ -45,6 +45,8 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod c_name;
+mod content;
 mod header;
 mod kind;
 mod members;
@@ -58,9 +60,11 @@ use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
+pub use c_name::Declaration;
+pub use content::{Array, Integer, Member, Parameter, Variable};
 pub use header::{HEADER_LENGTH, Header, MAGIC, MAX_LENGTH};
 pub use kind::Kind;
-pub use members::{Bits, Field, TypeError};
+pub use members::{Bits, Field, Located, TypeError};
 
 use crate::cursor::ParseError;
 use crate::endian::Endian;

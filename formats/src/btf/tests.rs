@@ -121,6 +121,34 @@ fn every_truncation_is_an_error_and_never_a_panic() {
     }
 }
 
+/// Looks at all that types consist of.
+fn visit(btf: &Btf) -> usize {
+    let parts = btf.types().map(|found| {
+        let array = found.array().is_some() || found.integer().is_some();
+        let listed = found.members().count() + found.values().count() + found.variables().count();
+        listed + found.parameters().count() + usize::from(array) + btf.c_name(found.id).len()
+    });
+    parts.sum()
+}
+
+#[test]
+fn types_have_the_parts_that_were_written() {
+    let mut btf = kernel();
+    let function = btf.plain("", 13, 1, &[]);
+    let btf = parse(btf.build()).unwrap();
+    let only = |name: &str| btf.named(name)[0];
+    let members: Vec<_> = only("task").members().map(|one| (one.name, one.bit)).collect();
+    assert_eq!(members, [(&b"pid"[..], 32), (b"", 64), (b"lists", 128)]);
+    let lists = btf.member_of(only("task").id, "lists").unwrap();
+    let array = btf.by_id(lists.id).and_then(|lists| lists.array()).unwrap();
+    assert_eq!((array.count, btf.size_of(array.element)), (3, Some(16)));
+    assert_eq!(only("state").values().collect::<Vec<_>>(), [(&b"RUNNING"[..], 0), (b"LOST", -1)]);
+    assert_eq!(btf.member_of(only("task").id, "high").unwrap().bits, 15);
+    let int = btf.by_id(1).and_then(|int| int.integer()).unwrap();
+    assert_eq!((int.bits, int.signed), (32, false));
+    assert!(btf.by_id(function).is_some() && btf.types().count() > 10);
+}
+
 proptest! {
     #[test]
     fn damaged_bytes_give_something_and_never_a_panic(at in 0_usize..500, bytes in any::<[u8; 4]>()) {
@@ -129,6 +157,7 @@ proptest! {
         whole[at..at + 4].copy_from_slice(&bytes);
         if let Ok(btf) = parse(whole) {
             let _ = (btf.field("task", "lists[1].next"), btf.size("task"), btf.enumerators("state"));
+            visit(&btf);
         }
     }
 
@@ -141,6 +170,7 @@ proptest! {
         }
         if let Ok(btf) = parse(btf.build()) {
             let _ = (btf.field("task", "x"), btf.size("task"), btf.enumerators("task"));
+            visit(&btf);
         }
     }
 }

@@ -36,6 +36,9 @@ fn look_up(types: &Btf) {
             let name = String::from_utf8_lossy(found.name()).into_owned();
             let _ = types.size(&name);
             let _ = types.enumerators(&name);
+            let _ = (types.c_name(id), types.size_of(id), types.member_of(id, "comm"));
+            let _ = (found.array(), found.integer(), found.members().count());
+            let _ = (found.values().count(), found.parameters().count(), found.variables().count());
         }
     }
     for structure in STRUCTURES {
