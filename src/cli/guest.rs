@@ -58,10 +58,17 @@ impl ConnectArgs {
 pub(super) fn environment() -> Environment {
     let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || Some(folder("HOME")?.join(".cache"));
+    let config = || folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")));
+    let of_user = || Some(config()?.join("libvirt/auth.conf"));
+    let files_of_credentials = match folder("LIBVIRT_AUTH_FILE") {
+        Some(file) => vec![file],
+        None => of_user().into_iter().chain([PathBuf::from("/etc/libvirt/auth.conf")]).collect(),
+    };
     Environment {
         default_uri: env::var("LIBVIRT_DEFAULT_URI").ok(),
         runtime_folder: folder("XDG_RUNTIME_DIR"),
         cache_folder: folder("XDG_CACHE_HOME").or_else(cache),
+        files_of_credentials,
         is_root: geteuid().is_root(),
     }
 }

@@ -132,6 +132,14 @@ pub enum MonitorError {
         /// Which.
         wanted: String,
     },
+    /// libvirt wants a user and a password, and has not got them.
+    #[error("{} wants a user and a password: {reason}", path.display())]
+    NotAuthenticated {
+        /// The socket.
+        path: PathBuf,
+        /// What was wrong.
+        reason: String,
+    },
     /// An answer that does not have the form that QEMU documents.
     #[error("{by} answered {command} in an unknown form: {found}")]
     Unexpected {
@@ -236,8 +244,12 @@ impl MonitorError {
                 Some("is libvirtd or virtqemud running? --connect URI names another")
             }
             Self::Authentication { .. } => Some(
-                "run vmcorectl as root, whom libvirt does not ask, or on a connection without \
-                 authentication",
+                "vmcorectl has SASL's scram-sha-256 and plain: `mech_list` of /etc/sasl2/libvirt.conf \
+                 can offer one of them beside others",
+            ),
+            Self::NotAuthenticated { .. } => Some(
+                "`virsh` takes them from the same file: ~/.config/libvirt/auth.conf, or \
+                 /etc/libvirt/auth.conf, or $LIBVIRT_AUTH_FILE",
             ),
             Self::Refused { by: Manager::Libvirt, refusal, .. } => match refusal.code? {
                 RemoteError::NO_DOMAIN => Some("`virsh list --all` shows the names of all domains"),

@@ -1,8 +1,9 @@
 //! A domain of a real libvirt, which shares nothing with the machine's.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub(crate) struct Domain {
     /// For cores.
     space: TempDir,
     libvirtd: Option<Child>,
+    /// Whether libvirt wants a user and a password.
+    is_guarded: bool,
     _turn: Turn,
 }
 
@@ -36,7 +39,7 @@ impl Domain {
         let turn = Turn::take();
         let folder = TempDir::with_prefix("lv").expect("a directory");
         let space = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let mut domain = Self { folder, space, libvirtd: None, _turn: turn };
+        let mut domain = Self { folder, space, libvirtd: None, is_guarded: false, _turn: turn };
         domain.start_libvirt();
         let xml = domain.space("domain.xml");
         fs::write(&xml, domain.xml(crash, on_crash)).expect("an XML");
@@ -55,11 +58,12 @@ impl Domain {
     /// Starts libvirt, or starts it again.
     pub(crate) fn start_libvirt(&mut self) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/libvirtd");
-        let libvirtd = Command::new(script)
-            .args([self.folder.path(), self.space.path(), &guest_folder()])
-            .spawn()
-            .expect("it starts");
-        self.libvirtd = Some(libvirtd);
+        let mut libvirtd = Command::new(script);
+        libvirtd.args([self.folder.path(), self.space.path(), &guest_folder()]);
+        if self.is_guarded {
+            libvirtd.env("VMCORECTL_LIBVIRT_SASL", self.folder.path());
+        }
+        self.libvirtd = Some(libvirtd.spawn().expect("it starts"));
         let started = Instant::now();
         while !self.try_virsh(&["list"]).0 {
             let status = self.libvirtd.as_mut().and_then(|child| child.try_wait().unwrap());
@@ -71,6 +75,28 @@ impl Domain {
             assert!(started.elapsed() < TEST_TIMEOUT, "libvirt does not answer\n{}", self.log());
             sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Starts libvirt again, with a socket that wants a user and a password, which
+    /// [`Domain::uri`] has then.
+    pub(crate) fn guard_libvirt(&mut self) {
+        self.end_libvirt(Signal::TERM);
+        self.is_guarded = true;
+        let users = self.path("users");
+        let config = format!("mech_list: scram-sha-256\nsasldb_path: {}\n", users.display());
+        fs::write(self.path("libvirt.conf"), config).expect("a configuration");
+        let mut add = Command::new("saslpasswd2")
+            .args(["-p", "-c", "-a", "libvirt", "-f"])
+            .args([users.as_os_str(), "web".as_ref()])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("saslpasswd2 starts");
+        add.stdin.take().expect("its input").write_all(b"p,=1\n").expect("a password");
+        assert!(add.wait().expect("it ends").success());
+        let text = "[credentials-web]\nauthname=web\npassword=p,=1\n\
+                    [auth-libvirt-localhost]\ncredentials=web\n";
+        fs::write(self.path("auth.conf"), text).expect("a password");
+        self.start_libvirt();
     }
 
     /// Ends libvirt; its guest runs on.
@@ -98,7 +124,11 @@ impl Domain {
 
     /// What is given to `--connect`.
     pub(crate) fn uri(&self) -> String {
-        format!("qemu:///system?socket={}", self.path("libvirt-sock").display())
+        let uri = format!("qemu:///system?socket={}", self.path("libvirt-sock").display());
+        match self.is_guarded {
+            true => format!("{uri}&authfile={}", self.path("auth.conf").display()),
+            false => uri,
+        }
     }
 
     /// The domain's second QMP socket.

@@ -1,6 +1,6 @@
 //! Guests of a real libvirt, by name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ fn report(arguments: &[&str]) -> Value {
 }
 
 #[track_caller]
-fn assert_same(domain: &Domain, entry: &std::path::Path, theirs: &std::path::Path) {
+fn assert_same(domain: &Domain, entry: &Path, theirs: &Path) {
     assert_same_at(&domain.space("unpacked.elf"), &entry.join("vmcore.elf.zst"), theirs);
 }
 
@@ -172,5 +172,23 @@ fn who_dies_during_a_dump_does_not_harm_the_other() {
         sleep(Duration::from_millis(500));
     };
     assert_same(&domain, &entry, &by_libvirt);
+    domain.libvirt_answers();
+}
+
+#[test]
+fn a_libvirt_that_wants_a_password_gets_it() {
+    if !Path::new("/usr/sbin/saslpasswd2").exists() {
+        eprintln!("left out: saslpasswd2 of sasl2-bin is missing, which tests/run --full installs");
+        return;
+    }
+    let mut domain = Domain::panicked("sysrq");
+    let by_libvirt = domain.dump_by_libvirt();
+    let uri = domain.uri();
+    domain.guard_libvirt();
+    domain.await_state(PANICKED);
+    run(["status", GUEST, "--connect", &uri]).expect(1).says("wants a user and a password");
+    let entry = capture(&domain, &["--resume"]).expect(0).entry();
+    assert_same(&domain, &entry, &by_libvirt);
+    domain.await_state("running");
     domain.libvirt_answers();
 }

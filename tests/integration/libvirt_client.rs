@@ -1,6 +1,7 @@
 //! The client of libvirt's protocol against a scripted libvirtd.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
 use vmcore_formats::libvirt::call::Call;
@@ -134,9 +135,10 @@ fn huge_messages_and_junk_are_refused() {
 }
 
 #[test]
-fn only_an_authentication_by_password_is_refused() {
+fn an_authentication_that_this_client_does_not_have_is_refused() {
     for (authentications, works) in [(&[0][..], true), (&[2], true), (&[1], false), (&[9], false)] {
-        let script = LibvirtScript { authentications, ..LibvirtScript::default() };
+        let sasl = "gssapi,digest-md5";
+        let script = LibvirtScript { authentications, sasl, ..LibvirtScript::default() };
         match connect(&ScriptedLibvirt::start(script), &LIMITS) {
             Ok(_) => assert!(works),
             Err(error) => {
@@ -145,6 +147,37 @@ fn only_an_authentication_by_password_is_refused() {
             }
         }
     }
+}
+
+#[test]
+fn a_user_and_a_password_are_those_of_libvirts_own_clients() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("auth.conf");
+    let connect = |password: Option<&str>| {
+        let _ = fs::remove_file(&file);
+        if let Some(password) = password {
+            let text = format!(
+                "[credentials-a]\nauthname=web\npassword={password}\n\
+                 [auth-libvirt-default]\ncredentials=a\n"
+            );
+            fs::write(&file, text).expect("a file");
+        }
+        let script = LibvirtScript {
+            authentications: &[1],
+            sasl: "digest-md5,plain",
+            ..LibvirtScript::default()
+        };
+        let libvirt = ScriptedLibvirt::start(script);
+        let uri = format!("{}&authfile={}", libvirt.uri(), file.display());
+        let address = Address::new(Some(&uri), &Environment::default()).expect("a URI");
+        Client::connect(&address, Access::ReadWrite, &LIMITS).map(|client| client.version())
+    };
+    assert_eq!(connect(Some("p=1")).expect("a connection").to_string(), "9.0.0");
+    let error = connect(Some("p=2")).expect_err("another password");
+    assert!(matches!(error, MonitorError::Refused { .. }), "{error}");
+    let error = connect(None).expect_err("no password");
+    assert!(matches!(error, MonitorError::NotAuthenticated { .. }), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("auth.conf")));
 }
 
 #[test]

@@ -11,6 +11,12 @@ pub enum Call<'a> {
     AuthList,
     /// Has polkit decide about the connection.
     AuthPolkit,
+    /// Which mechanisms of SASL there are.
+    SaslInit,
+    /// Begins SASL: the mechanism, and the client's first message.
+    SaslStart(&'a str, &'a [u8]),
+    /// The client's next message.
+    SaslStep(&'a [u8]),
     /// Opens a driver: its URI, and whether only to read.
     Open(&'a str, bool),
     /// The version of libvirt.
@@ -67,6 +73,9 @@ impl Call<'_> {
             Self::Resume(_) => 28,
             Self::Suspend(_) => 34,
             Self::AuthList => 66,
+            Self::SaslInit => 67,
+            Self::SaslStart(..) => 68,
+            Self::SaslStep(_) => 69,
             Self::AuthPolkit => 70,
             Self::MemoryPeek(..) => 104,
             Self::LibVersion => 157,
@@ -85,6 +94,7 @@ impl Call<'_> {
         match self {
             Self::AuthList => "the list of authentications",
             Self::AuthPolkit => "polkit's authentication",
+            Self::SaslInit | Self::SaslStart(..) | Self::SaslStep(_) => "SASL's authentication",
             Self::Open(..) => "virConnectOpen",
             Self::LibVersion => "virConnectGetLibVersion",
             Self::HypervisorVersion => "virConnectGetVersion",
@@ -127,9 +137,13 @@ impl Call<'_> {
         let writer = Writer::default();
         let of = |domain: &Domain| domain.write(Writer::default());
         match self {
-            Self::AuthList | Self::AuthPolkit | Self::LibVersion | Self::HypervisorVersion => {
-                writer
-            }
+            Self::AuthList
+            | Self::AuthPolkit
+            | Self::SaslInit
+            | Self::LibVersion
+            | Self::HypervisorVersion => writer,
+            Self::SaslStart(mechanism, data) => writer.string(mechanism).i32(0).characters(data),
+            Self::SaslStep(data) => writer.i32(0).characters(data),
             Self::Open(uri, read_only) => {
                 writer.optional_string(Some(uri)).u32(if *read_only { READ_ONLY } else { NO_FLAGS })
             }
@@ -177,6 +191,13 @@ mod tests {
         expected.extend([0, 0, 0, 1]);
         expected.extend([0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 16, 0, 0, 0, 2]);
         assert_eq!(bytes.get(28..), Some(expected.as_slice()));
+    }
+
+    #[test]
+    fn a_message_of_sasl_has_four_bytes_for_each_of_its_own() {
+        let bytes = Call::SaslStep(b"n,").encode(1);
+        let expected = [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, b'n', 0, 0, 0, b','];
+        assert_eq!(bytes.get(28..), Some(&expected[..]));
     }
 
     #[test]

@@ -23,6 +23,18 @@ pub enum Authentication {
     Other(i32),
 }
 
+/// The longest message of SASL (`REMOTE_AUTH_SASL_DATA_MAX`).
+const MAX_SASL: u32 = 65_536;
+
+/// What libvirt answers a message of SASL with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaslAnswer {
+    /// Whether the client is authenticated.
+    pub is_complete: bool,
+    /// Its own message.
+    pub message: Vec<u8>,
+}
+
 /// A version of libvirt, or of a hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LibvirtVersion {
@@ -84,6 +96,20 @@ pub fn authentications(payload: &[u8]) -> Result<Vec<Authentication>, XdrError> 
             other => Authentication::Other(other),
         })
     })
+}
+
+/// The reply to `SaslInit`: the mechanisms' names, with commas between.
+pub fn sasl_mechanisms(payload: &[u8]) -> Result<&str, XdrError> {
+    Reader::new(payload).string("SASL's mechanisms")
+}
+
+/// The reply to `SaslStart` and `SaslStep`.
+pub fn sasl_answer(payload: &[u8]) -> Result<SaslAnswer, XdrError> {
+    let mut reader = Reader::new(payload);
+    let is_complete = reader.i32("SASL's end")? != 0;
+    // Whether there is a message: one of no bytes has the same meaning for these mechanisms.
+    reader.i32("SASL's message")?;
+    Ok(SaslAnswer { is_complete, message: reader.characters("SASL's message", MAX_SASL)? })
 }
 
 /// The reply to `LibVersion` and `HypervisorVersion`.
@@ -153,6 +179,16 @@ mod tests {
         assert_eq!(found[1], Domain { name: "db".to_owned(), uuid: Uuid([3; 16]), id: -1 });
         let claims = Writer::default().u32(16_384).into_bytes();
         assert!(domains(&claims).is_err());
+    }
+
+    #[test]
+    fn an_answer_of_sasl_has_its_message_and_no_more_than_that() {
+        let payload = Writer::default().i32(1).i32(0).characters(b"v=").into_bytes();
+        let answer = sasl_answer(&payload).unwrap();
+        assert_eq!(answer, SaslAnswer { is_complete: true, message: b"v=".to_vec() });
+        assert!(sasl_answer(payload.get(..18).unwrap()).is_err());
+        let claims = Writer::default().i32(0).i32(0).u32(65_537).into_bytes();
+        assert!(matches!(sasl_answer(&claims), Err(XdrError::TooLong { .. })));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! opaque<>, string<>       length u32, bytes, zeros up to a multiple of 4
 //! optional                 u32 0 or 1, and the value if 1
 //! array<>                  count u32, elements
+//! char<>                   an array, with 4 bytes for each
 //! ```
 
 use thiserror::Error;
@@ -116,6 +117,14 @@ impl<'a> Reader<'a> {
         if found > most { Err(XdrError::TooLong { what, found, most }) } else { Ok(found) }
     }
 
+    /// An array of characters, at most `most`.
+    pub fn characters(&mut self, what: &'static str, most: u32) -> Result<Vec<u8>, XdrError> {
+        self.array(what, most, |reader| {
+            let [.., character] = reader.fixed::<4>(what)?;
+            Ok(character)
+        })
+    }
+
     /// Elements, at most `most`.
     pub fn array<T>(
         &mut self,
@@ -175,6 +184,13 @@ impl Writer {
     #[must_use]
     pub fn string(self, text: &str) -> Self {
         self.opaque(text.as_bytes())
+    }
+
+    /// An array of characters.
+    #[must_use]
+    pub fn characters(self, bytes: &[u8]) -> Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        bytes.iter().fold(self.u32(length), |writer, byte| writer.u32(u32::from(*byte)))
     }
 
     /// A text that may be absent.

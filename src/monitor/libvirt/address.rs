@@ -4,6 +4,7 @@
 //! qemu:///system                   /run/libvirt/virtqemud-sock, else libvirt-sock
 //! qemu:///session                  the same names in $XDG_RUNTIME_DIR/libvirt
 //! qemu:///system?socket=/path      that socket
+//! qemu:///system?authfile=/path    users and passwords are there
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Environment {
     /// `XDG_CACHE_HOME`, or `.cache` in the user's home: where libvirt's session is
     /// without a runtime folder.
     pub cache_folder: Option<PathBuf>,
+    /// Where libvirt's clients have users and passwords; the first file that is there decides.
+    pub files_of_credentials: Vec<PathBuf>,
     /// Whether the user is root, whose default is the system's libvirt.
     pub is_root: bool,
 }
@@ -35,6 +38,8 @@ pub struct Address {
     is_given: bool,
     /// Where named pipes for its daemon are made.
     folder_for_pipes: PathBuf,
+    /// Where a user and a password for it may be.
+    files_of_credentials: Vec<PathBuf>,
 }
 
 /// A domain of a libvirt.
@@ -77,8 +82,8 @@ impl AddressError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Remote { .. } => {
-                "run vmcorectl on that machine: the guest's memory would go through the network \
-                 uncompressed"
+                "run vmcorectl on that machine: libvirt dumps into a file there, and sends it to no \
+                 client"
             }
             Self::NotQemu { .. } => {
                 "--connect takes qemu:///system, qemu:///session, or one of them with ?socket=PATH"
@@ -134,7 +139,12 @@ impl Address {
             (None, None) => return Err(AddressError::NoSession { uri: uri.to_owned() }),
         };
         let folder_for_pipes = folder_for_pipes.unwrap_or_default();
-        Ok(Self { uri: daemon.to_owned(), sockets, is_given, folder_for_pipes })
+        let files_of_credentials = match parameter("authfile").filter(|path| !path.is_empty()) {
+            Some(path) => vec![PathBuf::from(unescaped(path))],
+            None => environment.files_of_credentials.clone(),
+        };
+        let uri = daemon.to_owned();
+        Ok(Self { uri, sockets, is_given, folder_for_pipes, files_of_credentials })
     }
 
     /// What the daemon is asked to open.
@@ -146,6 +156,11 @@ impl Address {
     /// folder, or that of a socket that was given.
     pub fn folder_for_pipes(&self) -> PathBuf {
         self.folder_for_pipes.clone()
+    }
+
+    /// Where a user and a password for it may be.
+    pub(super) fn files_of_credentials(&self) -> &[PathBuf] {
+        &self.files_of_credentials
     }
 
     /// The URI that names this libvirt to any client.
@@ -246,6 +261,11 @@ mod tests {
         assert_eq!(address.full_uri(), "qemu:///session?socket=/tmp/a b/libvirt-sock");
         assert_eq!(address.folder_for_pipes(), Path::new("/tmp/a b"));
         assert_eq!(address.process_file("web-3"), None);
+        assert!(address.files_of_credentials().is_empty());
+        let uri = "qemu:///system?authfile=/etc/a%20b";
+        let address = Address::new(Some(uri), &environment(true)).unwrap();
+        assert_eq!(address.files_of_credentials(), [Path::new("/etc/a b")]);
+        assert_eq!(address.full_uri(), "qemu:///system");
     }
 
     #[test]

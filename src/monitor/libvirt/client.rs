@@ -21,6 +21,7 @@ use vmcore_formats::libvirt::reply::{self, Authentication, LibvirtVersion};
 use vmcore_formats::libvirt::xdr::XdrError;
 
 use super::address::Address;
+use super::sasl;
 use crate::monitor::socket::{
     Ready, await_ready, check_interrupt, connect_nonblocking, lost, peer_process, send_once,
 };
@@ -96,7 +97,7 @@ impl Client {
             replies: VecDeque::new(),
             last_serial: 0,
         };
-        client.authenticate(limits)?;
+        client.authenticate(address, limits)?;
         client.order(&Call::Open(address.uri(), access == Access::ReadOnly), limits)?;
         client.version = client.call(&Call::LibVersion, reply::version, limits)?;
         Ok(client)
@@ -201,14 +202,14 @@ impl Client {
         }
     }
 
-    fn authenticate(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+    fn authenticate(&mut self, address: &Address, limits: &WaitLimits<'_>) -> Answer<()> {
         let wanted = self.call(&Call::AuthList, reply::authentications, limits)?;
         if wanted.is_empty() || wanted.contains(&Authentication::None) {
             return Ok(());
         }
         let by = match wanted.first() {
             Some(Authentication::Polkit) => return self.order(&Call::AuthPolkit, limits),
-            Some(Authentication::Sasl) => "SASL".to_owned(),
+            Some(Authentication::Sasl) => return sasl::authenticate(self, address, limits),
             other => format!("{other:?}"),
         };
         Err(MonitorError::Authentication { path: self.path.clone(), wanted: by })

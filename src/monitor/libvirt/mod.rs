@@ -17,6 +17,7 @@ mod domains;
 mod dump;
 mod fifo;
 pub(crate) mod owner;
+mod sasl;
 
 pub use address::{Address, AddressError, DomainTarget, Environment};
 pub use client::{Access, CallId, Client, Received};

@@ -28,6 +28,8 @@ pub(crate) mod procedure {
     pub(crate) const RESUME: u32 = 28;
     pub(crate) const SUSPEND: u32 = 34;
     pub(crate) const AUTH_LIST: u32 = 66;
+    pub(crate) const SASL_INIT: u32 = 67;
+    pub(crate) const SASL_START: u32 = 68;
     pub(crate) const AUTH_POLKIT: u32 = 70;
     pub(crate) const PEEK: u32 = 104;
     pub(crate) const LIB_VERSION: u32 = 157;
@@ -79,6 +81,8 @@ pub(crate) struct LibvirtScript {
     pub(crate) events: u32,
     /// The authentications that it wants.
     pub(crate) authentications: &'static [i32],
+    /// The mechanisms of SASL that it offers. PLAIN takes the user `web` with `p=1`.
+    pub(crate) sasl: &'static str,
     /// What the dump sends.
     pub(crate) stream: Arc<CoreStream>,
     /// How the dump goes.
@@ -124,6 +128,7 @@ impl Default for LibvirtScript {
             in_pieces: false,
             events: 0,
             authentications: &[],
+            sasl: "",
             stream: Arc::new(CoreStream::of_guest(6)),
             dump: LibvirtDump::Whole,
             resumed_at: None,

@@ -10,7 +10,8 @@ use vmcore_formats::libvirt::xdr::{Reader, Writer};
 
 use super::procedure::{
     AUTH_LIST, AUTH_POLKIT, BY_NAME, BY_UUID, DESTROY, DUMP, JOB_INFO, LIB_VERSION,
-    LIFECYCLE_ACTION, LIST, OPEN, PEEK, REGISTER, RESET, RESUME, STATE, SUSPEND, XML,
+    LIFECYCLE_ACTION, LIST, OPEN, PEEK, REGISTER, RESET, RESUME, SASL_INIT, SASL_START, STATE,
+    SUSPEND, XML,
 };
 use super::{PANICKED, Peer, RUNNING, SHUT_OFF, UUID};
 
@@ -107,6 +108,15 @@ impl Peer {
                 let wanted = self.script.authentications;
                 let count = u32::try_from(wanted.len()).expect("a small number");
                 Ok(wanted.iter().fold(Writer::default().u32(count), |writer, one| writer.i32(*one)))
+            }
+            SASL_INIT => Ok(Writer::default().string(self.script.sasl)),
+            SASL_START => {
+                assert_eq!(reader.string("mechanism"), Ok("PLAIN"));
+                assert_eq!(reader.i32("no message"), Ok(0));
+                match reader.characters("a message", 100).expect("a message").as_slice() {
+                    b"\0web\0p=1" => Ok(Writer::default().i32(1).i32(1).u32(0)),
+                    _ => Err((45, "authentication failed".to_owned())),
+                }
             }
             AUTH_POLKIT => Ok(Writer::default().i32(1)),
             OPEN => done,
