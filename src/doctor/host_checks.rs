@@ -1,25 +1,19 @@
 //! Whether this host and this user could take a capture: the store, its space, rights, what
 //! earlier captures left behind.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
-use rustix::fs::{Access, OFlags, access};
-use rustix::io::Errno;
+use rustix::fs::{Access, access};
 
 use super::Scope;
 use super::facts::{GuestFacts, MonitorState};
 use super::finding::Finding;
 use crate::monitor::WaitLimits;
-use crate::monitor::libvirt::{Access as LibvirtAccess, Address, Client};
+use crate::monitor::libvirt::{Access as LibvirtAccess, Address, Client, stale_pipes};
 use crate::store::space::{Fit, Forecast, Space};
 use crate::store::watcher_lock;
 use crate::units::bytes;
-
-/// How old a named pipe is that a capture has left behind: libvirt opens it at once.
-const LEFT_BEHIND: Duration = Duration::from_secs(10);
 
 /// Looks at what concerns all guests.
 pub(super) fn check(scope: &Scope, store: &Path) -> Vec<Finding> {
@@ -87,12 +81,7 @@ fn libvirt(scope: &Scope) -> Option<Finding> {
 
 /// Named pipes of captures that were killed: libvirt hangs if it opens one.
 fn pipes_left_behind(folder: &Path) -> Vec<Finding> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    let own = entries.filter_map(Result::ok).filter(|entry| {
-        entry.file_name().to_str().is_some_and(|name| name.starts_with("vmcorectl-"))
-    });
-    let pipes = own.map(|entry| entry.path().join("core")).filter(|path| is_left_behind(path));
-    pipes.map(|path| left_behind(&path)).collect()
+    stale_pipes::find(folder).iter().map(|path| left_behind(path)).collect()
 }
 
 fn left_behind(path: &Path) -> Finding {
@@ -100,19 +89,7 @@ fn left_behind(path: &Path) -> Finding {
     let text =
         format!("a capture that was killed left {path} behind: libvirt hangs if it opens it");
     Finding::warning("pipes", text)
-        .mended_by(format!("timeout 2 cat {path} > /dev/null; rm -r $(dirname {path})"))
-}
-
-/// Whether a path is a named pipe without a reader that is not new.
-fn is_left_behind(path: &Path) -> bool {
-    let Ok(file) = fs::symlink_metadata(path) else { return false };
-    let age = file.modified().ok().and_then(|modified| modified.elapsed().ok());
-    if !file.file_type().is_fifo() || age.is_none_or(|age| age < LEFT_BEHIND) {
-        return false;
-    }
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let opened = File::options().write(true).custom_flags(flags).open(path);
-    opened.is_err_and(|error| error.raw_os_error() == Some(Errno::NXIO.raw_os_error()))
+        .mended_by(format!("timeout 2 cat {path}/core > /dev/null; rm -r {path}"))
 }
 
 /// Whether a guest's core will fit.
@@ -162,39 +139,8 @@ pub(super) fn rights(facts: &GuestFacts) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
-    use rustix::fs::{CWD, Mode, Timespec, Timestamps, mkfifoat, utimensat};
-
     use super::*;
     use crate::doctor::finding::Severity;
-
-    #[test]
-    fn a_pipe_is_left_behind_if_it_is_old_and_has_no_reader() {
-        let folder = tempfile::tempdir().unwrap();
-        let make = |name: &str| {
-            let own = folder.path().join(format!("vmcorectl-{name}"));
-            fs::create_dir(&own).unwrap();
-            let path = own.join("core");
-            mkfifoat(CWD, &path, Mode::RWXU).unwrap();
-            path
-        };
-        let age = |path: &Path| {
-            let long_ago = SystemTime::now() - Duration::from_hours(1);
-            let seconds = long_ago.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-            let time = Timespec { tv_sec: seconds.try_into().unwrap(), tv_nsec: 0 };
-            let times = Timestamps { last_access: time, last_modification: time };
-            utimensat(CWD, path, &times, rustix::fs::AtFlags::empty()).unwrap();
-        };
-        let (old, read, _new) = (make("old"), make("read"), make("new"));
-        age(&old);
-        age(&read);
-        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
-        let _reader = File::options().read(true).custom_flags(flags).open(&read).unwrap();
-        let found = pipes_left_behind(folder.path());
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].text.contains("vmcorectl-old"), "{found:?}");
-    }
 
     #[test]
     fn own_memory_can_be_read_directly() {

@@ -26,6 +26,7 @@ use super::client::{Access, Client, Received};
 use super::domains::libvirt_code;
 use super::dump::{CoreDump, PassedPipe};
 use super::owner::process_of;
+use super::stale_pipes;
 use crate::monitor::{
     Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpReply, DumpStatus, Event,
     GuestEvent, Manager, MemorySize, Monitor, MonitorError, Refusal, RunState, Version, WaitLimits,
@@ -66,6 +67,8 @@ pub struct DomainMonitor {
 impl DomainMonitor {
     /// Connects to libvirt, asks for events, and looks the domain up.
     pub fn connect(target: &DomainTarget, limits: &WaitLimits<'_>) -> Answer<Self> {
+        // Before the domain is asked for anything that waits for a dump into one of them.
+        stale_pipes::clear(&target.libvirt.folder_for_pipes());
         let (client, domain, xml) = open(target, &target.name, limits)?;
         Ok(Self {
             target: target.clone(),

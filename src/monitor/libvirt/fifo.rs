@@ -2,9 +2,10 @@
 //!
 //! Its reader is open before libvirt learns its name, and until the first bytes came or
 //! libvirt replied; then its name is removed. Nothing but a kill of this process between
-//! the call and libvirt's open(2) can leave libvirt without a reader, and the name behind.
+//! the call and libvirt's open(2) can leave libvirt without a reader, and one before the first
+//! bytes the name behind; the next connection to a domain mends both ([`super::stale_pipes`]).
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -12,12 +13,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, chown, mknodat, open};
+use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 use rustix::process::getuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::address::Address;
 use super::client::Client;
+use super::stale_pipes::{self, PIPE, PREFIX};
 use crate::monitor::{Manager, MonitorError};
 
 /// How much is moved at once, in bytes.
@@ -29,6 +32,8 @@ pub(super) struct NamedPipe {
     path: PathBuf,
     /// Closed when libvirt has replied: a dump that has not begun does not begin any more.
     _until_reply: OwnedFd,
+    /// Its folder, locked: it is not stale.
+    _lock: File,
 }
 
 impl NamedPipe {
@@ -59,19 +64,28 @@ impl Drop for NamedPipe {
 }
 
 fn start(folder: &Path, client: &Client, pipe: &OwnedFd) -> io::Result<NamedPipe> {
-    let mut number = [0; 8];
-    getrandom(&mut number, GetRandomFlags::empty())?;
-    let own = folder.join(format!("vmcorectl-{:016x}", u64::from_ne_bytes(number)));
-    DirBuilder::new().mode(0o700).create(&own)?;
-    let path = own.join("core");
-    let made = make(&own, &path, client, pipe);
+    let (own, lock) = loop {
+        let mut number = [0; 8];
+        getrandom(&mut number, GetRandomFlags::empty())?;
+        let own = folder.join(format!("{PREFIX}{:016x}", u64::from_ne_bytes(number)));
+        DirBuilder::new().mode(0o700).create(&own)?;
+        // Another capture may have taken it for a stale one before it was locked.
+        match stale_pipes::lock(&own) {
+            Ok(Some(lock)) => break (own, lock),
+            Ok(None) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let path = own.join(PIPE);
+    let made = make(&own, lock, client, pipe);
     if made.is_err() {
         remove(&path);
     }
     made
 }
 
-fn make(own: &Path, path: &Path, client: &Client, pipe: &OwnedFd) -> io::Result<NamedPipe> {
+fn make(own: &Path, lock: File, client: &Client, pipe: &OwnedFd) -> io::Result<NamedPipe> {
+    let path = &own.join(PIPE);
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
     // For a session's libvirt of another user.
     if let Some(user) = client.user().filter(|user| getuid().is_root() && !user.is_root()) {
@@ -86,7 +100,7 @@ fn make(own: &Path, path: &Path, client: &Client, pipe: &OwnedFd) -> io::Result<
     let pump = Pump { reader, writer: Some(writer), replied: Some(replied), path: path.to_owned() };
     let pipe = pipe.try_clone()?;
     std::thread::Builder::new().name("named pipe".to_owned()).spawn(move || pump.run(pipe))?;
-    Ok(NamedPipe { path: path.to_owned(), _until_reply: until_reply })
+    Ok(NamedPipe { path: path.to_owned(), _until_reply: until_reply, _lock: lock })
 }
 
 fn remove(path: &Path) {
@@ -115,7 +129,7 @@ impl Pump {
             fds.push(PollFd::new(&pipe, PollFlags::empty()));
             fds.extend(self.replied.as_ref().map(|end| PollFd::new(end, PollFlags::IN)));
             match poll(&mut fds, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return,
             }
             let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
@@ -136,7 +150,7 @@ impl Pump {
             }
             match splice(self.reader.as_fd(), None, &pipe, None, MOVED, SpliceFlags::empty()) {
                 Ok(0) => return,
-                Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
                 // Our pipe's reader is gone: without one, libvirt's next write fails.
                 Err(_) => return,
             }

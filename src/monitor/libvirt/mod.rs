@@ -18,6 +18,7 @@ mod dump;
 mod fifo;
 pub(crate) mod owner;
 mod sasl;
+pub(crate) mod stale_pipes;
 
 pub use address::{Address, AddressError, DomainTarget, Environment};
 pub use client::{Access, CallId, Client, Received};
