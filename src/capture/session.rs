@@ -171,6 +171,7 @@ fn metadata_of(request: &Request, started: Timestamp) -> Metadata {
         wait: request.wait != Wait::No,
         level: request.level,
         threads: request.threads,
+        pages: None,
     };
     let note = request.note.as_ref().map(|note| bounded(note, MAX_TITLE));
     Metadata { note, ..metadata_of_guest(&request.monitor, asked, started) }

@@ -89,7 +89,7 @@ impl KdumpHead {
         let note_offset = page_size.saturating_add(SUB_HEADER_LENGTH as u64);
         let sub_header = SubHeader {
             phys_base: phys_base(core, info.as_ref()),
-            dump_level: 0,
+            dump_level: core.left_out().map_or(0, |record| record.classes.makedumpfile_level()),
             part: None,
             vmcoreinfo: vmcoreinfo_extent(core, note_offset),
             notes: Extent { offset: note_offset, length: notes },

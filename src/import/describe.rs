@@ -49,8 +49,12 @@ impl Missing {
     }
 
     fn add(&mut self, memory: &dyn PhysMemory, at: PhysAddr, length: u64) {
-        let cut_off = matches!(memory.read(at, &mut [0]), Err(MemoryError::Truncated { .. }));
-        let sum = if cut_off { &mut self.cut_off } else { &mut self.left_out };
+        let sum = match memory.read(at, &mut [0]) {
+            Err(MemoryError::Truncated { .. }) => &mut self.cut_off,
+            // The core's own record of pages left out has it.
+            Err(MemoryError::LeftOut { .. }) => return,
+            _ => &mut self.left_out,
+        };
         *sum = sum.saturating_add(length);
     }
 }

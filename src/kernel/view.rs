@@ -111,6 +111,7 @@ fn missing(error: &MemoryError) -> PhysAddr {
     match error {
         MemoryError::Absent { at }
         | MemoryError::Excluded { at }
+        | MemoryError::LeftOut { at, .. }
         | MemoryError::Truncated { at, .. }
         | MemoryError::Damaged { at, .. } => *at,
     }

@@ -4,6 +4,7 @@
 //! found out is `null`. The JSON Schema is `samples/metadata.schema.json`.
 
 mod core_left_out;
+mod pages_left_out;
 
 use std::ffi::CStr;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use core_left_out::{CoreLeftOut, LeftOutCause};
+pub use pages_left_out::ClassBytes;
 
 use crate::printable;
 
@@ -73,6 +75,9 @@ pub struct Metadata {
     pub imported: Option<Imported>,
     /// Page classes that were left out. Empty: all memory is there.
     pub pages_dropped: Vec<String>,
+    /// How much was left out of each class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bytes_dropped: Vec<ClassBytes>,
     /// What the reader should know.
     pub warnings: Vec<String>,
 }
@@ -219,6 +224,9 @@ pub struct Request {
     /// How many threads compressed: fewer than asked for at a level at which each takes
     /// much memory.
     pub threads: usize,
+    /// Which page classes were to be left out, if any: `kernel`, or a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<String>,
 }
 
 impl Request {
@@ -232,6 +240,7 @@ impl Request {
             wait: false,
             level: 0,
             threads: 0,
+            pages: None,
         }
     }
 }
@@ -394,6 +403,7 @@ impl Metadata {
             core_left_out: None,
             imported: None,
             pages_dropped: Vec::new(),
+            bytes_dropped: Vec::new(),
             warnings: Vec::new(),
         }
     }

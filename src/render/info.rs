@@ -11,7 +11,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::metadata::{CaptureResult, Core, Guest, Imported, Metadata, NoticedBy, Panic, Release};
+use vmcore_formats::page_class::left_out::PAGE;
+
+use crate::metadata::{
+    CaptureResult, ClassBytes, Core, Guest, Imported, Metadata, NoticedBy, Panic, Release,
+};
 use crate::printable::shown;
 use crate::render::crash_title::crash_title;
 use crate::units::{bytes, percent, seconds};
@@ -111,6 +115,9 @@ pub fn bare(path: &Path, summary: &Summary, out: &mut dyn Write) -> io::Result<(
 }
 
 fn kernel_and_findings(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    if !summary.left_out.is_empty() {
+        writeln!(out, "  {:<9} {}", "left out", left_out_line(&summary.left_out))?;
+    }
     if let Some(release) = &summary.release {
         let id = summary.build_id.as_ref().map(|id| format!(", build id {id}")).unwrap_or_default();
         writeln!(out, "  {:<9} {}", "kernel", shown(&format!("Linux {release}{id}")))?;
@@ -197,6 +204,13 @@ fn memory_line(core: &Core) -> String {
     text
 }
 
+fn left_out_line(classes: &[ClassBytes]) -> String {
+    let one = |part: &ClassBytes| {
+        format!("{} {} ({} pages)", shown(&part.class), bytes(part.bytes), part.bytes / PAGE)
+    };
+    classes.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 fn imported_line(imported: &Imported) -> String {
     let mut text = format!(
         "{}, {} of {}, {}",
@@ -254,6 +268,7 @@ mod tests {
             file_bytes: 0,
             memory_bytes: 0,
             memory: Vec::new(),
+            left_out: Vec::new(),
             cpus: 0,
             notes: vec![escape.to_owned()],
             release: Some(escape.to_owned()),

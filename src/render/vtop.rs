@@ -80,7 +80,7 @@ impl Translation {
             page: read.map(|read| match read {
                 Ok(()) => "in the core",
                 Err(MemoryError::Absent { .. }) => "absent",
-                Err(MemoryError::Excluded { .. }) => "excluded",
+                Err(MemoryError::Excluded { .. } | MemoryError::LeftOut { .. }) => "excluded",
                 Err(MemoryError::Truncated { .. }) => "truncated",
                 Err(MemoryError::Damaged { .. }) => "damaged",
             }),

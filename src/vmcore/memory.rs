@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::page_class::PageClass;
 
 use crate::corefile::read::bytes::DataError;
 
@@ -55,6 +56,14 @@ pub enum MemoryError {
     Excluded {
         /// The first byte that was left out.
         at: PhysAddr,
+    },
+    /// The guest has memory there that was left out by the class of its page.
+    #[error("the memory at {at} was left out at capture ({class} page)")]
+    LeftOut {
+        /// The first byte that was left out.
+        at: PhysAddr,
+        /// The class of its page.
+        class: PageClass,
     },
     /// The file ends before it.
     #[error(

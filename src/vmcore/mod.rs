@@ -13,6 +13,7 @@
 
 mod dump;
 pub mod elf_image;
+pub mod left_out;
 pub mod memory;
 pub mod nearby;
 mod open;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use vmcore_formats::elf::note::Notes;
 use vmcore_formats::elf::{Identity, Segment};
+use vmcore_formats::page_class::LeftOut;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use vmcore_formats::windows_dump::WindowsDump;
 
 use super::dump::Dump;
+use super::left_out::{self, LeftOutMemory, MAX_STRETCHES};
 use super::memory::PhysMemory;
 use super::reader::windows;
 use crate::corefile::read::bytes::Bytes;
@@ -26,6 +28,8 @@ pub struct Vmcore {
     file_bytes: u64,
     chunked: Option<Arc<ChunkedFile>>,
     dump: Dump,
+    /// The pages that the core lacks by their class.
+    left_out: Option<Arc<LeftOut>>,
 }
 
 impl Vmcore {
@@ -45,7 +49,18 @@ impl Vmcore {
             dump.findings.truncate(MAX_FINDINGS);
             dump.findings.push(format!("and {more} more of such findings"));
         }
-        Self { path: path.to_owned(), file_bytes, chunked, dump }
+        let record = left_out::in_notes(&dump.notes, dump.identity.endian);
+        let record = record.and_then(|record| match record {
+            Ok(record) => Some(Arc::new(record)),
+            Err(error) => {
+                dump.findings.push(error.to_string());
+                None
+            }
+        });
+        if let Some(record) = record.as_ref().filter(|record| !record.runs.is_empty()) {
+            dump.memory = Arc::new(LeftOutMemory::new(dump.memory, Arc::clone(record)));
+        }
+        Self { path: path.to_owned(), file_bytes, chunked, dump, left_out: record }
     }
 
     /// The file, or what takes its place in messages.
@@ -124,6 +139,37 @@ impl Vmcore {
     pub fn set_memory(&mut self, memory: Arc<dyn PhysMemory>) {
         self.dump.memory = memory;
         self.dump.elf = None;
+    }
+
+    /// The pages that the core lacks, or will lack, by their class.
+    ///
+    /// Returns `None` if it has no record of them.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_deref()
+    }
+
+    /// Leaves pages out, beside those that it lacks already. The core is no longer the ELF file
+    /// that it was, if it was one.
+    ///
+    /// Returns whether the record of it fits into a note; if not, nothing is left out.
+    pub fn leave_out(&mut self, left_out: &LeftOut) -> bool {
+        let memory: Vec<_> =
+            self.memory().ranges().iter().map(|range| (range.start, range.length)).collect();
+        let mut record = left_out.within(&memory);
+        if let Some(before) = &self.left_out {
+            record = before.and_then(&record);
+        }
+        record.keep_short_stretches(MAX_STRETCHES);
+        let endian = self.dump.identity.endian;
+        let Some(notes) = left_out::with_record(&self.dump.notes, endian, &record) else {
+            return false;
+        };
+        let record = Arc::new(record);
+        self.set_notes(notes);
+        let memory = LeftOutMemory::new(self.shared_memory(), Arc::clone(&record));
+        self.set_memory(Arc::new(memory));
+        self.left_out = Some(record);
+        true
     }
 
     /// The metadata of its capture: what is in the core, else what is beside it.

@@ -5,6 +5,7 @@ use vmcore_formats::elf::Class;
 use vmcore_formats::elf::note::NT_PRSTATUS;
 
 use super::opened::Vmcore;
+use crate::metadata::ClassBytes;
 
 /// The schema of [`Summary`] as JSON.
 pub const SCHEMA: &str = "vmcorectl/core/1";
@@ -31,6 +32,9 @@ pub struct Summary {
     pub memory_bytes: u64,
     /// Where the memory is.
     pub memory: Vec<Range>,
+    /// How much of it was left out, by the class of its pages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<ClassBytes>,
     /// How many vCPUs have their registers in it.
     pub cpus: usize,
     /// The names of its notes, each once.
@@ -91,6 +95,7 @@ impl Summary {
             file_bytes: core.file_bytes(),
             memory_bytes: memory.iter().fold(0, |sum, range| range.length.saturating_add(sum)),
             memory,
+            left_out: core.left_out().map(ClassBytes::of).unwrap_or_default(),
             cpus,
             notes: names,
             release: value("OSRELEASE"),

@@ -129,7 +129,9 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
 fn read_all(core: &Vmcore, threads: usize, found: &mut Verification) {
     let work = |piece: MemoryRange, content: Content<'_>| match content {
         Content::Missing(
-            super::MemoryError::Excluded { .. } | super::MemoryError::Truncated { .. },
+            super::MemoryError::Excluded { .. }
+            | super::MemoryError::LeftOut { .. }
+            | super::MemoryError::Truncated { .. },
         ) => Ok(0),
         Content::Missing(error) => Err((piece, error)),
         _ => Ok(piece.length),
@@ -171,6 +173,7 @@ fn elf_problems(core: &Vmcore, report: &mut dyn FnMut(String)) {
             report(format!("the notes are damaged: {error}"));
         }
     }
+    let record = core.left_out();
     let mut order: Vec<&Segment> = core.segments().iter().collect();
     order.sort_by_key(|segment| segment.physical);
     let mut end = PhysAddr(0);
@@ -179,6 +182,12 @@ fn elf_problems(core: &Vmcore, report: &mut dyn FnMut(String)) {
             report(format!("two segments describe the memory at {}", segment.physical));
         }
         end = end.max(segment.physical.saturating_add(segment.memory_size));
+        if let Some(run) = record.and_then(|record| record.first_in(segment)) {
+            report(format!(
+                "the {} page at {} is recorded as left out, and is in the segment at {}",
+                run.class, run.start, segment.physical
+            ));
+        }
         // A page of ours never lies across two chunks; foreign cores promise nothing.
         if core.chunked().is_some() && segment.offset.wrapping_sub(segment.physical.0) % PAGE != 0 {
             report(format!(

@@ -34,6 +34,8 @@ use thiserror::Error;
 use super::{PageClass, PageClasses};
 use crate::addr::PhysAddr;
 use crate::cursor::{Cursor, ParseError};
+use crate::elf::Segment;
+use crate::elf::note::Note;
 use crate::endian::Endian;
 
 /// The name of the note.
@@ -119,6 +121,12 @@ impl LeftOut {
         bytes
     }
 
+    /// The note. `None` if it is too long for one.
+    pub fn note(&self, endian: Endian) -> Option<Vec<u8>> {
+        let descriptor = self.encode();
+        Note { name: NOTE_NAME, kind: NOTE_KIND, descriptor: &descriptor }.encode(endian)
+    }
+
     /// Reads a note's descriptor.
     pub fn decode(descriptor: &[u8]) -> Result<Self, LeftOutError> {
         let unknown = |what, found: u8| LeftOutError::Unknown { what, found: u64::from(found) };
@@ -154,6 +162,13 @@ impl LeftOut {
         let index = self.runs.partition_point(|run| run.end() <= at);
         let run = self.runs.get(index).filter(|run| run.start <= at)?;
         Some((run.class, run.end()))
+    }
+
+    /// The first range that overlaps what a segment has in the file.
+    pub fn first_in(&self, segment: &Segment) -> Option<&ClassRun> {
+        let end = segment.physical.saturating_add(segment.file_size);
+        let index = self.runs.partition_point(|run| run.end() <= segment.physical);
+        self.runs.get(index).filter(|run| run.start < end)
     }
 
     /// How many bytes of each class were left out: classes without any are not in it.

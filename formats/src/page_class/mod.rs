@@ -23,6 +23,7 @@
 //! # Ok::<_, vmcore_formats::page_class::UnknownPageClass>(())
 //! ```
 
+mod coarse;
 pub mod left_out;
 
 use std::fmt;
