@@ -32,6 +32,8 @@ pub(crate) struct Attempt {
     pub(super) stream: Option<StreamEnd>,
     /// What is in the file, if the writer came to its end.
     pub(super) output: Option<Result<Written, OutputError>>,
+    /// Whether the monitor was lost while the guest was dumped.
+    pub(super) lost_monitor: bool,
     /// The step that decided.
     pub(super) stage: &'static str,
     /// Whether the dump is whole.
@@ -60,7 +62,15 @@ pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
 
 impl Attempt {
     pub(super) fn new(stage: &'static str) -> Self {
-        Self { staging: None, pipeline: None, stream: None, output: None, stage, outcome: Ok(()) }
+        Self {
+            staging: None,
+            pipeline: None,
+            stream: None,
+            output: None,
+            lost_monitor: false,
+            stage,
+            outcome: Ok(()),
+        }
     }
 
     /// An attempt that was not made.
@@ -196,6 +206,7 @@ fn dump(
     let outcome = follow(session, pipeline, &mut completion);
     attempt.stream = completion.stream;
     attempt.output = completion.output;
+    attempt.lost_monitor = completion.lost_monitor;
     outcome
 }
 

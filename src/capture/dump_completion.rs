@@ -37,6 +37,8 @@ pub(super) struct DumpCompletion {
     stream_ended: Option<Instant>,
     pub(super) output: Option<Result<Written, OutputError>>,
     lost: Option<Lost>,
+    /// Whether the monitor was lost, for good or not.
+    pub(super) lost_monitor: bool,
 }
 
 impl DumpCompletion {
@@ -49,6 +51,7 @@ impl DumpCompletion {
             stream_ended: None,
             output: None,
             lost: None,
+            lost_monitor: false,
         }
     }
 
@@ -73,9 +76,11 @@ impl DumpCompletion {
         match reply {
             Err(refusal) => {
                 self.completed = Some(Err(refusal.description));
-                let state = session.monitor.run_state(&session.limits());
-                if matches!(state, Err(error) if error.is_end_of_qemu()) {
-                    self.lost = Some(Lost::Gone);
+                match session.monitor.run_state(&session.limits()) {
+                    Err(error) if error.is_end_of_qemu() => self.lost = Some(Lost::Gone),
+                    // With its connection for the dump, libvirt closed this one.
+                    Err(error) if error.is_connection_lost() => self.lost_monitor = true,
+                    _ => {}
                 }
             }
             Ok(_) if !self.detached => self.completed = Some(Ok(())),
@@ -279,6 +284,7 @@ fn await_news(
             if session.monitor.manager() == Manager::Libvirt {
                 pipeline.abort();
             }
+            completion.lost_monitor = true;
             monitor_was_lost(session, &mut completion.lost, &error)?;
         }
     }

@@ -30,6 +30,11 @@ pub(super) fn dump_begins(session: &mut Session<'_>) {
     session.guest.dump_begins();
 }
 
+/// What was read is given up, and another dump is to follow.
+pub(super) fn dump_is_over(session: &mut Session<'_>) {
+    session.guest.dump_is_over();
+}
+
 /// Takes the events that came.
 pub(super) fn take_events(session: &mut Session<'_>) {
     for event in session.monitor.take_guest_events() {

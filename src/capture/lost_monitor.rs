@@ -73,8 +73,8 @@ pub(super) fn confirm(
     Err(CaptureError::Unconfirmed)
 }
 
-/// Connects again. The dump goes on in QEMU meanwhile, and so does the pipeline.
-fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
+/// Connects again. QEMU's dump goes on meanwhile, and so does the pipeline.
+pub(super) fn reconnect(session: &mut Session<'_>) -> Result<(), Lost> {
     let limits = session.limits();
     let deadline = limits.deadline();
     let started = Instant::now();

@@ -33,6 +33,7 @@ mod report;
 mod report_only;
 mod request;
 mod same_guest;
+mod second_dump;
 mod session;
 mod store_limit;
 mod verdict;
@@ -108,7 +109,7 @@ fn attempt(session: &mut Session<'_>) -> Attempt {
         Ok(()) => {}
     }
     match report::before_dump(session) {
-        Ok(()) => dump::attempt(session),
+        Ok(()) => second_dump::attempt(session),
         Err(error) => Attempt::given_up("report", error),
     }
 }

@@ -65,6 +65,11 @@ impl SameGuest {
         self.dumping = true;
     }
 
+    /// What was read is not for the core any more.
+    pub(super) fn dump_is_over(&mut self) {
+        self.dumping = false;
+    }
+
     /// Whether memory was read for the core.
     pub(super) fn is_dumping(&self) -> bool {
         self.dumping

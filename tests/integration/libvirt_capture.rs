@@ -209,6 +209,22 @@ fn a_libvirt_that_dies_during_the_dump_leaves_the_guest_held() {
 }
 
 #[test]
+fn a_guest_is_dumped_anew_by_a_libvirt_that_is_started_again() {
+    let domain = Domain::new(dumping(LibvirtDump::DaemonRestarts(3 * MIB, PANICKED)));
+    let again = "is back: the guest is dumped anew";
+    domain.capture(&["--then", "resume"]).expect(0).says(again);
+    assert_eq!(domain.libvirt.actions(), [DUMP, DUMP, RESUME]);
+    assert_eq!(domain.libvirt.state(), RUNNING);
+    domain.whole_entry();
+
+    // Another client had time for the guest in between.
+    let domain = Domain::new(dumping(LibvirtDump::DaemonRestarts(3 * MIB, RUNNING)));
+    let ran = domain.capture(&["--then", "quit"]);
+    assert_eq!(domain.libvirt.actions(), [DUMP], "{ran:?}");
+    assert_eq!((ran.code, domain.libvirt.state()), (Some(3), RUNNING), "{ran:?}");
+}
+
+#[test]
 fn a_dump_without_a_reply_is_not_called_whole() {
     let domain = Domain::new(dumping(LibvirtDump::NoReply));
     domain.capture(&["--then", "resume", "--timeout", "1s"]).expect(1).says("did not confirm");

@@ -57,6 +57,8 @@ impl Peer {
             | LibvirtDump::Fails(length)
             | LibvirtDump::Stalls(length)
             | LibvirtDump::DaemonDies(length) => length,
+            LibvirtDump::DaemonRestarts(length, _) if self.lock().paths.len() == 1 => length,
+            LibvirtDump::DaemonRestarts(..) => bytes.len(),
         };
         if file.write_all(&bytes[..length]).is_err() {
             return broken();
@@ -69,6 +71,15 @@ impl Peer {
             }
             LibvirtDump::DaemonDies(_) => {
                 self.end();
+                None
+            }
+            LibvirtDump::DaemonRestarts(_, found) => {
+                let mut state = self.lock();
+                if state.paths.len() > 1 {
+                    return done;
+                }
+                state.domain = found;
+                state.close_connections();
                 None
             }
             LibvirtDump::Stalls(_) => {

@@ -106,6 +106,9 @@ pub(crate) enum LibvirtDump {
     Stalls(usize),
     /// The daemon closes all connections after so many, and the dump ends.
     DaemonDies(usize),
+    /// The same, and it is started again at once; another dump is whole. The domain is found in
+    /// this state then.
+    DaemonRestarts(usize, (i32, i32)),
     /// Sends all, and never replies.
     NoReply,
     /// Another client resets the guest when the dump has ended.
@@ -274,6 +277,12 @@ impl Drop for ScriptedLibvirt {
 }
 
 impl State {
+    fn close_connections(&mut self) {
+        for (connection, _) in &mut self.connections {
+            let _ = connection.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Sends a lifecycle event to all connections that want it.
     fn emit(&mut self, name: &str, event: i32, detail: i32) {
         let payload = serve::domain(Writer::default().i32(0), name).i32(event).i32(detail);
@@ -311,9 +320,7 @@ impl Peer {
     fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
-        for (connection, _) in state.connections.drain(..) {
-            let _ = connection.shutdown(std::net::Shutdown::Both);
-        }
+        state.close_connections();
         let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
         drop(state);
         self.changed.notify_all();
