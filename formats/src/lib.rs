@@ -21,6 +21,7 @@
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
 //! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
+//! | [`struct_page`] | the kernel's record of each page, and the class of page that follows |
 //! | [`text`] | text of a guest, bounded |
 //! | [`zstd_frame`] | headers of a Zstandard frame and of its blocks |
 //! | [`vmcoreinfo`] | VMCOREINFO: symbols, offsets and sizes that a kernel exports for dump readers |
@@ -51,6 +52,7 @@ pub mod paging;
 pub mod printk;
 pub mod registers;
 pub mod seekable;
+pub mod struct_page;
 pub mod text;
 pub mod vmcoreinfo;
 pub mod windows_dump;
