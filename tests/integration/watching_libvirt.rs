@@ -139,3 +139,43 @@ fn a_domain_that_is_found_crashed_is_captured_once_and_released_as_it_was_config
     watcher.stop();
     assert_eq!(libvirt.state(), RUNNING);
 }
+
+#[test]
+fn a_panic_while_libvirt_restarts_is_captured() {
+    let libvirt = ScriptedLibvirt::start(running("preserve"));
+    let host = Host::new([]);
+    let mut watcher = watch(&host, &libvirt, RESUMES);
+    watcher.expect("watched");
+    // No event reports it.
+    libvirt.restart(PANICKED);
+    watcher.expect_that("source", |record| record["message"].as_str().is_some_and(is_trouble));
+    let captured = watcher.expect("captured");
+    assert_eq!(captured["result"], "complete", "{captured}");
+    libvirt.restart(RUNNING);
+    watcher.expect_that("source", |record| record["message"].as_str().is_some_and(is_trouble));
+    watcher.stop();
+    assert_eq!((host.listing().entries.len(), libvirt.calls(DUMP)), (1, 1));
+}
+
+/// A libvirtd that hangs is noticed by the limit of one call.
+#[test]
+fn a_libvirt_that_hangs_is_reported_and_its_panic_captured_once_it_goes_on() {
+    let libvirt = ScriptedLibvirt::start(running("preserve"));
+    let host = Host::new([]);
+    let mut watcher = watch(&host, &libvirt, RESUMES);
+    watcher.expect("watched");
+    libvirt.hang(true);
+    libvirt.panic_guest();
+    let trouble = watcher.expect("source");
+    let message = trouble["message"].as_str().unwrap();
+    assert!(is_trouble(message) && message.contains("did not answer"), "{trouble}");
+    libvirt.hang(false);
+    let captured = watcher.expect("captured");
+    assert_eq!(captured["result"], "complete", "{captured}");
+    watcher.stop();
+    assert_eq!((libvirt.state(), host.listing().entries.len()), (RUNNING, 1));
+}
+
+fn is_trouble(message: &str) -> bool {
+    message.contains("not watched")
+}

@@ -166,6 +166,8 @@ struct State {
     connections: Vec<(UnixStream, BTreeSet<u32>)>,
     dumping: bool,
     stalls: bool,
+    /// Whether it hangs: calls are answered once it does not any more.
+    hangs: bool,
     ended: bool,
 }
 
@@ -182,6 +184,7 @@ impl ScriptedLibvirt {
             connections: Vec::new(),
             dumping: false,
             stalls: false,
+            hangs: false,
             ended: false,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
@@ -262,6 +265,19 @@ impl ScriptedLibvirt {
         let mut state = self.peer.lock();
         state.domain = domain;
         state.emit(self.peer.script.name, event, 0);
+    }
+
+    /// The daemon hangs, or goes on.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.peer.lock().hangs = hangs;
+        self.peer.changed.notify_all();
+    }
+
+    /// The daemon is ended and started again, and finds the domain in this state.
+    pub(crate) fn restart(&self, domain: (i32, i32)) {
+        let mut state = self.peer.lock();
+        state.domain = domain;
+        state.close_connections();
     }
 
     /// The daemon ends.

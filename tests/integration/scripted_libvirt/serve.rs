@@ -39,6 +39,7 @@ impl Peer {
             let procedure = header.procedure;
             self.lock().received.push(procedure);
             self.changed.notify_all();
+            self.wait_until(|state| !state.hangs || state.ended);
             if self.script.silent.contains(&procedure) {
                 continue;
             }
