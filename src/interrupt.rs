@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXCPU};
 use signal_hook::iterator::Signals;
 
 /// Says whether the process was asked to stop.
@@ -75,6 +75,29 @@ pub fn on_each(mut take: impl FnMut(&'static str) + Send + 'static) -> io::Resul
         }
     })?;
     Ok(())
+}
+
+/// The end of the processor time that this process may use: the system reports it by SIGXCPU,
+/// and ends the process some seconds later.
+#[derive(Debug)]
+pub struct TimeIsUp(Signals);
+
+impl TimeIsUp {
+    /// Waits for it from now on. To be called before the process confines itself.
+    pub fn expect() -> io::Result<Self> {
+        Signals::new([SIGXCPU]).map(Self)
+    }
+
+    /// Runs `end` then, on a thread of its own.
+    pub fn then(mut self, end: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = thread::Builder::new().name("processor time".to_owned());
+        thread.spawn(move || {
+            if self.0.forever().next().is_some() {
+                end();
+            }
+        })?;
+        Ok(())
+    }
 }
 
 fn name(signal: i32) -> &'static str {

@@ -5,10 +5,16 @@
 //! they are not confined. `mount` has the limits alone. `import` starts the child that
 //! makes its report, so that it may start programs; what it may write is confined.
 
+use std::io::{self, Write};
 use std::path::Path;
+use std::process;
 
+use crate::interrupt::TimeIsUp;
 use crate::sandbox::confine;
-use crate::sandbox::limits::Limits;
+use crate::sandbox::limits::{Limits, processor_time};
+
+/// The exit code when the processor time is up: nothing that was asked for is complete.
+const FAILED: i32 = 1;
 
 /// The option of every command that confines itself.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -30,7 +36,7 @@ impl SandboxArgs {
             false => parent,
         });
         // An old kernel lacks a part of it; the rest is in force.
-        let _ = confine::command(limits, folder.as_slice());
+        saying_when_time_is_up(|| drop(confine::command(limits, folder.as_slice())));
     }
 
     /// Confines this process, which imports to `destination`: a file, or a store that may not
@@ -41,13 +47,33 @@ impl SandboxArgs {
         }
         let exists = |folder: &&Path| folder.is_dir();
         let folder = destination.ancestors().find(exists).unwrap_or(Path::new("."));
-        let _ = confine::import(limits, folder);
+        saying_when_time_is_up(|| drop(confine::import(limits, folder)));
     }
 
     /// Limits this process, and leaves it its rights.
     pub(super) fn only_limits(self, limits: &Limits) {
         if !self.no_sandbox {
-            let _ = confine::only_limits(limits);
+            saying_when_time_is_up(|| drop(confine::only_limits(limits)));
         }
     }
+}
+
+/// Limits this process, and has it say so when its processor time is up. Without that, it ends
+/// by a signal, with no word.
+fn saying_when_time_is_up(confine: impl FnOnce()) {
+    // The thread begins after that: what confines this one has to hold for it, too.
+    let time = TimeIsUp::expect();
+    confine();
+    let limit = processor_time();
+    let end = move || {
+        let limit = limit.map_or_else(String::new, |limit| format!(" of {limit} s"));
+        let text = format!(
+            "error: the processor time{limit} that this may take is used up\n\
+             hint: a core that is damaged can take that long; --no-sandbox sets no limit\n"
+        );
+        // The process ends either way.
+        let _ = io::stderr().write_all(text.as_bytes());
+        process::exit(FAILED);
+    };
+    let _ = time.and_then(|time| time.then(end));
 }

@@ -80,6 +80,9 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status.map(|status| (status.signal(), status.code())) {
             None => f.write_str("does not end")?,
+            Some((Some(libc::SIGXCPU), _)) => {
+                f.write_str("used up its processor time (SIGXCPU)")?
+            }
             Some((Some(signal), _)) => match signal_name(signal) {
                 Some(name) => write!(f, "was ended by {name}")?,
                 None => write!(f, "was ended by signal {signal}")?,
@@ -101,7 +104,6 @@ fn signal_name(signal: i32) -> Option<&'static str> {
         libc::SIGSEGV => "SIGSEGV",
         libc::SIGSYS => "SIGSYS",
         libc::SIGTERM => "SIGTERM",
-        libc::SIGXCPU => "SIGXCPU",
         libc::SIGXFSZ => "SIGXFSZ",
         _ => return None,
     })
@@ -122,5 +124,7 @@ mod tests {
             "ended with 101: panicked"
         );
         assert_eq!(End::new(None, b"").to_string(), "does not end");
+        let end = End::new(Some(ExitStatus::from_raw(libc::SIGXCPU)), b"");
+        assert_eq!(end.to_string(), "used up its processor time (SIGXCPU)");
     }
 }

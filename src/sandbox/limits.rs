@@ -94,6 +94,11 @@ impl Limits {
     }
 }
 
+/// How much processor time this process may use in all, in seconds, if that is limited.
+pub fn processor_time() -> Option<u64> {
+    getrlimit(Resource::Cpu).current
+}
+
 fn processors() -> u64 {
     thread::available_parallelism().map_or(1, usize::from) as u64
 }

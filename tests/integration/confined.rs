@@ -5,6 +5,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use vmcorectl::sandbox::limits::{Limits, Reads};
 
 use crate::scripted_qemu::TEST_TIMEOUT;
@@ -62,4 +63,13 @@ fn no_sandbox_leaves_a_command_as_it_was_started() {
     await_read(&child);
     assert_eq!(file(&child, "limits"), fs::read_to_string("/proc/self/limits").unwrap());
     end(child);
+}
+
+/// The system sends the signal when the time is up; the test does not wait for that.
+#[test]
+fn a_command_whose_processor_time_is_up_says_so() {
+    let child = waiting(&[]);
+    await_read(&child);
+    kill_process(Pid::from_child(&child), Signal::XCPU).unwrap();
+    finish(child).expect(1).says("error: the processor time that this may take is used up\nhint: ");
 }
