@@ -9,7 +9,7 @@ use crate::corefile::write::{CHUNK, Pipeline, Written};
 use crate::metadata::Core;
 use crate::store::staging::Staging;
 
-/// Warns of what makes the dump's contents doubtful.
+/// Notes what was left out of the dump, and warns of what makes its contents doubtful.
 pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
     let Some(summary) = attempt.stream.as_ref().and_then(|stream| stream.summary.as_ref()) else {
         return;
@@ -19,6 +19,9 @@ pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
             "the sizes of QEMU's notes contradict its headers: memory may be shifted in this core"
                 .to_owned(),
         );
+    }
+    if let Some(record) = &summary.left_out {
+        session.metadata.set_left_out(record);
     }
     if summary.trailing_sections > 0 {
         session.warn(format!(

@@ -139,7 +139,7 @@ fn dump(
         reserve,
         memory: session.metadata.guest.memory_bytes.unwrap_or(0),
     };
-    let pipeline = Pipeline::start(PipeSource(read_end), Box::new(file), options)
+    let pipeline = Pipeline::start(PipeSource::new(read_end), Box::new(file), options)
         .map_err(CaptureError::Pipe)?;
     let pipeline = attempt.pipeline.insert(pipeline);
     session.metadata.request.threads = pipeline.threads();

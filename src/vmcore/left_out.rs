@@ -14,10 +14,6 @@ use vmcore_formats::page_class::left_out::{ClassRun, LeftOut, LeftOutError, NOTE
 use super::memory::{MemoryError, MemoryRange, PhysMemory};
 use crate::corefile::read::bytes::DataError;
 
-/// How many stretches of pages are left out of a core at most. Each makes a segment, and with
-/// 65,535 of them some tools do not find the segments any more.
-pub const MAX_STRETCHES: usize = 32 << 10;
-
 /// Memory without some pages.
 #[derive(Debug)]
 pub(super) struct LeftOutMemory {

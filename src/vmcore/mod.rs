@@ -13,7 +13,7 @@
 
 mod dump;
 pub mod elf_image;
-pub mod left_out;
+mod left_out;
 pub mod memory;
 pub mod nearby;
 mod open;

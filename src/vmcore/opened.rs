@@ -6,11 +6,12 @@ use std::sync::Arc;
 use vmcore_formats::elf::note::Notes;
 use vmcore_formats::elf::{Identity, Segment};
 use vmcore_formats::page_class::LeftOut;
+use vmcore_formats::page_class::left_out::MAX_STRETCHES;
 use vmcore_formats::vmcoreinfo::VmcoreInfo;
 use vmcore_formats::windows_dump::WindowsDump;
 
 use super::dump::Dump;
-use super::left_out::{self, LeftOutMemory, MAX_STRETCHES};
+use super::left_out::{self, LeftOutMemory};
 use super::memory::PhysMemory;
 use super::reader::windows;
 use crate::corefile::read::bytes::Bytes;

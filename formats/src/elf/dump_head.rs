@@ -37,6 +37,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod leave_out;
 mod sections;
 
 use self::sections::sections;

@@ -44,6 +44,9 @@ pub const NOTE_NAME: &[u8] = b"VMCORECTL";
 pub const NOTE_KIND: u32 = 1;
 /// The most ranges that are written and read: they take 64 MiB of memory.
 pub const MAX_RUNS: usize = 4 << 20;
+/// How many stretches of pages are left out of a core at most. Each makes a segment, and with
+/// 65,535 of them some tools do not find the segments any more.
+pub const MAX_STRETCHES: usize = 32 << 10;
 /// The unit of addresses and lengths.
 pub const PAGE: u64 = 1 << SHIFT;
 

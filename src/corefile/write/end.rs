@@ -6,6 +6,7 @@ use thiserror::Error;
 use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::dump_head::{DumpHeadError, NoteSummary};
 use vmcore_formats::elf::stored_core::StoredCoreError;
+use vmcore_formats::page_class::LeftOut;
 use vmcore_formats::seekable::SeekTable;
 
 use super::MAX_CORE;
@@ -24,6 +25,8 @@ pub struct CoreSummary {
     pub stream_length: u64,
     /// Bytes of sections that are not stored.
     pub trailing_sections: u64,
+    /// What was left out by the class of its pages, if anything was to be.
+    pub left_out: Option<LeftOut>,
 }
 
 /// How the stream ended.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use vmcore_formats::elf::dump_head::{self, DumpHead};
 use vmcore_formats::elf::stored_core::StoredCore;
+use vmcore_formats::page_class::LeftOut;
 
 use super::MAX_CORE;
 use super::chunks::{Chunks, Closed, CoreSource};
@@ -21,14 +22,32 @@ const READ: usize = 128 << 10;
 
 /// The read end of the pipe that QEMU dumps into.
 #[derive(Debug)]
-pub struct PipeSource(pub OwnedFd);
+pub struct PipeSource {
+    pipe: OwnedFd,
+    /// The pages that the core is to lack, if any.
+    left_out: Option<LeftOut>,
+}
+
+impl PipeSource {
+    /// All that comes out of `pipe`.
+    pub fn new(pipe: OwnedFd) -> Self {
+        Self { pipe, left_out: None }
+    }
+
+    /// The same without these pages, if any: they are read, too, and not stored.
+    #[must_use]
+    pub fn without(self, left_out: Option<LeftOut>) -> Self {
+        Self { left_out, ..self }
+    }
+}
 
 impl CoreSource for PipeSource {
     type End = StreamEnd;
 
     fn run(&mut self, chunks: &mut Chunks) -> StreamEnd {
-        let input = Input::new(self.0.as_fd(), Arc::clone(chunks.shared()));
-        let mut stream = Stream { input, chunks, summary: None };
+        let input = Input::new(self.pipe.as_fd(), Arc::clone(chunks.shared()));
+        let left_out = self.left_out.take();
+        let mut stream = Stream { input, chunks, left_out, summary: None, scratch: Vec::new() };
         let outcome = stream.read_all();
         // What was read is worth keeping, whatever came after.
         stream.chunks.finish();
@@ -40,12 +59,18 @@ impl CoreSource for PipeSource {
 struct Stream<'a> {
     input: Input<'a>,
     chunks: &'a mut Chunks,
+    left_out: Option<LeftOut>,
     summary: Option<CoreSummary>,
+    /// Where bytes go that the core does not have.
+    scratch: Vec<u8>,
 }
 
 impl Stream<'_> {
     fn read_all(&mut self) -> Result<(), StreamError> {
-        let (head, prefix) = self.read_head()?;
+        let (mut head, mut prefix) = self.read_head()?;
+        let summary_of_notes = head.summarise_notes(&prefix);
+        let plan = self.left_out.take();
+        let left_out = plan.and_then(|plan| head.leave_out(&plan, &mut prefix));
         let core = StoredCore::plan(&head)?;
         if core.length() > MAX_CORE {
             return Err(StreamError::TooLarge { bytes: core.length() });
@@ -53,10 +78,11 @@ impl Stream<'_> {
         self.chunks.expect(head.stream_length);
         self.summary = Some(CoreSummary {
             identity: head.identity,
-            notes: head.summarise_notes(&prefix),
+            notes: summary_of_notes,
             segments: head.segments.len(),
             stream_length: head.stream_length,
             trailing_sections: head.trailing_sections,
+            left_out,
         });
         let encoded = core.encode_head(&head, &prefix);
         drop(prefix);
@@ -122,11 +148,11 @@ impl Stream<'_> {
 
     /// Reads `length` bytes that the core does not have.
     fn skip(&mut self, length: u64, expected: u64) -> Result<(), StreamError> {
-        let mut scratch = vec![0; READ.min(usize::try_from(length).unwrap_or(READ))];
+        self.scratch.resize(READ, 0);
         let mut left = length;
         while left > 0 {
-            let most = usize::try_from(left).unwrap_or(READ).min(scratch.len());
-            let count = self.input.read(scratch.get_mut(..most).unwrap_or_default())?;
+            let most = usize::try_from(left).unwrap_or(READ).min(READ);
+            let count = self.input.read(self.scratch.get_mut(..most).unwrap_or_default())?;
             if count == 0 {
                 let found = self.input.position();
                 return Err(StreamError::Short { found, expected: Some(expected) });

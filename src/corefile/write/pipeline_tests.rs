@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
+use vmcore_formats::elf::dump_head::{self, DumpHead};
+use vmcore_formats::page_class::{ClassRun, LeftOut, PageClass, PageClasses};
 
 use super::*;
 
@@ -68,7 +70,7 @@ fn wait_ended(pipeline: &Pipeline) -> (StreamEnd, Result<Written, OutputError>) 
 fn start(file: &File) -> (Pipeline, File) {
     let (read_end, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let sink = Box::new(file.try_clone().unwrap());
-    (Pipeline::start(PipeSource(read_end), sink, OPTIONS).unwrap(), File::from(write_end))
+    (Pipeline::start(PipeSource::new(read_end), sink, OPTIONS).unwrap(), File::from(write_end))
 }
 
 /// Sends as a QEMU would, which minds no broken pipe.
@@ -101,6 +103,39 @@ fn memory_comes_out_as_it_went_in_and_zeros_are_counted() {
     assert!(pipeline.zero_bytes() >= CHUNK as u64);
     let again = pipeline.take_ended();
     assert!(again.stream.is_none() && again.output.is_none());
+}
+
+#[test]
+fn pages_that_are_left_out_are_read_and_not_stored() {
+    let memory = memory(8);
+    let bytes = stream(&memory);
+    let file = tempfile::tempfile().unwrap();
+    let (read_end, pipe) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let pipe = File::from(pipe);
+    let page = PAGE as u64;
+    // The first page, some in the middle, and the end.
+    let length = memory.len() as u64;
+    let runs = [(0, page), (5 * page, 300 * page), (length - page, page)];
+    let Ok(dump_head::Progress::Complete(head)) = DumpHead::decode(&bytes) else { panic!() };
+    let first = head.segments[0].physical;
+    let run = |(start, length)| ClassRun {
+        start: first.saturating_add(start),
+        length,
+        class: PageClass::User,
+    };
+    let plan = LeftOut { classes: PageClasses::kernel(), runs: runs.map(run).to_vec() };
+    let source = PipeSource::new(read_end).without(Some(plan.clone()));
+    let pipeline = Pipeline::start(source, Box::new(file.try_clone().unwrap()), OPTIONS).unwrap();
+    send(&pipe, &bytes).unwrap();
+    drop(pipe);
+    let (end, written) = wait_ended(&pipeline);
+    written.unwrap();
+    assert!(end.outcome.is_ok(), "{end:?}");
+    assert_eq!(end.bytes_read, bytes.len() as u64);
+    let summary = end.summary.unwrap();
+    assert_eq!((summary.segments, summary.left_out), (2, Some(plan)));
+    let kept = [&memory[PAGE..5 * PAGE], &memory[305 * PAGE..memory.len() - PAGE]].concat();
+    assert!(unpack(&file).ends_with(&kept));
 }
 
 #[test]
@@ -150,7 +185,7 @@ fn a_reserve_that_is_not_there_fails_the_output_with_what_is_in_it() {
     let options = StreamOptions { reserve: u64::MAX, ..OPTIONS };
     let file = tempfile::tempfile().unwrap();
     let sink = Box::new(file.try_clone().unwrap());
-    let pipeline = Pipeline::start(PipeSource(read_end), sink, options).unwrap();
+    let pipeline = Pipeline::start(PipeSource::new(read_end), sink, options).unwrap();
     let memory = memory(3);
     send(&File::from(write_end), &stream(&memory)).unwrap();
     match wait_ended(&pipeline).1 {
