@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─► all                                                                      what was typed, and what is answered
-//! all ─► formats, interrupt, printable, regular_file, spool, units, wildcard      bytes to values; signals; safe text; opening files; events of daemons; sizes and times; patterns
+//! all ─► formats, host_memory, interrupt, printable, regular_file, spool, units, wildcard      bytes to values; the host's free memory; signals; safe text; opening files; events of daemons; sizes and times; patterns
 //! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
 //! watch ─► capture, metadata, monitor, store                                      panics of all guests of a host, each to a capture of its own
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
@@ -35,6 +35,7 @@ pub mod debugger;
 pub mod doctor;
 pub mod export;
 pub mod held;
+pub mod host_memory;
 pub mod import;
 pub mod interrupt;
 pub mod kernel;

@@ -15,8 +15,9 @@ use super::outcome::CaptureError;
 use super::session::Session;
 use super::{facts, guard, other_dump, store_limit};
 use crate::corefile::write::{
-    OutputError, PipeSource, Pipeline, StreamEnd, StreamOptions, Written,
+    OutputError, PipeSource, Pipeline, SpoolLimit, StreamEnd, StreamOptions, Written,
 };
+use crate::host_memory::HostMemory;
 use crate::monitor::dump_pipe::large_pipe;
 use crate::monitor::{DumpPart, DumpReply, MonitorError, WaitResult};
 use crate::store::StoreError;
@@ -47,7 +48,8 @@ pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
     session.clock.lap("prepare");
     let outcome = prepared.and_then(|(file, reserve)| {
         let outcome = dump(session, &mut attempt, file, reserve);
-        session.clock.lap("dump");
+        // A guest that stays waited for the file, too.
+        session.clock.lap(if session.clock.last_is("dump") { "write" } else { "dump" });
         if outcome.is_ok() {
             session.observer.step("the dump is whole");
         }
@@ -138,6 +140,7 @@ fn dump(
         threads: session.request.threads,
         reserve,
         memory: session.metadata.guest.memory_bytes.unwrap_or(0),
+        spool: SpoolLimit::of(session.request.spool, &HostMemory::of_this_process()),
     };
     let pipeline = Pipeline::start(PipeSource::new(read_end), Box::new(file), options)
         .map_err(CaptureError::Pipe)?;

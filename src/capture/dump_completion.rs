@@ -1,5 +1,5 @@
 //! When a dump is settled: QEMU says completed, the stream ended as its headers
-//! promise, and everything is in the file.
+//! promise, and everything is in the file, or in the spool with room for it in the file.
 //!
 //! The three come in any order. `DUMP_COMPLETED` may precede the reply and the
 //! last bytes, or be lost with a connection; QEMU can be asked then. A dump
@@ -15,7 +15,7 @@ use super::lost_monitor::{Lost, confirm, monitor_was_lost};
 use super::outcome::CaptureError;
 use super::request::Action;
 use super::session::Session;
-use crate::corefile::write::{OutputError, Pipeline, StreamEnd, StreamError, Written};
+use crate::corefile::write::{OutputError, Pipeline, Room, StreamEnd, StreamError, Written};
 use crate::monitor::{CommandId, Event, Manager, MonitorError, Refusal, WaitLimits, WaitResult};
 use crate::units::bytes;
 
@@ -131,6 +131,8 @@ pub(super) fn follow(
     completion: &mut DumpCompletion,
 ) -> Result<(), CaptureError> {
     let outcome = follow_stream(session, pipeline, completion);
+    // No guest waits for the file from here on.
+    pipeline.hurry(false);
     if outcome.is_err() {
         give_up(session, pipeline, completion);
     }
@@ -172,16 +174,21 @@ fn follow_stream(
         }
         // A guest that is reset meanwhile is dumped on, and the dump `completed` in the end.
         guard::check_events(session)?;
-        if completion.is_read() && completion.output.is_some() {
-            let limits = WaitLimits { interrupt: None, ..session.limits() };
-            return confirm(session, &mut completion.lost, &limits);
+        if completion.is_read() {
+            let goes = goes(session);
+            if !goes && !session.clock.last_is("dump") {
+                session.clock.lap("dump");
+            }
+            if completion.output.is_some() || (goes && may_go(pipeline)) {
+                let limits = WaitLimits { interrupt: None, ..session.limits() };
+                return confirm(session, &mut completion.lost, &limits);
+            }
         }
         if session.clock.is_over() {
             // The disk may take its time once everything is read, if the guest goes
             // after a good dump. One that would stay goes as after a failed one.
             let limit = session.request.max_hold.unwrap_or_default();
-            let goes = session.metadata.request.then != Action::Hold.to_string();
-            return if completion.is_read() && goes {
+            return if completion.is_read() && goes(session) {
                 let timeout = session.request.timeout.min(REPORT);
                 confirm(
                     session,
@@ -206,6 +213,25 @@ fn follow_stream(
             return Err(CaptureError::Stalled { waited, found: progress.bytes_read });
         }
         await_news(session, pipeline, completion)?;
+    }
+}
+
+/// Whether the guest goes after a good dump. One that stays has its memory until the file has it,
+/// so nothing is gained by calling the dump whole before.
+fn goes(session: &Session<'_>) -> bool {
+    session.metadata.request.then != Action::Hold.to_string()
+}
+
+/// Whether a guest of which all was read may go, although the file has not all of it: only if
+/// no full disk can take what is in memory. Otherwise the guest waits, as shortly as may be.
+fn may_go(pipeline: &Pipeline) -> bool {
+    match pipeline.room() {
+        Room::Reserved => true,
+        Room::Unknown => false,
+        Room::Refused => {
+            pipeline.hurry(true);
+            false
+        }
     }
 }
 

@@ -19,6 +19,9 @@ use crate::metadata::CaptureResult;
 use crate::store::StoreError;
 use crate::store::staging::Staging;
 
+/// How long after a signal a disk that takes nothing is waited for.
+const STILL_MOVES: Duration = Duration::from_millis(500);
+
 /// What is on disk in the end.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
@@ -40,6 +43,9 @@ pub(super) fn finish(
         return Finished::default();
     };
     let written = take_written(session, &mut attempt);
+    if attempt.outcome.is_ok() && !session.clock.has("write") {
+        session.clock.lap("write");
+    }
     let whole = attempt.outcome.is_ok() && matches!(written, Some(Ok(_)));
     let written = match written {
         Some(Ok(written)) => Some(written),
@@ -97,18 +103,29 @@ pub(super) fn note_failure(
 }
 
 /// What is in the file. The writer may still be at it: it is waited for as long
-/// as a whole core may come of it, and a while if only a part can.
+/// as a whole core may come of it, and a while if only a part can. What is in memory is all
+/// that is left of a guest that was released: after a signal it is written with as little work
+/// as possible, and waited for as long as the disk takes it.
 fn take_written(
     session: &Session<'_>,
     attempt: &mut Attempt,
 ) -> Option<Result<Written, (CaptureError, Written)>> {
     let started = Instant::now();
+    let mut moved = (started, 0);
     while let Some(pipeline) = &attempt.pipeline {
         let ended = pipeline.take_ended();
         attempt.stream = attempt.stream.take().or(ended.stream);
         attempt.output = attempt.output.take().or(ended.output);
+        let written = pipeline.progress().bytes_written;
+        if written != moved.1 {
+            moved = (Instant::now(), written);
+        }
         let waits = match attempt.outcome {
-            Ok(()) => !session.interrupt.is_raised(),
+            Ok(()) if session.interrupt.is_raised() => {
+                pipeline.hurry(true);
+                moved.0.elapsed() < STILL_MOVES
+            }
+            Ok(()) => true,
             Err(_) => started.elapsed() < session.request.timeout,
         };
         if (attempt.output.is_some() && attempt.stream.is_some()) || !waits {

@@ -81,6 +81,8 @@ pub struct Request {
     pub level: i32,
     /// How many threads compress.
     pub threads: usize,
+    /// How many bytes of memory may wait to be compressed. `None`: as the host has them to give.
+    pub spool: Option<u64>,
     /// How many bytes the store may have. `None`: as many as fit.
     pub store_limit: Option<u64>,
     /// How many bytes the file system must keep. `None`: a share of its size.

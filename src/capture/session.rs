@@ -134,6 +134,16 @@ impl Clock {
         self.phases.push(Phase { name: name.to_owned(), seconds });
     }
 
+    /// Whether the step that ended last has this name.
+    pub(crate) fn last_is(&self, name: &str) -> bool {
+        self.phases.last().is_some_and(|phase| phase.name == name)
+    }
+
+    /// Whether a step of this name has ended.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.phases.iter().any(|phase| phase.name == name)
+    }
+
     /// The steps so far.
     pub(crate) fn phases(&self) -> Vec<Phase> {
         self.phases.clone()

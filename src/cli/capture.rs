@@ -108,6 +108,12 @@ pub(super) struct CaptureArgs {
     /// Threads that compress [default: one for each processor, at most 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
+    /// Memory for what was read and is not compressed yet: the guest is released once the rest
+    /// of its memory fits in there, and the file has room for it. With 0 the guest waits until
+    /// the file has all
+    /// [default: half of what the host and its control groups have to give]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    spool: Option<u64>,
     /// Space that the file system must keep free
     /// [default: 5 % of it, at most 1 GiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -223,6 +229,7 @@ impl CaptureArgs {
             timeout: self.timeout,
             level: self.level,
             threads: self.threads.map_or(available.min(16), usize::from),
+            spool: self.spool,
             store_limit: self.store_limit,
             keep_free: self.keep_free,
         };

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::host_checks::existing;
 use crate::corefile::read::bytes::{Bytes, DataError};
-use crate::corefile::write::{BytesSource, MAX_CORE, Pipeline, StreamOptions};
+use crate::corefile::write::{BytesSource, MAX_CORE, Pipeline, SpoolLimit, StreamOptions};
 use crate::store::space::Space;
 
 /// How long is measured.
@@ -48,7 +48,7 @@ pub(super) fn measure(store: &Path, level: i32, threads: usize) -> Result<Speed,
     }
     let file = unnamed(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let source = BytesSource(Arc::new(Endless(generated())));
-    let options = StreamOptions { level, threads, reserve, memory: 0 };
+    let options = StreamOptions { level, threads, reserve, memory: 0, spool: SpoolLimit::NONE };
     let started = Instant::now();
     let pipeline = Pipeline::start(source, Box::new(file), options)
         .map_err(|error| format!("no pipeline: {error}"))?;

@@ -24,7 +24,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::write::{BytesSource, MAX_CORE, Pipeline, Progress, StreamOptions, tail};
+use crate::corefile::write::{
+    BytesSource, MAX_CORE, Pipeline, Progress, SpoolLimit, StreamOptions, tail,
+};
 use crate::interrupt::Interrupt;
 use crate::kernel::find::{SearchDepth, note};
 use crate::metadata::Metadata;
@@ -168,7 +170,14 @@ fn write(
         None => Space::of(request.destination.path()).map_or(0, |space| space.default_reserve()),
     };
     let memory = image.length();
-    let options = StreamOptions { level: request.level, threads: request.threads, reserve, memory };
+    let options = StreamOptions {
+        level: request.level,
+        threads: request.threads,
+        reserve,
+        memory,
+        // Nobody waits for the end of the reading.
+        spool: SpoolLimit::NONE,
+    };
     if memory > MAX_CORE {
         return Err(ImportError::Start { source: io::ErrorKind::FileTooLarge.into() });
     }

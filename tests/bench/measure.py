@@ -6,7 +6,7 @@ Needs a panicked guest that samples/guest/boot started. Standard library only.
 What is measured, and how:
 - Time: from asking for the dump until its data is complete: DUMP_COMPLETED has come and, where there is a pipe,
   its end has been read. For vmcorectl it is the held time of its metadata (for `--then hold`: all steps but
-  connecting and syncing, so a little more than the held time); the whole command is in its own column.
+  connecting, writing and syncing, so a little more than the held time); the whole command is in its own column.
 - CPU: of the program (rusage of the child, or of the thread that reads the pipe), and apart from it what QEMU's
   process used in the same time (/proc/PID/stat).
 - Before each run the outputs of the one before are deleted and the disk has settled (sync).
@@ -201,7 +201,7 @@ class Bench:
         run.phases = {phase["name"]: phase["seconds"] for phase in metadata["phases"]}
         run.held = metadata["held_seconds"]
         if run.held is None:
-            run.held = sum(seconds for name, seconds in run.phases.items() if name not in ("connect", "sync"))
+            run.held = sum(seconds for name, seconds in run.phases.items() if name not in ("connect", "write", "sync"))
         return run
 
 

@@ -54,6 +54,7 @@ mod reading;
 mod report_child;
 mod report_only;
 mod signals;
+mod spooled;
 mod status;
 mod store_index;
 mod store_limit;

@@ -46,7 +46,7 @@ fn the_metadata_has_what_qemu_reported() {
     assert_eq!(release.state_before.as_deref(), Some(PANICKED));
     assert_eq!(release.state_after.as_deref(), Some("running"));
     let steps: Vec<_> = metadata.phases.iter().map(|phase| phase.name.as_str()).collect();
-    assert_eq!(steps, ["connect", "learn", "prepare", "dump", "release", "watch", "sync"]);
+    assert_eq!(steps, ["connect", "learn", "prepare", "dump", "release", "watch", "write", "sync"]);
     let core = metadata.core.as_ref().unwrap();
     assert_eq!((core.cpus, core.vmcoreinfo, core.segments), (Some(2), Some(true), Some(2)));
     assert_eq!((core.machine.as_deref(), core.elf_class), (Some("x86_64"), Some(64)));

@@ -2,12 +2,17 @@
 //!
 //! The one that came back last goes out first: while the workers keep up, a few
 //! buffers are used again and again and stay in the cache, and the others are
-//! never allocated.
+//! never allocated. Each is a mapping of its own, so that what the spool no longer needs
+//! goes back to the system at once.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use memmap2::MmapMut;
+
+use super::spool::{Fill, Spool};
+
 /// A buffer for a chunk, or for the frame that it becomes.
-pub(super) type Buffer = Box<[u8]>;
+pub(super) type Buffer = MmapMut;
 
 /// The buffers that are free.
 #[derive(Debug)]
@@ -15,26 +20,31 @@ pub(super) struct Buffers {
     state: Mutex<State>,
     returned: Condvar,
     size: usize,
+    /// How many there may be beside the spool.
+    base: usize,
 }
 
 #[derive(Debug)]
 struct State {
     free: Vec<Buffer>,
-    /// How many more may be allocated.
-    unallocated: usize,
+    allocated: usize,
+    spool: Spool,
+    /// Whether no more will be taken.
+    drained: bool,
     closed: bool,
 }
 
 impl Buffers {
-    /// Room for `count` buffers of `size` bytes.
-    pub(super) fn new(count: usize, size: usize) -> Self {
-        let state = State { free: Vec::new(), unallocated: count, closed: false };
-        Self { state: Mutex::new(state), returned: Condvar::new(), size }
+    /// Room for `count` buffers of `size` bytes, and for those of the spool.
+    pub(super) fn new(count: usize, size: usize, spool: Spool) -> Self {
+        let state = State { free: Vec::new(), allocated: 0, spool, drained: false, closed: false };
+        Self { state: Mutex::new(state), returned: Condvar::new(), size, base: count }
     }
 
     /// A buffer, if there is one now.
     pub(super) fn try_take(&self) -> Option<Buffer> {
-        self.take_from(&mut self.lock())
+        let mut state = self.lock();
+        if state.closed { None } else { self.take_from(&mut state) }
     }
 
     /// A buffer, as soon as there is one. `None` once closed.
@@ -47,19 +57,42 @@ impl Buffers {
             if let Some(buffer) = self.take_from(&mut state) {
                 return Some(buffer);
             }
+            if state.allocated == 0 {
+                // The system has no memory at all: none would ever come back.
+                return None;
+            }
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Gives a buffer back.
     pub(super) fn give(&self, buffer: Buffer) {
-        self.lock().free.push(buffer);
+        let mut state = self.lock();
+        if state.drained && state.allocated > self.base {
+            state.allocated = state.allocated.saturating_sub(1);
+            drop(state);
+            drop(buffer);
+            return;
+        }
+        state.free.push(buffer);
+        drop(state);
         self.returned.notify_one();
     }
 
     /// A buffer beside those that are counted, for a worker to keep.
-    pub(super) fn extra(&self) -> Buffer {
-        vec![0; self.size].into_boxed_slice()
+    pub(super) fn extra(&self) -> std::io::Result<Buffer> {
+        MmapMut::map_anon(self.size)
+    }
+
+    /// No more buffers will be taken: those of the spool go as they come back.
+    pub(super) fn drain(&self) {
+        let mut state = self.lock();
+        state.drained = true;
+        let kept = self.base.min(state.free.len());
+        let spare = state.free.split_off(kept);
+        state.allocated = state.allocated.saturating_sub(spare.len());
+        drop(state);
+        drop(spare);
     }
 
     /// Ends every wait.
@@ -68,12 +101,26 @@ impl Buffers {
         self.returned.notify_all();
     }
 
+    /// How full the spool is.
+    pub(super) fn fill(&self) -> Fill {
+        let state = self.lock();
+        state.spool.fill(self.base, state.allocated, state.free.len())
+    }
+
     fn take_from(&self, state: &mut State) -> Option<Buffer> {
         if let Some(buffer) = state.free.pop() {
             return Some(buffer);
         }
-        state.unallocated = state.unallocated.checked_sub(1)?;
-        Some(self.extra())
+        let beyond = state.allocated.checked_sub(self.base);
+        if beyond.is_some_and(|beyond| !state.spool.may_grow(beyond)) {
+            return None;
+        }
+        let Ok(buffer) = self.extra() else {
+            state.spool.is_short();
+            return None;
+        };
+        state.allocated = state.allocated.saturating_add(1);
+        Some(buffer)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::corefile::read::bytes::DataError;
-use crate::corefile::write::{OutputError, Pipeline, Progress, StreamOptions, Written};
+use crate::corefile::write::{OutputError, Pipeline, Progress, SpoolLimit, StreamOptions, Written};
 
-const OPTIONS: StreamOptions = StreamOptions { level: 1, threads: 3, reserve: 0, memory: 0 };
+const OPTIONS: StreamOptions =
+    StreamOptions { level: 1, threads: 3, reserve: 0, memory: 0, spool: SpoolLimit::NONE };
 
 /// Bytes that are known to be zeros here and there, and cannot be read at one place.
 #[derive(Debug, Default)]

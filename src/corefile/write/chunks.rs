@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Sender;
 use thiserror::Error;
 
+use super::CHUNK;
 use super::buffers::Buffer;
 use super::compress::{Content, Frame, Job};
+use super::effort::Effort;
+use super::shared::Shared;
 use super::zeros::is_zero;
-use super::{CHUNK, Shared};
 use crate::corefile::read::bytes::Bytes;
 
 /// How many chunks of zeros are one message to the writer at most: nothing bounds
@@ -48,7 +50,6 @@ pub struct Closed;
 #[derive(Debug)]
 pub struct Chunks {
     shared: Arc<Shared>,
-    jobs: Sender<Job>,
     frames: Sender<Frame>,
     chunk: Option<Buffer>,
     /// How much of the chunk is filled.
@@ -61,8 +62,8 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn new(shared: Arc<Shared>, jobs: Sender<Job>, frames: Sender<Frame>) -> Self {
-        Self { shared, jobs, frames, chunk: None, filled: 0, zero: true, index: 0, zero_run: 0 }
+    pub(super) fn new(shared: Arc<Shared>, frames: Sender<Frame>) -> Self {
+        Self { shared, frames, chunk: None, filled: 0, zero: true, index: 0, zero_run: 0 }
     }
 
     /// What the threads share.
@@ -141,16 +142,28 @@ impl Chunks {
         let buffer = self.open_chunk()?;
         let job =
             Job { index: self.index, buffer, length, reader: Some((Arc::clone(reader), offset)) };
-        let sent = self.send_zeros() && self.jobs.send(job).is_ok();
+        let listens = self.send_zeros();
+        self.send(job);
         self.index = self.index.saturating_add(1);
-        if sent { Ok(()) } else { Err(Closed) }
+        if listens { Ok(()) } else { Err(Closed) }
     }
 
-    /// Sends what is left: the last chunk need not be full.
+    /// Sends what is left, and waits until all that was to be read later is read. The last
+    /// chunk need not be full.
     pub(super) fn finish(&mut self) {
         // A writer that does not take it has failed, and reports that itself.
         let _ = self.flush();
         self.send_zeros();
+        self.shared.work.await_reads();
+        self.shared.all_is_read(self.index);
+        let (index, content, effort) = (self.index, Content::AllRead, Effort::Level);
+        let _ = self.frames.send(Frame { index, decompressed: 0, count: 0, content, effort });
+    }
+
+    /// Hands a chunk to the workers.
+    fn send(&self, job: Job) {
+        self.shared.pending.fetch_add(1, Ordering::Relaxed);
+        self.shared.work.add(job);
     }
 
     /// The chunk that is being filled, to be put back.
@@ -162,6 +175,7 @@ impl Chunks {
             return Ok(buffer);
         }
         self.shared.waits_for_output.store(true, Ordering::Relaxed);
+        self.shared.work.source_waits();
         let buffer = self.shared.buffers.take();
         self.shared.waits_for_output.store(false, Ordering::Relaxed);
         buffer.ok_or(Closed)
@@ -190,8 +204,10 @@ impl Chunks {
             let sent = self.send_zeros();
             self.index = self.index.saturating_add(1);
             let chunk = self.chunk.take();
-            let job = |buffer| Job { index, buffer, length, reader: None };
-            sent && chunk.is_some_and(|buffer| self.jobs.send(job(buffer)).is_ok())
+            if let Some(buffer) = chunk {
+                self.send(Job { index, buffer, length, reader: None });
+            }
+            sent
         };
         if sent { Ok(()) } else { Err(Closed) }
     }
@@ -200,7 +216,14 @@ impl Chunks {
     fn send_zeros(&mut self) -> bool {
         let count = std::mem::take(&mut self.zero_run);
         let index = self.index.saturating_sub(count);
-        let run = Frame { index, decompressed: CHUNK, count, content: Content::Zeros };
+        let (content, effort) = (Content::Zeros, Effort::Level);
+        let run = Frame { index, decompressed: CHUNK, count, content, effort };
         count == 0 || self.frames.send(run).is_ok()
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        self.shared.work.end();
     }
 }

@@ -3,13 +3,19 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use zstd::zstd_safe::{CCtx, CParameter, get_error_name};
 
+use super::CHUNK;
 use super::buffers::Buffer;
+use super::effort::{Effort, FAST_LEVEL};
+use super::raw_frame;
+use super::shared::Shared;
+use super::spool::Fill;
+use super::work::Task;
 use super::zeros::is_zero;
-use super::{CHUNK, Shared};
 use crate::corefile::read::bytes::Bytes;
 
 /// A chunk to compress.
@@ -36,6 +42,8 @@ pub(super) struct Frame {
     pub(super) count: u64,
     /// What it is in the file.
     pub(super) content: Content,
+    /// How much work it got.
+    pub(super) effort: Effort,
 }
 
 /// The bytes of a frame.
@@ -47,11 +55,18 @@ pub(super) enum Content {
     Data(Buffer, usize),
     /// The chunk could not be read or compressed.
     Failed(io::Error),
+    /// The work was stopped before the chunk was read: the core ends before it.
+    Ended,
+    /// No chunk: all that follow are already on their way.
+    AllRead,
 }
 
 /// A zstd context with the settings of a core.
 pub(super) struct Compressor {
     context: CCtx<'static>,
+    level: i32,
+    /// What the context is set to.
+    effort: Effort,
 }
 
 /// The default level, for which zstd is tuned: see [`Compressor::new`].
@@ -77,7 +92,7 @@ impl Compressor {
         for parameter in common.iter().chain(tuned) {
             context.set_parameter(*parameter).map_err(failed)?;
         }
-        Ok(Self { context })
+        Ok(Self { context, level, effort: Effort::Level })
     }
 
     /// How much memory it takes, in bytes; meaningful once it has compressed a chunk.
@@ -86,14 +101,24 @@ impl Compressor {
     }
 
     /// Compresses `chunk` into the front of `frame` and gives its length there.
-    pub(super) fn compress(&mut self, chunk: &[u8], frame: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn compress(
+        &mut self,
+        effort: Effort,
+        chunk: &[u8],
+        frame: &mut [u8],
+    ) -> io::Result<usize> {
+        if effort != self.effort {
+            let level = if effort == Effort::Level { self.level } else { FAST_LEVEL };
+            self.context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
+            self.effort = effort;
+        }
         self.context.compress2(frame, chunk).map_err(failed)
     }
 
     /// The frame of a whole chunk of zeros.
     pub(super) fn frame_of_zeros(&mut self) -> io::Result<Vec<u8>> {
         let mut frame = vec![0; zstd::zstd_safe::compress_bound(CHUNK)];
-        let length = self.compress(&vec![0; CHUNK], &mut frame)?;
+        let length = self.compress(Effort::Level, &vec![0; CHUNK], &mut frame)?;
         frame.truncate(length);
         Ok(frame)
     }
@@ -103,74 +128,151 @@ fn failed(code: usize) -> io::Error {
     io::Error::other(format!("zstd: {}", get_error_name(code)))
 }
 
-/// Compresses until no more jobs come.
+/// Reads and compresses until no more jobs come.
 ///
 /// A worker owns one buffer at any time and copies nothing: the buffer of a chunk becomes
 /// the one for the next frame.
-pub(super) fn compress_jobs(
-    jobs: &Receiver<Job>,
+pub(super) fn do_work(
     frames: &Sender<Frame>,
-    mut compressor: Compressor,
+    compressor: Compressor,
+    spare: Buffer,
     shared: &Shared,
 ) {
-    let mut spare = shared.buffers.extra();
-    for Job { index, buffer, length, reader } in jobs {
-        let (content, unused) = match reader {
-            None => {
-                let chunk = buffer.get(..length).unwrap_or(&buffer);
-                match compressor.compress(chunk, &mut spare) {
-                    Ok(size) => (Content::Data(std::mem::replace(&mut spare, buffer), size), None),
-                    Err(error) => (Content::Failed(error), Some(buffer)),
-                }
+    let mut worker = Worker { frames, compressor, spare, shared };
+    while let Some(task) = shared.work.next(|| shared.buffers.fill()) {
+        match task {
+            Task::Read(job) => {
+                let chunk = worker.read(job);
+                shared.work.has_read(chunk);
             }
-            // Read into a buffer that stays in the cache, and compressed into the other.
-            Some((reader, offset)) => {
-                let mut buffer = buffer;
-                let chunk = spare.get_mut(..length).unwrap_or_default();
-                match read_and_compress(
-                    &*reader,
-                    offset,
-                    chunk,
-                    &mut buffer,
-                    &mut compressor,
-                    shared,
-                ) {
-                    Ok(Some(size)) => (Content::Data(buffer, size), None),
-                    Ok(None) => (Content::Zeros, Some(buffer)),
-                    Err(error) => (Content::Failed(error), Some(buffer)),
+            Task::Compress(job) => {
+                let whole = job.length == CHUNK;
+                let effort = worker.effort();
+                let started = Instant::now();
+                let size = worker.compress(job, effort);
+                if let Some(size) = size.filter(|_| whole) {
+                    shared.rates.took(effort, started.elapsed(), size);
                 }
+                shared.work.has_compressed();
             }
-        };
-        if let Some(buffer) = unused {
-            shared.buffers.give(buffer);
-        }
-        // The writer goes first only when the output failed.
-        if let Err(unsent) = frames.send(Frame { index, decompressed: length, count: 1, content })
-            && let Content::Data(buffer, _) = unsent.into_inner().content
-        {
-            shared.buffers.give(buffer);
         }
     }
 }
 
-/// Reads a chunk, and gives the length of its frame; `None` for a whole chunk of zeros.
-fn read_and_compress(
+/// A thread that reads and compresses.
+struct Worker<'a> {
+    frames: &'a Sender<Frame>,
+    compressor: Compressor,
+    /// For the next frame.
+    spare: Buffer,
+    shared: &'a Shared,
+}
+
+impl Worker<'_> {
+    /// Reads a chunk. Gives it back if it is to be compressed later.
+    fn read(&mut self, job: Job) -> Option<Job> {
+        let Job { index, mut buffer, length, reader } = job;
+        let (reader, offset) = reader?;
+        // If nothing waits for what is read, the chunk is read into a buffer that stays in
+        // the cache, and compressed into the other at once.
+        let at_once = self.shared.buffers.fill() == Fill::NoSpool;
+        let into = if at_once { &mut self.spare } else { &mut buffer };
+        let chunk = into.get_mut(..length).unwrap_or_default();
+        let read = read_chunk(&*reader, offset, chunk, self.shared);
+        let content = match read {
+            Ok(true) => {
+                self.shared.pending.fetch_sub(1, Ordering::Relaxed);
+                Content::Zeros
+            }
+            Ok(false) if at_once => {
+                std::mem::swap(&mut self.spare, &mut buffer);
+                self.compress(Job { index, buffer, length, reader: None }, Effort::Level);
+                return None;
+            }
+            Ok(false) => return Some(Job { index, buffer, length, reader: None }),
+            Err(Unread::Ended) => Content::Ended,
+            Err(Unread::Failed(error)) => {
+                // What follows is of no use.
+                self.shared.abort();
+                Content::Failed(error)
+            }
+        };
+        self.shared.buffers.give(buffer);
+        self.send(index, length, content, Effort::Level);
+        None
+    }
+
+    /// Makes a frame of a chunk, and gives its length.
+    fn compress(&mut self, job: Job, effort: Effort) -> Option<usize> {
+        let Job { index, mut buffer, length, .. } = job;
+        let made = match effort {
+            Effort::Raw => raw_frame::wrap(&mut buffer, length)
+                .ok_or_else(|| io::Error::other("a chunk is longer than its buffer")),
+            Effort::Level | Effort::Fast => {
+                let chunk = buffer.get(..length).unwrap_or(&buffer);
+                let made = self.compressor.compress(effort, chunk, &mut self.spare);
+                if made.is_ok() {
+                    std::mem::swap(&mut self.spare, &mut buffer);
+                }
+                made
+            }
+        };
+        match made {
+            Ok(size) => {
+                self.send(index, length, Content::Data(buffer, size), effort);
+                Some(size)
+            }
+            Err(error) => {
+                self.shared.buffers.give(buffer);
+                self.send(index, length, Content::Failed(error), effort);
+                None
+            }
+        }
+    }
+
+    /// How much work the next chunk gets: all, unless the guest would wait for it.
+    fn effort(&self) -> Effort {
+        let waits = self.shared.buffers.fill() == Fill::Full && self.shared.chunks().is_none()
+            || self.shared.hurries.load(Ordering::Relaxed);
+        if waits { self.shared.rates.best(self.shared.workers) } else { Effort::Level }
+    }
+
+    /// Sends a frame to the writer. It goes first only when the output failed.
+    fn send(&self, index: u64, decompressed: usize, content: Content, effort: Effort) {
+        let frame = Frame { index, decompressed, count: 1, content, effort };
+        if let Err(unsent) = self.frames.send(frame)
+            && let Content::Data(buffer, _) = unsent.into_inner().content
+        {
+            self.shared.buffers.give(buffer);
+        }
+    }
+}
+
+/// Why a chunk was not read.
+enum Unread {
+    /// The work was stopped before.
+    Ended,
+    /// It cannot be.
+    Failed(io::Error),
+}
+
+/// Reads a chunk, and gives whether it is a whole one of zeros.
+fn read_chunk(
     reader: &dyn Bytes,
     offset: u64,
     chunk: &mut [u8],
-    frame: &mut [u8],
-    compressor: &mut Compressor,
     shared: &Shared,
-) -> io::Result<Option<usize>> {
+) -> Result<bool, Unread> {
     if shared.aborted.load(Ordering::Relaxed) {
-        return Err(io::ErrorKind::Interrupted.into());
+        return Err(Unread::Ended);
     }
-    reader.read(offset, chunk).map_err(io::Error::other)?;
+    let read = reader.read(offset, chunk);
+    read.map_err(|error| Unread::Failed(io::Error::other(error)))?;
     let length = chunk.len() as u64;
     shared.bytes_read.fetch_add(length, Ordering::Relaxed);
-    if chunk.len() == CHUNK && is_zero(chunk) {
+    let zero = chunk.len() == CHUNK && is_zero(chunk);
+    if zero {
         shared.zero_bytes.fetch_add(length, Ordering::Relaxed);
-        return Ok(None);
     }
-    compressor.compress(chunk, frame).map(Some)
+    Ok(zero)
 }

@@ -102,6 +102,9 @@ pub struct Written {
     pub sink: Box<dyn CoreSink>,
     /// Its whole frames.
     pub table: SeekTable,
+    /// The numbers of those that got less work than was asked for, in their order: to be
+    /// compressed again.
+    pub lighter: Vec<u32>,
 }
 
 /// Why a core was not written to its end, and what was written.

@@ -14,8 +14,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::Shared;
 use super::end::StreamError;
+use super::shared::Shared;
 
 /// How long to nap when the pipe is empty.
 const NAP: Duration = Duration::from_micros(100);

@@ -3,24 +3,32 @@
 //! ```text
 //!              ┌─────────────── free buffers ◄──────────────────┐
 //!              ▼                                                │
-//! source ──► chunks ──► jobs ──► worker × N ──► frames ──► writer ──► sink
+//! source ──► chunks ──► work ──► worker × N ──► frames ──► writer ──► sink
 //!              └───────────── zero chunks ────────►┘
 //! ```
 //!
-//! A source ([`CoreSource`]) gives bytes and runs of zeros: QEMU's pipe, or another core.
-//! It never waits for a worker while there is a free buffer, and the number of buffers
-//! bounds the memory. The sink ([`CoreSink`]) is written from front to back. The
-//! threads are not joined: a file system that hangs blocks the writer alone.
+//! A source ([`CoreSource`]) gives bytes and runs of zeros: QEMU's pipe, or another core; or
+//! it has the workers read. It never waits for a worker while there is a free buffer, and the
+//! number of buffers bounds the memory. What waits in them for a worker is the spool
+//! ([`SpoolLimit`]): a guest is held for what is read, and not for what is compressed. Once
+//! it is full, chunks get less work ([`effort`]), whichever lets the most of them pass. The
+//! sink ([`CoreSink`]) is written from front to back. The threads are not joined: a file
+//! system that hangs blocks the writer alone.
 
 mod buffers;
 mod bytes_source;
 mod chunks;
 mod compress;
+mod effort;
 mod end;
 mod input;
 mod pipe;
+mod raw_frame;
+mod shared;
 mod sink;
+mod spool;
 pub mod tail;
+mod work;
 mod writer;
 mod zeros;
 
@@ -28,21 +36,27 @@ pub use bytes_source::BytesSource;
 pub use chunks::{Chunks, CoreSource};
 pub use end::{CoreSummary, OutputError, StreamEnd, StreamError, Written};
 pub use pipe::PipeSource;
+pub use shared::Room;
 pub use sink::CoreSink;
+pub use spool::SpoolLimit;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
-use rustix::event::{EventfdFlags, eventfd};
 use vmcore_formats::seekable::{ENTRY_LENGTH, MAX_FRAMES};
 
 use buffers::Buffers;
-use compress::{Compressor, compress_jobs};
+use compress::{Compressor, do_work};
+use effort::Rates;
+use shared::{Shared, raise};
+use spool::Spool;
+use work::Work;
 use writer::Writer;
 
 /// How many bytes of the core a chunk has.
@@ -74,6 +88,8 @@ pub struct StreamOptions {
     pub reserve: u64,
     /// How much memory the guest has, in bytes; 0 if that is unknown.
     pub memory: u64,
+    /// How much of it may wait for workers and the disk, beside what always may.
+    pub spool: SpoolLimit,
 }
 
 /// How far a pipeline is.
@@ -87,41 +103,6 @@ pub struct Progress {
     pub bytes_written: u64,
     /// Whether the source waits for the disk or the workers, and not they for it.
     pub waits_for_output: bool,
-}
-
-/// What the threads share.
-#[derive(Debug)]
-struct Shared {
-    bytes_read: AtomicU64,
-    bytes_expected: AtomicU64,
-    bytes_written: AtomicU64,
-    zero_bytes: AtomicU64,
-    waits_for_output: AtomicBool,
-    aborted: AtomicBool,
-    /// Readable once the source should stop.
-    abort: OwnedFd,
-    /// Readable once the source or the writer has come to its end.
-    ended: OwnedFd,
-    buffers: Buffers,
-}
-
-impl Shared {
-    /// Makes the source stop. That closes a pipe: QEMU's next write fails.
-    fn abort(&self) {
-        self.aborted.store(true, Ordering::Relaxed);
-        raise(&self.abort);
-        self.buffers.close();
-    }
-
-    fn progress(&self) -> Progress {
-        let number = |value: &AtomicU64| value.load(Ordering::Relaxed);
-        Progress {
-            bytes_read: number(&self.bytes_read),
-            bytes_expected: number(&self.bytes_expected),
-            bytes_written: number(&self.bytes_written),
-            waits_for_output: self.waits_for_output.load(Ordering::Relaxed),
-        }
-    }
 }
 
 /// What of a pipeline has come to its end.
@@ -159,31 +140,28 @@ impl<E: Send + 'static> Pipeline<E> {
     ) -> io::Result<Self> {
         let buffers = buffer_count(options.memory).min(source.buffers());
         let buffer_size = zstd::zstd_safe::compress_bound(CHUNK);
-        let event = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let shared = Arc::new(Shared {
-            bytes_read: AtomicU64::new(0),
-            bytes_expected: AtomicU64::new(0),
-            bytes_written: AtomicU64::new(0),
-            zero_bytes: AtomicU64::new(0),
-            waits_for_output: AtomicBool::new(false),
-            aborted: AtomicBool::new(false),
-            abort: event()?,
-            ended: event()?,
-            buffers: Buffers::new(buffers, buffer_size),
-        });
-        // The buffers bound what is in these queues. A bound of their own could
-        // hold the source, and with it QEMU, when the disk hangs.
-        let (job_sender, jobs) = unbounded();
-        let (frame_sender, frames) = unbounded();
-        let (stream_sender, stream) = bounded(1);
-        let (output_sender, output) = bounded(1);
-
         let mut first = Compressor::new(options.level)?;
         let zero_chunk = first.frame_of_zeros()?;
         let affordable = CONTEXTS.checked_div(first.memory()).unwrap_or(options.threads);
         let threads = options.threads.min(affordable).max(1);
         drop(first);
-        let writer = Writer::new(sink, Arc::clone(&shared), zero_chunk, options.reserve);
+        let spool = Spool::new(options.spool);
+        let has_spool = spool.exists();
+        // Within the quota of this process's control groups, too.
+        let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let shared = Arc::new(Shared::new(
+            Buffers::new(buffers, buffer_size, spool),
+            Work::new(threads, processors),
+            Rates::new(options.level),
+            threads,
+        )?);
+        // The buffers bound what is in this queue. A bound of its own could
+        // hold the source, and with it QEMU, when the disk hangs.
+        let (frame_sender, frames) = unbounded();
+        let (stream_sender, stream) = bounded(1);
+        let (output_sender, output) = bounded(1);
+
+        let writer = Writer::new(sink, Arc::clone(&shared), zero_chunk, options.reserve, has_spool);
         spawn("writer", &shared, move |shared| {
             let written = writer.run(&frames);
             let failed = written.is_err();
@@ -194,14 +172,14 @@ impl<E: Send + 'static> Pipeline<E> {
             }
         })?;
         for number in 0..threads {
-            let (jobs, frames) = (jobs.clone(), frame_sender.clone());
-            let compressor = Compressor::new(options.level)?;
+            let frames = frame_sender.clone();
+            let (compressor, spare) = (Compressor::new(options.level)?, shared.buffers.extra()?);
             spawn(&format!("zstd-{number}"), &shared, move |shared| {
-                compress_jobs(&jobs, &frames, compressor, shared);
+                do_work(&frames, compressor, spare, shared);
             })?;
         }
         spawn("source", &shared, move |shared| {
-            let mut chunks = Chunks::new(Arc::clone(shared), job_sender, frame_sender);
+            let mut chunks = Chunks::new(Arc::clone(shared), frame_sender);
             let end = source.run(&mut chunks);
             drop(chunks);
             // Before QEMU can report the consequence.
@@ -255,6 +233,18 @@ impl<E: Send + 'static> Pipeline<E> {
         self.threads
     }
 
+    /// Whether the file has room for all that was read and is not in it yet, whatever it
+    /// compresses to.
+    pub fn room(&self) -> Room {
+        self.shared.room()
+    }
+
+    /// Sets whether a guest waits until the file has all that was read: chunks then get as
+    /// much work as lets the most of them pass.
+    pub fn hurry(&self, hurries: bool) {
+        self.shared.hurries.store(hurries, Ordering::Relaxed);
+    }
+
     /// How far it is.
     pub fn progress(&self) -> Progress {
         self.shared.progress()
@@ -287,10 +277,9 @@ fn spawn(
     Ok(())
 }
 
-fn raise(event: &OwnedFd) {
-    let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
-}
-
 #[cfg(test)]
 #[path = "pipeline_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod spool_tests;

@@ -8,7 +8,8 @@ use vmcore_formats::page_class::{ClassRun, LeftOut, PageClass, PageClasses};
 
 use super::*;
 
-const OPTIONS: StreamOptions = StreamOptions { level: 1, threads: 2, reserve: 0, memory: 0 };
+const OPTIONS: StreamOptions =
+    StreamOptions { level: 1, threads: 2, reserve: 0, memory: 0, spool: SpoolLimit::NONE };
 const PAGE: usize = 4096;
 
 /// A core as QEMU before 7.2 wrote it: headers, no notes, one block of memory.

@@ -6,7 +6,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// Where a core goes.
 ///
@@ -27,8 +27,12 @@ pub trait CoreSink: Write + fmt::Debug + Send {
     fn available(&self) -> Option<u64>;
 
     /// Reserves room behind the first `length` bytes, so that what is written there cannot
-    /// fail for want of space. Fails only if there is too little; not every sink can.
-    fn reserve(&mut self, length: u64, more: u64) -> io::Result<()>;
+    /// fail for want of space. Gives whether it did: not every sink can. Fails only if there
+    /// is too little.
+    fn reserve(&mut self, length: u64, more: u64) -> io::Result<bool>;
+
+    /// Gives back what was reserved and is not needed: nothing more will be written.
+    fn trim(&mut self);
 }
 
 impl CoreSink for File {
@@ -54,11 +58,18 @@ impl CoreSink for File {
         Some(space.f_bavail.saturating_mul(space.f_frsize))
     }
 
-    fn reserve(&mut self, length: u64, more: u64) -> io::Result<()> {
-        match fallocate(self.as_fd(), FallocateFlags::KEEP_SIZE, length, more) {
+    fn reserve(&mut self, length: u64, more: u64) -> io::Result<bool> {
+        let kept = FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fallocate(self.as_fd(), kept, length, more)) {
+            Ok(()) => Ok(true),
             Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(error.into()),
             // Not every file system can; those find out when it is written.
-            Ok(()) | Err(_) => Ok(()),
+            Err(_) => Ok(false),
         }
+    }
+
+    fn trim(&mut self) {
+        // Setting the length that it has frees what lies behind it.
+        let _ = self.metadata().and_then(|file| self.set_len(file.len()));
     }
 }

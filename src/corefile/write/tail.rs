@@ -24,7 +24,9 @@ const PIECE: usize = 64 << 10;
 /// Writes metadata and seek table behind the frames, over whatever is there.
 pub(crate) fn append(written: &mut Written, json: &[u8]) -> io::Result<()> {
     written.sink.truncate(written.table.compressed_length())?;
-    write(&mut written.sink, &written.table, json)
+    write(&mut written.sink, &written.table, json)?;
+    written.sink.trim();
+    Ok(())
 }
 
 /// Drops the newest chunks to make room for what has to follow them.

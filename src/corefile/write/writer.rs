@@ -1,21 +1,25 @@
 //! The writer: frames into the file, in their order.
 //!
 //! A file that is written to the end has room reserved for what follows the
-//! frames, so that no full disk can take a core whose guest was let go.
+//! frames, so that no full disk can take a core whose guest was let go. With a spool, room is
+//! reserved for all that is in it as soon as all is read: the guest may go then.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 use vmcore_formats::endian::Endian;
 use vmcore_formats::seekable::{ENTRY_LENGTH, FrameEntry, SeekTable};
 
-use super::Shared;
 use super::compress::{Content, Frame};
+use super::effort::Effort;
 use super::end::{OutputError, Written};
+use super::shared::{Room, Shared};
 use super::sink::CoreSink;
+use super::{CHUNK, raw_frame};
 
 /// How much is written between two looks at the free space, in bytes.
 const SPACE_INTERVAL: u64 = 64 << 20;
@@ -28,8 +32,11 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     zero_chunk: Vec<u8>,
     reserve: u64,
+    has_spool: bool,
     bytes: u64,
     checked: u64,
+    /// From how many bytes on it is tried to reserve room for the spool.
+    reserve_from: u64,
 }
 
 impl Writer {
@@ -39,22 +46,31 @@ impl Writer {
         shared: Arc<Shared>,
         zero_chunk: Vec<u8>,
         reserve: u64,
+        has_spool: bool,
     ) -> Self {
-        let written = Written { sink, table: SeekTable::default() };
-        Self { written, shared, zero_chunk, reserve, bytes: 0, checked: 0 }
+        let written = Written { sink, table: SeekTable::default(), lighter: Vec::new() };
+        let (bytes, checked, reserve_from) = (0, 0, 0);
+        Self { written, shared, zero_chunk, reserve, has_spool, bytes, checked, reserve_from }
     }
 
     /// Writes until no more frames come.
     pub(super) fn run(mut self, frames: &Receiver<Frame>) -> Result<Written, OutputError> {
         let mut waiting = BTreeMap::new();
         let mut next = 0_u64;
-        for frame in frames {
-            waiting.insert(frame.index, frame);
+        'frames: for frame in frames {
+            if !matches!(frame.content, Content::AllRead) {
+                waiting.insert(frame.index, frame);
+            }
+            self.reserve_spool(next);
             while let Some(frame) = waiting.remove(&next) {
+                if matches!(frame.content, Content::Ended) {
+                    break 'frames;
+                }
                 next = next.saturating_add(frame.count);
                 if let Err(stop) = self.write(frame) {
                     return Err(self.fail(stop));
                 }
+                self.reserve_spool(next);
             }
         }
         match self.reserve_tail() {
@@ -68,6 +84,7 @@ impl Writer {
             Content::Failed(error) => return Err(error.into()),
             Content::Data(buffer, length) => (Some(buffer), length),
             Content::Zeros => (None, self.zero_chunk.len()),
+            Content::Ended | Content::AllRead => return Ok(()),
         };
         let bytes = buffer.as_deref().unwrap_or(&self.zero_chunk);
         let bytes = bytes.get(..length).unwrap_or_default();
@@ -77,6 +94,10 @@ impl Writer {
             // A frame's content checksum, its last four bytes, is the seek table's.
             checksum: bytes.last_chunk().map(|last| Endian::Little.u32(*last)),
         };
+        if frame.effort != Effort::Level {
+            self.written.lighter.extend(u32::try_from(frame.index));
+        }
+        let started = Instant::now();
         for _ in 0..frame.count {
             self.written.sink.write_all(bytes)?;
             self.written.table.push(entry);
@@ -84,6 +105,8 @@ impl Writer {
             self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
         }
         if let Some(buffer) = buffer {
+            self.shared.rates.wrote(started.elapsed(), length);
+            self.shared.pending.fetch_sub(1, Ordering::Relaxed);
             self.shared.buffers.give(buffer);
         }
         if self.bytes.saturating_sub(self.checked) >= SPACE_INTERVAL {
@@ -94,6 +117,10 @@ impl Writer {
 
     fn check_space(&mut self) -> Result<(), Stop> {
         self.checked = self.bytes;
+        // What is to stay free was counted when the room was reserved.
+        if self.shared.room() == Room::Reserved {
+            return Ok(());
+        }
         match self.written.sink.available() {
             Some(available) if available < self.reserve => Err(Stop::Reserve { available }),
             _ => Ok(()),
@@ -103,9 +130,39 @@ impl Writer {
     /// Reserves room for metadata and seek table.
     fn reserve_tail(&mut self) -> Result<(), Stop> {
         self.check_space()?;
-        let entries = (self.written.table.len() as u64).saturating_add(2);
-        let length = entries.saturating_mul(ENTRY_LENGTH as u64).saturating_add(METADATA_ROOM);
-        Ok(self.written.sink.reserve(self.bytes, length)?)
+        self.written.sink.reserve(self.bytes, tail_room(self.written.table.len() as u64))?;
+        Ok(())
+    }
+
+    /// Reserves room for all chunks from `next` on, once all is read, as if nothing could be
+    /// compressed. If there is too little, it is tried again when some are written.
+    fn reserve_spool(&mut self, next: u64) {
+        if !self.has_spool || self.bytes < self.reserve_from {
+            return;
+        }
+        let Some(chunks) = self.shared.chunks().filter(|_| self.shared.room() != Room::Reserved)
+        else {
+            return;
+        };
+        self.reserve_from = self.bytes.saturating_add(SPACE_INTERVAL);
+        let pending = self.shared.pending.load(Ordering::Relaxed);
+        let longest = zstd::zstd_safe::compress_bound(CHUNK).max(raw_frame::length_of(CHUNK));
+        let zeros = chunks.saturating_sub(next).saturating_mul(self.zero_chunk.len() as u64);
+        let worst = pending.saturating_mul(longest as u64).saturating_add(zeros);
+        let worst = worst.saturating_add(tail_room(chunks));
+        let wanted = worst.saturating_add(self.reserve);
+        if self.written.sink.available().is_some_and(|available| available < wanted) {
+            self.shared.set_room(Room::Refused);
+            return;
+        }
+        self.shared.set_room(match self.written.sink.reserve(self.bytes, worst) {
+            Ok(true) => Room::Reserved,
+            Ok(false) => {
+                self.reserve_from = u64::MAX;
+                Room::Refused
+            }
+            Err(_) => Room::Refused,
+        });
     }
 
     fn fail(self, stop: Stop) -> OutputError {
@@ -117,6 +174,11 @@ impl Writer {
             }
         }
     }
+}
+
+/// How many bytes follow so many chunks at most.
+fn tail_room(chunks: u64) -> u64 {
+    chunks.saturating_add(2).saturating_mul(ENTRY_LENGTH as u64).saturating_add(METADATA_ROOM)
 }
 
 enum Stop {

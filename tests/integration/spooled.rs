@@ -1,0 +1,88 @@
+//! What was read is compressed and written after the guest's release.
+//!
+//! At level 19, one thread has work for seconds when all of this guest has been read.
+
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use vmcorectl::metadata::CaptureResult;
+
+use crate::core_stream::{CoreStream, MIB};
+use crate::scripted_qemu::{PANICKED, Script};
+use crate::setting::{Setting, finish, signal};
+use crate::tool::{Ran, metadata_of, start_through};
+
+const SLOW: [&str; 5] = ["--level", "19", "--threads", "1", "--resume"];
+
+/// A guest with 6 MiB that do not compress.
+fn large() -> Script {
+    Script { stream: Arc::new(CoreStream::of_guest(22)), ..Script::default() }
+}
+
+/// Captures a guest, with a disk that refuses all beyond so many bytes of a file, although
+/// there is room for them.
+fn capture_within(setting: &Setting, bytes: usize, more: &[&str]) -> Ran {
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+    finish(start_through(&["sh", "-c", &script, "sh"], setting.arguments(more)))
+}
+
+#[test]
+fn a_disk_that_fails_after_the_release_leaves_an_incomplete_entry() {
+    let script = large();
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    let ran = capture_within(&setting, 4 * MIB, &SLOW);
+    ran.expect(3).says("cannot write the core: File too large").says("is kept in");
+    let metadata = setting.incomplete_entry(&stream);
+    assert!(metadata.release.unwrap().done);
+    assert!(metadata.failure.unwrap().message.contains("File too large"));
+    assert_eq!(setting.qemu.run_state(), "running");
+    assert_eq!(setting.qemu.actions(), ["dump-guest-memory", "cont"]);
+}
+
+#[test]
+fn without_a_spool_the_guest_waits_until_the_file_has_all() {
+    let setting = Setting::new(large());
+    let ran = capture_within(&setting, 4 * MIB, &[&SLOW[..], &["--spool", "0"]].concat());
+    ran.expect(1).says("cannot write the core: File too large");
+    setting.nothing_is_stored();
+    assert_eq!(setting.qemu.run_state(), PANICKED);
+    assert_eq!(setting.qemu.actions(), ["dump-guest-memory"]);
+}
+
+#[test]
+fn a_guest_that_stays_is_dumped_when_the_file_has_all() {
+    let setting = Setting::new(large());
+    let ran = capture_within(&setting, 4 * MIB, &["--level", "19", "--threads", "1"]);
+    ran.expect(1).says("cannot write the core: File too large");
+    setting.nothing_is_stored();
+    assert_eq!(setting.qemu.run_state(), PANICKED);
+}
+
+#[test]
+fn a_signal_after_the_release_has_what_is_in_memory_written_at_once() {
+    for number in [Signal::TERM, Signal::INT] {
+        let script = large();
+        let stream = script.stream.clone();
+        let setting = Setting::new(script);
+        let capture = setting.start(&SLOW);
+        setting.qemu.await_run_state("running");
+        signal(&capture, number);
+        finish(capture).expect(0);
+        assert_eq!(setting.whole_entry(&stream).result, CaptureResult::Complete);
+    }
+}
+
+#[test]
+fn what_is_killed_after_the_release_is_an_interrupted_capture() {
+    let setting = Setting::new(large());
+    let capture = setting.start(&SLOW);
+    setting.qemu.await_run_state("running");
+    signal(&capture, Signal::KILL);
+    assert_eq!(finish(capture).code, None);
+    let left = setting.listing();
+    assert_eq!((left.entries.len(), left.incomplete.len()), (0, 1), "{left:?}");
+    assert_eq!(metadata_of(&left.incomplete[0]).result, CaptureResult::Capturing);
+    // It hinders no other.
+    setting.capture(&["--any-state"]).expect(0);
+}
