@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::Scope;
 use super::facts::{GuestFacts, MonitorState, Trouble};
-use super::qemu_command_line::QemuCommandLine;
 use super::unix_sockets::UnixSockets;
 use crate::monitor::libvirt::owner::refuse_dump;
+use crate::monitor::qemu_command_line::QemuCommandLine;
 use crate::monitor::qemu_process::used_memory;
 use crate::monitor::qmp::Client;
 use crate::monitor::{Answer, Monitor, MonitorError, WaitLimits};
@@ -79,7 +79,7 @@ fn ask_monitor(facts: &mut GuestFacts, client: &mut Client, limits: &WaitLimits<
 fn ask_system(facts: &mut GuestFacts, process: Option<i32>) {
     facts.process = process;
     facts.used_bytes = process.and_then(used_memory);
-    if let Some(line) = process.and_then(QemuCommandLine::of) {
+    if let Some(line) = process.and_then(QemuCommandLine::of_qemu) {
         let action = line.at_panic().to_owned();
         facts.held_at_panic = Some(action == "pause");
         facts.at_panic = Some(action);

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::thread;
 
 use super::facts::GuestFacts;
-use super::qemu_command_line::processes;
 use super::unix_sockets::UnixSockets;
 use super::{Scope, ask_domain, ask_socket};
 use crate::monitor::MonitorError;
+use crate::monitor::qemu_command_line::processes;
 use crate::watch::config::PathPattern;
 
 /// Where QMP sockets are that another program than libvirt has QEMU open.

@@ -20,7 +20,6 @@ mod guest_checks;
 mod hold;
 mod host_checks;
 mod kernel;
-mod qemu_command_line;
 pub mod status;
 mod unix_sockets;
 

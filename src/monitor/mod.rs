@@ -14,6 +14,7 @@ pub(crate) mod dump_pipe;
 mod error;
 mod guest_event;
 pub mod libvirt;
+pub(crate) mod qemu_command_line;
 pub(crate) mod qemu_process;
 pub mod qmp;
 mod socket;

@@ -13,6 +13,7 @@ use vmcore_formats::text::{MAX_NAME, bounded};
 
 use super::address::Address;
 use super::client::{Access, Client};
+use crate::monitor::qemu_command_line::QemuCommandLine;
 use crate::monitor::{Answer, MonitorError, WaitLimits};
 
 /// The first version that is known to survive it.
@@ -38,12 +39,10 @@ pub(crate) fn refuse_dump(
     libvirt: Option<&Address>,
     limits: &WaitLimits<'_>,
 ) -> Answer<()> {
-    let command_line =
-        process.and_then(|process| fs::read(format!("/proc/{process}/cmdline")).ok());
-    let owned = match command_line.as_deref().and_then(of_command_line).or_else(|| of_path(socket))
-    {
+    let line = process.and_then(QemuCommandLine::of);
+    let owned = match line.as_ref().and_then(of_command_line).or_else(|| of_path(socket)) {
         Some(owned) => owned,
-        None if command_line.is_some() => return Ok(()),
+        None if line.is_some() => return Ok(()),
         None => match libvirt.zip(uuid()?).and_then(|(address, uuid)| of(address, uuid, limits)) {
             Some(owned) => owned,
             None => return Ok(()),
@@ -91,28 +90,16 @@ fn of_path(socket: &Path) -> Option<Owned> {
 /// The process of a domain's QEMU, if libvirt's file of it is there and right.
 pub(super) fn process_of(file: &Path, uuid: Uuid) -> Option<i32> {
     let process: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
-    let owned = of_command_line(&fs::read(format!("/proc/{process}/cmdline")).ok()?)?;
+    let owned = of_command_line(&QemuCommandLine::of(process)?)?;
     (owned.uuid?.parse() == Ok(uuid)).then_some(process)
 }
 
 /// The domain, if a command line is that of a QEMU of libvirt.
-fn of_command_line(command_line: &[u8]) -> Option<Owned> {
-    let text = String::from_utf8_lossy(command_line);
-    let arguments: Vec<&str> = text.split('\0').collect();
-    if !arguments.iter().any(|argument| argument.contains("id=charmonitor")) {
-        return None;
-    }
-    let after = |option: &str| {
-        let at = arguments.iter().position(|argument| *argument == option)?;
-        arguments.get(at.checked_add(1)?).copied()
-    };
-    let name = after("-name").and_then(|value| {
-        // QEMU reads two commas as one that is no separator.
-        let name = value.strip_prefix("guest=")?.replace(",,", "\0");
-        let name = name.split(',').next()?.replace('\0', ",");
-        Some(bounded(&name, MAX_NAME))
-    });
-    Some(Owned { name, uuid: after("-uuid").map(|uuid| bounded(uuid, MAX_NAME)) })
+fn of_command_line(line: &QemuCommandLine) -> Option<Owned> {
+    line.is_of_libvirt().then(|| Owned {
+        name: line.guest_name().map(|name| bounded(&name, MAX_NAME)),
+        uuid: line.uuid().map(|uuid| bounded(uuid, MAX_NAME)),
+    })
 }
 
 #[cfg(test)]
@@ -123,11 +110,14 @@ mod tests {
     fn a_qemu_of_libvirt_is_recognised_by_its_command_line() {
         let line = b"/usr/bin/qemu-system-x86_64\0-name\0guest=a,,b,debug-threads=on\0-uuid\0\
             c0ffee00-0000-4000-8000-000000000003\0-chardev\0socket,id=charmonitor,fd=31\0";
-        let owned = of_command_line(line).unwrap();
+        let of = |line: &[u8]| of_command_line(&QemuCommandLine::decode(line));
+        let owned = of(line).unwrap();
         assert_eq!(owned.name.as_deref(), Some("a,b"));
         assert_eq!(owned.uuid.as_deref(), Some("c0ffee00-0000-4000-8000-000000000003"));
-        assert_eq!(of_command_line(b"qemu-system-x86_64\0-name\0guest=a\0-qmp\0unix:/a\0"), None);
-        assert_eq!(of_command_line(b""), None);
+        assert_eq!(of(b"qemu-system-x86_64\0-name\0guest=a\0-qmp\0unix:/a\0"), None);
+        assert_eq!(of(b""), None);
+        let other = b"/opt/emulator\0-chardev\0socket,id=charmonitor,fd=31\0";
+        assert_eq!(of(other), Some(Owned { name: None, uuid: None }));
     }
 
     #[test]

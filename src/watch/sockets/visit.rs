@@ -3,12 +3,12 @@
 //! The run state decides, never an event alone. A capture needs the monitor, so
 //! the connection ends with each panic; the supervisor orders when to look again.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::monitor::qemu_command_line::QemuCommandLine;
 use crate::monitor::qmp::Client;
 use crate::monitor::{Event, Monitor, MonitorError, WaitLimits, WaitResult};
 
@@ -277,11 +277,10 @@ impl Watch<'_> {
     }
 }
 
-/// Whether libvirt started a QEMU: its own monitor has this name. A dump by another monitor ends
-/// some versions of libvirt.
+/// Whether libvirt started a QEMU. A dump by another monitor than its own ends some versions of
+/// libvirt.
 fn is_of_libvirt(process: i32) -> bool {
-    let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    memchr::memmem::find(&line, b"id=charmonitor").is_some()
+    QemuCommandLine::of(process).is_some_and(|line| line.is_of_libvirt())
 }
 
 /// Whether QEMU ended, as guests do.

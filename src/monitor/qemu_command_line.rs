@@ -1,4 +1,7 @@
 //! What a QEMU's command line says: its guest's name, its manager, what it does at a panic.
+//!
+//! Needs: a process that the system shows. Gives: options by their names. A program of any name
+//! may be an emulator; whether it is QEMU's own is asked where any process may come.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,22 +12,33 @@ const MAX_LENGTH: u64 = 1 << 20;
 
 /// The arguments of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct QemuCommandLine {
+pub(crate) struct QemuCommandLine {
     arguments: Vec<String>,
 }
 
 impl QemuCommandLine {
     /// Those of a process, if the system shows them.
-    pub(super) fn of(process: i32) -> Option<Self> {
+    pub(crate) fn of(process: i32) -> Option<Self> {
         let mut bytes = Vec::new();
         let file = File::open(format!("/proc/{process}/cmdline")).ok()?;
         file.take(MAX_LENGTH).read_to_end(&mut bytes).ok()?;
+        // A process that has ended has none.
+        (!bytes.is_empty()).then(|| Self::decode(&bytes))
+    }
+
+    /// The same, if the program has the name of a QEMU.
+    pub(crate) fn of_qemu(process: i32) -> Option<Self> {
+        Self::of(process).filter(|line| {
+            let program = line.arguments.first().and_then(|path| path.rsplit('/').next());
+            program.is_some_and(|name| name.starts_with("qemu") || name.starts_with("kvm"))
+        })
+    }
+
+    /// Arguments as the system has them: each with a zero byte behind it.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
         let arguments = bytes.split(|byte| *byte == 0);
-        let arguments: Vec<_> =
-            arguments.map(|argument| String::from_utf8_lossy(argument).into_owned()).collect();
-        let program = arguments.first()?.rsplit('/').next().unwrap_or_default();
-        let is_qemu = program.starts_with("qemu") || program.starts_with("kvm");
-        is_qemu.then_some(Self { arguments })
+        let text = |argument| String::from_utf8_lossy(argument).into_owned();
+        Self { arguments: arguments.map(text).collect() }
     }
 
     /// The values of an option, which may have one or two dashes.
@@ -35,7 +49,7 @@ impl QemuCommandLine {
     }
 
     /// The guest's name.
-    pub(super) fn guest_name(&self) -> Option<String> {
+    pub(crate) fn guest_name(&self) -> Option<String> {
         // QEMU reads two commas as one that is no separator.
         let value = self.values("name").last()?.replace(",,", "\0");
         let name = value.split(',').next().unwrap_or_default();
@@ -43,20 +57,23 @@ impl QemuCommandLine {
     }
 
     /// The guest's UUID.
-    pub(super) fn uuid(&self) -> Option<&str> {
+    pub(crate) fn uuid(&self) -> Option<&str> {
         self.values("uuid").last()
     }
 
+    /// Whether libvirt started this QEMU: its own monitor has this name.
+    pub(crate) fn is_of_libvirt(&self) -> bool {
+        self.values("chardev").any(|value| value.split(',').any(|part| part == "id=charmonitor"))
+    }
+
     /// The libvirt domain that this QEMU is of.
-    pub(super) fn libvirt_domain(&self) -> Option<String> {
-        let is_of_libvirt =
-            self.values("chardev").any(|value| value.starts_with("socket,id=charmonitor"));
-        is_of_libvirt.then(|| self.guest_name()).flatten()
+    pub(crate) fn libvirt_domain(&self) -> Option<String> {
+        self.is_of_libvirt().then(|| self.guest_name()).flatten()
     }
 
     /// What QEMU does at a panic, unless a client has set something else: `pause`, `shutdown`,
     /// `exit-failure` or `none`.
-    pub(super) fn at_panic(&self) -> &str {
+    pub(crate) fn at_panic(&self) -> &str {
         let actions = || self.values("action").flat_map(|value| value.split(','));
         let last = |key: &str| actions().filter_map(|action| action.strip_prefix(key)).last();
         let stays = self.arguments.iter().any(|argument| is_option(argument, "no-shutdown"))
@@ -69,11 +86,11 @@ impl QemuCommandLine {
 }
 
 /// The processes of QEMU that the system shows, by the UUIDs of their guests.
-pub(super) fn processes() -> BTreeMap<String, i32> {
+pub(crate) fn processes() -> BTreeMap<String, i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let of_qemu = processes.filter_map(|process: i32| {
-        Some((QemuCommandLine::of(process)?.uuid()?.to_owned(), process))
+        Some((QemuCommandLine::of_qemu(process)?.uuid()?.to_owned(), process))
     });
     of_qemu.collect()
 }
@@ -87,7 +104,7 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> QemuCommandLine {
-        QemuCommandLine { arguments: text.split(' ').map(str::to_owned).collect() }
+        QemuCommandLine::decode(text.replace(' ', "\0").as_bytes())
     }
 
     #[test]
@@ -120,6 +137,8 @@ mod tests {
     #[test]
     fn a_process_that_is_no_qemu_has_no_command_line_of_one() {
         let own = i32::try_from(std::process::id()).unwrap();
-        assert_eq!(QemuCommandLine::of(own), None);
+        assert_eq!(QemuCommandLine::of_qemu(own), None);
+        assert!(QemuCommandLine::of(own).is_some_and(|line| !line.is_of_libvirt()));
+        assert_eq!(QemuCommandLine::of(0), None);
     }
 }
