@@ -5,13 +5,11 @@
 //! given up is dropped by its serial.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::event::PollFlags;
 use rustix::net::sockopt::socket_peercred;
 use vmcore_formats::libvirt::call::Call;
 use vmcore_formats::libvirt::error::RemoteError;
@@ -22,16 +20,12 @@ use vmcore_formats::libvirt::xdr::XdrError;
 
 use super::address::Address;
 use super::sasl;
-use crate::monitor::socket::{
-    Ready, await_ready, check_interrupt, connect_nonblocking, lost, peer_process, send_once,
-};
+use crate::monitor::socket::{Arrived, connect_in_time, peer_process, read_in_time, send_in_time};
 use crate::monitor::{Answer, Manager, MonitorError, Refusal, WaitLimits};
 
 const BY: Manager = Manager::Libvirt;
 /// How many events are kept until they are taken.
 const MAX_EVENTS: usize = 4096;
-/// How often a full connection queue is tried again.
-const CONNECT_INTERVAL: Duration = Duration::from_millis(50);
 /// How much is read at once, in bytes.
 const READ: usize = 64 << 10;
 
@@ -84,7 +78,11 @@ impl Client {
     /// Connects, authenticates if libvirt wants that of this user, and opens the driver.
     pub fn connect(address: &Address, access: Access, limits: &WaitLimits<'_>) -> Answer<Self> {
         let path = address.socket(access == Access::ReadOnly);
-        let socket = connect(&path, limits)?;
+        let started = Instant::now();
+        let socket = connect_in_time(&path, limits.deadline(), limits, BY)?.ok_or_else(|| {
+            let (command, waited) = ("the connection".to_owned(), started.elapsed());
+            MonitorError::TimedOut { by: BY, command, waited }
+        })?;
         let mut client = Self {
             socket,
             path,
@@ -269,23 +267,12 @@ impl Client {
         }
         self.last_serial = self.last_serial.wrapping_add(1);
         let message = call.encode(self.last_serial);
-        let mut rest = message.as_slice();
-        while !rest.is_empty() {
-            match send_once(&self.socket, rest, &[]) {
-                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                    let by = (BY, command);
-                    let ready =
-                        await_ready(&self.socket, PollFlags::OUT, deadline, limits, &[], by)?;
-                    if !matches!(ready, Ready::Socket) {
-                        // Half a message would make the next one unreadable.
-                        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-                        let (command, waited) = (command.to_owned(), limits.timeout);
-                        return Err(MonitorError::TimedOut { by: BY, command, waited });
-                    }
-                }
-                Err(error) => return Err(lost(BY, command, error.into())),
-            }
+        let by = (BY, command);
+        if !send_in_time(&self.socket, &message, &[], deadline, limits, by)? {
+            // Half a message would make the next one unreadable.
+            let _ = self.socket.shutdown(std::net::Shutdown::Both);
+            let (command, waited) = (command.to_owned(), limits.timeout);
+            return Err(MonitorError::TimedOut { by: BY, command, waited });
         }
         Ok(CallId(self.last_serial))
     }
@@ -307,25 +294,14 @@ impl Client {
             if has_read && Instant::now() >= deadline {
                 return Ok(None);
             }
-            let by = (BY, during);
-            match await_ready(&self.socket, PollFlags::IN, deadline, limits, wakers, by)? {
-                Ready::Socket => {}
-                Ready::Waker => return Ok(Some(Message::Woken)),
-                Ready::Nothing => return Ok(None),
-            }
-            let mut bytes = [0; READ];
-            match (&self.socket).read(&mut bytes) {
-                Ok(0) => return Err(MonitorError::Closed { by: BY, during: during.to_owned() }),
-                Ok(count) => {
+            let (mut bytes, by) = ([0; READ], (BY, during));
+            match read_in_time(&self.socket, &mut bytes, deadline, limits, wakers, by)? {
+                Arrived::Bytes(count) => {
                     has_read = true;
                     self.bytes.extend_from_slice(bytes.get(..count).unwrap_or_default());
                 }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                    ) => {}
-                Err(error) => return Err(lost(BY, during, error)),
+                Arrived::Waker => return Ok(Some(Message::Woken)),
+                Arrived::Nothing => return Ok(None),
             }
         }
     }
@@ -375,26 +351,4 @@ pub(super) fn refused(command: &str, error: RemoteError) -> MonitorError {
 /// The same, without the call.
 pub(super) fn refusal(error: RemoteError) -> Refusal {
     Refusal { class: error.name(), description: error.message, code: Some(error.code) }
-}
-
-fn connect(path: &Path, limits: &WaitLimits<'_>) -> Answer<UnixStream> {
-    let started = Instant::now();
-    let deadline = limits.deadline();
-    loop {
-        match connect_nonblocking(path) {
-            Ok(socket) => return Ok(socket),
-            // The queue of waiting clients is full.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                check_interrupt(limits, "connecting")?;
-                if Instant::now() >= deadline {
-                    let (command, waited) = ("the connection".to_owned(), started.elapsed());
-                    return Err(MonitorError::TimedOut { by: BY, command, waited });
-                }
-                std::thread::sleep(CONNECT_INTERVAL);
-            }
-            Err(source) => {
-                return Err(MonitorError::Connect { by: BY, path: path.to_owned(), source });
-            }
-        }
-    }
 }

@@ -5,20 +5,16 @@
 //! given up is dropped by its id.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::event::PollFlags;
 use serde_json::{Value, json};
 
 use super::line::{LineBuffer, MAX_LINE};
 use super::message::Message;
-use crate::monitor::socket::{
-    Ready, await_ready, check_interrupt, connect_nonblocking, lost, peer_process, send_once,
-};
+use crate::monitor::socket::{Arrived, connect_in_time, peer_process, read_in_time, send_in_time};
 use crate::monitor::{
     CommandId, Event, GuestEvent, Manager, MonitorError, Refusal, Version, WaitLimits, WaitResult,
 };
@@ -39,8 +35,8 @@ const HEARD: [&str; 8] = [
 /// How many events are kept until they are taken. A panicking guest that runs
 /// on can send panics without end, so the newest are dropped beyond this.
 const MAX_EVENTS: usize = 1024;
-/// How often a full connection queue is tried again.
-const CONNECT_INTERVAL: Duration = Duration::from_millis(50);
+/// How much is read at once, in bytes.
+const READ: usize = 16 << 10;
 
 /// A negotiated connection to a monitor.
 #[derive(Debug)]
@@ -73,22 +69,8 @@ impl Client {
         let started = Instant::now();
         let deadline = limits.deadline();
         let silent = || MonitorError::Silent { path: path.to_owned(), waited: started.elapsed() };
-        let socket = loop {
-            match connect_nonblocking(path) {
-                Ok(socket) => break socket,
-                // The queue of waiting clients is full, too.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    check_interrupt(limits, "connecting")?;
-                    if Instant::now() >= deadline {
-                        return Err(silent());
-                    }
-                    std::thread::sleep(CONNECT_INTERVAL);
-                }
-                Err(source) => {
-                    return Err(MonitorError::Connect { by: BY, path: path.to_owned(), source });
-                }
-            }
-        };
+        // The queue of waiting clients may be full, too.
+        let socket = connect_in_time(path, deadline, limits, BY)?.ok_or_else(silent)?;
         let mut client = Self {
             socket,
             path: path.to_owned(),
@@ -297,33 +279,12 @@ impl Client {
         line.push(b'\n');
 
         let descriptors: Vec<_> = descriptor.into_iter().collect();
-        let mut rest = line.as_slice();
-        while !rest.is_empty() {
-            // The descriptor goes with the first byte: QEMU drops those that
-            // come in another message than their command's.
-            let first = rest.len() == line.len();
-            match send_once(&self.socket, rest, if first { &descriptors } else { &[] }) {
-                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                    let ready = await_ready(
-                        &self.socket,
-                        PollFlags::OUT,
-                        deadline,
-                        limits,
-                        &[],
-                        (BY, command),
-                    )?;
-                    if !matches!(ready, Ready::Socket) {
-                        let waited = limits.timeout;
-                        return Err(MonitorError::TimedOut {
-                            by: BY,
-                            command: command.to_owned(),
-                            waited,
-                        });
-                    }
-                }
-                Err(error) => return Err(lost(BY, command, error.into())),
-            }
+        // The descriptor goes with the first byte: QEMU drops those that come in another message
+        // than their command's.
+        let by = (BY, command);
+        if !send_in_time(&self.socket, &line, &descriptors, deadline, limits, by)? {
+            let waited = limits.timeout;
+            return Err(MonitorError::TimedOut { by: BY, command: command.to_owned(), waited });
         }
         Ok(CommandId(id))
     }
@@ -347,25 +308,15 @@ impl Client {
             if has_read && Instant::now() >= deadline {
                 return Ok(Received::Nothing);
             }
-            match await_ready(&self.socket, PollFlags::IN, deadline, limits, wakers, (BY, during))?
-            {
-                Ready::Socket => {}
-                Ready::Waker => return Ok(Received::Woken),
-                Ready::Nothing => return Ok(Received::Nothing),
-            }
-            let mut bytes = [0; 16 * 1024];
-            match (&self.socket).read(&mut bytes) {
-                Ok(0) => return Err(MonitorError::Closed { by: BY, during: during.to_owned() }),
-                Ok(count) => {
+            let mut bytes = [0; READ];
+            let by = (BY, during);
+            match read_in_time(&self.socket, &mut bytes, deadline, limits, wakers, by)? {
+                Arrived::Bytes(count) => {
                     has_read = true;
                     self.lines.push(bytes.get(..count).unwrap_or_default());
                 }
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                    ) => {}
-                Err(error) => return Err(lost(BY, during, error)),
+                Arrived::Waker => return Ok(Received::Woken),
+                Arrived::Nothing => return Ok(Received::Nothing),
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The client against a peer that a thread plays, byte by byte.
 
+use std::time::Duration;
+
 use super::*;
 use crate::monitor::Monitor;
 use std::io::{BufRead, BufReader, Write};
