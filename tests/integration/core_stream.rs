@@ -23,7 +23,7 @@ pub(crate) struct CoreStream {
 }
 
 impl CoreStream {
-    /// A guest of so many MiB: the first 640 KiB, and all from 1 MiB on.
+    /// A guest whose memory has this size in MiB: the first 640 KiB, and all from 1 MiB on.
     ///
     /// Of four MiB in a row, one compresses, one does not, and two are zero.
     pub(crate) fn of_guest(mebibytes: usize) -> Self {

@@ -12,7 +12,7 @@ use crate::messages::terminal;
 use crate::setting::finish;
 use crate::tool::{Ran, command, run};
 
-/// A store with so many entries of one guest, each with a core of 1 MiB, the first of them
+/// A store with this number of entries of one guest, each with a core of 1 MiB, the first of them
 /// `rare`.
 fn store(count: u32) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -70,38 +70,38 @@ impl Default for Script {
     }
 }
 
-/// How a dump goes. Numbers are bytes of the stream.
+/// How a dump goes. A part is its length in bytes, from the beginning of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DumpPlan {
     /// As it should.
     Whole,
-    /// Sends so many, and says that it completed.
+    /// Sends this part, and says that it completed.
     Short(usize),
-    /// Sends so many more than promised.
+    /// Sends all, and this number of bytes more.
     Long(usize),
-    /// Sends so many that are no core.
+    /// Sends this number of bytes that are no core.
     Junk(usize),
-    /// Fails after so many, with QEMU's text.
+    /// Fails after this part, with QEMU's text.
     Fails(usize, &'static str),
-    /// Says that it completed before the last so many are sent.
+    /// Says that it completed before the last bytes of this number are sent.
     CompletedEarly(usize),
     /// Sends all and never tells.
     EventLost,
-    /// Sends so many, and no more until its pipe is closed.
+    /// Sends this part, and no more until its pipe is closed.
     Stalls(usize),
-    /// Sends so many, and does not even notice that its pipe is closed.
+    /// Sends this part, and does not even notice that its pipe is closed.
     HangsForGood(usize),
-    /// Another client resets the guest after so many, and the dump goes on.
+    /// Another client resets the guest after this part, and the dump goes on.
     ResetMeanwhile(usize),
-    /// QEMU is killed after so many.
+    /// QEMU is killed after this part.
     Killed(usize),
-    /// The client is thrown out after so many, and the dump goes on.
+    /// The client is thrown out after this part, and the dump goes on.
     ClientLost(usize),
     /// The same, once all about the guest was asked.
     ClientLostLate(usize),
-    /// The monitor is gone for good after so many, and the dump goes on.
+    /// The monitor is gone for good after this part, and the dump goes on.
     MonitorLost(usize),
-    /// The client is thrown out after so many, the dump goes on, and no client is
+    /// The client is thrown out after this part, the dump goes on, and no client is
     /// greeted from then on.
     MonitorSilent(usize),
 }
@@ -134,7 +134,7 @@ pub(crate) enum Meddling {
     ResumesAndPauses,
     /// Shuts it down, in a QEMU that stays (`-no-shutdown`).
     ShutsDown,
-    /// Dumps it, for so many questions and refusals.
+    /// Dumps it, for this number of questions and refusals.
     Dumps(u32),
     /// Presses its power button, which a stopped guest does not notice.
     PowersDown,
@@ -149,7 +149,7 @@ pub(crate) enum ContPlan {
     Runs,
     /// The state does not change.
     Stays,
-    /// The guest reports a panic so many times before it runs.
+    /// The guest reports a panic this number of times before it runs.
     PanicsAgain(u32),
     /// The guest runs, and a moment later reports its panic once more.
     PanicsLater,

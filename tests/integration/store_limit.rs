@@ -14,7 +14,7 @@ fn id(number: u32) -> String {
     format!("20260101T00{number:02}00Z-{number:08x}")
 }
 
-/// Puts so many entries of one crash into a store, each with a core of so many bytes.
+/// Puts `count` entries of one crash into a store, each with a core of `bytes` bytes.
 fn fill(store: &Path, count: u32, bytes: usize) {
     for number in 0..count {
         let entry = store.join("old").join(id(number));

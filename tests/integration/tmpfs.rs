@@ -14,7 +14,7 @@ pub(crate) struct Tmpfs {
 }
 
 impl Tmpfs {
-    /// Mounts a tmpfs of so many bytes. Gives none where this is not allowed.
+    /// Mounts a tmpfs of this size in bytes. Gives none where this is not allowed.
     pub(crate) fn of_size(bytes: usize) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let options = std::ffi::CString::new(format!("size={bytes},mode=700")).unwrap();

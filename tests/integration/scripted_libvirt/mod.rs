@@ -71,7 +71,7 @@ pub(crate) struct LibvirtScript {
     pub(crate) silent: BTreeSet<u32>,
     /// Calls that are answered with a message that claims to be this long.
     pub(crate) claims: BTreeMap<u32, u32>,
-    /// Calls that are answered with so many bytes, which are not what was asked for.
+    /// Calls that are answered with this number of bytes, which are not what was asked for.
     pub(crate) junk: BTreeMap<u32, usize>,
     /// Calls whose replies come after the next call's.
     pub(crate) late: BTreeSet<u32>,
@@ -93,18 +93,18 @@ pub(crate) struct LibvirtScript {
     pub(crate) no_proc: bool,
 }
 
-/// How a dump goes. Numbers are bytes of the stream.
+/// How a dump goes. A part is its length in bytes, from the stream's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LibvirtDump {
     /// As it should.
     Whole,
-    /// Sends so many, and says that it was well.
+    /// Sends this part, and says that it was well.
     Short(usize),
-    /// Sends so many, then fails.
+    /// Sends this part, then fails.
     Fails(usize),
-    /// Sends so many, and no more until its pipe is closed.
+    /// Sends this part, and no more until its pipe is closed.
     Stalls(usize),
-    /// The daemon closes all connections after so many, and the dump ends.
+    /// The daemon closes all connections after this part, and the dump ends.
     DaemonDies(usize),
     /// The same, and it is started again at once; another dump is whole. The domain is found in
     /// this state then.
