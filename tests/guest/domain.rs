@@ -1,7 +1,8 @@
 //! A domain of a real libvirt, which shares nothing with the machine's.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -35,17 +36,27 @@ pub(crate) struct Domain {
 impl Domain {
     /// Boots a guest that panics in this way, with this `on_crash`.
     pub(crate) fn boot(crash: &str, on_crash: &str) -> Self {
+        let mut domain = Self::without_libvirt();
+        domain.start_libvirt();
+        domain.start(crash, on_crash);
+        domain
+    }
+
+    /// The folders of a libvirt that is yet to be started, and of a guest that is.
+    pub(crate) fn without_libvirt() -> Self {
         wanted();
         let turn = Turn::take();
         let folder = TempDir::with_prefix("lv").expect("a directory");
         let space = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let mut domain = Self { folder, space, libvirtd: None, is_guarded: false, _turn: turn };
-        domain.start_libvirt();
-        let xml = domain.space("domain.xml");
-        fs::write(&xml, domain.xml(crash, on_crash)).expect("an XML");
-        domain.virsh(&["define", xml.to_str().unwrap()]);
-        domain.virsh(&["start", NAME]);
-        domain
+        Self { folder, space, libvirtd: None, is_guarded: false, _turn: turn }
+    }
+
+    /// Defines the guest, and boots it.
+    pub(crate) fn start(&self, crash: &str, on_crash: &str) {
+        let xml = self.space("domain.xml");
+        fs::write(&xml, self.xml(crash, on_crash)).expect("an XML");
+        self.virsh(&["define", xml.to_str().unwrap()]);
+        self.virsh(&["start", NAME]);
     }
 
     /// Boots a guest, and waits until its panic holds it.
@@ -53,6 +64,28 @@ impl Domain {
         let domain = Self::boot(crash, "preserve");
         domain.await_state("crashed (panicked)");
         domain
+    }
+
+    /// Has libvirt call the hook of `samples/hooks` once it is started. The hook's program is
+    /// where also a libvirt with another root finds it. Gives the spool.
+    pub(crate) fn install_hook(&self) -> PathBuf {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/hooks/libvirt-qemu");
+        let (program, script) = (self.space("vmcorectl"), self.space("libvirt-qemu"));
+        fs::copy(env!("CARGO_BIN_EXE_vmcorectl"), &program).expect("a copy");
+        fs::copy(sample, &script).expect("a copy");
+        let spool = self.space("spool");
+        let hook = self.path("etc/hooks/qemu.d/vmcorectl");
+        fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+        // libvirt passes no variables on.
+        let text = format!(
+            "#!/bin/sh\nexport VMCORECTL={} VMCORECTL_SPOOL={}\nexec {} \"$@\"\n",
+            program.display(),
+            spool.display(),
+            script.display()
+        );
+        fs::write(&hook, text).expect("a hook");
+        fs::set_permissions(hook, Permissions::from_mode(0o755)).expect("a program");
+        spool
     }
 
     /// Starts libvirt, or starts it again.
@@ -161,13 +194,16 @@ impl Domain {
         text
     }
 
+    /// A call of virsh, to be started.
+    pub(crate) fn virsh_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["120", "virsh", "--connect", &self.uri()]).args(arguments);
+        command.env("LC_ALL", "C");
+        command
+    }
+
     fn try_virsh(&self, arguments: &[&str]) -> (bool, String) {
-        let output = Command::new("timeout")
-            .args(["20", "virsh", "--connect", &self.uri()])
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .output()
-            .expect("timeout starts");
+        let output = self.virsh_command(arguments).output().expect("timeout starts");
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }

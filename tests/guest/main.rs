@@ -20,6 +20,7 @@ mod domain;
 mod formats;
 mod generated;
 mod held;
+mod hooked;
 mod imported;
 mod judges;
 mod kernel_facts;
