@@ -1,7 +1,8 @@
 //! What GUEST may be: the path of a QMP socket, or a domain of libvirt.
 
-use std::env;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use rustix::process::geteuid;
 
@@ -31,6 +32,15 @@ impl ConnectArgs {
     /// Whether one was named.
     pub(super) fn is_given(&self) -> bool {
         self.connect.is_some()
+    }
+
+    /// The guest, if ENTRY is one and no stored core.
+    pub(super) fn target_of_entry(&self, entry: &str) -> Result<Option<Target>, UsageError> {
+        let is_socket =
+            |path: &Path| fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
+        let is_guest =
+            entry.starts_with("unix:") || entry.starts_with(DOMAIN) || is_socket(Path::new(entry));
+        if is_guest { self.target(entry).map(Some) } else { Ok(None) }
     }
 
     /// What `guest` names.
@@ -95,7 +105,7 @@ pub(super) fn socket(guest: &str) -> Result<PathBuf, UsageError> {
 fn is_host_and_port(guest: &str) -> bool {
     guest.rsplit_once(':').is_some_and(|(host, port)| {
         !host.contains('/') && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-    }) && !std::path::Path::new(guest).exists()
+    }) && !Path::new(guest).exists()
 }
 
 #[cfg(test)]

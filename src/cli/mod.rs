@@ -26,6 +26,7 @@ mod man;
 mod mods;
 mod mount;
 mod pin;
+mod print;
 mod prune;
 mod ps;
 mod read;
@@ -81,6 +82,7 @@ enum Command {
     Read(read::ReadArgs),
     Search(search::SearchArgs),
     Vtop(vtop::VtopArgs),
+    Print(print::PrintArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
     Import(import::ImportArgs),
@@ -132,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Read(arguments) => read::run(&arguments),
         Command::Search(arguments) => search::run(&arguments),
         Command::Vtop(arguments) => vtop::run(&arguments),
+        Command::Print(arguments) => print::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

@@ -1,8 +1,7 @@
 //! `vmcorectl report`: what happened to a guest.
 
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -11,14 +10,13 @@ use anyhow::{Context, bail};
 use super::confinement::SandboxArgs;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
-use super::guest::{ConnectArgs, DOMAIN};
+use super::guest::ConnectArgs;
 use super::kernel::KernelArgs;
 use super::store_folder::StoreArgs;
 use super::stored_core::{open_confined, print};
 use super::ui;
 use crate::held;
 use crate::interrupt::Interrupt;
-use crate::monitor::Target;
 use crate::printable::shown;
 use crate::regular_file;
 use crate::render::report::{html, paint::Paint, text};
@@ -126,7 +124,7 @@ pub(super) fn run(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result<Report> {
     let families = arguments.families.table()?;
     let options = ReportOptions { log_lines, search: arguments.find_kernel.depth() };
-    if let Some(target) = guest(entry, &arguments.connect)? {
+    if let Some(target) = arguments.connect.target_of_entry(entry)? {
         let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
         let request = |metadata| Request::new(&target.label(), Some(metadata), &families, options);
         let answer = held::report_on(&target, arguments.timeout, &interrupt, request)?;
@@ -214,17 +212,6 @@ fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<
     };
     let wanted = entries.iter().filter(|entry| is_wanted(entry));
     Ok(wanted.map(|entry| entry.folder.join(CORE_FILE)).collect())
-}
-
-/// The guest, if `entry` is one.
-fn guest(entry: &str, connect: &ConnectArgs) -> anyhow::Result<Option<Target>> {
-    let is_guest =
-        entry.starts_with("unix:") || entry.starts_with(DOMAIN) || is_socket(Path::new(entry));
-    Ok(if is_guest { Some(connect.target(entry)?) } else { None })
-}
-
-fn is_socket(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
 fn write(report: &Report, format: FormatArg, paint: Paint, out: &mut dyn Write) -> io::Result<()> {

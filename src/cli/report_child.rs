@@ -9,12 +9,14 @@ use std::os::unix::net::UnixStream;
 use std::panic;
 
 use super::exit::Exit;
+use super::print;
 use super::ui::say;
 use crate::held;
 use crate::kernel::find::SearchDepth;
+use crate::sandbox::Task;
 use crate::sandbox::confine;
 use crate::sandbox::limits::{Limits, Reads};
-use crate::sandbox::report::{Answer, Request};
+use crate::sandbox::report::Answer;
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
 
@@ -25,12 +27,26 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     let mut channel = UnixStream::from(io::stdout().as_fd().try_clone_to_owned()?);
     let memory = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     // The request is that of the other process; nothing in it of the guest is parsed.
-    let (request, head) = Request::read(&channel)?;
-    let reads = match request.options.search {
+    let (task, head) = Task::read(&channel)?;
+    let search = match &task {
+        Task::Report(request) => request.options.search,
+        Task::Print(request) => request.search,
+    };
+    let reads = match search {
         SearchDepth::All => Reads::Unlimited,
         SearchDepth::Bounded => Reads::Kernel,
     };
     let unconfined = confine::child(&Limits::of(&memory.metadata()?, reads));
+    let request = match task {
+        Task::Report(request) => request,
+        Task::Print(request) => {
+            let core = held::open(&request.path, &head, UnixStream::from(OwnedFd::from(memory)))?;
+            let answer = print::answer(&core, &request);
+            serde_json::to_writer(io::BufWriter::new(&channel), &answer)?;
+            channel.flush()?;
+            return Ok(Exit::Done);
+        }
+    };
     let core = if request.held {
         held::open(&request.path, &head, UnixStream::from(OwnedFd::from(memory)))?
     } else {

@@ -34,7 +34,8 @@ use thiserror::Error;
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor;
-use crate::monitor::{DumpReply, Monitor, MonitorError, Target, WaitLimits};
+use crate::monitor::{DumpReply, Monitor, MonitorError, RunState, Target, WaitLimits};
+use crate::sandbox::print::{Answer as PrintAnswer, Request as PrintRequest};
 use crate::sandbox::report::{Answer, Request as ReportRequest};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
 use facts::metadata_of_guest;
@@ -93,11 +94,7 @@ pub fn report_on(
     request: impl FnOnce(Metadata) -> ReportRequest,
 ) -> Result<Answer, HeldError> {
     let limits = WaitLimits { timeout, until: None, interrupt: Some(interrupt) };
-    let mut monitor = monitor::connect_to_dump(target, &limits)?;
-    let state = monitor.run_state(&limits)?;
-    if state.running {
-        return Err(HeldError::Running { state: state.status });
-    }
+    let (mut monitor, state) = connect(target, &limits)?;
     let mut metadata = metadata_of_guest(target, Request::to_read(), Timestamp::now());
     facts::note_manager(monitor.as_ref(), &mut metadata);
     if state.is_panicked() {
@@ -107,14 +104,50 @@ pub fn report_on(
     monitor.take_guest_events();
     facts::ask_all(monitor.as_mut(), &mut metadata, &limits)?;
     let answer = report(monitor.as_mut(), &limits, request(metadata))?;
-    // What was read last may be of a guest that was being reset: QEMU reports that after.
-    if let Ok(state) = monitor.run_state(&limits)
+    check_still_held(monitor.as_mut(), &limits)?;
+    Ok(answer)
+}
+
+/// Connects to a stopped guest, and prints structures of its kernel.
+///
+/// # Errors
+/// Fails like [`report_on`].
+pub fn print_of(
+    target: &Target,
+    timeout: Duration,
+    interrupt: &Interrupt,
+    request: &PrintRequest,
+) -> Result<PrintAnswer, HeldError> {
+    let limits = WaitLimits { timeout, until: None, interrupt: Some(interrupt) };
+    let (mut monitor, _) = connect(target, &limits)?;
+    monitor.take_guest_events();
+    let answer = ask_child(monitor.as_mut(), &limits, |head| request.encode(head))?;
+    check_still_held(monitor.as_mut(), &limits)?;
+    Ok(PrintAnswer::decode(&answer)?)
+}
+
+/// Connects to a guest, if it is stopped.
+fn connect(
+    target: &Target,
+    limits: &WaitLimits<'_>,
+) -> Result<(Box<dyn Monitor>, RunState), HeldError> {
+    let mut monitor = monitor::connect_to_dump(target, limits)?;
+    let state = monitor.run_state(limits)?;
+    if state.running {
+        return Err(HeldError::Running { state: state.status });
+    }
+    Ok((monitor, state))
+}
+
+/// What was read last may be of a guest that was being reset: QEMU reports that after.
+fn check_still_held(monitor: &mut dyn Monitor, limits: &WaitLimits<'_>) -> Result<(), HeldError> {
+    if let Ok(state) = monitor.run_state(limits)
         && state.running
     {
         return Err(HeldError::Running { state: state.status });
     }
-    partial_dump::check_guest(monitor.as_ref())?;
-    Ok(answer)
+    partial_dump::check_guest(monitor)?;
+    Ok(())
 }
 
 /// The report of a stopped guest.
@@ -125,6 +158,17 @@ pub(super) fn report(
     limits: &WaitLimits<'_>,
     mut request: ReportRequest,
 ) -> Result<Answer, HeldError> {
+    request.held = true;
+    Ok(Answer::decode(&ask_child(monitor, limits, |head| request.encode(head))?)?)
+}
+
+/// What a child answers that reads the guest's memory. `request` gives what it is asked, by the
+/// head of the guest's dump.
+fn ask_child(
+    monitor: &mut dyn Monitor,
+    limits: &WaitLimits<'_>,
+    request: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> Result<Vec<u8>, HeldError> {
     if monitor.dump_reply() == DumpReply::AtEndOfItsOwn {
         // libvirt stops a guest that runs, dumps it and resumes it.
         let state = monitor.run_state(limits)?;
@@ -133,22 +177,18 @@ pub(super) fn report(
         }
     }
     let dump = partial_dump::head(monitor, limits)?;
-    request.held = true;
     let (ours, theirs) = UnixStream::pair().map_err(HeldError::Socket)?;
     let ranges = memory::ranges(&dump.head);
     let server = Server::new(&ranges, ours).map_err(HeldError::Socket)?;
-    let mut child = Child::start(theirs.into(), request.encode(dump.head_bytes()))?;
-    let answer = match server.serve(monitor, limits, &mut child) {
-        Ok(answer) => answer,
+    let mut child = Child::start(theirs.into(), request(dump.head_bytes()))?;
+    match server.serve(monitor, limits, &mut child) {
+        Ok(answer) => Ok(answer),
         // The memory is another one by now, or the child is dead.
         Err(
             error @ (HeldError::Dump(PartialDumpError::GuestChanged { .. }) | HeldError::Child(_)),
-        ) => {
-            return Err(error);
-        }
-        Err(error) => last_words(&mut child).ok_or(error)?,
-    };
-    Ok(Answer::decode(&answer)?)
+        ) => Err(error),
+        Err(error) => last_words(&mut child).ok_or(error),
+    }
 }
 
 /// What the child still has to say once its reads fail.

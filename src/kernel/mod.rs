@@ -24,6 +24,7 @@ pub mod mounts;
 pub mod page_tables;
 mod per_cpu;
 mod per_cpu_objects;
+pub mod print;
 mod string;
 pub mod symbolised_address;
 pub mod symbols;

@@ -14,6 +14,8 @@ pub mod list;
 pub mod memory_json;
 pub mod modules;
 pub mod places;
+pub mod print;
+pub mod print_json;
 pub mod registers;
 pub mod report;
 pub mod status;

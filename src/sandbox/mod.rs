@@ -23,10 +23,13 @@ pub mod confine;
 mod end;
 mod files;
 pub mod limits;
+pub mod print;
 pub mod report;
+mod task;
 
 pub use child::{Child, ChildLimits, Waited};
 pub use end::ChildError;
+pub use task::Task;
 
 /// The hidden command that the child runs.
 pub const COMMAND: &str = "report-child";

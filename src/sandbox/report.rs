@@ -2,11 +2,10 @@
 //!
 //! ```text
 //! request: a line of JSON ([`Request`]), then the head of a held guest's dump, if it is
-//!          to be made of one; up to the end of writing
+//!          to be made of one; up to the end of writing ([`super::Task`])
 //! answer:  JSON ([`Answer`]), up to the end of the process
 //! ```
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::child::{Child, ChildLimits, Waited};
 use super::end::ChildError;
+use super::task;
 use crate::interrupt::Interrupt;
 use crate::metadata::Metadata;
 use crate::regular_file;
@@ -23,8 +23,6 @@ use crate::triage::report::{Report, ReportOptions};
 
 /// How long the report of a core that was just stored may take.
 pub const LIMIT: Duration = Duration::from_mins(1);
-/// How long a request may be, in bytes: metadata, and the notes of many vCPUs.
-const MAX_REQUEST: u64 = 64 << 20;
 
 /// Of what a report is to be made, and how.
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,23 +73,7 @@ impl Request {
 
     /// The request in bytes, with the head of a dump behind it.
     pub fn encode(&self, head: &[u8]) -> Vec<u8> {
-        // A value made of strings, numbers and lists cannot fail to serialise.
-        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes.extend(head);
-        bytes
-    }
-
-    /// Reads a request, and the head behind it.
-    ///
-    /// # Errors
-    /// Fails if it cannot be read, or is none.
-    pub fn read(from: impl Read) -> io::Result<(Self, Vec<u8>)> {
-        let mut bytes = Vec::new();
-        from.take(MAX_REQUEST).read_to_end(&mut bytes)?;
-        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-        let head = bytes.get(end.saturating_add(1)..).unwrap_or_default().to_vec();
-        Ok((serde_json::from_slice(bytes.get(..end).unwrap_or_default())?, head))
+        task::encode("report", self, head)
     }
 
     /// The report of a stored core, made by a child within a limit if there is one.
@@ -140,13 +122,15 @@ impl Answer {
 mod tests {
     use super::*;
     use crate::kernel::find::SearchDepth;
+    use crate::sandbox::Task;
 
     #[test]
     fn a_request_is_read_as_it_was_written() {
         let families = Families::extended("version 3\n[own]\nfoo_*\n").unwrap();
         let options = ReportOptions { log_lines: 7, search: SearchDepth::All };
         let request = Request::new(Path::new("/a/core"), None, &families, options);
-        let (read, head) = Request::read(request.encode(b"\x7fELF\n\n").as_slice()).unwrap();
+        let (read, head) = Task::read(request.encode(b"\x7fELF\n\n").as_slice()).unwrap();
+        let Task::Report(read) = read else { panic!("{read:?}") };
         assert_eq!(head, b"\x7fELF\n\n");
         assert_eq!(
             (read.path.as_path(), read.held, read.options),

@@ -32,6 +32,7 @@ mod libvirt;
 mod machine;
 mod memory_use;
 mod mounted;
+mod printing;
 mod reading;
 mod registers;
 mod releases;

@@ -26,7 +26,12 @@ impl std::fmt::Debug for Declaration<'_> {
 impl Btf {
     /// A type's name in C, `void` for 0. What has no name is `struct {...}`.
     pub fn c_name(&self, id: u32) -> String {
-        Declaration::new(self, &plain_name).of(id, "")
+        self.c_declaration(id, "")
+    }
+
+    /// The declaration of `declared` with a type, without what is in a structure.
+    pub fn c_declaration(&self, id: u32, declared: &str) -> String {
+        Declaration::new(self, &plain_name).of(id, declared)
     }
 }
 

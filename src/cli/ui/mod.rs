@@ -20,6 +20,7 @@ use crate::mount::MountError;
 use crate::observer::Observer;
 use crate::printable::shown;
 use crate::render::crash_title::crash_title;
+use crate::sandbox::print::Failure;
 use crate::store::StoreError;
 use crate::watch::WatchError;
 
@@ -61,9 +62,10 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     let mount = || error.downcast_ref::<MountError>()?.hint();
     let vmlinux = || Some(error.downcast_ref::<NotFound>()?.hint());
     let import = || error.downcast_ref::<ImportError>()?.hint();
+    let print = || error.downcast_ref::<Failure>()?.hint.clone();
     let held = || error.downcast_ref::<HeldError>()?.hint().map(str::to_owned);
     let watch = || error.downcast_ref::<WatchError>()?.hint().map(str::to_owned);
-    let usage = usage.or_else(watch);
+    let usage = usage.or_else(watch).or_else(print);
     usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import).or_else(held)
 }
 
