@@ -27,6 +27,8 @@ const STILL_MOVES: Duration = Duration::from_millis(500);
 pub(super) struct Finished {
     pub(super) entry: Option<PathBuf>,
     pub(super) incomplete: Option<PathBuf>,
+    /// The numbers of the chunks that got less work than was asked for.
+    pub(super) lighter: Vec<u32>,
 }
 
 /// Ends the entry: published if the dump is whole, incomplete if a part is worth
@@ -79,14 +81,14 @@ pub(super) fn finish(
     match complete(session, &attempt, &staging, &mut written, whole) {
         Ok(Some(entry)) => {
             session.observer.step(&format!("published {}", entry.display()));
-            Finished { entry: Some(entry), incomplete: None }
+            Finished { entry: Some(entry), incomplete: None, lighter: written.lighter }
         }
-        Ok(None) => Finished { entry: None, incomplete: Some(staged) },
+        Ok(None) => Finished { incomplete: Some(staged), ..Finished::default() },
         Err(error) => {
             session.metadata.result = CaptureResult::Incomplete;
             note_failure(session, &CaptureError::Store(error), "finish", problems);
             correct(session, &attempt, &staging, &mut written);
-            Finished { entry: None, incomplete: Some(staged) }
+            Finished { incomplete: Some(staged), ..Finished::default() }
         }
     }
 }
@@ -117,7 +119,8 @@ fn take_written(
         attempt.stream = attempt.stream.take().or(ended.stream);
         attempt.output = attempt.output.take().or(ended.output);
         let written = pipeline.progress().bytes_written;
-        if written != moved.1 {
+        // A worker takes its time for a chunk; a disk that hangs never gives a write back.
+        if written != moved.1 || !pipeline.is_writing() {
             moved = (Instant::now(), written);
         }
         let waits = match attempt.outcome {
@@ -144,7 +147,7 @@ fn leave_to_writer(session: &Session<'_>, staging: Staging) -> Finished {
     in_time(session.request.timeout, move || {
         let _ = staging.write_metadata(&json, true);
     });
-    Finished { entry: None, incomplete: Some(staged) }
+    Finished { incomplete: Some(staged), ..Finished::default() }
 }
 
 fn complete(

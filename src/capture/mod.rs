@@ -25,6 +25,7 @@ mod other_dump;
 mod outcome;
 mod panic;
 mod panic_events;
+mod recompress;
 mod release;
 mod release_actions;
 mod release_failure;
@@ -164,6 +165,7 @@ fn store(
     } else {
         let finished = finish::finish(&mut session, attempt, keep, &mut problems);
         report::after_release(&mut session, &finished);
+        recompress::after_report(&mut session, &finished);
         store_limit::keep(&mut session);
         let stored = match (session.metadata.result, &finished.incomplete) {
             (CaptureResult::Complete, _) => Stored::Entry,

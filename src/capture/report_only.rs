@@ -87,12 +87,12 @@ pub(super) fn finish(
     match write(session, &staging) {
         Ok(entry) => {
             session.observer.step(&format!("published {}", entry.display()));
-            (Finished { entry: Some(entry), incomplete: None }, stored)
+            (Finished { entry: Some(entry), ..Finished::default() }, stored)
         }
         Err(error) => {
             note_failure(session, &CaptureError::Store(error), "finish", problems);
             let incomplete = Some(staging.staged().to_owned());
-            (Finished { entry: None, incomplete }, Stored::Incomplete)
+            (Finished { incomplete, ..Finished::default() }, Stored::Incomplete)
         }
     }
 }

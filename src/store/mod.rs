@@ -29,6 +29,7 @@ mod publish;
 pub mod removal;
 pub mod report_file;
 pub mod report_head;
+pub mod rewrite;
 pub mod single_file;
 pub mod space;
 pub mod staging;

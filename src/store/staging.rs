@@ -105,6 +105,21 @@ impl Staging {
         }
     }
 
+    /// Makes room for what is to take the place of this entry, or of this single file.
+    ///
+    /// # Errors
+    /// Fails if something has its name or the system refuses.
+    pub(super) fn in_place_of(entry: &Path, now: Timestamp) -> Result<(Self, File), StoreError> {
+        if let (true, Some(parent)) = (entry.is_dir(), entry.parent()) {
+            return Self::in_store(parent, |attempt| new_id(now, attempt));
+        }
+        let names =
+            |published: PathBuf| Names { staged: beside(&published, INCOMPLETE), published };
+        let (core, metadata) = (names(entry.to_owned()), names(beside(entry, ".json")));
+        let id = new_id(now, 1);
+        Self { id, core, metadata, folder: None, lock: None, unlocked: None }.with_core()
+    }
+
     /// A new directory below `parent`, under the first of these ids that is free.
     fn in_store(
         parent: &Path,
@@ -200,6 +215,16 @@ impl Staging {
     /// What is there as long as it is not published.
     pub fn staged(&self) -> &Path {
         &self.folder.as_ref().unwrap_or(&self.core).staged
+    }
+
+    /// The metadata, as long as they are not published.
+    pub(super) fn staged_metadata(&self) -> &Path {
+        &self.metadata.staged
+    }
+
+    /// Where the metadata of a single file are published.
+    pub(super) fn published_metadata(&self) -> &Path {
+        &self.metadata.published
     }
 
     /// The core, as long as it is not published.

@@ -86,3 +86,76 @@ fn what_is_killed_after_the_release_is_an_interrupted_capture() {
     // It hinders no other.
     setting.capture(&["--any-state"]).expect(0);
 }
+
+/// More than its spool takes: some chunks are stored in haste.
+const SMALL_SPOOL: [&str; 7] = ["--spool", "16M", "--level", "9", "--threads", "1", "--resume"];
+
+/// A guest with 150 MiB of which half do not compress.
+fn larger_than_its_spool() -> Script {
+    Script { stream: Arc::new(CoreStream::of_guest(300)), ..Script::default() }
+}
+
+/// How long the core would be if the guest had waited for it.
+fn length_without_haste(setting: &Setting) -> u64 {
+    let core = setting.store.with_file_name("waited-for.zst");
+    let output = core.to_str().unwrap();
+    let ran = setting.capture(&["--any-state", "--level", "9", "--output", output]);
+    ran.expect(0);
+    core.metadata().unwrap().len()
+}
+
+fn verify(entry: &std::path::Path) {
+    let ran = crate::tool::run(["verify".as_ref(), entry.as_os_str()]);
+    ran.expect(0);
+}
+
+#[test]
+fn what_was_stored_in_haste_is_compressed_after_the_report() {
+    let script = larger_than_its_spool();
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    let ran = setting.capture(&[&SMALL_SPOOL[..], &["--verbose"]].concat()).expect(0);
+    assert!(ran.stderr.contains("chunks that were stored in haste"), "{ran:?}");
+    assert!(ran.stderr.contains("the core is as small as it gets"), "{ran:?}");
+    setting.whole_entry(&stream);
+    let entry = setting.listing().entries[0].clone();
+    assert!(entry.join("report.json").exists());
+    verify(&entry);
+    let length = entry.join("vmcore.elf.zst").metadata().unwrap().len();
+    let waited = length_without_haste(&setting);
+    assert!(length.abs_diff(waited) < waited / 100, "{length} and {waited}");
+}
+
+#[test]
+fn a_compression_that_is_killed_leaves_the_entry_whole() {
+    let script = larger_than_its_spool();
+    let stream = script.stream.clone();
+    let setting = Setting::new(script);
+    let capture = setting.start(&SMALL_SPOOL);
+    let started = std::time::Instant::now();
+    loop {
+        let listing = setting.listing();
+        if !listing.entries.is_empty() && !listing.incomplete.is_empty() {
+            break;
+        }
+        assert!(started.elapsed() < crate::scripted_qemu::TEST_TIMEOUT, "{listing:?}");
+    }
+    signal(&capture, Signal::KILL);
+    assert_eq!(finish(capture).code, None);
+    let listing = setting.listing();
+    crate::setting::check_whole(&listing.entries[0], &stream);
+    verify(&listing.entries[0]);
+    assert_eq!(listing.entries.len(), 1);
+}
+
+#[test]
+fn a_compression_without_space_leaves_the_entry_whole() {
+    let Some(disk) = crate::tmpfs::Tmpfs::of_size(165 * MIB) else { return };
+    let script = larger_than_its_spool();
+    let stream = script.stream.clone();
+    let setting = Setting::with_store(script, disk.path());
+    let ran = setting.capture(&SMALL_SPOOL).expect(0);
+    assert!(ran.stderr.contains("warning: the core is larger than it need be"), "{ran:?}");
+    setting.whole_entry(&stream);
+    verify(&setting.listing().entries[0]);
+}

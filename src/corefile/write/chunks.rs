@@ -3,6 +3,7 @@
 //! Needs: the core's bytes and its runs of zeros in order, or for whole chunks who reads
 //! them. Gives: chunks for the workers, and runs of chunks of zeros for the writer.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -146,6 +147,32 @@ impl Chunks {
         self.send(job);
         self.index = self.index.saturating_add(1);
         if listens { Ok(()) } else { Err(Closed) }
+    }
+
+    /// Has `read` put the next frame, of so many bytes, into a buffer: it is written as it is.
+    /// Only between chunks.
+    pub(super) fn pass_on<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &mut self,
+        length: usize,
+        size: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), Closed> {
+        let mut buffer = self.open_chunk()?;
+        let read = match buffer.get_mut(..size) {
+            Some(frame) => read(frame).map_err(io::Error::other),
+            None => Err(io::Error::other("a frame is longer than a chunk can be")),
+        };
+        let content = match read {
+            Ok(()) => Content::Data(buffer, size),
+            Err(error) => Content::Failed(error),
+        };
+        self.shared.bytes_read.fetch_add(length as u64, Ordering::Relaxed);
+        self.shared.pending.fetch_add(1, Ordering::Relaxed);
+        let (index, effort) = (self.index, Effort::Level);
+        self.index = self.index.saturating_add(1);
+        let sent =
+            self.frames.send(Frame { index, decompressed: length, count: 1, content, effort });
+        sent.map_err(|_| Closed)
     }
 
     /// Sends what is left, and waits until all that was to be read later is read. The last

@@ -24,6 +24,7 @@ mod end;
 mod input;
 mod pipe;
 mod raw_frame;
+mod recompress;
 mod shared;
 mod sink;
 mod spool;
@@ -36,6 +37,7 @@ pub use bytes_source::BytesSource;
 pub use chunks::{Chunks, CoreSource};
 pub use end::{CoreSummary, OutputError, StreamEnd, StreamError, Written};
 pub use pipe::PipeSource;
+pub use recompress::StoredSource;
 pub use shared::Room;
 pub use sink::CoreSink;
 pub use spool::SpoolLimit;
@@ -243,6 +245,11 @@ impl<E: Send + 'static> Pipeline<E> {
     /// much work as lets the most of them pass.
     pub fn hurry(&self, hurries: bool) {
         self.shared.hurries.store(hurries, Ordering::Relaxed);
+    }
+
+    /// Whether the sink is being written to, and not waited for.
+    pub fn is_writing(&self) -> bool {
+        self.shared.writing.load(Ordering::Relaxed)
     }
 
     /// How far it is.

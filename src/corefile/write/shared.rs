@@ -37,6 +37,8 @@ pub(super) struct Shared {
     room: AtomicU8,
     pub(super) waits_for_output: AtomicBool,
     pub(super) hurries: AtomicBool,
+    /// Whether the sink is being written to.
+    pub(super) writing: AtomicBool,
     pub(super) aborted: AtomicBool,
     /// Readable once the source should stop.
     pub(super) abort: OwnedFd,
@@ -70,6 +72,7 @@ impl Shared {
             room: AtomicU8::new(Room::Unknown as u8),
             waits_for_output: AtomicBool::new(false),
             hurries: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             abort: event()?,
             ended: event()?,

@@ -98,12 +98,14 @@ impl Writer {
             self.written.lighter.extend(u32::try_from(frame.index));
         }
         let started = Instant::now();
+        self.shared.writing.store(true, Ordering::Relaxed);
         for _ in 0..frame.count {
             self.written.sink.write_all(bytes)?;
             self.written.table.push(entry);
             self.bytes = self.bytes.saturating_add(length as u64);
             self.shared.bytes_written.store(self.bytes, Ordering::Relaxed);
         }
+        self.shared.writing.store(false, Ordering::Relaxed);
         if let Some(buffer) = buffer {
             self.shared.rates.wrote(started.elapsed(), length);
             self.shared.pending.fetch_sub(1, Ordering::Relaxed);
