@@ -7,7 +7,7 @@
 //! watch ─► capture, metadata, monitor, store                                      panics of all guests of a host, each to a capture of its own
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! doctor ─► corefile, metadata, monitor, store, watch                             what is seen of guests; whether a capture would succeed
-//! held ─► metadata, monitor, sandbox, vmcore                                      the memory of a held guest
+//! held ─► corefile, metadata, monitor, sandbox, vmcore                            the memory of a held guest
 //! sandbox ─► kernel, metadata, triage                                             a report by a process without rights
 //! export ─► corefile, kernel, vmcore                                              a core as another tool's file
 //! mount ─► corefile, metadata, vmcore                                             a core as a plain file

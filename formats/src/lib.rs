@@ -12,6 +12,7 @@
 //! | [`btf`] | a kernel's types, as it carries them |
 //! | [`domain_xml`] | libvirt's description of a domain: panic, memory, QEMU's arguments |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
+//! | [`flat_view`] | where a QEMU has its guest's memory, as its monitor prints it |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
 //! | [`libvirt`] | the messages of libvirt's RPC protocol |
 //! | [`orc`] | the kernel's unwind tables on x86-64 |
@@ -19,6 +20,7 @@
 //! | [`page_class`] | classes of pages, and the record of those that a core leaves out |
 //! | [`paging`] | page tables of x86-64 and arm64: geometry and entries |
 //! | [`printk`] | the kernel's log: the lockless ring, and the record buffer before it |
+//! | [`process_map`] | the mappings of a process |
 //! | [`registers`] | the registers of a vCPU, from the notes of each architecture |
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
 //! | [`struct_page`] | the kernel's record of each page, and the class of page that follows |
@@ -43,6 +45,7 @@ pub mod cursor;
 pub mod domain_xml;
 pub mod elf;
 pub mod endian;
+pub mod flat_view;
 pub mod kallsyms;
 pub mod kdump;
 pub mod libvirt;
@@ -50,6 +53,7 @@ pub mod orc;
 pub mod page_class;
 pub mod paging;
 pub mod printk;
+pub mod process_map;
 pub mod registers;
 pub mod seekable;
 pub mod struct_page;

@@ -2,7 +2,7 @@
 
 use vmcore_formats::elf::Class;
 
-use super::dump::Attempt;
+use super::attempt::Attempt;
 use super::session::Session;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::write::{CHUNK, Pipeline, Written};

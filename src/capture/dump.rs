@@ -9,37 +9,18 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::attempt::{Attempt, in_time};
 use super::disk::on_disk;
 use super::dump_completion::{DumpCompletion, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
-use super::{facts, guard, other_dump, store_limit};
-use crate::corefile::write::{
-    OutputError, PipeSource, Pipeline, SpoolLimit, StreamEnd, StreamOptions, Written,
-};
+use super::{direct_dump, facts, guard, other_dump, store_limit};
+use crate::corefile::write::{PipeSource, Pipeline, SpoolLimit, StreamOptions};
 use crate::host_memory::HostMemory;
 use crate::monitor::dump_pipe::large_pipe;
 use crate::monitor::{DumpPart, DumpReply, MonitorError, WaitResult};
 use crate::store::StoreError;
 use crate::store::staging::Staging;
-
-/// What an attempt to dump left.
-pub(crate) struct Attempt {
-    /// The entry, if it came so far.
-    pub(super) staging: Option<Staging>,
-    /// The pipeline, if it came so far.
-    pub(super) pipeline: Option<Pipeline>,
-    /// How the stream ended, if it did.
-    pub(super) stream: Option<StreamEnd>,
-    /// What is in the file, if the writer came to its end.
-    pub(super) output: Option<Result<Written, OutputError>>,
-    /// Whether the monitor was lost while the guest was dumped.
-    pub(super) lost_monitor: bool,
-    /// The step that decided.
-    pub(super) stage: &'static str,
-    /// Whether the dump is whole.
-    pub(super) outcome: Result<(), CaptureError>,
-}
 
 /// Dumps the guest into a new entry.
 pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
@@ -60,30 +41,6 @@ pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
         pipeline.abort();
     }
     attempt
-}
-
-impl Attempt {
-    pub(super) fn new(stage: &'static str) -> Self {
-        Self {
-            staging: None,
-            pipeline: None,
-            stream: None,
-            output: None,
-            lost_monitor: false,
-            stage,
-            outcome: Ok(()),
-        }
-    }
-
-    /// An attempt that was not made.
-    pub(crate) fn given_up(stage: &'static str, error: CaptureError) -> Self {
-        Self { outcome: Err(error), ..Self::new(stage) }
-    }
-
-    /// An attempt that failed before there was anything to dump.
-    pub(crate) fn failed(session: &Session<'_>, stage: &'static str, error: CaptureError) -> Self {
-        Self { outcome: Err(in_time(session, error)), ..Self::new(stage) }
-    }
 }
 
 fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u64), CaptureError> {
@@ -134,7 +91,6 @@ fn dump(
     reserve: u64,
 ) -> Result<(), CaptureError> {
     attempt.stage = "dump";
-    let (read_end, write_end) = large_pipe().map_err(CaptureError::Pipe)?;
     let options = StreamOptions {
         level: session.request.level,
         threads: session.request.threads,
@@ -142,8 +98,12 @@ fn dump(
         memory: session.metadata.guest.memory_bytes.unwrap_or(0),
         spool: SpoolLimit::of(session.request.spool, &HostMemory::of_this_process()),
     };
-    let pipeline = Pipeline::start(PipeSource::new(read_end), Box::new(file), options)
-        .map_err(CaptureError::Pipe)?;
+    let Some(sink) = direct_dump::attempt(session, attempt, Box::new(file), options)? else {
+        return Ok(());
+    };
+    let (read_end, write_end) = large_pipe().map_err(CaptureError::Pipe)?;
+    let pipeline =
+        Pipeline::start(PipeSource::new(read_end), sink, options).map_err(CaptureError::Pipe)?;
     let pipeline = attempt.pipeline.insert(pipeline);
     session.metadata.request.threads = pipeline.threads();
     guard::check_events(session)?;
@@ -232,7 +192,7 @@ fn await_start(
     loop {
         match session.monitor.wait("dump-guest-memory", &limits, &[])? {
             WaitResult::Event(event) => events.push(event),
-            WaitResult::Reply(id, result) if id == completion.command => {
+            WaitResult::Reply(id, result) if Some(id) == completion.command => {
                 if result.is_ok() {
                     events.iter().for_each(|event| completion.take_event(session, event));
                 }
@@ -252,20 +212,5 @@ fn await_start(
                 waited,
             });
         }
-    }
-}
-
-/// A wait that ended because the hold was up, or by a signal, is reported as such.
-pub(super) fn in_time(session: &Session<'_>, error: CaptureError) -> CaptureError {
-    match (error, session.request.max_hold) {
-        (CaptureError::Monitor(MonitorError::Interrupted { signal, .. }), _) => {
-            CaptureError::Interrupted { signal }
-        }
-        (
-            CaptureError::Monitor(MonitorError::TimedOut { .. } | MonitorError::NoTime { .. })
-            | CaptureError::Busy { .. },
-            Some(limit),
-        ) if session.clock.is_over() => CaptureError::HoldLimit { limit },
-        (error, _) => error,
     }
 }

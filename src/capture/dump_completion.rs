@@ -28,7 +28,8 @@ const REPORT: Duration = Duration::from_secs(1);
 /// What is known about a dump under way.
 #[derive(Debug)]
 pub(super) struct DumpCompletion {
-    pub(super) command: CommandId,
+    /// The dump's command; `None` if there is none: the memory is read in QEMU's process.
+    pub(super) command: Option<CommandId>,
     /// Whether the command's reply came long before the dump's end.
     detached: bool,
     /// What QEMU says of the dump; the text of its error.
@@ -44,7 +45,7 @@ pub(super) struct DumpCompletion {
 impl DumpCompletion {
     pub(super) fn new(command: CommandId, detached: bool) -> Self {
         Self {
-            command,
+            command: Some(command),
             detached,
             completed: None,
             stream: None,
@@ -55,13 +56,32 @@ impl DumpCompletion {
         }
     }
 
+    /// Of memory that is read without a dump: QEMU has nothing to say of it.
+    pub(super) fn of_direct() -> Self {
+        Self {
+            command: None,
+            detached: false,
+            completed: Some(Ok(())),
+            stream: None,
+            stream_ended: None,
+            output: None,
+            lost: None,
+            lost_monitor: false,
+        }
+    }
+
+    /// How the monitor was lost, if it was.
+    pub(super) fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+
     /// Takes what QEMU reports of the dump.
     ///
     /// A failure that is reported while QEMU still dumps, or after it completed
     /// this dump, is that of a dump before this one: of a partial one, which a
     /// report was made from.
     pub(super) fn take_event(&mut self, session: &mut Session<'_>, event: &Event) {
-        if event.name != "DUMP_COMPLETED" {
+        if event.name != "DUMP_COMPLETED" || self.command.is_none() {
             return;
         }
         let text = |key: &str| event.data.pointer(key).and_then(serde_json::Value::as_str);
@@ -300,14 +320,14 @@ fn await_news(
     let limits = session.limits().at_most(TICK);
     match session.monitor.wait("the dump", &limits, &[pipeline.waker()]) {
         Ok(WaitResult::Event(event)) => completion.take_event(session, &event),
-        Ok(WaitResult::Reply(id, reply)) if id == completion.command => {
+        Ok(WaitResult::Reply(id, reply)) if Some(id) == completion.command => {
             completion.take_reply(session, reply);
         }
         Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
         Err(error) => {
             // A libvirt that is started again while QEMU still dumps dies of the end of a dump
             // that it did not begin. So the dump ends before that.
-            if session.monitor.manager() == Manager::Libvirt {
+            if session.monitor.manager() == Manager::Libvirt && completion.command.is_some() {
                 pipeline.abort();
             }
             completion.lost_monitor = true;
@@ -335,7 +355,7 @@ fn await_quiet(session: &mut Session<'_>, completion: &mut DumpCompletion) {
         }
         match session.monitor.wait("the dump's end", &limits.at_most(TICK / 10), &[]) {
             Ok(WaitResult::Event(event)) => completion.take_event(session, &event),
-            Ok(WaitResult::Reply(id, reply)) if id == completion.command => {
+            Ok(WaitResult::Reply(id, reply)) if Some(id) == completion.command => {
                 completion.take_reply(session, reply);
             }
             _ => {}

@@ -8,9 +8,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::attempt::Attempt;
 use super::core_metadata::{describe, warn_of_contents};
 use super::disk::in_time;
-use super::dump::Attempt;
 use super::outcome::{CaptureError, Problem};
 use super::session::Session;
 use crate::corefile::write::Written;

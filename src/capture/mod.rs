@@ -11,7 +11,9 @@
 //! happens after the release costs the guest nothing. Does not print
 //! ([`Observer`]) and does not choose exit codes (`cli`).
 
+mod attempt;
 mod core_metadata;
+mod direct_dump;
 mod disk;
 mod dump;
 mod dump_completion;
@@ -41,10 +43,10 @@ mod verdict;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
 pub use release::is_release;
-pub use request::{Action, ReportOnly, Request, Wait};
+pub use request::{Action, ReportOnly, Request, Source, Wait};
 pub use same_guest::GuestChange;
 
-use dump::Attempt;
+use attempt::Attempt;
 use panic::Discovery;
 use request::Policy;
 use session::Session;

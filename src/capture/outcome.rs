@@ -173,6 +173,13 @@ pub enum CaptureError {
         "the dump came to its end, but whether the guest stayed as it was during it is not known"
     )]
     StateUnknown(#[source] MonitorError),
+    /// What was read in QEMU's process may not be the guest's memory, and there is no time for
+    /// QEMU's dump.
+    #[error("the memory that was read in QEMU's process is not to be trusted: {reason}")]
+    NotTrusted {
+        /// Why.
+        reason: String,
+    },
     /// A signal came.
     #[error("interrupted by {signal} before the core was whole")]
     Interrupted {

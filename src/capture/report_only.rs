@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use vmcore_formats::text::{MAX_TITLE, bounded};
 
-use super::dump::{Attempt, create_entry, in_time};
+use super::attempt::{Attempt, in_time};
+use super::dump::create_entry;
 use super::finish::{Finished, note_failure};
 use super::outcome::{CaptureError, Problem, with_causes};
 use super::report::of_held_guest;

@@ -43,6 +43,19 @@ pub enum Wait {
     For(Duration),
 }
 
+/// Where a core's memory comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// From QEMU's process where that is allowed and nothing is in doubt, or else from QEMU's
+    /// dump.
+    #[default]
+    Auto,
+    /// From QEMU's dump.
+    Stream,
+    /// As with [`Source::Auto`], even where libvirt marks the domain for it.
+    Direct,
+}
+
 /// A report is wanted, and no core.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportOnly {
@@ -83,6 +96,8 @@ pub struct Request {
     pub threads: usize,
     /// How many bytes of memory may wait to be compressed. `None`: as the host has them to give.
     pub spool: Option<u64>,
+    /// Where the core's memory comes from.
+    pub source: Source,
     /// How many bytes the store may have. `None`: as many as fit.
     pub store_limit: Option<u64>,
     /// How many bytes the file system must keep. `None`: a share of its size.

@@ -8,8 +8,9 @@
 //! reader any more. The guest is still held, as QEMU does not depend on libvirt. All of that
 //! has to happen within the limits of the hold; if it does not, the first dump's failure counts.
 
+use super::attempt::Attempt;
 use super::disk::in_time;
-use super::dump::{self, Attempt};
+use super::dump;
 use super::guard;
 use super::lost_monitor::reconnect;
 use super::outcome::CaptureError;

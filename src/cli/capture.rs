@@ -12,7 +12,7 @@ use super::families::FamiliesArgs;
 use super::guest::ConnectArgs;
 use super::store_folder::StoreArgs;
 use super::ui::{StderrObserver, Verbosity};
-use crate::capture::{self, Action, ReportOnly, Request, Wait};
+use crate::capture::{self, Action, ReportOnly, Request, Source, Wait};
 use crate::interrupt::Interrupt;
 use crate::monitor::Target;
 use crate::printable::shown;
@@ -123,6 +123,9 @@ pub(super) struct CaptureArgs {
     /// --on-failure
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "output")]
     store_limit: Option<u64>,
+    /// Where the memory comes from
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    source: SourceArg,
     /// Print the metadata as JSON
     #[arg(long)]
     json: bool,
@@ -153,6 +156,27 @@ impl From<ActionArg> for Action {
             ActionArg::Resume => Self::Resume,
             ActionArg::Reset => Self::Reset,
             ActionArg::Quit => Self::Quit,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum SourceArg {
+    /// From QEMU's process if this user may read it and nothing is in doubt, which holds the
+    /// guest for less long; else through QEMU's dump
+    Auto,
+    /// Through QEMU's dump
+    Stream,
+    /// As auto, and for a domain of libvirt, too, which libvirt then marks as tainted
+    Direct,
+}
+
+impl From<SourceArg> for Source {
+    fn from(source: SourceArg) -> Self {
+        match source {
+            SourceArg::Auto => Self::Auto,
+            SourceArg::Stream => Self::Stream,
+            SourceArg::Direct => Self::Direct,
         }
     }
 }
@@ -230,6 +254,7 @@ impl CaptureArgs {
             level: self.level,
             threads: self.threads.map_or(available.min(16), usize::from),
             spool: self.spool,
+            source: self.source.into(),
             store_limit: self.store_limit,
             keep_free: self.keep_free,
         };

@@ -16,6 +16,7 @@
 //! more, and it makes the best of what it has.
 
 mod ask;
+pub(crate) mod direct;
 pub(crate) mod facts;
 mod memory;
 mod partial_dump;

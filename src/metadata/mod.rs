@@ -73,6 +73,9 @@ pub struct Metadata {
     /// Where the core comes from, if another file was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<Imported>,
+    /// Where the memory came from, if it came from a held guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<MemorySource>,
     /// Page classes that were left out. Empty: all memory is there.
     pub pages_dropped: Vec<String>,
     /// How much was left out of each class.
@@ -316,6 +319,25 @@ pub struct Phase {
     pub seconds: f64,
 }
 
+/// Where a core's memory came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemorySource {
+    /// By which way.
+    pub used: SourceUsed,
+    /// Why it was not read in QEMU's process, if that was tried.
+    pub reason: Option<String>,
+}
+
+/// A way to a held guest's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceUsed {
+    /// QEMU's dump, through a pipe. With libvirt, libvirt's.
+    Stream,
+    /// It was read in QEMU's process. Head and notes are those of QEMU's dump.
+    Direct,
+}
+
 /// The core file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Core {
@@ -402,6 +424,7 @@ impl Metadata {
             core: None,
             core_left_out: None,
             imported: None,
+            source: None,
             pages_dropped: Vec::new(),
             bytes_dropped: Vec::new(),
             warnings: Vec::new(),

@@ -126,6 +126,21 @@ pub trait Monitor: fmt::Debug {
         cpu: &CpuPath,
         limits: &WaitLimits<'_>,
     ) -> Answer<CrashInformation>;
+    /// What QEMU's monitor for people answers to a command that only asks.
+    ///
+    /// Returns `Ok(None)` if this monitor has no such answers, or they are not to be asked for.
+    fn ask_as_person(
+        &mut self,
+        _command: &str,
+        _limits: &WaitLimits<'_>,
+    ) -> Answer<Option<String>> {
+        Ok(None)
+    }
+    /// Whether memory that the guest already uses is still on another host: a migration sends
+    /// the rest when it is read.
+    fn receives_memory(&mut self, _limits: &WaitLimits<'_>) -> Answer<bool> {
+        Ok(false)
+    }
     /// How far a dump is, of this client or another.
     fn dump_status(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<DumpStatus>>;
 

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use vmcore_formats::elf::Identity;
 use vmcore_formats::elf::stored_core::{StoredCore, StoredCoreError};
+use vmcore_formats::elf::{Identity, Segment};
 
 use super::memory::{MemoryRange, PhysMemory, held_ranges};
 use super::opened::Vmcore;
@@ -96,6 +96,17 @@ impl ElfImage {
         let offsets = layout.segments().iter().map(|segment| segment.offset);
         let runs = offsets.zip(runs).collect();
         Ok(Self { origin: Origin::Built(Built { head, memory, runs, length: layout.length() }) })
+    }
+
+    /// The ELF file of a layout: its head, and the memory of its segments.
+    pub fn laid_out(layout: &StoredCore, head: Vec<u8>, memory: Arc<dyn PhysMemory>) -> Self {
+        let segments = layout.segments().iter().filter(|segment| segment.file_size > 0);
+        let run = |segment: &Segment| {
+            let range = MemoryRange { start: segment.physical, length: segment.file_size };
+            (segment.offset, range)
+        };
+        let runs = segments.map(run).collect();
+        Self { origin: Origin::Built(Built { head, memory, runs, length: layout.length() }) }
     }
 
     /// How many segments of memory a file that is built has.

@@ -60,6 +60,7 @@ fn progress_is_for_terminals_alone_and_steps_for_verbose() {
         "connected to QEMU 7.2.22",
         "the guest is held: it had panicked before",
         "the entry goes to ",
+        "the memory comes through QEMU's dump: this monitor does not show where QEMU has ",
         "the dump begins",
         "the dump is whole",
         "the guest was released (resume): running",

@@ -33,7 +33,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("std::env", &["cli", "debugger", "mount"]),
     ("fuser", &["mount"]),
-    ("nix", &["store"]),
+    ("nix", &["held", "store"]),
     ("signal_hook", &["debugger", "interrupt"]),
 ];
 

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 use vmcore_formats::elf::Identity;
-use vmcore_formats::elf::dump_head::{DumpHeadError, NoteSummary};
+use vmcore_formats::elf::dump_head::{DumpHead, DumpHeadError, NoteSummary};
 use vmcore_formats::elf::stored_core::StoredCoreError;
 use vmcore_formats::page_class::LeftOut;
 use vmcore_formats::seekable::SeekTable;
@@ -27,6 +27,20 @@ pub struct CoreSummary {
     pub trailing_sections: u64,
     /// What was left out by the class of its pages, if anything was to be.
     pub left_out: Option<LeftOut>,
+}
+
+impl CoreSummary {
+    /// Of a head from which some pages may be left out, and of its notes as they came.
+    pub(crate) fn of(head: &DumpHead, notes: NoteSummary, left_out: Option<LeftOut>) -> Self {
+        Self {
+            identity: head.identity,
+            notes,
+            segments: head.segments.len(),
+            stream_length: head.stream_length,
+            trailing_sections: head.trailing_sections,
+            left_out,
+        }
+    }
 }
 
 /// How the stream ended.

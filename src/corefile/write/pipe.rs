@@ -76,14 +76,7 @@ impl Stream<'_> {
             return Err(StreamError::TooLarge { bytes: core.length() });
         }
         self.chunks.expect(head.stream_length);
-        self.summary = Some(CoreSummary {
-            identity: head.identity,
-            notes: summary_of_notes,
-            segments: head.segments.len(),
-            stream_length: head.stream_length,
-            trailing_sections: head.trailing_sections,
-            left_out,
-        });
+        self.summary = Some(CoreSummary::of(&head, summary_of_notes, left_out));
         let encoded = core.encode_head(&head, &prefix);
         drop(prefix);
         let closed = |found| move |Closed| StreamError::Aborted { found };

@@ -151,6 +151,16 @@ impl Monitor for Client {
         }
     }
 
+    fn ask_as_person(&mut self, command: &str, limits: &WaitLimits<'_>) -> Answer<Option<String>> {
+        let arguments = json!({ "command-line": command });
+        Ok(self.ask("human-monitor-command", arguments, limits)?.and_then(text))
+    }
+
+    fn receives_memory(&mut self, limits: &WaitLimits<'_>) -> Answer<bool> {
+        let status = self.ask_for("query-migrate", "status", limits)?.and_then(text);
+        Ok(status.is_some_and(|status| status.starts_with("postcopy")))
+    }
+
     // QEMU 2.6 and newer.
     fn dump_status(&mut self, limits: &WaitLimits<'_>) -> Answer<Option<DumpStatus>> {
         self.ask_typed("query-dump", limits)

@@ -115,8 +115,15 @@ impl ScriptedQemu {
     /// The commands that did something to the guest or its QEMU, in order.
     pub(crate) fn actions(&self) -> Vec<String> {
         let asks = |name: &str| {
-            name.starts_with("query-")
-                || ["qmp_capabilities", "qom-get", "qom-list", "getfd", "closefd"].contains(&name)
+            const ASKS: [&str; 6] = [
+                "closefd",
+                "getfd",
+                "human-monitor-command",
+                "qmp_capabilities",
+                "qom-get",
+                "qom-list",
+            ];
+            name.starts_with("query-") || ASKS.contains(&name)
         };
         let state = self.peer.lock();
         let names = state.received.iter().map(|(name, _)| name.clone());
