@@ -173,7 +173,8 @@ fn vmcoreinfo(facts: &GuestFacts) -> Finding {
     match facts.vmcoreinfo {
         Some(true) if facts.running == Some(true) => Finding::good(
             CHECK,
-            "vmcoreinfo device: whether the guest's driver filled it shows in a dump only",
+            "vmcoreinfo device: whether the guest's driver filled it shows in a dump only, which \
+             stops the guest",
         ),
         Some(true) => Finding::good(CHECK, "vmcoreinfo device"),
         Some(false) => {

@@ -10,6 +10,7 @@ use super::Scope;
 use super::facts::{GuestFacts, MonitorState};
 use super::finding::Finding;
 use crate::monitor::WaitLimits;
+use crate::monitor::libvirt::pipe_access::PipeAccess;
 use crate::monitor::libvirt::{Access as LibvirtAccess, Address, Client, stale_pipes};
 use crate::store::space::{Fit, Forecast, Space};
 use crate::store::watcher_lock;
@@ -50,23 +51,23 @@ fn writable(store: &Path) -> Finding {
     }
 }
 
-/// Whether libvirt lets this user do more than look.
-fn libvirt(scope: &Scope) -> Option<Finding> {
+/// Whether libvirt lets this user do more than look, and how its dumps come.
+fn libvirt(scope: &Scope) -> Vec<Finding> {
     const CHECK: &str = "libvirt";
-    let address = scope.libvirt.as_ref()?;
+    let Some(address) = &scope.libvirt else { return Vec::new() };
     let limits = WaitLimits { timeout: scope.timeout, until: None, interrupt: None };
     let connect = |access| Client::connect(address, access, &limits);
     let client = match (connect(LibvirtAccess::ReadWrite), connect(LibvirtAccess::ReadOnly)) {
         (Ok(client), _) => client,
         (Err(error), Ok(_)) => {
             let text = format!("libvirt lets this user look only: {error}");
-            return Some(Finding::problem(CHECK, text).mended_by("run it as root"));
+            return vec![Finding::problem(CHECK, text).mended_by("run it as root")];
         }
         // There is none, or the guest says so.
-        (Err(_), Err(_)) => return None,
+        (Err(_), Err(_)) => return Vec::new(),
     };
     let version = client.version();
-    Some(if (version.major, version.minor) < (11, 3) {
+    let version = if (version.major, version.minor) < (11, 3) {
         Finding::note(
             CHECK,
             format!(
@@ -76,7 +77,41 @@ fn libvirt(scope: &Scope) -> Option<Finding> {
         )
     } else {
         Finding::good(CHECK, format!("libvirt {version} lets this user capture"))
-    })
+    };
+    vec![version, dump_pipe(&PipeAccess::of(&client), &address.folder_for_pipes())]
+}
+
+/// How libvirt's daemon gets at the pipe of a dump.
+fn dump_pipe(pipe: &PipeAccess, folder: &Path) -> Finding {
+    const CHECK: &str = "dump-pipe";
+    let reason = match pipe {
+        PipeAccess::Path(None) => {
+            return Finding::good(CHECK, "libvirtd may open the pipe of a capture (/proc/PID/fd)");
+        }
+        PipeAccess::Path(Some(profile)) => {
+            format!("libvirtd is confined ({profile}), which may keep it from /proc/PID/fd")
+        }
+        PipeAccess::OtherProcesses => "libvirtd has other process numbers".to_owned(),
+        PipeAccess::Forbidden => {
+            "libvirtd may not open files of this user's processes (/proc/PID/fd)".to_owned()
+        }
+    };
+    match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => {
+            let text =
+                format!("{reason}: a dump then comes by a named pipe in {}", folder.display());
+            Finding::note(CHECK, text)
+        }
+        Err(error) => {
+            let text =
+                format!("{reason}, and no named pipe can be made in {}: {error}", folder.display());
+            let finding = match pipe {
+                PipeAccess::Path(_) => Finding::warning(CHECK, text),
+                _ => Finding::problem(CHECK, text),
+            };
+            finding.mended_by("run it as root, or as the user of libvirtd")
+        }
+    }
 }
 
 /// Named pipes of captures that were killed: libvirt hangs if it opens one.
@@ -141,6 +176,23 @@ pub(super) fn rights(facts: &GuestFacts) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::doctor::finding::Severity;
+
+    #[test]
+    fn without_a_way_to_the_pipe_of_a_dump_there_is_no_capture() {
+        let folder = tempfile::tempdir().unwrap();
+        let severity = |pipe: PipeAccess, folder: &Path| dump_pipe(&pipe, folder).severity;
+        let profile = || PipeAccess::Path(Some("libvirtd (enforce)".to_owned()));
+        let none = folder.path().join("none");
+        for (pipe, with_folder, without) in [
+            (PipeAccess::Path(None), Severity::Good, Severity::Good),
+            (profile(), Severity::Note, Severity::Warning),
+            (PipeAccess::OtherProcesses, Severity::Note, Severity::Problem),
+            (PipeAccess::Forbidden, Severity::Note, Severity::Problem),
+        ] {
+            assert_eq!(severity(pipe.clone(), folder.path()), with_folder);
+            assert_eq!(severity(pipe, &none), without);
+        }
+    }
 
     #[test]
     fn own_memory_can_be_read_directly() {

@@ -13,7 +13,6 @@
 //! until the first bytes came or libvirt replied, also if the reader gives up before that.
 //! When the reader has gone after that, libvirt's next write fails, and so does the dump.
 
-use std::fs::read_link;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -24,6 +23,7 @@ use vmcore_formats::libvirt::domain::Domain;
 use super::address::Address;
 use super::client::{Access, CallId, Client, Received, refusal};
 use super::fifo::NamedPipe;
+use super::pipe_access::sees_our_processes;
 use crate::monitor::{Answer, CommandId, Refusal, WaitLimits};
 
 /// libvirt's error where a file cannot be opened.
@@ -147,12 +147,4 @@ impl CoreDump {
 
 fn failure(error: &crate::monitor::MonitorError) -> Refusal {
     Refusal { class: "connection".to_owned(), description: error.to_string(), code: None }
-}
-
-/// Whether libvirt's process numbers are ours: in another namespace, the path of our
-/// descriptor may be that of another process's file.
-fn sees_our_processes(client: &Client) -> bool {
-    let namespace = |process: &str| read_link(format!("/proc/{process}/ns/pid")).ok();
-    let theirs = client.process().and_then(|process| namespace(&process.to_string()));
-    theirs.is_some() && theirs == namespace("self")
 }

@@ -17,6 +17,7 @@ mod domains;
 mod dump;
 mod fifo;
 pub(crate) mod owner;
+pub(crate) mod pipe_access;
 mod sasl;
 pub(crate) mod stale_pipes;
 
