@@ -41,6 +41,12 @@ impl CoreStream {
         Self::with_notes(mebibytes, &notes(&[]))
     }
 
+    /// The core of an ELF file.
+    pub(crate) fn of_core(bytes: Vec<u8>) -> Self {
+        let blocks = loads(&bytes);
+        Self { bytes, blocks }
+    }
+
     fn with_notes(mebibytes: usize, notes: &[u8]) -> Self {
         let memory = memory(mebibytes * MIB);
         let head = EHDR + 2 * SHDR + 3 * PHDR;

@@ -1,7 +1,10 @@
 //! The watcher and libvirt: domains are found, set to stop at a panic, and captured.
 
+use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::core_stream::CoreStream;
 use crate::scripted_libvirt::procedure::{DUMP, LIFECYCLE_ACTION, LIST, REGISTER, RESUME};
 use crate::scripted_libvirt::{LibvirtScript, PANICKED, RUNNING, SHUT_OFF, ScriptedLibvirt};
 use crate::setting::check_whole;
@@ -174,6 +177,30 @@ fn a_libvirt_that_hangs_is_reported_and_its_panic_captured_once_it_goes_on() {
     assert_eq!(captured["result"], "complete", "{captured}");
     watcher.stop();
     assert_eq!((libvirt.state(), host.listing().entries.len()), (RUNNING, 1));
+}
+
+/// The same crash of a real kernel, whose report is made from the held guest by peeks.
+#[test]
+fn the_second_panic_of_a_signature_keeps_no_core() {
+    let host = Host::new([]);
+    let (sample, elf) = ("samples/core/linux-6.1.zst", host.path("core.elf"));
+    tool::run(["export", sample, "--output", elf.to_str().unwrap()]).expect(0);
+    let stream = Arc::new(CoreStream::of_core(fs::read(&elf).unwrap()));
+    let libvirt = ScriptedLibvirt::start(LibvirtScript { stream, ..running("preserve") });
+    let mut watcher = watch(&host, &libvirt, &format!("{RESUMES}[guards]\nduplicates = 1\n"));
+    watcher.expect("watched");
+    libvirt.panic_guest();
+    let first = watcher.expect("captured");
+    assert_eq!(first["result"], "complete", "{first}");
+    libvirt.panic_guest();
+    let reason = watcher.expect("left-out");
+    assert!(reason["message"].as_str().unwrap().contains("1 core of its signature"), "{reason}");
+    let second = watcher.expect("captured");
+    assert_eq!(second["result"], "left-out", "{second}");
+    assert_eq!(first["title"], second["title"]);
+    assert_eq!(libvirt.state(), RUNNING);
+    watcher.stop();
+    assert_eq!(host.listing().entries.len(), 2);
 }
 
 fn is_trouble(message: &str) -> bool {
