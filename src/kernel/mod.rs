@@ -21,6 +21,7 @@ pub mod log;
 pub mod memory_usage;
 pub mod modules;
 pub mod mounts;
+pub mod page_classes;
 pub mod page_tables;
 mod per_cpu;
 mod per_cpu_objects;
