@@ -78,7 +78,9 @@ fn read(
     sink: Box<dyn CoreSink>,
     options: StreamOptions,
 ) -> Result<(), Unread> {
-    let (core, summary) = direct.core(None).map_err(|error| CaptureError::Stream(error.into()))?;
+    let (core, summary) = direct
+        .core(session.left_out.as_ref())
+        .map_err(|error| CaptureError::Stream(error.into()))?;
     let limits = session.limits();
     guard::check(session, &limits)?;
     guard::dump_begins(session);

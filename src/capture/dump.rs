@@ -14,7 +14,7 @@ use super::disk::on_disk;
 use super::dump_completion::{DumpCompletion, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
-use super::{direct_dump, facts, guard, other_dump, store_limit};
+use super::{direct_dump, facts, guard, other_dump, plan, store_limit};
 use crate::corefile::write::{PipeSource, Pipeline, SpoolLimit, StreamOptions};
 use crate::host_memory::HostMemory;
 use crate::monitor::dump_pipe::large_pipe;
@@ -28,6 +28,8 @@ pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
     let prepared = prepare(session, &mut attempt);
     session.clock.lap("prepare");
     let outcome = prepared.and_then(|(file, reserve)| {
+        attempt.stage = "plan";
+        plan::before_dump(session)?;
         let outcome = dump(session, &mut attempt, file, reserve);
         // A guest that stays waited for the file, too.
         session.clock.lap(if session.clock.last_is("dump") { "write" } else { "dump" });
@@ -102,8 +104,8 @@ fn dump(
         return Ok(());
     };
     let (read_end, write_end) = large_pipe().map_err(CaptureError::Pipe)?;
-    let pipeline =
-        Pipeline::start(PipeSource::new(read_end), sink, options).map_err(CaptureError::Pipe)?;
+    let source = PipeSource::new(read_end).without(session.left_out.clone());
+    let pipeline = Pipeline::start(source, sink, options).map_err(CaptureError::Pipe)?;
     let pipeline = attempt.pipeline.insert(pipeline);
     session.metadata.request.threads = pipeline.threads();
     guard::check_events(session)?;

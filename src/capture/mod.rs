@@ -27,6 +27,7 @@ mod other_dump;
 mod outcome;
 mod panic;
 mod panic_events;
+mod plan;
 mod recompress;
 mod release;
 mod release_actions;

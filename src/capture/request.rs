@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vmcore_formats::page_class::PageClasses;
+
 use crate::monitor::Target;
 use crate::store::staging::Destination;
 use crate::triage::crash::families::Families;
@@ -96,6 +98,8 @@ pub struct Request {
     pub threads: usize,
     /// How many bytes of memory may wait to be compressed. `None`: as the host has them to give.
     pub spool: Option<u64>,
+    /// Which pages are left out of the core.
+    pub pages: PageClasses,
     /// Where the core's memory comes from.
     pub source: Source,
     /// How many bytes the store may have. `None`: as many as fit.

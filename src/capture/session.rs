@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use vmcore_formats::page_class::LeftOut;
 use vmcore_formats::text::{MAX_TITLE, bounded};
 
 use super::request::{Policy, Request, Wait};
@@ -28,6 +29,8 @@ pub(crate) struct Session<'a> {
     pub(super) guest: SameGuest,
     /// The report that was made before the dump.
     pub(super) report: Option<Box<Report>>,
+    /// The pages that the core is to lack, as planned before the dump.
+    pub(super) left_out: Option<LeftOut>,
     /// How the guest was found.
     pub(super) found: Found,
     /// Whether QEMU was given an order for the release, and did not refuse it.
@@ -64,6 +67,7 @@ impl<'a> Session<'a> {
             clock,
             guest: SameGuest::default(),
             report: None,
+            left_out: None,
             found: Found::default(),
             ordered: false,
         })
@@ -181,7 +185,7 @@ fn metadata_of(request: &Request, started: Timestamp) -> Metadata {
         wait: request.wait != Wait::No,
         level: request.level,
         threads: request.threads,
-        pages: None,
+        pages: (!request.pages.is_empty()).then(|| request.pages.to_string()),
     };
     let note = request.note.as_ref().map(|note| bounded(note, MAX_TITLE));
     Metadata { note, ..metadata_of_guest(&request.monitor, asked, started) }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest::ConnectArgs;
+use super::pages::PagesArgs;
 use super::store_folder::StoreArgs;
 use super::ui::{StderrObserver, Verbosity};
 use crate::capture::{self, Action, ReportOnly, Request, Source, Wait};
@@ -101,6 +102,8 @@ pub(super) struct CaptureArgs {
     /// Write the core to FILE and its metadata to FILE.json instead of the store
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    pages: PagesArgs,
     /// zstd level, from -7 to 19
     #[arg(long, value_name = "N", default_value_t = LEVEL, allow_negative_numbers = true,
         value_parser = clap::value_parser!(i32).range(-7..=19))]
@@ -254,6 +257,7 @@ impl CaptureArgs {
             level: self.level,
             threads: self.threads.map_or(available.min(16), usize::from),
             spool: self.spool,
+            pages: self.pages.classes(),
             source: self.source.into(),
             store_limit: self.store_limit,
             keep_free: self.keep_free,

@@ -11,10 +11,12 @@ use vmcore_formats::kdump::Codec;
 
 use super::exit::{Exit, UsageError};
 use super::kernel::ReadAllArgs;
+use super::pages::PagesArgs;
 use super::stored_core::{CoreArgs, print};
 use super::ui::say;
 use crate::export::kdump::Target;
 use crate::export::{ExportError, elf, kdump};
+use crate::kernel::leave_out;
 use crate::printable::shown;
 use crate::store::single_file::SingleFile;
 use crate::vmcore::Vmcore;
@@ -40,6 +42,8 @@ pub(super) struct ExportArgs {
     /// Where to write it; `-` is the standard output, for which kdump formats are flattened
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    pages: PagesArgs,
     /// Threads that compress or unpack [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -89,11 +93,14 @@ pub(super) fn run(arguments: &ExportArgs) -> anyhow::Result<Exit> {
         ));
     }
     let reads = arguments.read_all.reads();
-    let core = match to_stdout {
+    let mut core = match to_stdout {
         true => arguments.core.open(reads)?,
         false => arguments.core.open_to_write(reads, &arguments.output)?,
     };
     arguments.read_all.apply(&core);
+    for warning in leave_out::apply(&mut core, arguments.pages.classes()) {
+        say(&format!("warning: {warning}"));
+    }
     let missing = warn(&core);
     let threads = match arguments.threads {
         Some(threads) => usize::from(threads),

@@ -10,6 +10,7 @@ use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
 use super::kernel::KernelArgs;
+use super::pages::PagesArgs;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::ui::{StderrObserver, Verbosity};
@@ -49,6 +50,8 @@ pub(super) struct ImportArgs {
     /// Write the core to FILE and its metadata to FILE.json instead of the store
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    pages: PagesArgs,
     /// zstd level, from -7 to 19
     #[arg(long, value_name = "N", default_value_t = super::capture::LEVEL,
         allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-7..=19))]
@@ -80,6 +83,7 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
         guest: arguments.guest.clone(),
         families: arguments.families.table()?,
         search: arguments.find_kernel.depth(),
+        pages: arguments.pages.classes(),
         level: arguments.level,
         threads: arguments.threads.map_or(available.min(16), usize::from),
         keep_free: arguments.keep_free,

@@ -25,6 +25,7 @@ mod log_input;
 mod man;
 mod mods;
 mod mount;
+mod pages;
 mod pin;
 mod print;
 mod prune;

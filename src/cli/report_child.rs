@@ -13,9 +13,11 @@ use super::print;
 use super::ui::say;
 use crate::held;
 use crate::kernel::find::SearchDepth;
+use crate::kernel::leave_out::{self, Planned};
 use crate::sandbox::Task;
 use crate::sandbox::confine;
 use crate::sandbox::limits::{Limits, Reads};
+use crate::sandbox::plan::Plan;
 use crate::sandbox::report::Answer;
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
@@ -52,6 +54,11 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     } else {
         Vmcore::of_file(memory, &request.path)?
     };
+    if let Some(pages) = &request.pages {
+        let Planned { left_out, warnings } = leave_out::plan(&core, pages.parse()?);
+        Plan { left_out, warnings, unconfined }.write(io::BufWriter::new(&channel))?;
+        return Ok(Exit::Done);
+    }
     let families = request.families()?;
     let metadata = request.metadata.or_else(|| core.metadata());
     let report = Report::with(&core, metadata.as_ref(), &families, request.options);

@@ -36,6 +36,7 @@ use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Panic, Request};
 use crate::monitor;
 use crate::monitor::{DumpReply, Monitor, MonitorError, RunState, Target, WaitLimits};
+use crate::sandbox::plan::Plan;
 use crate::sandbox::print::{Answer as PrintAnswer, Request as PrintRequest};
 use crate::sandbox::report::{Answer, Request as ReportRequest};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
@@ -161,6 +162,16 @@ pub(super) fn report(
 ) -> Result<Answer, HeldError> {
     request.held = true;
     Ok(Answer::decode(&ask_child(monitor, limits, |head| request.encode(head))?)?)
+}
+
+/// The plan of the pages to leave out of the core of a stopped guest, with the same limits.
+pub(super) fn plan(
+    monitor: &mut dyn Monitor,
+    limits: &WaitLimits<'_>,
+    mut request: ReportRequest,
+) -> Result<Plan, HeldError> {
+    request.held = true;
+    Ok(Plan::decode(&ask_child(monitor, limits, |head| request.encode(head))?)?)
 }
 
 /// What a child answers that reads the guest's memory. `request` gives what it is asked, by the

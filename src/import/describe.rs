@@ -80,6 +80,12 @@ pub(super) fn begin(
     metadata.result = CaptureResult::Capturing;
     let name = request.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     metadata.warnings.extend(core.findings().iter().cloned());
+    if !request.pages.is_empty() {
+        metadata.request.pages = Some(request.pages.to_string());
+    }
+    if let Some(record) = core.left_out() {
+        metadata.set_left_out(record);
+    }
     if missing.left_out > 0 && metadata.pages_dropped.is_empty() {
         metadata.pages_dropped.push("unknown".to_owned());
     }

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use vmcore_formats::page_class::PageClasses;
 
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::{
@@ -29,6 +30,7 @@ use crate::corefile::write::{
 };
 use crate::interrupt::Interrupt;
 use crate::kernel::find::{SearchDepth, note};
+use crate::kernel::leave_out;
 use crate::metadata::Metadata;
 use crate::observer::Observer;
 use crate::sandbox::report::{LIMIT, Request as ReportRequest};
@@ -54,6 +56,8 @@ pub struct ImportRequest {
     pub families: Arc<Families>,
     /// How much of memory is searched for VMCOREINFO, if no note has it.
     pub search: SearchDepth,
+    /// Which pages are left out of the core.
+    pub pages: PageClasses,
     /// The zstd level.
     pub level: i32,
     /// How many threads compress.
@@ -86,9 +90,11 @@ pub fn run(
         core.read_without_limit();
     }
     let info = note::complete(&mut core, request.search);
+    let kept = leave_out::apply(&mut core, request.pages);
     let image = ElfImage::build(core.identity(), core.note_bytes(), core.shared_memory())?;
     let missing = Missing::of(core.memory());
     let mut metadata = describe::begin(request, &core, &missing, &info);
+    metadata.warnings.extend(kept);
     for warning in &metadata.warnings {
         observer.warning(warning);
     }

@@ -17,6 +17,7 @@ pub mod cpus;
 pub mod find;
 pub mod identity;
 mod image;
+pub mod leave_out;
 pub mod log;
 pub mod memory_usage;
 pub mod modules;

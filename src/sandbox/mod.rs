@@ -4,7 +4,7 @@
 //! capture, import, held                        child: the same program
 //!   Request, dump head ──── channel (stdout) ──►  reads the request, confines itself
 //!   core's file, or a socket ──────── (stdin) ──►  reads memory
-//!   Report, or why there is none ◄─── channel ───  writes the report
+//!   Report or plan, or why there is none ◄─ channel  writes it
 //!   its last line ◄────────────────── (stderr) ──  says why it ends
 //! ```
 //!
@@ -23,6 +23,7 @@ pub mod confine;
 mod end;
 mod files;
 pub mod limits;
+pub mod plan;
 pub mod print;
 pub mod report;
 mod task;

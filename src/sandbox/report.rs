@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use vmcore_formats::page_class::PageClasses;
 
 use super::child::{Child, ChildLimits, Waited};
 use super::end::ChildError;
@@ -37,6 +38,8 @@ pub struct Request {
     site_families: Option<String>,
     /// How much is put into the report, and read for it.
     pub options: ReportOptions,
+    /// Which pages are to be left out of a core: a plan of that is wanted, and no report.
+    pub pages: Option<String>,
 }
 
 /// What the child made.
@@ -57,7 +60,14 @@ impl Request {
         options: ReportOptions,
     ) -> Self {
         let site_families = families.site_table().map(str::to_owned);
-        Self { path: path.to_owned(), held: false, metadata, site_families, options }
+        let path = path.to_owned();
+        Self { path, held: false, metadata, site_families, options, pages: None }
+    }
+
+    /// A request for the plan of the pages to leave out of a core.
+    pub fn for_plan(path: &Path, classes: PageClasses) -> Self {
+        let report = Self::new(path, None, Families::built_in(), ReportOptions::default());
+        Self { pages: Some(classes.to_string()), ..report }
     }
 
     /// The functions that a crash is not named by.

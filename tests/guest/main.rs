@@ -17,6 +17,7 @@ mod attached;
 mod call_trace;
 mod crashes;
 mod domain;
+mod filtered;
 mod fleet;
 mod formats;
 mod generated;

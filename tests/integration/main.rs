@@ -48,6 +48,7 @@ mod manual;
 mod messages;
 mod metadata;
 mod package;
+mod pages;
 mod pins_and_notes;
 mod pruning;
 mod reading;

@@ -19,6 +19,7 @@ mod console;
 mod damage;
 mod damaged_chunks;
 mod difference;
+mod pages;
 mod reports;
 #[allow(dead_code, reason = "other suites need the rest of it")]
 #[path = "../tool/mod.rs"]

@@ -161,6 +161,9 @@ impl Capture<'_> {
         if let Some(level) = policy.level {
             add("--level", level.to_string().into());
         }
+        if let Some(pages) = policy.pages {
+            add("--pages", pages.to_string().into());
+        }
         if let (Some(bytes), None) = (config.guards.store_size, left_out) {
             add("--store-limit", bytes.to_string().into());
         }

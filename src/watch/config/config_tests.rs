@@ -47,6 +47,7 @@ fn of_each_key_the_first_rule_that_has_it_counts() {
         guests = ["*"]
         then = "resume"
         level = 3
+        pages = "kernel"
         preserve = false
         "#,
     )
@@ -54,6 +55,7 @@ fn of_each_key_the_first_rule_that_has_it_counts() {
     let web = config.policy(&["web-1"]);
     assert_eq!((web.then, web.on_failure, web.max_hold), (Action::Reset, Action::Hold, None));
     assert_eq!((web.level, web.preserve), (Some(3), false));
+    assert_eq!(web.pages, "kernel".parse().ok());
     let by_socket = config.policy(&["db", "/run/x/db.qmp"]);
     assert_eq!((by_socket.then, by_socket.on_failure), (Action::Reset, Action::Reset));
     assert_eq!(config.policy(&["db"]).then, Action::Resume);

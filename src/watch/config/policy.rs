@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vmcore_formats::page_class::PageClasses;
 
 use super::values;
 use crate::wildcard::Wildcard;
@@ -56,6 +57,8 @@ pub struct Rule {
     max_hold: Option<Option<Duration>>,
     #[serde(default, deserialize_with = "values::level")]
     level: Option<i32>,
+    #[serde(default, deserialize_with = "values::pages")]
+    pages: Option<PageClasses>,
     #[serde(default)]
     report_only: Option<bool>,
     #[serde(default)]
@@ -86,6 +89,8 @@ pub struct Policy {
     pub max_hold: Option<Duration>,
     /// The zstd level; `None` for the default of `capture`.
     pub level: Option<i32>,
+    /// Which pages its core lacks; `None` for the default of `capture`.
+    pub pages: Option<PageClasses>,
     /// Whether its core is always left out.
     pub report_only: bool,
     /// Whether it is not watched.
@@ -106,6 +111,7 @@ impl Policy {
             on_failure: matching.iter().find_map(|rule| rule.on_failure).unwrap_or(then),
             max_hold: max_hold.unwrap_or(Some(MAX_HOLD)),
             level: matching.iter().find_map(|rule| rule.level),
+            pages: matching.iter().find_map(|rule| rule.pages),
             report_only: matching.iter().find_map(|rule| rule.report_only).unwrap_or(false),
             ignore: matching.iter().find_map(|rule| rule.ignore).unwrap_or(false),
             preserve: matching.iter().find_map(|rule| rule.preserve).unwrap_or(true),

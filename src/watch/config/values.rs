@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
+use vmcore_formats::page_class::PageClasses;
 
 use crate::units::parse;
 
@@ -35,6 +36,11 @@ pub(super) fn limit<'de, D: Deserializer<'de>>(
 fn checked_duration(text: &str) -> Result<Duration, String> {
     let duration = parse::positive_duration(text)?;
     if duration > MAX_DURATION { Err("it is more than a year".to_owned()) } else { Ok(duration) }
+}
+
+/// Which pages are left out.
+pub(super) fn pages<'de, D: Deserializer<'de>>(value: D) -> Result<Option<PageClasses>, D::Error> {
+    String::deserialize(value)?.parse().map(Some).map_err(de::Error::custom)
 }
 
 /// A size in bytes.
