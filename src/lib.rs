@@ -9,6 +9,7 @@
 //! doctor ─► corefile, metadata, monitor, store, watch                             what is seen of guests; whether a capture would succeed
 //! held ─► corefile, metadata, monitor, sandbox, vmcore                            the memory of a held guest
 //! sandbox ─► kernel, metadata, triage                                             a report by a process without rights
+//! vmlinux ─► kernel                                                               a vmlinux made out of a core
 //! export ─► corefile, kernel, vmcore                                              a core as another tool's file
 //! mount ─► corefile, metadata, vmcore                                             a core as a plain file
 //! debugger ─► corefile, kernel                                                    a debugger's start; source lines
@@ -52,5 +53,6 @@ pub mod store;
 pub mod triage;
 pub mod units;
 pub mod vmcore;
+pub mod vmlinux;
 pub mod watch;
 pub mod wildcard;

@@ -42,6 +42,7 @@ mod status;
 mod store_folder;
 mod stored_core;
 mod symbol_paths;
+mod symbols;
 mod time_argument;
 mod ui;
 mod verify;
@@ -86,6 +87,7 @@ enum Command {
     Print(print::PrintArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
+    Symbols(symbols::SymbolsArgs),
     Import(import::ImportArgs),
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
@@ -138,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Print(arguments) => print::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Symbols(arguments) => symbols::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),

@@ -25,6 +25,7 @@ mod reports;
 #[path = "../tool/mod.rs"]
 mod tool;
 mod transcript;
+mod vmlinux;
 
 /// The sample, as seen from the project's folder, in which the commands run.
 pub(crate) const CORE: &str = "samples/core/linux-6.1.zst";

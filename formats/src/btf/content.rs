@@ -11,6 +11,8 @@ use super::{Btf, Kind, Type};
 pub struct Member<'b> {
     /// Its name. Empty for an anonymous structure or union.
     pub name: &'b [u8],
+    /// The offset of its name among all strings.
+    pub name_offset: u32,
     /// Its type.
     pub id: u32,
     /// Its offset from the start of the structure, in bits.
@@ -50,6 +52,8 @@ pub struct Integer {
 pub struct Parameter<'b> {
     /// Its name. Empty where that is not known.
     pub name: &'b [u8],
+    /// The offset of its name among all strings.
+    pub name_offset: u32,
     /// Its type. 0 as the last one means that any number of others follow.
     pub id: u32,
 }
@@ -66,6 +70,11 @@ pub struct Variable {
 }
 
 impl<'b> Type<'b> {
+    /// The offset of its name among all strings. 0 for an anonymous type.
+    pub fn name_offset(&self) -> u32 {
+        self.name
+    }
+
     /// The members of a structure or union. Empty for others.
     pub fn members(&self) -> impl Iterator<Item = Member<'b>> + use<'b> {
         let (owner, flag) = (self.owner, self.flag);
@@ -73,7 +82,7 @@ impl<'b> Type<'b> {
             let word = |at| owner.endian.u32_at(entry, at);
             let (name, id, offset) = (word(0)?, word(4)?, word(8)?);
             let (bit, bits) = if flag { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
-            Some(Member { name: owner.string(name), id, bit, bits })
+            Some(Member { name: owner.string(name), name_offset: name, id, bit, bits })
         })
     }
 
@@ -110,12 +119,21 @@ impl<'b> Type<'b> {
         })
     }
 
+    /// The offsets of the names of [`Self::values`] among all strings.
+    pub fn value_names(&self) -> impl Iterator<Item = u32> + use<'b> {
+        let owner = self.owner;
+        let size = if self.kind == Kind::Enum64 { 12 } else { 8 };
+        let is_enumeration = matches!(self.kind, Kind::Enum | Kind::Enum64);
+        self.entries(is_enumeration, size).filter_map(move |entry| owner.endian.u32_at(entry, 0))
+    }
+
     /// The parameters of a function's prototype. Empty for others.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter<'b>> + use<'b> {
         let owner = self.owner;
         self.entries(self.kind == Kind::FuncProto, 8).filter_map(move |entry| {
             let word = |at| owner.endian.u32_at(entry, at);
-            Some(Parameter { name: owner.string(word(0)?), id: word(4)? })
+            let name_offset = word(0)?;
+            Some(Parameter { name: owner.string(name_offset), name_offset, id: word(4)? })
         })
     }
 
@@ -138,6 +156,18 @@ impl Btf {
     /// All types, by their numbers; of a module, its own ones only.
     pub fn types(&self) -> impl Iterator<Item = Type<'_>> {
         (self.first_id()..self.next_id()).filter_map(|id| self.by_id(id))
+    }
+
+    /// The section of strings: of a module, its own one only. Its first string is at
+    /// [`Self::first_string`].
+    pub fn strings(&self) -> &[u8] {
+        self.header.strings.of(&self.bytes)
+    }
+
+    /// A string by its offset among all strings, as far as names are looked at. Empty past the
+    /// end.
+    pub fn string_at(&self, offset: u32) -> &[u8] {
+        self.string(offset)
     }
 
     /// The BTF that this one continues.

@@ -191,11 +191,13 @@ impl Btf {
         self.first_string().saturating_add(self.header.strings.length)
     }
 
-    fn first_id(&self) -> u32 {
+    /// The number of its first type: 1, or of a module, where those of the base end.
+    pub fn first_id(&self) -> u32 {
         self.base.as_ref().map_or(1, |base| base.next_id())
     }
 
-    fn first_string(&self) -> u32 {
+    /// The offset of its first string: 0, or of a module, where those of the base end.
+    pub fn first_string(&self) -> u32 {
         self.base.as_ref().map_or(0, |base| base.next_string())
     }
 

@@ -80,6 +80,11 @@ impl BuildId {
         (1..=MAX_LENGTH).contains(&bytes.len()).then(|| Self(bytes.to_vec()))
     }
 
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The build id among notes. Damaged notes end the search.
     pub fn among(notes: &[u8], endian: Endian) -> Option<Self> {
         Notes::new(notes, endian)

@@ -1,0 +1,155 @@
+//! The debug information: DWARF 4, out of BTF.
+//!
+//! ```text
+//! Btf ──► sound       what debuggers can follow to its end
+//!     ──► strings     .debug_str
+//!     ──► types       ──► entries ──► .debug_info      one unit: types, functions, variables
+//!         functions                   .debug_ranges, .debug_aranges   where its code is
+//!         variables
+//! ```
+//!
+//! Needs: BTF, the functions and variables with their addresses. Gives: the sections. DWARF 4 is
+//! what all of crash, drgn and gdb read. Nothing is read from memory here.
+
+mod abbreviations;
+mod declaration;
+mod declared;
+mod entries;
+mod functions;
+mod sound;
+mod strings;
+mod types;
+mod variables;
+
+use std::ops::Range;
+
+use gimli::constants::DW_LANG_C99;
+use vmcore_formats::btf::Btf;
+
+use abbreviations::Shape;
+use entries::Entries;
+use strings::Strings;
+use types::Types;
+
+pub(super) use declaration::Declaration;
+pub(super) use entries::TypeRef;
+pub(super) use functions::Function;
+pub(super) use variables::Variable;
+
+/// The sections of debug information, by their names.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    pub(super) sections: Vec<(&'static str, Vec<u8>)>,
+    /// What was wrong with the types, as sentences.
+    pub(super) findings: Vec<String>,
+}
+
+/// Debug information that is being written.
+#[derive(Debug)]
+pub(super) struct Dwarf<'b> {
+    types: Types<'b>,
+    code: Vec<Range<u64>>,
+}
+
+impl<'b> Dwarf<'b> {
+    /// All types of a kernel.
+    pub(super) fn of_kernel(btf: &'b Btf, code: Vec<Range<u64>>) -> Self {
+        let entries = header(btf, "vmlinux", !code.is_empty());
+        let mut types = Types::new(btf, Strings::all(btf), entries);
+        for found in btf.types() {
+            types.write(&found);
+        }
+        Self { types, code }
+    }
+
+    /// Adds functions.
+    pub(super) fn functions<'a>(&mut self, functions: impl Iterator<Item = Function<'a>>) {
+        functions::write(&mut self.types, functions);
+    }
+
+    /// Adds what is needed for a type that is written in C, if it is in BTF and has its place in
+    /// so many bytes.
+    pub(super) fn declare(
+        &mut self,
+        declared: &Declaration<'_>,
+        available: u64,
+    ) -> Option<TypeRef> {
+        declared::write(&mut self.types, declared, available)
+    }
+
+    /// Adds a variable.
+    pub(super) fn variable(&mut self, variable: &Variable<'_>) {
+        variables::write(&mut self.types, variable);
+    }
+
+    /// The sections.
+    pub(super) fn finish(mut self) -> Sections {
+        self.types.entries.end_children();
+        let findings = self.types.findings();
+        let otherwise = match self.types.unknown {
+            TypeRef::At(at) => at,
+            TypeRef::Id(_) => 0,
+        };
+        let sections = vec![
+            (".debug_aranges", aranges(&self.code)),
+            (".debug_info", self.types.entries.finish(otherwise)),
+            (".debug_abbrev", abbreviations::section()),
+            (".debug_str", self.types.strings.finish()),
+            (".debug_ranges", ranges(&self.code)),
+        ];
+        Sections { sections, findings }
+    }
+}
+
+/// The header of the unit, and the unit's own entry.
+///
+/// ```text
+/// 0   unit_length    u32   filled in at the end
+/// 4   version        u16   4
+/// 6   abbrev_offset  u32   0
+/// 10  address_size   u8    8
+/// ```
+fn header(btf: &Btf, name: &str, with_code: bool) -> Entries {
+    let mut entries = Entries::new(btf.next_id());
+    entries.word(0);
+    entries.raw(&4_u16.to_le_bytes());
+    entries.word(0);
+    entries.byte(8);
+    entries.begin(if with_code { Shape::Unit } else { Shape::UnitWithoutCode });
+    entries.text(concat!("vmcorectl ", env!("CARGO_PKG_VERSION"), ", from BTF").as_bytes());
+    entries.raw(&DW_LANG_C99.0.to_le_bytes());
+    entries.text(name.as_bytes());
+    if with_code {
+        entries.address(0);
+        entries.word(0);
+    }
+    entries
+}
+
+/// Pairs of first and last address, from the unit's, which is 0; a pair of zeros at the end.
+fn ranges(code: &[Range<u64>]) -> Vec<u8> {
+    let pairs = code.iter().map(|range| (range.start, range.end)).chain([(0, 0)]);
+    pairs.flat_map(|(start, end)| [start.to_le_bytes(), end.to_le_bytes()].concat()).collect()
+}
+
+/// ```text
+/// 0   unit_length   u32
+/// 4   version       u16   2
+/// 6   info_offset   u32   0
+/// 10  address_size  u8    8
+/// 11  segment_size  u8    0
+/// 12  padding to 16, then pairs of address and length, then a pair of zeros
+/// ```
+fn aranges(code: &[Range<u64>]) -> Vec<u8> {
+    let pairs = code.iter().map(|range| (range.start, range.end.saturating_sub(range.start)));
+    let mut rest = [2, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0].to_vec();
+    for (start, length) in pairs.chain([(0, 0)]) {
+        rest.extend(start.to_le_bytes());
+        rest.extend(length.to_le_bytes());
+    }
+    let length = u32::try_from(rest.len()).unwrap_or_default();
+    [length.to_le_bytes().to_vec(), rest].concat()
+}
+
+#[cfg(test)]
+mod tests;

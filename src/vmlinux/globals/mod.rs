@@ -1,0 +1,148 @@
+//! Which variables the kernel has, where each is, and its type.
+//!
+//! ```text
+//! BTF's sections of variables    per-CPU ones; all of them where the kernel has global_var
+//! variables.txt                  others, checked against BTF and symbols
+//! ```
+//!
+//! Nothing of it depends on the contents of memory: it is the same in each boot of a build.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use vmcore_formats::btf::{Btf, Kind};
+
+use super::dwarf::{Declaration, Dwarf, TypeRef, Variable};
+use super::linked::{Linked, LinkedSymbol};
+
+/// The table.
+const TABLE: &str = include_str!("variables.txt");
+/// The most variables. With `global_var`, a kernel has 60,000.
+const MAX_VARIABLES: usize = 1 << 18;
+
+/// Where symbols of a name are.
+struct ByName<'a> {
+    linked: &'a Linked,
+    sizes: &'a [u64],
+    /// The first symbol of each name that is not in code, and how many are. Letters do not tell:
+    /// newer kernels have `T` for data of sections that may be executed.
+    found: HashMap<&'a [u8], (usize, u32)>,
+}
+
+impl<'a> ByName<'a> {
+    fn of(linked: &'a Linked, sizes: &'a [u64], code: &[Range<u64>]) -> Self {
+        let mut found: HashMap<&[u8], (usize, u32)> = HashMap::new();
+        for (number, symbol) in linked.symbols.iter().enumerate() {
+            if !code.iter().any(|range| range.contains(&symbol.at)) {
+                let entry = found.entry(linked.name(symbol)).or_insert((number, 0));
+                entry.1 = entry.1.saturating_add(1);
+            }
+        }
+        Self { linked, sizes, found }
+    }
+
+    /// The only symbol of a name, and how many bytes there are up to the next one.
+    fn only(&self, name: &[u8]) -> Option<(&'a LinkedSymbol, u64)> {
+        let (number, count) = *self.found.get(name)?;
+        let symbol = self.linked.symbols.get(number).filter(|_| count == 1)?;
+        Some((symbol, *self.sizes.get(number)?))
+    }
+
+    /// The symbol of a name at an address.
+    fn at(&self, name: &[u8], at: u64) -> Option<&'a LinkedSymbol> {
+        let symbols = &self.linked.symbols;
+        let first = symbols.partition_point(|symbol| symbol.at < at);
+        let here = symbols.get(first..)?.iter().take_while(|symbol| symbol.at == at);
+        here.into_iter().find(|symbol| self.linked.name(symbol) == name)
+    }
+}
+
+/// Writes all variables. Gives what does not fit, as sentences.
+pub(super) fn write(
+    dwarf: &mut Dwarf<'_>,
+    btf: &Btf,
+    linked: &Linked,
+    sizes: &[u64],
+    code: &[Range<u64>],
+) -> Vec<String> {
+    let by_name = ByName::of(linked, sizes, code);
+    let mut written = of_btf(dwarf, btf, &by_name);
+    let mut unfit: Vec<&str> = Vec::new();
+    for (name, text) in lines() {
+        if written.contains(name.as_bytes()) {
+            continue;
+        }
+        let Some((symbol, available)) = by_name.only(name.as_bytes()) else { continue };
+        let declared = Declaration::parse(text);
+        let of = declared.and_then(|declared| dwarf.declare(&declared, available));
+        let Some(of) = of else {
+            unfit.push(name);
+            continue;
+        };
+        let global = symbol.letter.is_ascii_uppercase();
+        dwarf.variable(&Variable { name: name.as_bytes(), at: symbol.at, of, global });
+        written.insert(name.as_bytes());
+    }
+    unfit.retain(|name| !written.contains(name.as_bytes()));
+    unfit.dedup();
+    let sentence = |name| format!("the variable {name} has no type: none that it is known by fits");
+    unfit.into_iter().map(sentence).collect()
+}
+
+/// The lines of the table: name and type.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(": "))
+}
+
+/// Those that BTF has.
+fn of_btf<'a>(dwarf: &mut Dwarf<'_>, btf: &'a Btf, by_name: &ByName<'_>) -> HashSet<&'a [u8]> {
+    let mut written = HashSet::new();
+    for section in btf.types().filter(|found| found.kind == Kind::DataSec) {
+        let variables = || {
+            section.variables().filter_map(|variable| {
+                let found = btf.by_id(variable.id).filter(|found| found.kind == Kind::Var)?;
+                Some((variable, found))
+            })
+        };
+        // Offsets count from where the section begins. Names that are there once say where.
+        let base = variables().find_map(|(variable, found)| {
+            let (symbol, _) = by_name.only(found.name())?;
+            symbol.at.checked_sub(variable.offset.into())
+        });
+        let Some(base) = base else { continue };
+        for (variable, found) in variables() {
+            if written.len() > MAX_VARIABLES {
+                break;
+            }
+            let at = base.wrapping_add(variable.offset.into());
+            let Some(symbol) = by_name.at(found.name(), at) else { continue };
+            let global = symbol.letter.is_ascii_uppercase();
+            let of = TypeRef::Id(found.size_or_type);
+            dwarf.variable(&Variable { name: found.name(), at, of, global });
+            written.insert(found.name());
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_the_table_is_a_name_and_a_type() {
+        let mut count = 0;
+        for (name, text) in lines() {
+            assert!(Declaration::parse(text).is_some(), "{name}: {text}");
+            assert!(
+                name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric()),
+                "{name}"
+            );
+            count += 1;
+        }
+        assert!(count > 150, "{count} variables");
+        let not_blank = TABLE.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        assert_eq!(not_blank.count(), count);
+    }
+}

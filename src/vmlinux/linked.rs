@@ -1,0 +1,113 @@
+//! The kernel's symbols at the addresses that it was linked to.
+//!
+//! ```text
+//! in the image (_text .. _end)   address - KASLR's offset
+//! elsewhere                      as it is: per-CPU variables before Linux 6.15, constants
+//! ```
+//!
+//! A vmlinux has link-time addresses, and debuggers add the offset that VMCOREINFO has. A symbol
+//! whose name a terminal would obey is left out.
+
+use std::ops::Range;
+
+use vmcore_formats::addr::VirtAddr;
+
+use crate::kernel::{Kernel, Symbols};
+
+/// The most bytes of names. Those of a kernel take 4 MB.
+const MAX_NAMES: usize = 64 << 20;
+
+/// A symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkedSymbol {
+    /// Its link-time address.
+    pub(super) at: u64,
+    /// Its type, as `nm` writes it.
+    pub(super) letter: u8,
+    /// Where its name is among the names, and how long it is.
+    pub(super) name: u32,
+    length: u16,
+}
+
+/// All symbols, by ascending address.
+#[derive(Debug)]
+pub(super) struct Linked {
+    /// The symbols.
+    pub(super) symbols: Vec<LinkedSymbol>,
+    /// Their names, each with its NUL, as `.strtab` has them.
+    pub(super) names: Vec<u8>,
+    /// What is subtracted from addresses in the image.
+    pub(super) offset: u64,
+    /// How many were left out.
+    pub(super) left_out: u32,
+    image: Range<u64>,
+}
+
+impl Linked {
+    pub(super) fn of(kernel: &Kernel, symbols: &Symbols) -> Self {
+        let offset = kernel.info.kernel_offset().unwrap_or_default();
+        let first = symbols.address_of("_text").or_else(|| symbols.address_of("_stext"));
+        let last = symbols.address_of("_end").unwrap_or(VirtAddr(u64::MAX));
+        let image = first.unwrap_or(VirtAddr(u64::MAX)).0..last.0;
+        let mut linked = Self {
+            symbols: Vec::new(),
+            names: vec![0],
+            offset,
+            left_out: 0,
+            image: image.start.wrapping_sub(offset)..image.end.wrapping_sub(offset),
+        };
+        for (at, letter, name) in symbols.iter() {
+            let inside = at.0 >= image.start && at.0 <= image.end;
+            let at = if inside { at.0.wrapping_sub(offset) } else { at.0 };
+            linked.add(at, letter, name.as_bytes());
+        }
+        linked.symbols.sort_by_key(|symbol| symbol.at);
+        linked
+    }
+
+    fn add(&mut self, at: u64, letter: u8, name: &[u8]) {
+        let start = u32::try_from(self.names.len()).unwrap_or_default();
+        let length = u16::try_from(name.len()).unwrap_or_default();
+        let harmless = name.iter().all(u8::is_ascii_graphic) && length > 0;
+        if !harmless || self.names.len() > MAX_NAMES {
+            self.left_out = self.left_out.saturating_add(1);
+            return;
+        }
+        self.names.extend_from_slice(name);
+        self.names.push(0);
+        self.symbols.push(LinkedSymbol { at, letter, name: start, length });
+    }
+
+    /// A symbol's name.
+    pub(super) fn name(&self, symbol: &LinkedSymbol) -> &[u8] {
+        let start = usize::try_from(symbol.name).unwrap_or(usize::MAX);
+        let end = start.saturating_add(symbol.length.into());
+        self.names.get(start..end).unwrap_or_default()
+    }
+
+    /// How many bytes there are from each symbol to the next one at a higher address, in order.
+    pub(super) fn sizes(&self) -> Vec<u64> {
+        let mut sizes = vec![0; self.symbols.len()];
+        let mut next = None;
+        let mut above = None;
+        for (symbol, size) in self.symbols.iter().zip(&mut sizes).rev() {
+            if next != Some(symbol.at) {
+                (above, next) = (next, Some(symbol.at));
+            }
+            *size = above.map_or(0, |above: u64| above.saturating_sub(symbol.at));
+        }
+        sizes
+    }
+
+    /// Whether an address is in the image.
+    pub(super) fn in_image(&self, at: u64) -> bool {
+        self.image.contains(&at)
+    }
+
+    /// The link-time address of a symbol.
+    pub(super) fn address(&self, kernel: &Kernel, name: &str) -> Option<u64> {
+        let at = kernel.symbol(name)?.0;
+        let linked = at.wrapping_sub(self.offset);
+        Some(if self.image.contains(&linked) || linked == self.image.end { linked } else { at })
+    }
+}

@@ -1,0 +1,66 @@
+//! The vmlinux that is made of the sample.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
+
+use crate::CORE;
+use crate::tool::run;
+
+/// The file, in a folder that goes with it.
+fn made() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vmlinux");
+    run(["symbols", CORE, "-o", path.to_str().unwrap()]).expect(0);
+    (folder, path)
+}
+
+#[test]
+fn it_has_the_build_id_symbols_and_sections_of_a_vmlinux() {
+    let (_folder, path) = made();
+    let bytes = fs::read(&path).unwrap();
+    assert!(bytes.len() < 60 << 20, "{} bytes", bytes.len());
+    let file = object::File::parse(&*bytes).unwrap();
+    let id: String = file.build_id().unwrap().unwrap().iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(id, "bb603a9147d3efe4744bf83c83eee397c591cc20");
+    for name in [".text", ".data", ".init.text", ".orc_unwind", ".orc_unwind_ip", ".debug_info"] {
+        assert!(file.section_by_name(name).is_some(), "no {name}");
+    }
+    let text = file.section_by_name(".text").unwrap();
+    assert_eq!((text.address(), text.kind()), (0xffff_ffff_8100_0000, SectionKind::Text));
+    let banner = b"Linux version 6.1.0-50-cloud-amd64 (debian-kernel@lists.debian.org)";
+    let rodata = file.section_by_name(".rodata").unwrap().data().unwrap();
+    assert!(rodata.windows(banner.len()).any(|at| at == banner), "no banner");
+    let per_cpu = file.symbols().find(|symbol| symbol.name() == Ok("runqueues")).unwrap();
+    let section = file.section_by_index(per_cpu.section_index().unwrap()).unwrap();
+    assert_eq!((section.name(), section.address()), (Ok(".data..percpu"), 0));
+    assert!(file.symbols().count() > 80_000);
+}
+
+#[test]
+fn readelf_has_nothing_to_complain_of() {
+    let (_folder, path) = made();
+    let says = |arguments: &[&str]| {
+        let output = Command::new("readelf").args(arguments).arg(&path).output();
+        let output = output.expect("readelf, of Debian's package binutils");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(
+            !text.contains("Warning:") && !text.contains("Error:"),
+            "{arguments:?}: {text:.2000}"
+        );
+        text
+    };
+    says(&["-hlSnW"]);
+    says(&["-sW"]);
+    let entries = says(&["--debug-dump=info,aranges,Ranges"]);
+    assert!(entries.matches("(DW_TAG_subprogram)").count() > 20_000);
+}
+
+#[test]
+fn no_file_is_replaced() {
+    let (_folder, path) = made();
+    run(["symbols", CORE, "-o", path.to_str().unwrap()]).expect(1).says("exists");
+    assert!(!Path::new(&format!("{}.incomplete", path.display())).exists());
+}
