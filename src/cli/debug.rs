@@ -13,7 +13,9 @@ use super::mount::mount;
 use super::stored_core::CoreArgs;
 use super::symbol_paths::symbol_paths;
 use super::ui::say;
+use super::vmlinux_cache;
 use crate::debugger::{self, KernelBuild, NotFound, Program, Signals, Vmlinux, shell_quoted};
+use crate::kernel::find::SearchDepth;
 use crate::kernel::find::note;
 use crate::kernel::find::note::VmcoreInfoNote;
 use crate::mount::{Detached, VMCORE_FILE};
@@ -21,7 +23,8 @@ use crate::mount::{Detached, VMCORE_FILE};
 /// Start crash, drgn or gdb on a stored core, without unpacking it
 ///
 /// The core is mounted on a temporary directory while the debugger runs. The kernel's
-/// vmlinux is found by the build id in the core; a vmlinux of another build is refused. The exit code is the debugger's.
+/// vmlinux is found by the build id in the core; a vmlinux of another build is refused. Where
+/// none is installed, one is made out of the core's own symbols and types, and cached. The exit code is the debugger's.
 #[derive(Debug, clap::Args)]
 pub(super) struct DebugArgs {
     #[command(flatten)]
@@ -34,6 +37,9 @@ pub(super) struct DebugArgs {
     /// The kernel's vmlinux [default: found by build id]
     #[arg(long, value_name = "FILE")]
     vmlinux: Option<PathBuf>,
+    /// Make the vmlinux anew, if it has to be made out of the core
+    #[arg(long)]
+    fresh: bool,
     /// Print errors only
     #[arg(short, long)]
     quiet: bool,
@@ -74,7 +80,10 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
         VmcoreInfoNote::Missing(why) => tell(&format!("warning: {why}")),
     }
     let kernel = core.vmcoreinfo_note().map(|info| KernelBuild::of(&info)).unwrap_or_default();
-    let vmlinux = vmlinux(arguments, &kernel, &tell)?;
+    let mut vmlinux = vmlinux(arguments, &kernel, &tell)?;
+    if let Err(missing) = vmlinux {
+        vmlinux = made(arguments, missing, &tell)?;
+    }
     let (program, file) = program(arguments, vmlinux.as_ref().ok())?;
     let vmlinux = match vmlinux {
         Ok(vmlinux) => Some(vmlinux),
@@ -124,6 +133,34 @@ fn vmlinux(
         ));
     }
     Ok(found)
+}
+
+/// The vmlinux that is made out of the core, where no other is found.
+fn made(
+    arguments: &DebugArgs,
+    missing: NotFound,
+    tell: &dyn Fn(&str),
+) -> anyhow::Result<Result<Vmlinux, NotFound>> {
+    let path = arguments.core.path()?;
+    let deep = arguments.find_kernel.depth() == SearchDepth::All;
+    let cached = match vmlinux_cache::find_or_make(&path, arguments.fresh, deep) {
+        Ok(cached) => cached,
+        Err(error) => {
+            tell(&format!("warning: no vmlinux was made out of the core: {error:#}"));
+            return Ok(Err(missing));
+        }
+    };
+    let what = if cached.with_types { "symbols and types" } else { "symbols; it has no types" };
+    tell(&format!(
+        "note: no vmlinux of {} is installed; {} is used, made out of the core's own {what}",
+        missing.kernel.describe(),
+        cached.path.display()
+    ));
+    let needs_types = arguments.with.is_some_and(|with| Program::from(with).needs_vmlinux());
+    if !cached.with_types && needs_types {
+        return Ok(Err(missing));
+    }
+    Ok(Ok(Vmlinux { path: cached.path, verified: true }))
 }
 
 /// The debugger that was asked for, or the first that is installed and can start.

@@ -46,6 +46,7 @@ mod symbols;
 mod time_argument;
 mod ui;
 mod verify;
+mod vmlinux_cache;
 mod vtop;
 mod watch;
 mod watch_log;

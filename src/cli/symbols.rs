@@ -1,5 +1,6 @@
 //! `vmcorectl symbols`: what a core knows of its kernel, as files for other tools.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -33,6 +34,13 @@ pub(super) struct SymbolsArgs {
     /// Also list variables of known names that are left out, because none of their types fits
     #[arg(short, long)]
     verbose: bool,
+    /// Make a file that fits each boot of the kernel's build, in the directory `--output`, under
+    /// a name that is its contents'; or name the one that is there
+    #[arg(long, hide = true)]
+    cached: bool,
+    /// Replace the one that is there
+    #[arg(long, hide = true, requires = "cached")]
+    fresh: bool,
 }
 
 /// The forms, by the names that they are asked for.
@@ -44,6 +52,9 @@ enum Form {
 
 /// Writes the file, and prints its path.
 pub(super) fn run(arguments: &SymbolsArgs) -> anyhow::Result<Exit> {
+    if arguments.cached {
+        return cached(arguments);
+    }
     let output = &arguments.output;
     let core = arguments.core.open_to_write(arguments.find_kernel.reads(), output)?;
     let kernel = arguments.find_kernel.find(&core)?;
@@ -70,4 +81,31 @@ fn elf(kernel: &Kernel, output: &Path, verbose: bool) -> anyhow::Result<()> {
         say(&format!("warning: {missing} bytes of the kernel's image are not in the core"));
     }
     Ok(staged.publish()?)
+}
+
+/// What `debug` asks for: a file that depends on nothing but the kernel's build.
+fn cached(arguments: &SymbolsArgs) -> anyhow::Result<Exit> {
+    let folder = &arguments.output;
+    let writable = folder.join("vmlinux");
+    let core = arguments.core.open_to_write(arguments.find_kernel.reads(), &writable)?;
+    let kernel = arguments.find_kernel.find(&core)?;
+    let made = MadeVmlinux::of(&kernel)?;
+    let path = folder.join(made.name()?);
+    let is_there = path.is_file();
+    if !is_there || arguments.fresh {
+        say_findings(made.findings());
+        let staged = folder.join(format!("{}.incomplete", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let created = options.write(true).create_new(true).mode(0o600).open(&staged);
+        let written = created
+            .map_err(Into::into)
+            .and_then(|file| made.write(Contents::Build, &file))
+            .and_then(|_| Ok(std::fs::rename(&staged, &path)?));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&staged);
+        }
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print(|out| writeln!(out, "{}", path.display()))?;
+    Ok(if made.has_types() { Exit::Done } else { Exit::Incomplete })
 }

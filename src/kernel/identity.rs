@@ -171,7 +171,8 @@ fn load(kernel: &Kernel) -> Option<[f64; 3]> {
     Some(load)
 }
 
-fn hz(kernel: &Kernel) -> Option<u64> {
+/// Ticks per second.
+pub fn hz(kernel: &Kernel) -> Option<u64> {
     let clock = Object::at(kernel, "clocksource", kernel.symbol("clocksource_jiffies")?).ok()?;
     let (mult, shift) = (clock.u64("mult").ok()?, clock.u32("shift").ok()?);
     let tick = mult.checked_shr(shift).filter(|tick| *tick > 0)?;

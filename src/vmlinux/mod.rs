@@ -24,6 +24,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use object::elf as format;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::elf::build_id::BuildId;
@@ -31,7 +32,7 @@ use vmcore_formats::elf::note::Note;
 use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::Paging;
 
-use crate::kernel::{Kernel, SymbolsError};
+use crate::kernel::{Kernel, SymbolsError, identity};
 use dwarf::{Dwarf, Function};
 use elf::{Extra, Layout};
 use linked::Linked;
@@ -71,6 +72,9 @@ pub enum VmlinuxError {
     /// No such file was ever needed.
     #[error("no vmlinux can be made of this core: its kernel is big-endian")]
     BigEndian,
+    /// It cannot be kept for others.
+    #[error("the kernel has no build id, by which its vmlinux could be found again")]
+    NoBuildId,
     /// It cannot be written.
     #[error("cannot write the vmlinux")]
     Io(#[from] io::Error),
@@ -88,6 +92,7 @@ pub struct MadeVmlinux<'k> {
     findings: Vec<String>,
     notes: Vec<String>,
     has_types: bool,
+    build_id: Option<BuildId>,
 }
 
 impl<'k> MadeVmlinux<'k> {
@@ -118,7 +123,8 @@ impl<'k> MadeVmlinux<'k> {
         }
         let btf = types.ok().and_then(Result::ok).and_then(|types| types.btf());
         findings.extend(kernel.types_findings().iter().cloned());
-        let debug = btf.map(|btf| debug_information(btf, &linked, &sizes, &image));
+        let debug =
+            btf.map(|btf| debug_information(btf, &linked, &sizes, &image, identity::hz(kernel)));
         let has_types = debug.is_some();
         let build_id = symbols.build_id().and_then(|id| id.parse::<BuildId>().ok());
         if build_id.is_none() {
@@ -164,6 +170,7 @@ impl<'k> MadeVmlinux<'k> {
             findings,
             notes: notes_on_variables,
             has_types,
+            build_id,
         })
     }
 
@@ -180,6 +187,34 @@ impl<'k> MadeVmlinux<'k> {
     /// Whether it has types, and with them variables and prototypes.
     pub fn has_types(&self) -> bool {
         self.has_types
+    }
+
+    /// A name for what each boot of its build has: the build id, and a digest of all that is
+    /// written of it. A guest may claim any build id.
+    ///
+    /// # Errors
+    /// Fails if the kernel has no build id.
+    pub fn name(&self) -> Result<String, VmlinuxError> {
+        let id = self.build_id.as_ref().ok_or(VmlinuxError::NoBuildId)?;
+        let mut digest = Sha256::new();
+        for section in &self.extra {
+            digest.update(section.name);
+            digest.update((section.bytes.len() as u64).to_le_bytes());
+            digest.update(&section.bytes);
+        }
+        for section in &self.image {
+            digest.update(section.name);
+            digest.update(section.at.to_le_bytes());
+            digest.update(section.length.to_le_bytes());
+            if section.content == Content::Table {
+                let at = VirtAddr(section.at.wrapping_add(self.offset));
+                let length = usize::try_from(section.length).unwrap_or_default();
+                digest.update(self.kernel.space.read_vec(at, length).unwrap_or_default());
+            }
+        }
+        let digest = digest.finalize();
+        let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("{id}-{digits}"))
     }
 
     /// Writes it to an empty file. Gives how many bytes of memory were missing.
@@ -268,6 +303,7 @@ fn debug_information(
     linked: &Linked,
     sizes: &[u64],
     image: &[Section],
+    hz: Option<u64>,
 ) -> Debug {
     let code = image.iter().filter(|section| section.is_code());
     let code: Vec<_> = code.map(|one| one.at..one.end()).collect();
@@ -283,6 +319,10 @@ fn debug_information(
         })
     });
     dwarf.functions(functions);
+    // crash learns HZ from a constant of the I/O scheduler, and has a wrong uptime without it.
+    if let Some(hz) = hz.and_then(|hz| i64::try_from(hz).ok()) {
+        dwarf.constant("write_expire", hz.saturating_mul(5));
+    }
     let notes = globals::write(&mut dwarf, btf, linked, sizes, &code);
     Debug { notes, sections: dwarf.finish() }
 }

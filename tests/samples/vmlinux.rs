@@ -1,6 +1,7 @@
 //! The vmlinux that is made of the sample.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -63,4 +64,32 @@ fn no_file_is_replaced() {
     let (_folder, path) = made();
     run(["symbols", CORE, "-o", path.to_str().unwrap()]).expect(1).says("exists");
     assert!(!Path::new(&format!("{}.incomplete", path.display())).exists());
+}
+
+#[test]
+fn what_debug_caches_depends_on_the_build_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |more: &[&str]| {
+        let asked = ["symbols", CORE, "--cached", "-o", folder.path().to_str().unwrap()];
+        let ran = run(asked.iter().chain(more)).expect(0);
+        PathBuf::from(ran.stdout.trim_end())
+    };
+    let path = make(&[]);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("bb603a9147d3efe4744bf83c83eee397c591cc20-"), "{name}");
+    let inode = || fs::metadata(&path).unwrap().ino();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    let first = inode();
+    assert_eq!((make(&[]), inode()), (path.clone(), first));
+    assert_eq!(make(&["--fresh"]), path);
+    assert_ne!(inode(), first);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    // Neither code nor data is in it, but what debuggers read of the file.
+    let bytes = fs::read(&path).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let of = |name| file.section_by_name(name).unwrap().data().unwrap();
+    assert!(of(".text").iter().chain(of(".data")).all(|byte| *byte == 0));
+    assert!(of(".orc_unwind").iter().any(|byte| *byte != 0));
+    let banner = b"Linux version 6.1.0-50-cloud-amd64";
+    assert!(of(".rodata").windows(banner.len()).any(|at| at == banner), "no banner");
 }

@@ -110,6 +110,11 @@ shapes! {
         DW_AT_name DW_FORM_string, DW_AT_external DW_FORM_flag, DW_AT_type DW_FORM_ref4,
         DW_AT_location DW_FORM_exprloc
     ];
+    /// A variable that the compiler replaced by its value.
+    Constant DW_TAG_variable false [
+        DW_AT_name DW_FORM_string, DW_AT_external DW_FORM_flag, DW_AT_type DW_FORM_ref4,
+        DW_AT_const_value DW_FORM_sdata
+    ];
 }
 
 impl Shape {

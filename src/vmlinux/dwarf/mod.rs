@@ -82,6 +82,11 @@ impl<'b> Dwarf<'b> {
         variables::write(&mut self.types, variable);
     }
 
+    /// Adds a constant.
+    pub(super) fn constant(&mut self, name: &str, value: i64) {
+        variables::write_constant(&mut self.types, name, value);
+    }
+
     /// The sections.
     pub(super) fn finish(mut self) -> Sections {
         self.types.entries.end_children();

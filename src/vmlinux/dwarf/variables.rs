@@ -33,3 +33,13 @@ pub(super) fn write(types: &mut Types<'_>, variable: &Variable<'_>) {
     types.entries.byte(DW_OP_addr.0);
     types.entries.address(variable.at);
 }
+
+/// Writes an `int` whose value is known, and which is nowhere in memory.
+pub(super) fn write_constant(types: &mut Types<'_>, name: &str, value: i64) {
+    let of = types.integer(4, true);
+    types.entries.begin(Shape::Constant);
+    types.entries.text(name.as_bytes());
+    types.entries.byte(0);
+    types.entries.reference(of);
+    types.entries.signed(value);
+}

@@ -19,6 +19,7 @@ use vmcorectl::render::tasks::{Row, TasksJson};
 use vmcorectl::triage::crash::families::Families;
 use vmcorectl::triage::report::{Report, ReportOptions};
 use vmcorectl::vmcore::Vmcore;
+use vmcorectl::vmlinux::MadeVmlinux;
 
 use crate::output::{json, report_json, text};
 
@@ -33,6 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "report", run: report },
     Command { name: "ps", run: ps },
     Command { name: "mods", run: mods },
+    Command { name: "symbols", run: symbols },
     Command { name: "bt --tasks", run: backtraces },
     Command { name: "dmesg", run: dmesg },
     Command { name: "info --kernel", run: kernel_info },
@@ -62,6 +64,12 @@ fn mods(core: &Vmcore, _: Option<&Metadata>, most: usize) -> usize {
     let modules = kernel.modules();
     text(most, |out| render::modules::text(modules, out));
     json(most, |out| render::json::pretty(&ModulesJson::new(modules), out))
+}
+
+fn symbols(core: &Vmcore, _: Option<&Metadata>, most: usize) -> usize {
+    let Ok(kernel) = Kernel::find(core) else { return 0 };
+    let Ok(made) = MadeVmlinux::of(&kernel) else { return 0 };
+    text(most, |out| made.findings().iter().try_for_each(|finding| writeln!(out, "{finding}")))
 }
 
 fn backtraces(core: &Vmcore, _: Option<&Metadata>, most: usize) -> usize {

@@ -1,0 +1,138 @@
+//! Files that were made out of cores, kept for the next `debug` of the same kernel.
+//!
+//! ```text
+//! $XDG_CACHE_HOME/vmcorectl/vmlinux/<build id>-<digest>
+//! ```
+//!
+//! The digest is of the symbols, types and ORC tables that a file is made of: a guest that
+//! claims another kernel's build id gets a file of its own. What depends on a boot, the contents
+//! of code and data, is not in these files. A child makes them, which parses with the rights of
+//! `symbols`: `debug` itself is not confined.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+
+/// The most files that are kept, and their length together. One takes 20 to 40 MB.
+const MAX_FILES: usize = 12;
+const MAX_LENGTH: u64 = 512 << 20;
+/// Files of makers that were killed are removed after this time.
+const ABANDONED: u64 = 3600;
+
+/// A file that is in the cache now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cached {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Whether it has types. Without them, crash does not start.
+    pub(super) with_types: bool,
+}
+
+/// The vmlinux of a core: the one that is there, or a new one.
+///
+/// # Errors
+/// Fails if there is no directory for it, or none can be made of this core.
+pub(super) fn find_or_make(core: &Path, fresh: bool, deep: bool) -> anyhow::Result<Cached> {
+    let folder = folder().context("neither XDG_CACHE_HOME nor HOME has a directory for it")?;
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    created.with_context(|| format!("cannot create the directory {}", folder.display()))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("symbols").arg(core.canonicalize()?).arg("--cached").arg("-o").arg(&folder);
+    command.args(fresh.then_some("--fresh")).args(deep.then_some("--deep"));
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.context("cannot start the process that makes it")?;
+    let with_types = match output.status.code() {
+        Some(0) => true,
+        // As `symbols` ends with `Exit::Incomplete`.
+        Some(3) => false,
+        _ => bail!("the process that makes it failed"),
+    };
+    let name = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
+    let path = PathBuf::from(OsStr::from_bytes(name));
+    let inside = path.parent() == Some(&folder) && path.is_file();
+    if !inside {
+        bail!("the process that makes it named no file of the cache");
+    }
+    // It is the last one to go.
+    let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+    trim(&folder, &path);
+    Ok(Cached { path, with_types })
+}
+
+/// Where the files are.
+fn folder() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = cache.or_else(|| Some(Path::new(&variable("HOME")?).join(".cache")))?;
+    Some(cache.join("vmcorectl/vmlinux"))
+}
+
+/// Removes the files that were not used for the longest time, until the rest is within bounds.
+fn trim(folder: &Path, kept: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut files: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+        })
+        .collect();
+    files.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
+    let (mut count, mut length) = (0_usize, 0_u64);
+    for (modified, bytes, path) in files {
+        if path.as_os_str().as_bytes().ends_with(b".incomplete") {
+            let age = modified.elapsed().unwrap_or_default();
+            if age.as_secs() > ABANDONED {
+                let _ = fs::remove_file(&path);
+            }
+            continue;
+        }
+        count = count.saturating_add(1);
+        length = length.saturating_add(bytes);
+        if path != kept && (count > MAX_FILES || length > MAX_LENGTH) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_files_used_last_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        for number in 0..20 {
+            let file = File::create(folder.path().join(number.to_string())).unwrap();
+            file.set_modified(now - Duration::from_secs(number)).unwrap();
+        }
+        let old = File::create(folder.path().join("x.incomplete")).unwrap();
+        old.set_modified(now - Duration::from_secs(2 * ABANDONED)).unwrap();
+        File::create(folder.path().join("y.incomplete")).unwrap();
+        trim(folder.path(), &folder.path().join("19"));
+        let there = |name: &str| folder.path().join(name).exists();
+        assert!(there("0") && there("11") && there("19") && there("y.incomplete"));
+        assert!(!there("12") && !there("18") && !there("x.incomplete"));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, age) in [("new", 0), ("old", 9)] {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_len(MAX_LENGTH).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        trim(folder.path(), &folder.path().join("new"));
+        assert!(folder.path().join("new").exists() && !folder.path().join("old").exists());
+    }
+}
