@@ -2,7 +2,9 @@
 //!
 //! While a guest waits, what is still to be read comes first, and is compressed when there is
 //! nothing to read. QEMU and the reader of its pipe need processors, too: as long as the spool
-//! has room, so many workers compress as there are processors beyond these two.
+//! has room, so many workers compress as there are processors beyond these two, and one at
+//! least: memory that compresses at once then stays in a few buffers, and the spool, whose
+//! memory costs time when it is used first, stays small.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -129,12 +131,30 @@ impl Work {
     /// How many may compress while something is read.
     fn most(&self, fill: Fill) -> usize {
         match fill {
-            Fill::Roomy => self.processors.saturating_sub(OF_THE_DUMP).min(self.workers),
+            Fill::Roomy => self.processors.saturating_sub(OF_THE_DUMP).clamp(1, self.workers),
             Fill::NoSpool | Fill::Half | Fill::Full => self.workers,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dump_has_its_processors_as_long_as_the_spool_has_room() {
+        for (workers, processors, roomy) in
+            [(2, 1, 1), (2, 2, 1), (4, 4, 2), (2, 16, 2), (16, 16, 14)]
+        {
+            let work = Work::new(workers, processors);
+            assert_eq!(work.most(Fill::Roomy), roomy, "{workers} of {processors}");
+            for fill in [Fill::NoSpool, Fill::Half, Fill::Full] {
+                assert_eq!(work.most(fill), workers);
+            }
+        }
     }
 }
