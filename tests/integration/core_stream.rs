@@ -134,6 +134,38 @@ impl CoreStream {
         (at..at + u64::from(length)).map(|at| byte(at).unwrap_or(0)).collect()
     }
 
+    /// The dump of a range alone, in the layout of QEMU before 7.2.
+    pub(crate) fn part(&self, at: u64, length: usize) -> Vec<u8> {
+        let notes = notes(&[]);
+        let head = EHDR + 2 * PHDR;
+        let memory_at = head + notes.len();
+        let mut bytes = self.bytes[..EHDR].to_vec();
+        for (field, value, size) in [
+            (32, EHDR, 8),
+            (40, 0, 8),
+            (52, EHDR, 2),
+            (56, 2, 2),
+            (58, 0, 2),
+            (60, 0, 2),
+            (62, 0, 2),
+        ] {
+            bytes[field..field + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        }
+        let physical = usize::try_from(at).unwrap();
+        for (kind, offset, physical, size) in
+            [(4, head, 0, notes.len()), (1, memory_at, physical, length)]
+        {
+            put(&mut bytes, kind, 4);
+            put(&mut bytes, 0, 4);
+            for value in [offset, physical, physical, size, size, 0] {
+                put(&mut bytes, value, 8);
+            }
+        }
+        bytes.extend(notes);
+        bytes.extend(self.physical(at, u32::try_from(length).unwrap()));
+        bytes
+    }
+
     /// How many bytes of memory it has.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.blocks.iter().map(|(_, range)| range.len()).sum()

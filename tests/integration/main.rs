@@ -28,6 +28,7 @@ mod any_state;
 mod changed_guest;
 mod confined;
 mod damaged_dumps;
+mod direct;
 mod doctor;
 mod faults_disk;
 mod faults_dump;

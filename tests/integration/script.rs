@@ -44,6 +44,8 @@ pub(crate) struct Script {
     pub(crate) devices: &'static [&'static str],
     /// Whether its memory is encrypted.
     pub(crate) encrypted: bool,
+    /// What it says of where its guest's memory is in its process. `None`: nothing.
+    pub(crate) direct: Option<DirectPlan>,
 }
 
 impl Default for Script {
@@ -66,8 +68,34 @@ impl Default for Script {
             memory_bytes: None,
             devices: &["pvpanic", "vmcoreinfo", "virtio-net-pci"],
             encrypted: false,
+            direct: None,
         }
     }
+}
+
+/// What QEMU says of where its guest's memory is in its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DirectPlan {
+    /// The truth.
+    Works,
+    /// What is not as QEMU 7.2 prints it.
+    OtherText,
+    /// That the memory's addresses are no memory.
+    NotTranslated,
+    /// Addresses of the second block that are a page too high.
+    Shifted,
+    /// Addresses of a block's end that do not fit those of its beginning.
+    Apart,
+    /// Addresses at which the process has nothing.
+    Nowhere,
+    /// Only the first block.
+    Lacking,
+    /// Another region when it is asked again.
+    Moves,
+    /// The truth, and pages that are others after the read.
+    Changes,
+    /// The truth, and it ends after the read, before its pages are compared.
+    Ends,
 }
 
 /// How a dump goes. A part is its length in bytes, from the beginning of the stream.

@@ -93,6 +93,7 @@ impl Peer {
                 Some(name) => json!({ "name": name }),
                 None => json!({}),
             }),
+            "human-monitor-command" => self.answer_people(state, arguments),
             "qom-get" => self.property(state, arguments),
             "qom-list" => Ok(match arguments["path"].as_str() {
                 Some("/machine/peripheral-anon") => {

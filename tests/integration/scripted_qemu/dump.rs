@@ -142,6 +142,11 @@ fn broken_pipe() -> Result<(), String> {
     Err("dump: failed to save memory: Broken pipe".to_owned())
 }
 
+/// Sends the dump of a range.
+pub(super) fn send_part(pipe: &OwnedFd, bytes: &[u8]) -> Result<(), (&'static str, String)> {
+    write_all(pipe, bytes).map_err(|text| ("GenericError", text))
+}
+
 /// Writes to the pipe as QEMU does, a page at a time, but waits for its reader.
 fn write_all(pipe: &OwnedFd, bytes: &[u8]) -> Result<(), String> {
     let mut rest = bytes;

@@ -6,6 +6,7 @@
 //! serves one client at a time, and a detached dump goes on without any.
 
 mod answers;
+mod direct;
 mod dump;
 mod other_client;
 mod serve;

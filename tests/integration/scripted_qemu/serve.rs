@@ -10,6 +10,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use serde_json::{Value, json};
 
 use super::answers::since;
+use super::dump::send_part;
 use super::{Answer, Peer, State, When};
 
 impl Peer {
@@ -112,7 +113,10 @@ impl Peer {
             }
             Some(pipe) => {
                 drop(state);
-                let outcome = self.dump(pipe);
+                let outcome = match self.part(&arguments) {
+                    Some(bytes) => send_part(&pipe, &bytes),
+                    None => self.dump(pipe),
+                };
                 self.lock().send(&reply(outcome.map(|()| json!({}))));
             }
             None => {
