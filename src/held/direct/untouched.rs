@@ -12,8 +12,9 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{SeekFrom, fstatfs, major, minor, seek};
 use rustix::io::Errno;
@@ -48,6 +49,9 @@ struct Holes {
     /// What is to be added to an address for the offset in the file.
     start: u64,
     offset: u64,
+    /// The data that was found last, in the file. The system looks at each page of it to find
+    /// its end, which may be that of the file: it is asked once.
+    data: Arc<Mutex<Range<u64>>>,
 }
 
 impl Untouched {
@@ -141,26 +145,105 @@ impl Holes {
             file: Arc::new(file),
             start: mapping.start,
             offset: mapped.offset,
+            data: Arc::default(),
         })
     }
 
     fn runs(&self, at: u64, most: u64) -> (u64, u64) {
         let offset = at.saturating_sub(self.start).saturating_add(self.offset);
         let end = offset.saturating_add(most);
+        let known = self.data.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.contains(&offset) {
+            return (0, known.end.min(end).saturating_sub(offset));
+        }
         let data = match seek(&self.file, SeekFrom::Data(offset)) {
-            Ok(data) => data.clamp(offset, end),
+            Ok(data) if data >= end => return (most, 0),
+            Ok(data) => data.max(offset),
             // Behind the end of the file there is nothing to be read.
             Err(Errno::NXIO) => self.length().map_or(offset, |length| length.clamp(offset, end)),
             Err(_) => offset,
         };
         let hole = match seek(&self.file, SeekFrom::Hole(data)) {
-            Ok(hole) => hole.clamp(data, end),
+            Ok(hole) => hole.max(data),
             Err(_) => end,
         };
-        (data.saturating_sub(offset), hole.saturating_sub(data))
+        *self.data.lock().unwrap_or_else(PoisonError::into_inner) = data..hole;
+        (data.saturating_sub(offset), hole.min(end).saturating_sub(data))
     }
 
     fn length(&self) -> io::Result<u64> {
         self.file.metadata().map(|metadata| metadata.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn this() -> QemuProcess {
+        QemuProcess::find(i32::try_from(std::process::id()).unwrap())
+    }
+
+    /// All runs of a stretch: each is untouched or has to be read.
+    fn all_runs(untouched: &Untouched, at: u64, length: u64) -> Vec<(u64, u64)> {
+        let (mut next, mut runs) = (at, Vec::new());
+        while next < at + length {
+            let (skip, read) = untouched.runs(next, at + length - next);
+            assert!(skip + read > 0 && next + skip + read <= at + length, "no progress");
+            runs.push((skip, read));
+            next += skip + read;
+        }
+        runs
+    }
+
+    #[test]
+    fn holes_of_a_memfd_are_untouched() {
+        let file = File::from(memfd_create("test", MemfdFlags::CLOEXEC).unwrap());
+        file.set_len(64 * MIB).unwrap();
+        file.write_all_at(&[1; 8192], 4 * MIB).unwrap();
+        file.write_all_at(&[1; 4096], 63 * MIB).unwrap();
+        let metadata = file.metadata().unwrap();
+        let device = (major(metadata.dev()), minor(metadata.dev()));
+        let mapped = MappedFile { device, inode: metadata.ino(), offset: MIB };
+        // Nothing is mapped there: only the file says what was written.
+        let start = 0x1000_0000;
+        let end = start + 63 * MIB;
+        let mapping = Mapping { start, end, shared: true, file: Some(mapped) };
+        let untouched = Untouched::of(&this(), &mapping, None);
+        let (page, gap) = (4096, 59 * MIB - 8192);
+        let expected = vec![(3 * MIB, 2 * page), (gap, page), (MIB - page, 0)];
+        assert_eq!(all_runs(&untouched, start, 63 * MIB), expected);
+        // From within what was found before, and from before it.
+        assert_eq!(untouched.runs(start + 62 * MIB + 100, MIB / 2), (0, page - 100));
+        assert_eq!(untouched.runs(start + 3 * MIB - 100, 200), (100, 100));
+        assert_eq!(untouched.runs(start, MIB), (MIB, 0));
+        // Where its pages may be others than the file's, and they are not known, all is read.
+        let private = Untouched::of(&this(), &Mapping { shared: false, ..mapping }, None);
+        assert_eq!(private.runs(start, MIB), (0, MIB));
+    }
+
+    #[test]
+    fn only_zeros_are_untouched() {
+        let length = 32 * MIB;
+        let mut memory = vec![0_u8; usize::try_from(length).unwrap()];
+        for at in [5_000_000, 5_010_000, 20_000_000] {
+            memory[at] = 7;
+        }
+        let at = memory.as_ptr().addr() as u64;
+        let pages = Arc::new(this().page_states().unwrap());
+        let mappings = this().mappings().unwrap();
+        let mapping = mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&at));
+        let untouched = Untouched::of(&this(), mapping.unwrap(), Some(&pages));
+        let mut next = 0;
+        for (skip, read) in all_runs(&untouched, at, length) {
+            let zeros = &memory[usize::try_from(next).unwrap()..][..usize::try_from(skip).unwrap()];
+            assert!(zeros.iter().all(|byte| *byte == 0), "{skip} bytes at {next}");
+            next += skip + read;
+        }
+        assert_eq!(next, length);
     }
 }
