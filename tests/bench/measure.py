@@ -199,6 +199,9 @@ class Bench:
         with open(f"{output}.json", encoding="utf-8") as text:
             metadata = json.load(text)
         run.phases = {phase["name"]: phase["seconds"] for phase in metadata["phases"]}
+        wanted = "stream" if "stream" in arguments else "direct"
+        if metadata["source"]["used"] != wanted:
+            sys.exit(f"measure: the memory was not read as it should be: {metadata['source']}")
         run.held = metadata["held_seconds"]
         if run.held is None:
             run.held = sum(seconds for name, seconds in run.phases.items() if name not in ("connect", "write", "sync"))
@@ -219,6 +222,7 @@ def measure(bench, options):
         "QEMU, drained pipe": bench.pipe,
         "QEMU, /dev/null": bench.null,
         "vmcorectl": bench.vmcorectl,
+        "vmcorectl --source stream": lambda: bench.vmcorectl("--source", "stream"),
     }
     if options.sweep:
         for level in (-5, -1, 1, 2, 3):
@@ -263,12 +267,17 @@ def table(runs, taken):
 def goals(runs):
     """What vmcorectl is to reach, and what it reached."""
     raw, pipe, tool = runs["QEMU, raw ELF file"], runs["QEMU, drained pipe"], runs["vmcorectl"]
+    stream = runs["vmcorectl --source stream"]
     zstd = min(runs[f"`zstd -1 -T{threads}` of that file"].size for threads in (1, 2))
     single = min(runs[f"`zstd -1 -T{threads}` of that file"].cpu for threads in (1, 2))
     budget = pipe.cpu + pipe.qemu_cpu + single
     spent = tool.cpu + tool.qemu_cpu
     lines = [
         ("held time at most that of the raw file", tool.held <= raw.held, f"{tool.held:.2f} s of {raw.held:.2f} s"),
+        ("read in QEMU's process, held at most a quarter of it", tool.held <= raw.held / 4,
+         f"{tool.held:.2f} s of {raw.held:.2f} s"),
+        ("through the pipe, held at most 1.1 of the drained pipe", stream.held <= 1.1 * pipe.held,
+         f"{stream.held:.2f} s of {pipe.held:.2f} s"),
         ("no larger than `zstd -1` of it", tool.size <= zstd, f"{tool.size / MIB:.0f} MiB of {zstd / MIB:.0f} MiB"),
         ("CPU time at most the pipe's and that of `zstd -1`, -T1 or -T2", spent <= budget, f"{spent:.2f} s of {budget:.2f} s"),
         ("under 256 MiB resident", tool.rss < 256 * MIB, f"{tool.rss / MIB:.0f} MiB"),
