@@ -1,6 +1,7 @@
 //! `vmcorectl symbols`: what a core knows of its kernel, as files for other tools.
 
 use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,7 +13,7 @@ use super::ui::{say, say_findings};
 use crate::kernel::Kernel;
 use crate::printable::shown;
 use crate::store::single_file::SingleFile;
-use crate::vmlinux::{Contents, MadeVmlinux};
+use crate::vmlinux::{Contents, Isf, MadeVmlinux, system_map};
 
 /// Write the kernel's symbols and types, out of its own memory, as a file for debuggers
 ///
@@ -48,6 +49,12 @@ pub(super) struct SymbolsArgs {
 enum Form {
     /// A vmlinux
     Elf,
+    /// volatility3's JSON (ISF)
+    Isf,
+    /// A System.map
+    Map,
+    /// C declarations of all types, like bpftool's vmlinux.h
+    Header,
 }
 
 /// Writes the file, and prints its path.
@@ -61,8 +68,48 @@ pub(super) fn run(arguments: &SymbolsArgs) -> anyhow::Result<Exit> {
     say_findings(core.findings().iter().chain(&kernel.origin()));
     match arguments.format {
         Form::Elf => elf(&kernel, output, arguments.verbose)?,
+        Form::Isf => {
+            let isf = Isf::of(&kernel)?;
+            write(output, |out| isf.write(out))?;
+        }
+        Form::Map => map(&kernel, output)?,
+        Form::Header => header(&kernel, output)?,
     }
     print(|out| writeln!(out, "{}", shown(&output.display().to_string())))
+}
+
+fn map(kernel: &Kernel, output: &Path) -> anyhow::Result<()> {
+    let mut left_out = Ok(0);
+    write(output, |out| {
+        left_out = system_map(kernel, out)?;
+        Ok(())
+    })?;
+    match left_out? {
+        0 => {}
+        count => say(&format!("finding: {count} symbols were left out: their names are none")),
+    }
+    Ok(())
+}
+
+fn header(kernel: &Kernel, output: &Path) -> anyhow::Result<()> {
+    let types = kernel.types().map_err(Clone::clone)?;
+    let btf = types.btf().context("the kernel's image has no BTF, which has the types")?;
+    say_findings(types.findings());
+    let header = btf.c_header();
+    header.left_out.iter().for_each(|what| say(&format!("finding: {what}")));
+    write(output, |out| out.write_all(header.text.as_bytes()))
+}
+
+/// Writes a file that appears under its name when it is whole.
+fn write(
+    output: &Path,
+    contents: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let (staged, file) = SingleFile::create(output)?;
+    let mut out = BufWriter::with_capacity(1 << 18, &file);
+    let written = contents(&mut out).and_then(|()| out.flush());
+    written.with_context(|| format!("cannot write {}", output.display()))?;
+    Ok(staged.publish()?)
 }
 
 fn elf(kernel: &Kernel, output: &Path, verbose: bool) -> anyhow::Result<()> {

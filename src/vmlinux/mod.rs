@@ -15,9 +15,14 @@
 mod dwarf;
 mod elf;
 mod globals;
+mod isf;
 mod linked;
 mod sections;
 mod symbol_table;
+mod system_map;
+
+pub use isf::{Isf, IsfError};
+pub use system_map::system_map;
 
 use std::fs::File;
 use std::io;

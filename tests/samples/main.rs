@@ -21,6 +21,7 @@ mod damaged_chunks;
 mod difference;
 mod pages;
 mod reports;
+mod symbol_files;
 #[allow(dead_code, reason = "other suites need the rest of it")]
 #[path = "../tool/mod.rs"]
 mod tool;

@@ -45,6 +45,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod c_header;
 mod c_name;
 mod content;
 mod header;
@@ -60,6 +61,7 @@ use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
+pub use c_header::Header as CHeader;
 pub use c_name::Declaration;
 pub use content::{Array, Integer, Member, Parameter, Variable};
 pub use header::{HEADER_LENGTH, Header, MAGIC, MAX_LENGTH};

@@ -90,7 +90,7 @@ pub(super) fn write(
 }
 
 /// The lines of the table: name and type.
-fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(super) fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(": "))
 }

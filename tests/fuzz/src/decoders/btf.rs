@@ -30,7 +30,7 @@ pub(crate) fn run(input: &[u8]) {
 }
 
 fn look_up(types: &Btf) {
-    let _ = (types.unread(), types.next_string());
+    let _ = (types.unread(), types.next_string(), types.c_header().text.len());
     for id in 0..types.next_id().saturating_add(2).min(TYPES) {
         if let Some(found) = types.by_id(id) {
             let name = String::from_utf8_lossy(found.name()).into_owned();
