@@ -1,7 +1,7 @@
 //! `vmcorectl symbols`: what a core knows of its kernel, as files for other tools.
 
-use std::os::unix::fs::OpenOptionsExt;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;

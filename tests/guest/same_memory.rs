@@ -80,7 +80,7 @@ pub(crate) fn unpack(machine: &Machine, core: &Path) -> PathBuf {
     unpack_to(machine.space("unpacked.elf"), core)
 }
 
-fn unpack_to(unpacked: PathBuf, core: &Path) -> PathBuf {
+pub(crate) fn unpack_to(unpacked: PathBuf, core: &Path) -> PathBuf {
     let status = Command::new("zstd")
         .args(["-d", "-q", "-f", "--sparse"])
         .arg(core)
