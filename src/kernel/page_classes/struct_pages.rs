@@ -14,7 +14,7 @@ use super::KeepAll;
 use super::recorder::Recorder;
 use crate::kernel::page_tables::AddressSpace;
 use crate::vmcore::memory::range_of;
-use crate::vmcore::{MemoryError, PhysMemory};
+use crate::vmcore::{MemoryError, MemoryRange, PhysMemory};
 
 /// The unit of translation: no page of any kernel is smaller.
 const PAGE: u64 = 4096;
@@ -202,9 +202,9 @@ impl<'p> StructPages<'p> {
 }
 
 /// How many of the sorted pages are read at once: in one range of memory, near each other.
-fn run_length(ranges: &[crate::vmcore::MemoryRange], pages: &[(PhysAddr, usize)]) -> usize {
+fn run_length(ranges: &[MemoryRange], pages: &[(PhysAddr, usize)]) -> usize {
     let Some((first, _)) = pages.first() else { return 0 };
-    let limit = range_of(ranges, *first).map_or(*first, |range| range.end());
+    let limit = range_of(ranges, *first).map_or(*first, MemoryRange::end);
     let limit = limit.min(first.saturating_add(BATCH));
     let mut end = *first;
     let near = |(place, _): &&(PhysAddr, usize)| {
