@@ -46,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "libvirt", run: decoders::libvirt::run },
     Target { name: "notes", run: decoders::notes::run },
     Target { name: "orc", run: decoders::orc::run },
+    Target { name: "pages", run: decoders::pages::run },
     Target { name: "paging", run: decoders::paging::run },
     Target { name: "printk", run: decoders::printk::run },
     Target { name: "qmp", run: qmp::run },

@@ -6,6 +6,7 @@ pub(crate) mod kallsyms;
 pub(crate) mod libvirt;
 pub(crate) mod notes;
 pub(crate) mod orc;
+pub(crate) mod pages;
 pub(crate) mod paging;
 pub(crate) mod printk;
 
