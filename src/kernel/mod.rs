@@ -33,7 +33,7 @@ pub mod symbols;
 pub mod taint;
 pub mod tasks;
 #[cfg(test)]
-mod test_kernel;
+pub(crate) mod test_kernel;
 pub mod types;
 pub mod unwind;
 pub mod view;

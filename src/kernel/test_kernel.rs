@@ -17,7 +17,7 @@ use crate::vmcore::{MemoryError, PhysMemory};
 
 #[path = "../../formats/src/btf/synthetic.rs"]
 #[allow(dead_code, reason = "the crate that it belongs to tests more with it")]
-pub(super) mod btf;
+pub(crate) mod btf;
 
 /// Where a test's kernel maps the first 2 MiB of memory.
 pub(super) const DIRECT: u64 = 0xffff_8880_0000_0000;

@@ -37,7 +37,6 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
-mod leave_out;
 mod sections;
 
 use self::sections::sections;

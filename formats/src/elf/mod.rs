@@ -25,7 +25,7 @@ pub mod note;
 pub mod qemu_cpu;
 pub mod stored_core;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 
 use crate::addr::PhysAddr;
 use crate::endian::Endian;

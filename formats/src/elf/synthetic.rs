@@ -8,7 +8,7 @@ use crate::endian::Endian;
 
 /// Where QEMU puts the section and program headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(crate) enum Layout {
     /// QEMU 7.2 and newer: sections first, `.shstrtab` at the end, `e_ehsize` 8.
     SectionsFirst,
     /// Older: program headers at 64, no sections unless there are very many.
@@ -17,18 +17,18 @@ pub(super) enum Layout {
 
 /// What the stream should be of.
 #[derive(Clone, Debug)]
-pub(super) struct Stream {
-    pub(super) layout: Layout,
-    pub(super) class: Class,
-    pub(super) endian: Endian,
-    pub(super) machine: u16,
-    pub(super) notes: Vec<u8>,
+pub(crate) struct Stream {
+    pub(crate) layout: Layout,
+    pub(crate) class: Class,
+    pub(crate) endian: Endian,
+    pub(crate) machine: u16,
+    pub(crate) notes: Vec<u8>,
     /// Physical address and size of each block.
-    pub(super) blocks: Vec<(u64, u64)>,
+    pub(crate) blocks: Vec<(u64, u64)>,
     /// Says the count of program headers in section 0 instead of `e_phnum`.
-    pub(super) extended: bool,
+    pub(crate) extended: bool,
     /// Writes the string table's header in the order that the rest has not.
-    pub(super) swapped_string_table: bool,
+    pub(crate) swapped_string_table: bool,
 }
 
 impl Default for Stream {
@@ -54,7 +54,7 @@ impl Default for Stream {
 const STRINGS: &[u8] = b"\0.shstrtab\0";
 
 impl Stream {
-    pub(super) fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         let class = self.class;
         let header = u64::from(class.header_size());
         let section = u64::from(class.section_header_size());
@@ -120,7 +120,7 @@ impl Stream {
 }
 
 /// One little-endian note.
-pub(super) fn note(name: &[u8], kind: u32, descriptor: &[u8]) -> Vec<u8> {
+pub(crate) fn note(name: &[u8], kind: u32, descriptor: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in [name.len() as u32, descriptor.len() as u32, kind] {
         bytes.extend(number.to_le_bytes());

@@ -24,6 +24,7 @@
 //! ```
 
 mod coarse;
+mod dump_head;
 pub mod left_out;
 
 use std::fmt;

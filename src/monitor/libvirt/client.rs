@@ -4,6 +4,8 @@
 //! before it, and the events in between, in order. A reply that comes after its call was
 //! given up is dropped by its serial.
 
+mod sasl;
+
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -19,7 +21,6 @@ use vmcore_formats::libvirt::reply::{self, Authentication, LibvirtVersion};
 use vmcore_formats::libvirt::xdr::XdrError;
 
 use super::address::Address;
-use super::sasl;
 use crate::monitor::socket::{Arrived, connect_in_time, peer_process, read_in_time, send_in_time};
 use crate::monitor::{Answer, Manager, MonitorError, Refusal, WaitLimits};
 

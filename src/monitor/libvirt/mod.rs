@@ -18,7 +18,6 @@ mod dump;
 mod fifo;
 pub(crate) mod owner;
 pub(crate) mod pipe_access;
-mod sasl;
 pub(crate) mod stale_pipes;
 
 pub use address::{Address, AddressError, DomainTarget, Environment};

@@ -203,16 +203,11 @@ fn is_enum(found: &Type<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "../../../formats/src/btf/synthetic.rs"]
-#[allow(dead_code, reason = "the crate that it belongs to tests more with it")]
-mod btf;
-
-#[cfg(test)]
 mod tests {
     use vmcore_formats::endian::Endian;
 
-    use super::btf::Builder;
     use super::*;
+    use crate::kernel::test_kernel::btf::Builder;
 
     #[test]
     fn structures_have_fields_by_offset_and_what_has_no_name_gets_one() {

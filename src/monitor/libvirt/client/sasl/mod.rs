@@ -15,8 +15,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use vmcore_formats::libvirt::call::Call;
 use vmcore_formats::libvirt::reply;
 
-use super::address::Address;
-use super::client::Client;
+use super::Client;
+use crate::monitor::libvirt::address::Address;
 use crate::monitor::{Answer, MonitorError, WaitLimits};
 use credentials::Credentials;
 use scram::Scram;

@@ -1,9 +1,9 @@
 //! A dump's head without some of its pages.
 
-use super::DumpHead;
+use super::left_out::{LeftOut, MAX_STRETCHES};
 use crate::addr::PhysAddr;
 use crate::elf::Segment;
-use crate::page_class::left_out::{LeftOut, MAX_STRETCHES};
+use crate::elf::dump_head::DumpHead;
 
 impl DumpHead {
     /// Takes pages out of the segments, and adds the record of them to the notes. What is still
@@ -82,11 +82,11 @@ fn without(segment: &Segment, record: &LeftOut) -> Vec<Segment> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::synthetic::Stream;
-    use super::super::Progress;
     use super::*;
+    use crate::elf::dump_head::Progress;
     use crate::elf::note::Notes;
     use crate::elf::stored_core::StoredCore;
+    use crate::elf::synthetic::Stream;
     use crate::page_class::{ClassRun, PageClass, PageClasses};
 
     fn plan(runs: &[(u64, u64)]) -> LeftOut {
