@@ -13,7 +13,7 @@ use super::lost_monitor::{Lost, monitor_was_lost};
 use super::outcome::{CaptureError, with_causes};
 use super::request::Source;
 use super::session::Session;
-use super::{facts, guard};
+use super::{facts, guard, plan};
 use crate::corefile::write::{CoreSink, HeldSource, Pipeline, StreamOptions};
 use crate::held::direct::{Direct, NotDirect};
 use crate::metadata::{MemorySource, SourceUsed};
@@ -47,6 +47,7 @@ pub(super) fn attempt(
         }
     };
     session.clock.lap("map");
+    plan::before_dump(session, Some(&direct))?;
     match read(session, attempt, &direct, sink, options) {
         Ok(()) => {
             session.metadata.source = Some(MemorySource { used: SourceUsed::Direct, reason: None });

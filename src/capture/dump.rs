@@ -28,8 +28,6 @@ pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
     let prepared = prepare(session, &mut attempt);
     session.clock.lap("prepare");
     let outcome = prepared.and_then(|(file, reserve)| {
-        attempt.stage = "plan";
-        plan::before_dump(session)?;
         let outcome = dump(session, &mut attempt, file, reserve);
         // A guest that stays waited for the file, too.
         session.clock.lap(if session.clock.last_is("dump") { "write" } else { "dump" });
@@ -103,6 +101,7 @@ fn dump(
     let Some(sink) = direct_dump::attempt(session, attempt, Box::new(file), options)? else {
         return Ok(());
     };
+    plan::before_dump(session, None)?;
     let (read_end, write_end) = large_pipe().map_err(CaptureError::Pipe)?;
     let source = PipeSource::new(read_end).without(session.left_out.clone());
     let pipeline = Pipeline::start(source, sink, options).map_err(CaptureError::Pipe)?;

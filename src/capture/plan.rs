@@ -9,6 +9,7 @@ use super::guard;
 use super::outcome::{CaptureError, with_causes};
 use super::session::Session;
 use crate::held;
+use crate::held::direct::Direct;
 use crate::monitor::WaitLimits;
 use crate::sandbox::report::Request;
 
@@ -19,20 +20,24 @@ const SECOND: u64 = 4 << 30;
 /// What part of the rest of the longest hold it may take.
 const PART: u32 = 4;
 
-/// Plans what to leave out of the core: nothing, if so asked or for want of a plan.
+/// Plans what to leave out of the core, once: nothing, if so asked or for want of a plan. The
+/// memory is read in QEMU's process, if that was found.
 ///
 /// # Errors
 /// Fails if another client changed the guest meanwhile.
-pub(super) fn before_dump(session: &mut Session<'_>) -> Result<(), CaptureError> {
-    session.left_out = None;
+pub(super) fn before_dump(
+    session: &mut Session<'_>,
+    direct: Option<&Direct>,
+) -> Result<(), CaptureError> {
     let classes = session.request.pages;
-    if classes.is_empty() {
+    if classes.is_empty() || session.planned {
         return Ok(());
     }
+    session.planned = true;
     session.observer.step("finding the pages to leave out");
     let limits = limited(session);
     let request = Request::for_plan(&session.request.monitor.label(), classes);
-    let planned = held::plan(session.monitor.as_mut(), &limits, request);
+    let planned = held::plan(session.monitor.as_mut(), &limits, direct, request);
     session.clock.lap("plan");
     guard::check_events(session)?;
     let plan = match planned {

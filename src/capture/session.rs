@@ -31,6 +31,8 @@ pub(crate) struct Session<'a> {
     pub(super) report: Option<Box<Report>>,
     /// The pages that the core is to lack, as planned before the dump.
     pub(super) left_out: Option<LeftOut>,
+    /// Whether it was tried to plan that.
+    pub(super) planned: bool,
     /// How the guest was found.
     pub(super) found: Found,
     /// Whether QEMU was given an order for the release, and did not refuse it.
@@ -68,6 +70,7 @@ impl<'a> Session<'a> {
             guest: SameGuest::default(),
             report: None,
             left_out: None,
+            planned: false,
             found: Found::default(),
             ordered: false,
         })

@@ -27,6 +27,7 @@ mod wire;
 pub use ask::open;
 
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -40,6 +41,7 @@ use crate::sandbox::plan::Plan;
 use crate::sandbox::print::{Answer as PrintAnswer, Request as PrintRequest};
 use crate::sandbox::report::{Answer, Request as ReportRequest};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
+use direct::Direct;
 use facts::metadata_of_guest;
 pub(crate) use partial_dump::PartialDumpError;
 use serve::Server;
@@ -123,7 +125,7 @@ pub fn print_of(
     let limits = WaitLimits { timeout, until: None, interrupt: Some(interrupt) };
     let (mut monitor, _) = connect(target, &limits)?;
     monitor.take_guest_events();
-    let answer = ask_child(monitor.as_mut(), &limits, |head| request.encode(head))?;
+    let answer = ask_child(monitor.as_mut(), &limits, None, |head| request.encode(head))?;
     check_still_held(monitor.as_mut(), &limits)?;
     Ok(PrintAnswer::decode(&answer)?)
 }
@@ -161,17 +163,19 @@ pub(super) fn report(
     mut request: ReportRequest,
 ) -> Result<Answer, HeldError> {
     request.held = true;
-    Ok(Answer::decode(&ask_child(monitor, limits, |head| request.encode(head))?)?)
+    Ok(Answer::decode(&ask_child(monitor, limits, None, |head| request.encode(head))?)?)
 }
 
-/// The plan of the pages to leave out of the core of a stopped guest, with the same limits.
+/// The plan of the pages to leave out of the core of a stopped guest, with the same limits. Its
+/// memory is read in QEMU's process, if that was found.
 pub(super) fn plan(
     monitor: &mut dyn Monitor,
     limits: &WaitLimits<'_>,
+    direct: Option<&Direct>,
     mut request: ReportRequest,
 ) -> Result<Plan, HeldError> {
     request.held = true;
-    Ok(Plan::decode(&ask_child(monitor, limits, |head| request.encode(head))?)?)
+    Ok(Plan::decode(&ask_child(monitor, limits, direct, |head| request.encode(head))?)?)
 }
 
 /// What a child answers that reads the guest's memory. `request` gives what it is asked, by the
@@ -179,6 +183,7 @@ pub(super) fn plan(
 fn ask_child(
     monitor: &mut dyn Monitor,
     limits: &WaitLimits<'_>,
+    direct: Option<&Direct>,
     request: impl FnOnce(&[u8]) -> Vec<u8>,
 ) -> Result<Vec<u8>, HeldError> {
     if monitor.dump_reply() == DumpReply::AtEndOfItsOwn {
@@ -188,11 +193,19 @@ fn ask_child(
             return Err(HeldError::Running { state: state.status });
         }
     }
-    let dump = partial_dump::head(monitor, limits)?;
+    let dump;
+    let (head, head_bytes) = match direct {
+        Some(direct) => direct.head(),
+        None => {
+            dump = partial_dump::head(monitor, limits)?;
+            (&dump.head, dump.head_bytes())
+        }
+    };
     let (ours, theirs) = UnixStream::pair().map_err(HeldError::Socket)?;
-    let ranges = memory::ranges(&dump.head);
+    let ranges = memory::ranges(head);
     let server = Server::new(&ranges, ours).map_err(HeldError::Socket)?;
-    let mut child = Child::start(theirs.into(), request(dump.head_bytes()))?;
+    let server = server.with_direct(direct.map(|direct| Arc::clone(direct.memory())));
+    let mut child = Child::start(theirs.into(), request(head_bytes))?;
     match server.serve(monitor, limits, &mut child) {
         Ok(answer) => Ok(answer),
         // The memory is another one by now, or the child is dead.

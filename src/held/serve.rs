@@ -7,19 +7,21 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use super::HeldError;
+use super::direct::DirectMemory;
 use super::partial_dump::{self, PartialDumpError};
 use super::windows::Windows;
 use super::wire::{self, MOST, QUESTION};
 use crate::monitor::{Monitor, MonitorError, WaitLimits};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
-use crate::vmcore::MemoryRange;
 use crate::vmcore::memory::range_of;
+use crate::vmcore::{MemoryRange, PhysMemory};
 
 /// How much of an answer the socket should hold, in bytes.
 const SEND_BUFFER: usize = 1 << 20;
@@ -39,6 +41,8 @@ pub(super) struct Server<'a> {
     gone: bool,
     /// What was read without a dump.
     windows: Windows,
+    /// The memory in QEMU's process, if it may be read there.
+    direct: Option<Arc<DirectMemory>>,
 }
 
 impl<'a> Server<'a> {
@@ -49,7 +53,13 @@ impl<'a> Server<'a> {
         set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
         let (question, answer) = (Vec::new(), Vec::new());
         let windows = Windows::default();
-        Ok(Self { ranges, socket, question, answer, sent: 0, gone: false, windows })
+        let (sent, gone, direct) = (0, false, None);
+        Ok(Self { ranges, socket, question, answer, sent, gone, windows, direct })
+    }
+
+    /// The same, which asks the monitor for no memory, if it can be had without.
+    pub(super) fn with_direct(self, direct: Option<Arc<DirectMemory>>) -> Self {
+        Self { direct, ..self }
     }
 
     /// Serves until the child has answered, or the limits are reached.
@@ -97,6 +107,16 @@ impl<'a> Server<'a> {
         let Some(question) = self.receive() else { return Ok(()) };
         let range = wire::range_of_question(question);
         check(self.ranges, range)?;
+        if let Some(direct) = &self.direct {
+            let mut bytes = vec![0; usize::try_from(range.length).unwrap_or_default()];
+            self.answer = match direct.read(range.start, &mut bytes) {
+                Ok(()) => wire::answer_memory(&[&bytes]),
+                Err(error) => wire::answer_problem(&error.to_string()),
+            };
+            self.sent = 0;
+            self.send();
+            return Ok(());
+        }
         let lacking = || format!("QEMU's partial dump of {range} does not have all of it");
         if let Some(answer) = self.peek(monitor, range, limits)? {
             self.answer = answer;
