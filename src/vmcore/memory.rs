@@ -85,6 +85,9 @@ pub enum MemoryError {
     },
 }
 
+/// Whether more work may be done for a core ([`PhysMemory::spend`]).
+pub type Spent = Result<(), DataError>;
+
 impl MemoryError {
     /// Whether more was read than the file is worth: nothing else can be read, either.
     pub fn is_too_much(&self) -> bool {
@@ -127,7 +130,7 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
 
     /// Accounts for work that this memory causes where it is not read, as
     /// [`Bytes::spend`](crate::corefile::read::bytes::Bytes::spend).
-    fn spend(&self, _bytes: u64) -> Result<(), DataError> {
+    fn spend(&self, _bytes: u64) -> Spent {
         Ok(())
     }
 

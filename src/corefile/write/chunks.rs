@@ -12,9 +12,10 @@ use thiserror::Error;
 
 use super::CHUNK;
 use super::buffers::Buffer;
-use super::compress::{Content, Frame, Job};
+use super::compress::{Content, Frame};
 use super::effort::Effort;
 use super::shared::Shared;
+use super::work::Job;
 use super::zeros::is_zero;
 use crate::corefile::read::bytes::Bytes;
 

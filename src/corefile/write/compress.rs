@@ -1,7 +1,6 @@
 //! The workers: a chunk in, an independent zstd frame out.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -14,22 +13,9 @@ use super::effort::{Effort, FAST_LEVEL};
 use super::raw_frame;
 use super::shared::Shared;
 use super::spool::Fill;
-use super::work::Task;
+use super::work::{Job, Task};
 use super::zeros::is_zero;
 use crate::corefile::read::bytes::Bytes;
-
-/// A chunk to compress.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// Its number in the core.
-    pub(super) index: u64,
-    /// Its bytes, in front.
-    pub(super) buffer: Buffer,
-    /// How many bytes.
-    pub(super) length: usize,
-    /// Where they are still to be read from, and at which offset.
-    pub(super) reader: Option<(Arc<dyn Bytes>, u64)>,
-}
 
 /// A compressed chunk.
 #[derive(Debug)]

@@ -7,13 +7,27 @@
 //! memory costs time when it is used first, stays small.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::compress::Job;
+use super::buffers::Buffer;
 use super::spool::Fill;
+use crate::corefile::read::bytes::Bytes;
 
 /// How many processors QEMU's dump and its reader use.
 const OF_THE_DUMP: usize = 2;
+
+/// A chunk to compress.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Its number in the core.
+    pub(super) index: u64,
+    /// Its bytes, in front.
+    pub(super) buffer: Buffer,
+    /// How many bytes.
+    pub(super) length: usize,
+    /// Where they are still to be read from, and at which offset.
+    pub(super) reader: Option<(Arc<dyn Bytes>, u64)>,
+}
 
 /// The jobs that wait for workers.
 #[derive(Debug)]

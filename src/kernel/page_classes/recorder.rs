@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vmcore_formats::addr::PhysAddr;
 
-use crate::corefile::read::bytes::DataError;
+use crate::vmcore::memory::Spent;
 use crate::vmcore::{MemoryError, MemoryRange, PhysMemory};
 
 const PAGE: u64 = 4096;
@@ -123,7 +123,7 @@ impl PhysMemory for Recorder {
         self.memory.zeros(at)
     }
 
-    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+    fn spend(&self, bytes: u64) -> Spent {
         self.memory.spend(bytes)
     }
 
