@@ -119,7 +119,8 @@ impl Serialize for ValueJson<'_> {
             }
             Value::Unsigned(number) => out.serialize_u64(*number),
             Value::Signed(number) if number.unsigned_abs() > MAX_NUMBER => {
-                out.collect_str(&format_args!("{number:#x}"))
+                let sign = if *number < 0 { "-" } else { "" };
+                out.collect_str(&format_args!("{sign}{:#x}", number.unsigned_abs()))
             }
             Value::Signed(number) => out.serialize_i64(*number),
             Value::Bool(truth) => out.serialize_bool(*truth),
