@@ -26,6 +26,7 @@ pub mod limits;
 pub mod plan;
 pub mod print;
 pub mod report;
+mod request_line;
 mod task;
 
 pub use child::{Child, ChildLimits, Waited};

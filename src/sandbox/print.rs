@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::end::ChildError;
-use super::task;
+use super::request_line;
 use crate::kernel::find::SearchDepth;
 use crate::kernel::print::{Printed, Query};
 
@@ -44,7 +44,7 @@ pub struct Failure {
 impl Request {
     /// The request in bytes, with the head of a dump behind it.
     pub fn encode(&self, head: &[u8]) -> Vec<u8> {
-        task::encode("print", self, head)
+        request_line::encode("print", self, head)
     }
 }
 

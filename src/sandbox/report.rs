@@ -14,7 +14,7 @@ use vmcore_formats::page_class::PageClasses;
 
 use super::child::{Child, ChildLimits, Waited};
 use super::end::ChildError;
-use super::task;
+use super::request_line;
 use crate::interrupt::Interrupt;
 use crate::metadata::Metadata;
 use crate::regular_file;
@@ -83,7 +83,7 @@ impl Request {
 
     /// The request in bytes, with the head of a dump behind it.
     pub fn encode(&self, head: &[u8]) -> Vec<u8> {
-        task::encode("report", self, head)
+        request_line::encode("report", self, head)
     }
 
     /// The report of a stored core, made by a child within a limit if there is one.

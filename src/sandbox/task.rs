@@ -5,10 +5,9 @@
 //! the head of a held guest's dump        up to the end of writing
 //! ```
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{print, report};
 
@@ -37,13 +36,4 @@ impl Task {
         let head = bytes.get(end.saturating_add(1)..).unwrap_or_default().to_vec();
         Ok((serde_json::from_slice(bytes.get(..end).unwrap_or_default())?, head))
     }
-}
-
-/// A request in bytes, with the head of a dump behind it.
-pub(super) fn encode(name: &str, request: &impl Serialize, head: &[u8]) -> Vec<u8> {
-    // A value made of strings, numbers and lists cannot fail to serialise.
-    let mut bytes = serde_json::to_vec(&BTreeMap::from([(name, request)])).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes.extend(head);
-    bytes
 }
