@@ -54,7 +54,7 @@ pub enum Source {
     Auto,
     /// From QEMU's dump.
     Stream,
-    /// As with [`Source::Auto`], even where libvirt marks the domain for it.
+    /// As with [`Source::Auto`], with a warning where it is QEMU's dump.
     Direct,
 }
 

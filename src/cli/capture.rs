@@ -170,7 +170,7 @@ enum SourceArg {
     Auto,
     /// Through QEMU's dump
     Stream,
-    /// As auto, and for a domain of libvirt, too, which libvirt then marks as tainted
+    /// As auto, with a warning where the memory comes through QEMU's dump nevertheless
     Direct,
 }
 
