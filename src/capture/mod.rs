@@ -54,9 +54,10 @@ use session::Session;
 use verdict::{Dumped, Released, Stored};
 
 use crate::interrupt::Interrupt;
-use crate::metadata::CaptureResult;
+use crate::metadata::{CaptureResult, ReleasedBy};
 use crate::observer::Observer;
 
+const ENDED: &str = "the guest had ended before it was released";
 const NOT_RESUMED: &str =
     "the guest was not resumed: it was paused before its capture, and stays so";
 
@@ -137,6 +138,12 @@ fn release(
         action
     };
     let (mut release, problem) = release::release(session, action);
+    if problem.is_some() && !session.ordered && release::has_ended(session) {
+        session.warn(ENDED.to_owned());
+        release.by = Some(ReleasedBy::AnotherClient);
+        session.metadata.release = Some(release);
+        return Released::Gone;
+    }
     problems.extend(problem);
     session.clock.lap("release");
     if action == Action::Resume && session.metadata.panic.is_some() {

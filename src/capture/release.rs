@@ -84,6 +84,12 @@ pub(super) fn release(session: &mut Session<'_>, action: Action) -> (Release, Op
     }
 }
 
+/// Whether the guest is known to be gone: another client, or itself, ended it.
+pub(super) fn has_ended(session: &mut Session<'_>) -> bool {
+    let limits = session.release_limits();
+    matches!(session.monitor.run_state(&limits), Err(MonitorError::Ended { .. }))
+}
+
 /// A release that was not tried.
 fn untried(action: Action) -> Release {
     Release {

@@ -240,6 +240,16 @@ fn a_guest_that_another_client_reset_is_not_released() {
 }
 
 #[test]
+fn a_guest_that_another_client_destroyed_is_gone() {
+    let domain = Domain::new(dumping(LibvirtDump::Stalls(3 * MIB)));
+    let capture = domain.start(&["--then", "resume"]);
+    domain.libvirt.await_stall();
+    domain.libvirt.change(SHUT_OFF, 5);
+    finish(capture).expect(3).says("the guest had ended before it was released");
+    assert_eq!(domain.libvirt.actions(), [DUMP]);
+}
+
+#[test]
 fn a_guest_that_another_client_resumed_is_not_stopped_for_a_dump() {
     for more in [&["--then", "resume"][..], &["--then", "resume", "--report-only"]] {
         let script = LibvirtScript { resumed_at: Some(JOB_INFO), ..LibvirtScript::default() };
