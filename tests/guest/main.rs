@@ -34,6 +34,7 @@ mod libvirt;
 mod machine;
 mod memory_use;
 mod mounted;
+mod other_clients;
 mod printing;
 mod reading;
 mod registers;
