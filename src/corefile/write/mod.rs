@@ -11,7 +11,7 @@
 //! it has the workers read. It never waits for a worker while there is a free buffer, and the
 //! number of buffers bounds the memory. What waits in them for a worker is the spool
 //! ([`SpoolLimit`]): a guest is held for what is read, and not for what is compressed. Once
-//! it is full, chunks get less work ([`effort`]), whichever lets the most of them pass. The
+//! it is full, chunks get less work (`effort`), whichever lets the most of them pass. The
 //! sink ([`CoreSink`]) is written from front to back. The threads are not joined: a file
 //! system that hangs blocks the writer alone.
 
