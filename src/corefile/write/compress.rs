@@ -159,23 +159,25 @@ impl Worker<'_> {
     fn read(&mut self, job: Job) -> Option<Job> {
         let Job { index, mut buffer, length, reader } = job;
         let (reader, offset) = reader?;
-        // If nothing waits for what is read, the chunk is read into a buffer that stays in
-        // the cache, and compressed into the other at once.
+        // The chunk's own buffer is used only if it is to be kept: of zeros, none of a large
+        // spool's memory is touched, and what is compressed at once stays in the cache.
         let at_once = self.shared.buffers.fill() == Fill::NoSpool;
-        let into = if at_once { &mut self.spare } else { &mut buffer };
-        let chunk = into.get_mut(..length).unwrap_or_default();
+        let chunk = self.spare.get_mut(..length).unwrap_or_default();
         let read = read_chunk(&*reader, offset, chunk, self.shared);
         let content = match read {
             Ok(true) => {
                 self.shared.pending.fetch_sub(1, Ordering::Relaxed);
                 Content::Zeros
             }
-            Ok(false) if at_once => {
+            Ok(false) => {
                 std::mem::swap(&mut self.spare, &mut buffer);
-                self.compress(Job { index, buffer, length, reader: None }, Effort::Level);
-                return None;
+                let chunk = Job { index, buffer, length, reader: None };
+                if at_once {
+                    self.compress(chunk, Effort::Level);
+                    return None;
+                }
+                return Some(chunk);
             }
-            Ok(false) => return Some(Job { index, buffer, length, reader: None }),
             Err(Unread::Ended) => Content::Ended,
             Err(Unread::Failed(error)) => {
                 // What follows is of no use.
