@@ -63,6 +63,8 @@ pub(crate) fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmcorectl"));
     command.args(arguments).stdin(Stdio::null());
     command.env_remove("VMCORECTL_STORE").env_remove("VMCORECTL_FAMILIES");
+    // What is made for a debugger is kept, and not in the user's home.
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command
 }
 
