@@ -207,7 +207,7 @@ fn debugged(stored: &str, machine: &Machine, unpacked: &Path) {
     };
 
     let gdb = ["--with", "gdb", "--", "-nx", "-batch", "-ex", "info registers rip"];
-    let ran = debug(&gdb).expect(0).says("/gdb --core ").says("-ex 'info registers rip'");
+    let ran = debug(&gdb).expect(0).says("/gdb ").says(" --core ").says("-ex 'info registers rip'");
     let line = ran.stdout.lines().find(|line| line.starts_with("rip ")).unwrap_or_default();
     assert!(line.contains("0xffffffff"), "the kernel's address: {ran:?}");
     nothing_is_left(&temporary);
