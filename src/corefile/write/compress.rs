@@ -179,11 +179,9 @@ impl Worker<'_> {
                 return Some(chunk);
             }
             Err(Unread::Ended) => Content::Ended,
-            Err(Unread::Failed(error)) => {
-                // What follows is of no use.
-                self.shared.abort();
-                Content::Failed(error)
-            }
+            // The writer stops the source when it comes to this chunk. Before that, an end of
+            // the chunks in front of it would look like one that was asked for.
+            Err(Unread::Failed(error)) => Content::Failed(error),
         };
         self.shared.buffers.give(buffer);
         self.send(index, length, content, Effort::Level);
