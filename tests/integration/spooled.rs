@@ -126,39 +126,3 @@ fn what_was_stored_in_haste_is_compressed_after_the_report() {
     let waited = length_without_haste(&setting);
     assert!(length.abs_diff(waited) < waited / 100, "{length} and {waited}");
 }
-
-#[test]
-fn a_compression_that_is_killed_leaves_the_entry_whole() {
-    let script = larger_than_its_spool();
-    let stream = script.stream.clone();
-    let setting = Setting::new(script);
-    let capture = setting.start(&SMALL_SPOOL);
-    setting.qemu.await_run_state("running");
-    let started = std::time::Instant::now();
-    loop {
-        let listing = setting.listing();
-        if !listing.entries.is_empty() && !listing.incomplete.is_empty() {
-            break;
-        }
-        assert!(started.elapsed() < crate::scripted_qemu::TEST_TIMEOUT, "{listing:?}");
-    }
-    signal(&capture, Signal::KILL);
-    assert_eq!(finish(capture).code, None);
-    let listing = setting.listing();
-    crate::setting::check_whole(&listing.entries[0], &stream);
-    verify(&listing.entries[0]);
-    assert_eq!(listing.entries.len(), 1);
-}
-
-#[test]
-fn a_compression_without_space_leaves_the_entry_whole() {
-    // Room for a core of which nothing is compressed, and not for two that are as small as can be.
-    let Some(disk) = crate::tmpfs::Tmpfs::of_size(153 * MIB) else { return };
-    let script = larger_than_its_spool();
-    let stream = script.stream.clone();
-    let setting = Setting::with_store(script, disk.path());
-    let ran = setting.capture(&SMALL_SPOOL).expect(0);
-    assert!(ran.stderr.contains("warning: the core is larger than it need be"), "{ran:?}");
-    setting.whole_entry(&stream);
-    verify(&setting.listing().entries[0]);
-}
