@@ -216,11 +216,13 @@ impl Worker<'_> {
         }
     }
 
-    /// How much work the next chunk gets: all, unless the guest would wait for it.
+    /// How much work the next chunk gets: all, unless the guest would wait for it, and the file has
+    /// room for what is not compressed.
     fn effort(&self) -> Effort {
         let waits = self.shared.buffers.fill() == Fill::Full && self.shared.chunks().is_none()
             || self.shared.hurries.load(Ordering::Relaxed);
-        if waits { self.shared.rates.best(self.shared.workers) } else { Effort::Level }
+        let haste = waits && self.shared.raw_fits.load(Ordering::Relaxed);
+        if haste { self.shared.rates.best(self.shared.workers) } else { Effort::Level }
     }
 
     /// Sends a frame to the writer. It goes first only when the output failed.

@@ -37,6 +37,9 @@ pub(super) struct Shared {
     room: AtomicU8,
     pub(super) waits_for_output: AtomicBool,
     pub(super) hurries: AtomicBool,
+    /// Whether the file has room for all that is still to be written if nothing of it is
+    /// compressed.
+    pub(super) raw_fits: AtomicBool,
     /// Whether the sink is being written to.
     pub(super) writing: AtomicBool,
     pub(super) aborted: AtomicBool,
@@ -72,6 +75,7 @@ impl Shared {
             room: AtomicU8::new(Room::Unknown as u8),
             waits_for_output: AtomicBool::new(false),
             hurries: AtomicBool::new(false),
+            raw_fits: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             abort: event()?,

@@ -23,6 +23,8 @@ use super::{CHUNK, raw_frame};
 
 /// How much is written between two looks at the free space, in bytes.
 const SPACE_INTERVAL: u64 = 64 << 20;
+/// How much is written between two looks whether what is left fits without compression.
+const LOOK_INTERVAL: u64 = 16 << 20;
 /// Room for metadata behind the frames, in bytes. It takes a few thousand.
 const METADATA_ROOM: u64 = 256 << 10;
 
@@ -37,6 +39,8 @@ pub(super) struct Writer {
     checked: u64,
     /// From how many bytes on it is tried to reserve room for the spool.
     reserve_from: u64,
+    /// From how many bytes on it is looked whether there is room for what is not compressed.
+    look_from: u64,
 }
 
 impl Writer {
@@ -49,8 +53,18 @@ impl Writer {
         has_spool: bool,
     ) -> Self {
         let written = Written { sink, table: SeekTable::default(), lighter: Vec::new() };
-        let (bytes, checked, reserve_from) = (0, 0, 0);
-        Self { written, shared, zero_chunk, reserve, has_spool, bytes, checked, reserve_from }
+        let (bytes, checked, reserve_from, look_from) = (0, 0, 0, 0);
+        Self {
+            written,
+            shared,
+            zero_chunk,
+            reserve,
+            has_spool,
+            bytes,
+            checked,
+            reserve_from,
+            look_from,
+        }
     }
 
     /// Writes until no more frames come.
@@ -61,6 +75,7 @@ impl Writer {
             if !matches!(frame.content, Content::AllRead) {
                 waiting.insert(frame.index, frame);
             }
+            self.look_at_room(next);
             self.reserve_spool(next);
             while let Some(frame) = waiting.remove(&next) {
                 if matches!(frame.content, Content::Ended) {
@@ -70,6 +85,7 @@ impl Writer {
                 if let Err(stop) = self.write(frame) {
                     return Err(self.fail(stop));
                 }
+                self.look_at_room(next);
                 self.reserve_spool(next);
             }
         }
@@ -147,24 +163,56 @@ impl Writer {
             return;
         };
         self.reserve_from = self.bytes.saturating_add(SPACE_INTERVAL);
-        let pending = self.shared.pending.load(Ordering::Relaxed);
-        let longest = zstd::zstd_safe::compress_bound(CHUNK).max(raw_frame::length_of(CHUNK));
-        let zeros = chunks.saturating_sub(next).saturating_mul(self.zero_chunk.len() as u64);
-        let worst = pending.saturating_mul(longest as u64).saturating_add(zeros);
-        let worst = worst.saturating_add(tail_room(chunks));
+        let worst = self.worst(next, chunks, 0);
         let wanted = worst.saturating_add(self.reserve);
         if self.written.sink.available().is_some_and(|available| available < wanted) {
+            self.shared.raw_fits.store(false, Ordering::Relaxed);
             self.shared.set_room(Room::Refused);
             return;
         }
         self.shared.set_room(match self.written.sink.reserve(self.bytes, worst) {
-            Ok(true) => Room::Reserved,
+            Ok(true) => {
+                self.shared.raw_fits.store(true, Ordering::Relaxed);
+                Room::Reserved
+            }
             Ok(false) => {
                 self.reserve_from = u64::MAX;
                 Room::Refused
             }
             Err(_) => Room::Refused,
         });
+    }
+
+    /// Looks whether there is room for all that is still to come, as if nothing of it could be
+    /// compressed. Where there is not, each chunk gets all the work that was asked for, however
+    /// long the guest waits: a core that fits when it is compressed must not fill the disk.
+    fn look_at_room(&mut self, next: u64) {
+        if !self.has_spool || self.bytes < self.look_from || self.shared.room() == Room::Reserved {
+            return;
+        }
+        let progress = self.shared.progress();
+        let (expected, chunk) = (progress.bytes_expected, CHUNK as u64);
+        let unread = match self.shared.chunks() {
+            Some(_) => 0,
+            // Anything may come.
+            None if expected == 0 => return,
+            None => expected.saturating_sub(progress.bytes_read).div_ceil(chunk),
+        };
+        self.look_from = self.bytes.saturating_add(LOOK_INTERVAL);
+        let chunks = self.shared.chunks().unwrap_or_else(|| expected.div_ceil(chunk));
+        let worst = self.worst(next, chunks, unread).saturating_add(self.reserve);
+        let fits = self.written.sink.available().is_some_and(|available| worst <= available);
+        self.shared.raw_fits.store(fits, Ordering::Relaxed);
+    }
+
+    /// How many bytes may still be written at most, of the chunks from `next` on, of which
+    /// `unread` were not read yet.
+    fn worst(&self, next: u64, chunks: u64, unread: u64) -> u64 {
+        let pending = self.shared.pending.load(Ordering::Relaxed).saturating_add(unread);
+        let longest = zstd::zstd_safe::compress_bound(CHUNK).max(raw_frame::length_of(CHUNK));
+        let zeros = chunks.saturating_sub(next).saturating_mul(self.zero_chunk.len() as u64);
+        let worst = pending.saturating_mul(longest as u64).saturating_add(zeros);
+        worst.saturating_add(tail_room(chunks))
     }
 
     fn fail(self, stop: Stop) -> OutputError {
