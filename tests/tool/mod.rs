@@ -62,10 +62,14 @@ impl From<Output> for Ran {
 pub(crate) fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmcorectl"));
     command.args(arguments).stdin(Stdio::null());
+    without_callers_environment(&mut command);
+    command
+}
+
+fn without_callers_environment(command: &mut Command) {
     command.env_remove("VMCORECTL_STORE").env_remove("VMCORECTL_FAMILIES");
     // What is made for a debugger is kept, and not in the user's home.
     command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
-    command
 }
 
 /// Runs the program to its end.
@@ -88,7 +92,7 @@ pub(crate) fn start_through<A: AsRef<OsStr>>(
     let mut command = Command::new(through[0]);
     command.args(&through[1..]).arg(program.get_program()).args(program.get_args());
     command.stdin(Stdio::null());
-    command.env_remove("VMCORECTL_STORE").env_remove("VMCORECTL_FAMILIES");
+    without_callers_environment(&mut command);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
