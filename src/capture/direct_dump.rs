@@ -167,8 +167,7 @@ fn fall_back(
         && attempt.output.is_none()
         && started.elapsed() < GIVEN_BACK
     {
-        pipeline.abort();
-        pipeline.hurry(true);
+        pipeline.discard();
         attempt.output = pipeline.take_ended().output;
         std::thread::sleep(Duration::from_millis(1));
     }

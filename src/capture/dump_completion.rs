@@ -44,16 +44,7 @@ pub(super) struct DumpCompletion {
 
 impl DumpCompletion {
     pub(super) fn new(command: CommandId, detached: bool) -> Self {
-        Self {
-            command: Some(command),
-            detached,
-            completed: None,
-            stream: None,
-            stream_ended: None,
-            output: None,
-            lost: None,
-            lost_monitor: false,
-        }
+        Self { command: Some(command), detached, completed: None, ..Self::of_direct() }
     }
 
     /// Of memory that is read without a dump: QEMU has nothing to say of it.

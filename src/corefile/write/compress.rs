@@ -131,6 +131,10 @@ pub(super) fn do_work(
                 let chunk = worker.read(job);
                 shared.work.has_read(chunk);
             }
+            Task::Compress(job) if shared.discarded.load(Ordering::Relaxed) => {
+                worker.end(job);
+                shared.work.has_compressed();
+            }
             Task::Compress(job) => {
                 let whole = job.length == CHUNK;
                 let effort = worker.effort();
@@ -214,6 +218,12 @@ impl Worker<'_> {
                 None
             }
         }
+    }
+
+    /// Ends the core in front of a chunk.
+    fn end(&self, job: Job) {
+        self.shared.buffers.give(job.buffer);
+        self.send(job.index, job.length, Content::Ended, Effort::Level);
     }
 
     /// How much work the next chunk gets: all, unless the guest would wait for it, and the file has

@@ -231,6 +231,12 @@ impl<E: Send + 'static> Pipeline<E> {
         self.shared.abort();
     }
 
+    /// The same, and gives up what was read: the sink is given back soon.
+    pub fn discard(&self) {
+        self.shared.discarded.store(true, Ordering::Relaxed);
+        self.abort();
+    }
+
     /// How many threads compress: fewer than asked for at a level at which each
     /// takes much memory.
     pub fn threads(&self) -> usize {

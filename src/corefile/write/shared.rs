@@ -43,6 +43,8 @@ pub(super) struct Shared {
     /// Whether the sink is being written to.
     pub(super) writing: AtomicBool,
     pub(super) aborted: AtomicBool,
+    /// Whether what was read is of no use, either.
+    pub(super) discarded: AtomicBool,
     /// Readable once the source should stop.
     pub(super) abort: OwnedFd,
     /// Readable once the source or the writer has come to its end.
@@ -78,6 +80,7 @@ impl Shared {
             raw_fits: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
+            discarded: AtomicBool::new(false),
             abort: event()?,
             ended: event()?,
             buffers,
@@ -95,7 +98,7 @@ impl Shared {
         self.work.source_waits();
     }
 
-    /// All of a core is read, and it has so many chunks.
+    /// All of a core is read: it has this number of chunks.
     pub(super) fn all_is_read(&self, chunks: u64) {
         self.chunks.store(chunks, Ordering::Release);
         self.work.all_is_read();
