@@ -47,7 +47,7 @@ pub(super) struct PrintArgs {
     #[arg(value_name = "TYPE[.MEMBER,...]")]
     subject: String,
     /// Where it is: a symbol, or an address in hexadecimal digits; with members, `->` and `[3]`
-    /// behind it. `TYPE@` before it if what is there has another type
+    /// behind it. `TYPE@` before it if the memory there has another type
     #[arg(value_name = "[TYPE@]ADDR|SYMBOL[.MEMBER...]")]
     expression: Option<String>,
     /// Print the entries of the list whose head is at EXPR; MEMBER of TYPE links them

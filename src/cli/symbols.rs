@@ -86,7 +86,7 @@ fn map(kernel: &Kernel, output: &Path) -> anyhow::Result<()> {
     })?;
     match left_out? {
         0 => {}
-        count => say(&format!("finding: {count} symbols were left out: their names are none")),
+        count => say(&format!("finding: {count} symbols were left out: their names are not valid")),
     }
     Ok(())
 }

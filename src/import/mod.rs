@@ -181,7 +181,7 @@ fn write(
         threads: request.threads,
         reserve,
         memory,
-        // Nobody waits for the end of the reading.
+        // No guest waits for the end of the reading.
         spool: SpoolLimit::NONE,
     };
     if memory > MAX_CORE {

@@ -28,7 +28,7 @@ enum Ready {
 
 /// What came.
 pub(super) enum Arrived {
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(usize),
     Waker,
     Nothing,
@@ -96,7 +96,7 @@ pub(super) fn send_in_time(
     Ok(true)
 }
 
-/// Reads what is there, or waits until something is.
+/// Reads what has arrived, or waits until something is.
 pub(super) fn read_in_time(
     mut socket: &UnixStream,
     buffer: &mut [u8],

@@ -46,7 +46,7 @@ impl PhysMemory for Whole {
     }
 }
 
-/// So many pages of a class, from one on.
+/// A run of pages of a class, from this one on.
 fn run(first: u64, count: u64, class: PageClass) -> ClassRun {
     ClassRun { start: PhysAddr(first * PAGE), length: count * PAGE, class }
 }

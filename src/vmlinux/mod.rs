@@ -124,7 +124,7 @@ impl<'k> MadeVmlinux<'k> {
         let mut findings = symbols.findings().to_vec();
         if linked.left_out > 0 {
             let count = linked.left_out;
-            findings.push(format!("{count} symbols were left out: their names are none"));
+            findings.push(format!("{count} symbols were left out: their names are not valid"));
         }
         let btf = types.ok().and_then(Result::ok).and_then(|types| types.btf());
         findings.extend(kernel.types_findings().iter().cloned());

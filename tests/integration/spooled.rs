@@ -25,7 +25,7 @@ fn large() -> Script {
     Script { stream: Arc::new(CoreStream::of_guest(22)), ..Script::default() }
 }
 
-/// Captures a guest, with a disk that refuses all beyond so many bytes of a file, although
+/// Captures a guest, with a disk that refuses all of a file beyond this size, although
 /// there is room for them.
 fn capture_within(setting: &Setting, bytes: usize, more: &[&str]) -> Ran {
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);

@@ -150,7 +150,7 @@ impl Chunks {
         if listens { Ok(()) } else { Err(Closed) }
     }
 
-    /// Has `read` put the next frame, of so many bytes, into a buffer: it is written as it is.
+    /// Has `read` put the next frame, of this length, into a buffer: it is written as it is.
     /// Only between chunks.
     pub(super) fn pass_on<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         &mut self,

@@ -70,7 +70,7 @@ impl Rates {
         blend(&rate.size, size as u64);
     }
 
-    /// The disk took so many bytes.
+    /// The disk took this number of bytes.
     pub(super) fn wrote(&self, time: Duration, bytes: usize) {
         // Short writes say more of the call than of the disk.
         if bytes >= CHUNK / 16 {
@@ -79,7 +79,7 @@ impl Rates {
         }
     }
 
-    /// The effort at which the most chunks pass with so many workers. In doubt the greater one.
+    /// The effort at which the most chunks pass with this number of workers. In doubt the greater one.
     pub(super) fn best(&self, workers: usize) -> Effort {
         let efforts = [Effort::Level, Effort::Fast, Effort::Raw];
         let usable = efforts.into_iter().filter(|effort| *effort != Effort::Fast || self.has_fast);

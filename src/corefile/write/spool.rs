@@ -29,7 +29,7 @@ impl SpoolLimit {
     /// No spool: the source waits for the workers.
     pub const NONE: Self = Self { bytes: 0, leave: 0 };
 
-    /// A spool of so many bytes, whatever the host has left.
+    /// A spool of this size, whatever the host has left.
     #[cfg(test)]
     pub(super) const fn fixed(bytes: u64) -> Self {
         Self { bytes, leave: 0 }

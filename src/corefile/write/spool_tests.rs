@@ -1,4 +1,4 @@
-//! A pipeline with a spool, into a sink that does as it is told.
+//! A pipeline with a spool, into a sink that fails and waits as a test wants it.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -2,7 +2,7 @@
 //!
 //! While a guest waits, what is still to be read comes first, and is compressed when there is
 //! nothing to read. QEMU and the reader of its pipe need processors, too: as long as the spool
-//! has room, so many workers compress as there are processors beyond these two, and one at
+//! has room, one worker compresses for each processor beyond these two, and one at
 //! least: memory that compresses at once then stays in a few buffers, and the spool, whose
 //! memory costs time when it is used first, stays small.
 
@@ -62,7 +62,7 @@ pub(super) enum Task {
 }
 
 impl Work {
-    /// For so many workers on a host with so many processors.
+    /// For this number of workers, on a host with this number of processors.
     pub(super) fn new(workers: usize, processors: usize) -> Self {
         let state = Mutex::new(State::default());
         Self { state, changed: Condvar::new(), workers, processors }

@@ -226,7 +226,7 @@ impl Writer {
     }
 }
 
-/// How many bytes follow so many chunks at most.
+/// How many bytes follow the frames of a core at most.
 fn tail_room(chunks: u64) -> u64 {
     chunks.saturating_add(2).saturating_mul(ENTRY_LENGTH as u64).saturating_add(METADATA_ROOM)
 }

@@ -12,7 +12,7 @@
 //! writes anything: what an untouched page is, is looked at before it is read.
 //!
 //! Whatever cannot be had, is not understood or does not agree is a reason not to read so
-//! ([`NotDirect`]), and the dump is taken instead. Whoever has read compares again afterwards
+//! ([`NotDirect`]), and the dump is taken instead. A reader compares again afterwards
 //! ([`Direct::confirm`]): others may resume the guest, or take a device from it.
 
 mod core;

@@ -40,7 +40,8 @@ use struct_pages::StructPages;
 /// How many struct pages may fail their checks. Of a sound kernel, those fail that a CPU was
 /// writing to when it was stopped.
 const MAX_FAILED: u64 = 64;
-/// How many pages may be poisoned: so many, and more if they are less than one in this many.
+/// How many pages may be poisoned: the first number in any case, and more if they are less than
+/// one in the second.
 const MAX_POISONED: u64 = 64;
 const POISONED_SHARE: u64 = 100;
 
@@ -77,7 +78,7 @@ impl PagePlan {
 #[non_exhaustive]
 pub enum KeepAll {
     /// No kernel that is understood.
-    #[error("no Linux kernel was found whose pages could be told apart: {0}")]
+    #[error("no Linux kernel was found whose page classes are recorded: {0}")]
     Kernel(#[from] KernelError),
     /// Its struct pages have no layout that is understood.
     #[error("the kernel's struct pages cannot be read: {0}")]

@@ -12,7 +12,7 @@ const MAX_MEMBERS: usize = 1 << 14;
 /// What a type consists of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// The type that a typedef stands for.
+    /// The type behind a typedef.
     pub alias_of: Option<String>,
     /// Members of a structure or union.
     pub members: Vec<LayoutMember>,

@@ -4,7 +4,7 @@
 //! Query ──► types      a type by its name: the kernel's, else a module's
 //!       ──► expression  SYMBOL.member->member[2]: where it is, and of which type
 //!       ──► objects     one, one of each CPU, the entries of a list or tree
-//!       ──► read        what is there ──► Printed
+//!       ──► read        the memory there ──► Printed
 //! ```
 //!
 //! Needs: a kernel with BTF. Gives: [`Printed`], values that say what they are and what cannot be

@@ -108,7 +108,7 @@ fn paths_lead_through_pointers_and_into_what_has_no_name() {
     for path in ["things.second.number", "things.second->number"] {
         assert_eq!(one(&kernel, "box", path), Value::Unsigned(22));
     }
-    // What is there is taken for another type.
+    // The memory is read as another type.
     assert_eq!(one(&kernel, "int", "thing@0xffff888000010200.number"), Value::Signed(22));
     assert_eq!(one(&kernel, "box", "things.second.high"), Value::Unsigned(2));
     assert_eq!(one(&kernel, "box", "things.second.many[3].low"), Value::Unsigned(0));

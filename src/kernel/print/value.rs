@@ -11,7 +11,7 @@ pub struct PrintedObject {
     pub symbol: Option<String>,
     /// The CPU that it is of, if it is one of each.
     pub cpu: Option<u32>,
-    /// What is there.
+    /// The value.
     pub value: Value,
 }
 

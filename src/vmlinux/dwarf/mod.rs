@@ -68,7 +68,7 @@ impl<'b> Dwarf<'b> {
     }
 
     /// Adds what is needed for a type that is written in C, if it is in BTF and has its place in
-    /// so many bytes.
+    /// this number of bytes.
     pub(super) fn declare(
         &mut self,
         declared: &Declaration<'_>,

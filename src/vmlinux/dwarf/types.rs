@@ -47,7 +47,7 @@ pub(super) struct Types<'b> {
     pub(super) sound: Sound,
     pub(super) entries: Entries,
     pub(super) strings: Strings,
-    /// What stands for a type that is not known.
+    /// The entry used for a type that is not known.
     pub(super) unknown: TypeRef,
     /// C's integers: what enumerations are compatible with, and variables are made of.
     integers: Vec<(&'static str, u64, bool, TypeRef)>,
