@@ -96,7 +96,7 @@ pub(super) fn send_in_time(
     Ok(true)
 }
 
-/// Reads what has arrived, or waits until something is.
+/// Reads what has arrived, or waits until something has.
 pub(super) fn read_in_time(
     mut socket: &UnixStream,
     buffer: &mut [u8],

@@ -8,7 +8,6 @@ use std::fs::{self, File};
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -107,7 +107,6 @@ impl Mounted {
             let _ = rustix::mount::unmount(&folder, UnmountFlags::DETACH);
             MountError::Serve { path: folder.clone(), source }
         })?;
-        // Asks the file system, so it must be served by now.
         read_ahead(&folder);
         Ok(Self { folder, ended, serving: Some(serving), helper })
     }
@@ -256,8 +255,13 @@ fn has_helper() -> bool {
 }
 
 /// Asks the kernel to read further ahead. That it does not is no failure.
+///
+/// The number of the file system comes from what the kernel has of it, and not from an answer of
+/// this process: a thread that waits for that cannot be killed once those that answer are.
 fn read_ahead(folder: &Path) {
-    let Ok(metadata) = fs::metadata(folder) else { return };
-    let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+    let Ok(found) = statx(CWD, folder, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()) else {
+        return;
+    };
+    let (major, minor) = (found.stx_dev_major, found.stx_dev_minor);
     let _ = fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD);
 }
