@@ -297,7 +297,7 @@ def goals(runs):
         ]
     text = [f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines]
     resumed = runs["vmcorectl, and resume"]
-    for name, run in (("vmcorectl", tool), ("vmcorectl, and resume", resumed)):
+    for name, run in (("vmcorectl", tool), ("vmcorectl --pages kernel", kernel), ("vmcorectl, and resume", resumed)):
         text.append(f"- steps of {name}, in seconds: "
                     + ", ".join(f"{step} {seconds:.3f}" for step, seconds in run.phases.items()))
     return "\n".join(text)
@@ -345,7 +345,7 @@ def main():
         section = (
             f"Written by `tests/bench/held-time {asked} --write` on {time.strftime('%Y-%m-%d', time.gmtime())} "
             f"with {version.strip()}.\n\n"
-            f"- Machine: {about}\n- Guest: {options.guest}\n\n{text}")
+            f"- Machine: {about}\n- Guest: {options.guest}\n\n{text.rstrip()}\n")
         write_section(options.results, heading, section)
 
 
