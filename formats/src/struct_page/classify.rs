@@ -1,7 +1,7 @@
 //! Goes through arrays of struct pages, from the lowest page up.
 //!
 //! A free block and a compound page are decided at their first page, and each further page has to
-//! confirm it: in a free block none is in use, and a tail's link leads to the head. Where it does
+//! confirm it: in a free block none is in use, typed or a tail, and a tail's link leads to the head. Where it does
 //! not, the page has no class. So a damaged struct page costs its own page and a block at most.
 //!
 //! Struct pages of hugetlb may share memory (HVO): before v7.1, those at the beginning of a page of
@@ -13,6 +13,9 @@ use super::rules::{Claim, claim};
 use crate::addr::{Pfn, VirtAddr};
 use crate::endian::Endian;
 use crate::page_class::PageClass;
+
+/// The type of a page that has none, and is mapped nowhere: each page that is freed has it.
+const NO_TYPE: u32 = u32::MAX;
 
 /// How many pages were seen, and with what result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,7 +161,8 @@ impl<'l> Classifier<'l> {
             Kind::Free => {
                 let in_use = page.references() != 0
                     || page.flags() & self.layout.pg_lru != 0
-                    || self.layout.buddy.is(page.page_type());
+                    || page.page_type() != NO_TYPE
+                    || page.is_tail();
                 if in_use {
                     self.fail();
                 }

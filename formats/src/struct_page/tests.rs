@@ -325,6 +325,25 @@ fn a_page_in_use_within_a_free_block_is_kept() {
     assert_eq!(tally.failed, 1);
 }
 
+/// A damaged order reaches past its block. What follows may be the kernel's without being counted as
+/// in use: tails of a compound page, and slabs since v6.15.
+#[test]
+fn a_free_block_that_seems_larger_than_it_is_takes_none_of_the_kernels_pages() {
+    for generation in GENERATIONS {
+        let mut pages = Pages::new(generation, 64);
+        pages.free(16, 2);
+        pages.compound(20, 2);
+        pages.half(24, 52, 0);
+        pages.half(24, 48, pages.layout.slab.map_or(0xf123_4567, |slab| slab.value()));
+        pages.half(25, 52, 0);
+        pages.word(16, 40, 4);
+        let (found, tally) = classes(&pages);
+        assert_eq!(found[16..20], [Some(PageClass::Free); 4], "{generation:?}");
+        assert_eq!(found[20..25], [None; 5], "{generation:?}");
+        assert!(tally.failed >= 5, "{tally:?}");
+    }
+}
+
 /// Random struct pages: hardly any passes the checks, but the failures show.
 #[test]
 fn of_random_struct_pages_hardly_any_has_a_class() {
