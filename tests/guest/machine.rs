@@ -7,7 +7,7 @@ use std::process::{self, Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use vmcorectl::monitor::qmp::Client;
 use vmcorectl::monitor::{Monitor, WaitLimits};
@@ -111,7 +111,26 @@ impl Machine {
 
     /// Runs a command through the second monitor.
     pub(crate) fn execute(&self, command: &str) {
-        self.second_monitor().execute(command, json!({}), &limits()).expect(command);
+        self.ask(command, json!({}));
+    }
+
+    /// What QEMU answers to a command through the second monitor.
+    pub(crate) fn ask(&self, command: &str, arguments: Value) -> Value {
+        self.second_monitor().execute(command, arguments, &limits()).expect(command)
+    }
+
+    /// Asks through the second monitor until the answer is as wanted.
+    #[track_caller]
+    pub(crate) fn await_answer(&self, command: &str, wanted: impl Fn(&Value) -> bool) {
+        let started = Instant::now();
+        loop {
+            let answer = self.ask(command, json!({}));
+            if wanted(&answer) {
+                return;
+            }
+            assert!(started.elapsed() < TEST_TIMEOUT, "{command}: {answer}\n{}", self.log());
+            sleep(Duration::from_millis(100));
+        }
     }
 
     /// Has QEMU itself write a core of the held guest into a file.

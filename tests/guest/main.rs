@@ -16,7 +16,9 @@
 mod attached;
 mod call_trace;
 mod crashes;
+mod direct;
 mod domain;
+mod filled;
 mod filtered;
 mod fleet;
 mod formats;
@@ -35,6 +37,7 @@ mod machine;
 mod memory_use;
 mod mounted;
 mod other_clients;
+mod page_judges;
 mod printing;
 mod reading;
 mod registers;

@@ -1,0 +1,172 @@
+//! Which pages each choice of `--pages` keeps, page by page, against makedumpfile.
+//!
+//! makedumpfile filters the whole core of the same held guest, once at each level; which pages it
+//! keeps is in its file's bitmap. From these sets follows what each class has:
+//!
+//! ```text
+//! -d 2    cache               + offline + poison
+//! -d 4    cache, private too  + offline + poison
+//! -d 8    user, hugetlb       + offline + poison
+//! -d 16   free                + offline + poison
+//! ```
+//!
+//! Zero pages are known to its writer alone: they are in the bitmap at level 1, and in our cores.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::filled::Filled;
+use crate::machine::Machine;
+use crate::same_memory::{Core, unpack_to};
+use crate::tool::{metadata_file, run};
+
+const PAGE: u64 = 4096;
+/// The flash of QEMU's PC: memory without struct pages. makedumpfile drops it at each level, and it
+/// is kept here, as all that has no class.
+const FLASH: Range<u64> = 0xfffc0..0x10_0000;
+
+/// Pages, by their numbers.
+type Pages = BTreeSet<u64>;
+
+#[test]
+fn each_choice_keeps_the_pages_that_makedumpfile_keeps() {
+    let guest = Filled::new(None, &[]).panics();
+    // Debian 12's is a judge of this kernel.
+    judged(&guest, Path::new("makedumpfile"), &[]);
+}
+
+/// Compares the pages that captures, exports and imports keep with those that a judge keeps.
+fn judged(guest: &Filled, makedumpfile: &Path, more: &[&str]) {
+    let machine = &guest.machine;
+    let stored = machine.space("whole.zst");
+    capture(machine, "all", &stored, more);
+    let whole = unpack_to(machine.space("whole.elf"), &stored);
+    let all = pages_of(&whole);
+    let flash: Pages = all.iter().copied().filter(|page| FLASH.contains(page)).collect();
+
+    let dropped = |level: u32| -> Pages { &all - &kept(machine, makedumpfile, &whole, level) };
+    assert_eq!(dropped(1), flash, "zero pages are in the bitmap");
+    let theirs = Levels::new(dropped, &flash);
+    let ours = |pages: &str| -> Pages { &all - &kept_by_us(machine, pages, &stored, more) };
+    let poison = ours("zero");
+    assert_eq!(poison.len() as u64, guest.poisoned(), "what the guest counts as damaged");
+    assert!(poison.is_subset(&theirs.offline), "{}", shown(&(&poison - &theirs.offline)));
+    for (choice, theirs) in theirs.choices() {
+        let ours = ours(choice);
+        let theirs = &theirs | &poison;
+        let (more, less) = (&ours - &theirs, &theirs - &ours);
+        assert!(more.is_empty(), "{choice}: dropped here alone: {}", shown(&more));
+        assert!(less.is_empty(), "{choice}: kept here alone: {}", shown(&less));
+        assert!(ours.len() > poison.len(), "{choice}: the guest has no such pages");
+    }
+}
+
+/// What makedumpfile drops at each level, but for the flash.
+struct Levels {
+    cache: Pages,
+    private_too: Pages,
+    user: Pages,
+    free: Pages,
+    /// With poison.
+    offline: Pages,
+    nonfree: Pages,
+    kernel: Pages,
+}
+
+impl Levels {
+    fn new(dropped: impl Fn(u32) -> Pages, flash: &Pages) -> Self {
+        let level = |level| {
+            let dropped = dropped(level);
+            assert!(flash.is_subset(&dropped), "-d {level} keeps the flash");
+            &dropped - flash
+        };
+        let [cache, private_too, user, free] = [2, 4, 8, 16].map(level);
+        let offline = &cache & &free;
+        assert_eq!(offline, &user & &private_too, "what each level drops");
+        Self { cache, private_too, user, free, offline, nonfree: level(17), kernel: level(31) }
+    }
+
+    /// What each choice is to drop, but for poison.
+    fn choices(&self) -> [(&'static str, Pages); 7] {
+        [
+            ("cache", &self.cache - &self.offline),
+            ("cache-private", &self.private_too - &self.cache),
+            ("user", &self.user - &self.offline),
+            ("free", &self.free - &self.offline),
+            ("offline", self.offline.clone()),
+            ("nonfree", self.nonfree.clone()),
+            ("kernel", self.kernel.clone()),
+        ]
+    }
+}
+
+fn capture(machine: &Machine, pages: &str, core: &Path, more: &[&str]) {
+    let monitor = machine.monitor();
+    let arguments = ["capture", &monitor, "--pages", pages, "--output", core.to_str().unwrap()];
+    run(arguments.iter().chain(more)).expect(0);
+}
+
+/// The pages that a capture keeps. An export and an import of the whole core keep the same.
+fn kept_by_us(machine: &Machine, pages: &str, whole: &Path, more: &[&str]) -> Pages {
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let path = |name: &str| folder.path().join(name);
+    let (captured, exported, imported) = (path("captured"), path("exported"), path("imported"));
+    capture(machine, pages, &captured, more);
+    let metadata = metadata_file(&path("captured.json"));
+    assert_eq!(metadata.warnings, [""; 0], "{pages}");
+    let kept = pages_of(&unpack_to(path("captured.elf"), &captured));
+
+    let whole = whole.to_str().unwrap();
+    run(["export", whole, "--pages", pages, "-o", exported.to_str().unwrap()]).expect(0);
+    assert!(kept == pages_of(&exported), "{pages}: export");
+    run(["import", whole, "--pages", pages, "--output", imported.to_str().unwrap()]).expect(0);
+    assert!(kept == pages_of(&unpack_to(path("imported.elf"), &imported)), "{pages}: import");
+    kept
+}
+
+/// The pages that a core has.
+fn pages_of(core: &Path) -> Pages {
+    let core = Core::open(core);
+    let segments = core.segments();
+    let numbers = segments.values().flat_map(|segment| {
+        assert_eq!((segment.p_paddr % PAGE, segment.p_filesz % PAGE), (0, 0), "{segment:?}");
+        segment.p_paddr / PAGE..(segment.p_paddr + segment.p_filesz) / PAGE
+    });
+    numbers.collect()
+}
+
+/// The pages that makedumpfile keeps of a core at a level.
+fn kept(machine: &Machine, program: &Path, whole: &Path, level: u32) -> Pages {
+    let file = machine.space("judge");
+    let _ = fs::remove_file(&file);
+    let mut command = Command::new(program);
+    command.args(["-d", &level.to_string()]).arg(whole).arg(&file);
+    let output = command.output().expect("makedumpfile starts");
+    assert!(output.status.success(), "-d {level}: {output:?}");
+    bitmap(&fs::read(&file).unwrap())
+}
+
+/// The pages that a kdump-compressed file has, by the second of its bitmaps.
+fn bitmap(file: &[u8]) -> Pages {
+    assert!(file.starts_with(b"KDUMP   "), "{:?}", &file[..8]);
+    let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let (block, sub_header, of_bitmaps) = (number(428), number(432), number(436));
+    let (start, length) = ((1 + sub_header) * block, of_bitmaps * block);
+    let second = &file[start + length / 2..start + length];
+    let bits = |(at, byte): (usize, &u8)| {
+        let (at, byte) = (at as u64 * 8, *byte);
+        (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| at + bit)
+    };
+    second.iter().enumerate().flat_map(bits).collect()
+}
+
+/// How many pages, and the first of them.
+fn shown(pages: &Pages) -> String {
+    let first: Vec<_> = pages.iter().take(8).map(|page| format!("{page:#x}")).collect();
+    format!("{} pages, from {}", pages.len(), first.join(" "))
+}
