@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "kallsyms", run: decoders::kallsyms::run },
     Target { name: "kdump", run: readers::kdump },
     Target { name: "libvirt", run: decoders::libvirt::run },
+    Target { name: "monitor-text", run: decoders::monitor_text::run },
     Target { name: "notes", run: decoders::notes::run },
     Target { name: "orc", run: decoders::orc::run },
     Target { name: "pages", run: decoders::pages::run },

@@ -4,6 +4,7 @@ pub(crate) mod btf;
 pub(crate) mod headers;
 pub(crate) mod kallsyms;
 pub(crate) mod libvirt;
+pub(crate) mod monitor_text;
 pub(crate) mod notes;
 pub(crate) mod orc;
 pub(crate) mod pages;
