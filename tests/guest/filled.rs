@@ -19,7 +19,7 @@ const LEFT: u64 = MEMORY - (32 << 20);
 /// What the disk's one file has.
 const FILE: usize = 24 << 20;
 
-/// A guest that waits for its panic.
+/// A guest that waits for its panic, or its stop.
 pub(crate) struct Filled {
     pub(crate) machine: Machine,
     _disk: TempDir,
@@ -54,6 +54,12 @@ impl Filled {
     pub(crate) fn panics(self) -> Self {
         self.machine.execute("inject-nmi");
         self.machine.await_state("guest-panicked");
+        self
+    }
+
+    /// Has QEMU stop it, where no device holds a guest that panics.
+    pub(crate) fn stops(self) -> Self {
+        self.machine.execute("stop");
         self
     }
 

@@ -244,7 +244,7 @@ fn judged_by_crash(case: &Case<'_>, judge: &str, program: &Path) {
     kernel_facts::by_crash(&case.stored, &case.unpacked, program, &vmlinux);
 }
 
-/// The crash that `tests/newer-crash` gets.
+/// The crash that `tests/newer-judge` gets.
 fn newer_crash(case: &Case<'_>) {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/crash/crash");
     if program.exists() {

@@ -334,7 +334,7 @@ fn a_free_block_that_seems_larger_than_it_is_takes_none_of_the_kernels_pages() {
         pages.free(16, 2);
         pages.compound(20, 2);
         pages.half(24, 52, 0);
-        pages.half(24, 48, pages.layout.slab.map_or(0xf123_4567, |slab| slab.value()));
+        pages.half(24, 48, pages.layout.slab.map_or(0xf123_4567, layout::PageType::value));
         pages.half(25, 52, 0);
         pages.word(16, 40, 4);
         let (found, tally) = classes(&pages);
