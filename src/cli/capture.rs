@@ -163,14 +163,16 @@ impl From<ActionArg> for Action {
     }
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum SourceArg {
     /// From QEMU's process if this user may read it and nothing is in doubt, which holds the
     /// guest for less long; else through QEMU's dump
     Auto,
     /// Through QEMU's dump
     Stream,
-    /// As auto, with a warning where the memory comes through QEMU's dump nevertheless
+    /// As auto, with a warning where the memory comes through QEMU's dump nevertheless. A domain
+    /// of libvirt is read so by nothing else: libvirt marks it as tainted when QEMU is asked where
+    /// the memory is
     Direct,
 }
 
@@ -213,7 +215,10 @@ impl CaptureArgs {
     fn target(&self) -> Result<Target, UsageError> {
         let mut target = self.connect.target(&self.guest)?;
         match &mut target {
-            Target::Domain(domain) => domain.preserve_on_crash = self.preserve_on_crash,
+            Target::Domain(domain) => {
+                domain.preserve_on_crash = self.preserve_on_crash;
+                domain.may_taint = self.source == SourceArg::Direct;
+            }
             Target::Socket { .. } if self.preserve_on_crash => {
                 return Err(UsageError {
                     message: "--preserve-on-crash is for a domain of libvirt".to_owned(),

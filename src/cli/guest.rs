@@ -60,7 +60,12 @@ impl ConnectArgs {
             });
         }
         let (name, libvirt) = (name.to_owned(), self.address()?);
-        Ok(Target::Domain(DomainTarget { name, libvirt, preserve_on_crash: false }))
+        Ok(Target::Domain(DomainTarget {
+            name,
+            libvirt,
+            preserve_on_crash: false,
+            may_taint: false,
+        }))
     }
 }
 

@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use vmcorectl::metadata::ReleasedBy;
+use vmcorectl::metadata::{ReleasedBy, SourceUsed};
 
-use crate::domain::{Domain, GUEST};
+use crate::domain::{Domain, GUEST, NAME};
 use crate::same_memory::assert_same_at;
 use crate::tool::{self, Ran, listing, metadata_of, run, start};
 
@@ -95,6 +95,31 @@ fn a_domain_is_captured_and_reported_as_it_is() {
     assert!(matches!(ran.code, Some(3 | 6)), "{ran:?}");
     domain.await_console("Rebooting in 5 seconds", 1);
     domain.libvirt_answers();
+}
+
+#[test]
+fn a_domain_is_read_in_its_qemu_if_that_may_taint_it() {
+    let mut domain = Domain::panicked("sysrq");
+    let by_libvirt = domain.dump_by_libvirt();
+    let taints =
+        |domain: &Domain| domain.virsh(&["dominfo", NAME]).contains("custom monitor control");
+
+    let ran = capture(&domain, &[]).expect(0);
+    let source = metadata_of(&ran.entry()).source.expect("a source");
+    assert_eq!(source.used, SourceUsed::Stream);
+    assert!(source.reason.is_some_and(|reason| reason.contains("tainted")));
+    assert!(!taints(&domain));
+
+    let ran = capture(&domain, &["--source", "direct"]).expect(0);
+    assert_eq!(ran.complaints(), "");
+    let entry = ran.entry();
+    let source = metadata_of(&entry).source.expect("a source");
+    assert_eq!((source.used, source.reason), (SourceUsed::Direct, None));
+    assert_same(&domain, &entry, &by_libvirt);
+    assert!(taints(&domain));
+    assert_eq!(domain.state(), PANICKED);
+    domain.libvirt_answers();
+    assert!(!domain.has_named_pipe());
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The calls that are made, as bytes.
 
 use super::domain::{Domain, Uuid};
-use super::message::{Header, Kind, REMOTE, encode};
+use super::message::{Header, Kind, QEMU, REMOTE, encode};
 use super::xdr::Writer;
 
-/// A call of libvirt's program `REMOTE`.
+/// A call of libvirt: of its program `REMOTE`, but for [`Call::AskQemu`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call<'a> {
     /// Which authentications the connection needs.
@@ -52,6 +52,8 @@ pub enum Call<'a> {
     CoreDump(&'a Domain, &'a str),
     /// Reads guest-physical memory: address and length.
     MemoryPeek(&'a Domain, u64, u32),
+    /// Asks QEMU's monitor for people, which has libvirt mark the domain as tainted.
+    AskQemu(&'a Domain, &'a str),
     /// Has a crash of the running domain leave it as it is.
     PreserveOnCrash(&'a Domain),
     /// Asks for the lifecycle events of all domains.
@@ -61,10 +63,18 @@ pub enum Call<'a> {
 }
 
 impl Call<'_> {
-    /// The procedure's number (`remote_procedure`).
+    /// The program that has the procedure.
+    pub fn program(&self) -> u32 {
+        match self {
+            Self::AskQemu(..) => QEMU,
+            _ => REMOTE,
+        }
+    }
+
+    /// The procedure's number (`remote_procedure`, `qemu_procedure`).
     pub fn procedure(&self) -> u32 {
         match self {
-            Self::Open(..) => 1,
+            Self::Open(..) | Self::AskQemu(..) => 1,
             Self::HypervisorVersion => 4,
             Self::Destroy(_) => 12,
             Self::GetXml(_) | Self::GetInactiveXml(_) => 14,
@@ -110,6 +120,7 @@ impl Call<'_> {
             Self::Destroy(_) => "virDomainDestroy",
             Self::CoreDump(..) => "virDomainCoreDumpWithFormat",
             Self::MemoryPeek(..) => "virDomainMemoryPeek",
+            Self::AskQemu(..) => "virDomainQemuMonitorCommand",
             Self::PreserveOnCrash(_) => "virDomainSetLifecycleAction",
             Self::RegisterLifecycle | Self::RegisterResets => "virConnectDomainEventRegisterAny",
         }
@@ -117,7 +128,7 @@ impl Call<'_> {
 
     /// The whole message.
     pub fn encode(&self, serial: u32) -> Vec<u8> {
-        let (program, procedure) = (REMOTE, self.procedure());
+        let (program, procedure) = (self.program(), self.procedure());
         let header = Header { program, procedure, kind: Kind::Call, serial, is_error: false };
         encode(&header, &self.payload())
     }
@@ -133,6 +144,8 @@ impl Call<'_> {
         const PHYSICAL: u32 = 2;
         /// `VIR_DOMAIN_XML_INACTIVE`.
         const INACTIVE: u32 = 2;
+        /// `VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP`.
+        const FOR_PEOPLE: u32 = 1;
         const NO_FLAGS: u32 = 0;
         let writer = Writer::default();
         let of = |domain: &Domain| domain.write(Writer::default());
@@ -163,6 +176,7 @@ impl Call<'_> {
             // Format 0 is `RAW`: ELF.
             Self::CoreDump(domain, path) => of(domain).string(path).u32(0).u32(MEMORY_ONLY),
             Self::MemoryPeek(domain, at, length) => of(domain).u64(*at).u32(*length).u32(PHYSICAL),
+            Self::AskQemu(domain, command) => of(domain).string(command).u32(FOR_PEOPLE),
             // Type 2 is a crash, action 3 `preserve`, flag 1 the running domain.
             Self::PreserveOnCrash(domain) => of(domain).u32(2).u32(3).u32(1),
             // Event 0 is the lifecycle, event 1 a reset; no domain is all of them.
@@ -191,6 +205,14 @@ mod tests {
         expected.extend([0, 0, 0, 1]);
         expected.extend([0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 16, 0, 0, 0, 2]);
         assert_eq!(bytes.get(28..), Some(expected.as_slice()));
+    }
+
+    #[test]
+    fn a_question_to_qemu_is_of_the_program_for_qemu() {
+        let bytes = Call::AskQemu(&domain(), "info").encode(9);
+        assert_eq!(bytes.get(4..16), Some(&[0x20, 0, 0x80, 0x87, 0, 0, 0, 1, 0, 0, 0, 1][..]));
+        let expected = [0, 0, 0, 1, 0, 0, 0, 4, b'i', b'n', b'f', b'o', 0, 0, 0, 1];
+        assert_eq!(bytes.get(52..), Some(&expected[..]));
     }
 
     #[test]

@@ -9,7 +9,9 @@ pub const MAX_MESSAGE: u32 = (32 << 20) + 4;
 pub const HEADER: usize = 28;
 /// The program of nearly all calls: `REMOTE_PROGRAM`.
 pub const REMOTE: u32 = 0x2000_8086;
-/// The version of [`REMOTE`].
+/// The program of calls that only its driver for QEMU has: `QEMU_PROGRAM`.
+pub const QEMU: u32 = 0x2000_8087;
+/// The version of [`REMOTE`] and of [`QEMU`].
 const VERSION: u32 = 1;
 
 /// What a message is.

@@ -112,6 +112,11 @@ pub fn sasl_answer(payload: &[u8]) -> Result<SaslAnswer, XdrError> {
     Ok(SaslAnswer { is_complete, message: reader.characters("SASL's message", MAX_SASL)? })
 }
 
+/// The reply to `AskQemu`: what the monitor wrote.
+pub fn text(payload: &[u8]) -> Result<&str, XdrError> {
+    Reader::new(payload).string("an answer of QEMU")
+}
+
 /// The reply to `LibVersion` and `HypervisorVersion`.
 pub fn version(payload: &[u8]) -> Result<LibvirtVersion, XdrError> {
     Ok(LibvirtVersion::from_number(Reader::new(payload).u64("version")?))

@@ -8,7 +8,7 @@ use vmcore_formats::addr::PhysAddr;
 use vmcore_formats::flat_view::{Block, blocks, translation};
 
 use super::NotDirect;
-use crate::monitor::{Monitor, MonitorError, WaitLimits};
+use crate::monitor::{Manager, Monitor, MonitorError, WaitLimits};
 use crate::vmcore::MemoryRange;
 
 /// The most blocks that are asked for one by one. A usual machine has less than ten.
@@ -112,6 +112,7 @@ fn ask(
 ) -> Result<String, NotDirect> {
     match monitor.ask_as_person(command, limits) {
         Ok(Some(answer)) => Ok(answer),
+        Ok(None) if monitor.manager() == Manager::Libvirt => Err(NotDirect::NotAsked),
         Ok(None) => Err(NotDirect::NoMap),
         Err(error @ MonitorError::Refused { .. }) => Err(NotDirect::Refused(error)),
         Err(error) => Err(NotDirect::Monitor(error)),

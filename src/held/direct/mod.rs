@@ -55,6 +55,12 @@ pub(crate) enum NotDirect {
     /// There is no answer for people.
     #[error("this monitor does not show where QEMU has the guest's memory")]
     NoMap,
+    /// libvirt would have one.
+    #[error(
+        "to ask where QEMU has its memory has libvirt mark the domain as tainted, \
+         and is done for --source direct alone"
+    )]
+    NotAsked,
     /// An answer for people is another than expected.
     #[error(transparent)]
     Text(#[from] FlatViewError),

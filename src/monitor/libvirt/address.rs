@@ -51,6 +51,8 @@ pub struct DomainTarget {
     pub libvirt: Address,
     /// Whether libvirt is to keep a guest that panics, before a panic is waited for.
     pub preserve_on_crash: bool,
+    /// Whether QEMU may be asked past libvirt, which marks the domain as tainted.
+    pub may_taint: bool,
 }
 
 /// A URI that names no libvirt that can be reached.

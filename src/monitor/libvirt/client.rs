@@ -16,7 +16,7 @@ use rustix::net::sockopt::socket_peercred;
 use vmcore_formats::libvirt::call::Call;
 use vmcore_formats::libvirt::error::RemoteError;
 use vmcore_formats::libvirt::event::DomainEvent;
-use vmcore_formats::libvirt::message::{self, Kind, REMOTE};
+use vmcore_formats::libvirt::message::{self, Kind, QEMU, REMOTE};
 use vmcore_formats::libvirt::reply::{self, Authentication, LibvirtVersion};
 use vmcore_formats::libvirt::xdr::XdrError;
 
@@ -329,7 +329,7 @@ enum Message {
 
 fn decode(message: &[u8]) -> Result<Message, XdrError> {
     let (header, payload) = message::decode(message)?;
-    if header.program != REMOTE {
+    if !matches!((header.program, header.kind), (REMOTE, _) | (QEMU, Kind::Reply)) {
         return Ok(Message::Unknown);
     }
     Ok(match header.kind {

@@ -25,7 +25,7 @@ use super::address::DomainTarget;
 use super::client::{Access, Client, Received};
 use super::domains::libvirt_code;
 use super::dump::{CoreDump, PassedPipe};
-use super::owner::process_of;
+use super::owner::{process_of, process_with};
 use super::stale_pipes;
 use crate::monitor::{
     Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpReply, DumpStatus, Event,
@@ -199,7 +199,10 @@ impl Monitor for DomainMonitor {
     }
 
     fn process(&self) -> Option<i32> {
-        process_of(&self.target.libvirt.process_file(&self.domain.name)?, self.domain.uuid)
+        match self.target.libvirt.process_file(&self.domain.name) {
+            Some(file) => process_of(&file, self.domain.uuid),
+            None => process_with(self.domain.uuid),
+        }
     }
 
     fn reconnect(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
@@ -283,6 +286,15 @@ impl Monitor for DomainMonitor {
 
     fn crash_information(&mut self, _: &CpuPath, _: &WaitLimits<'_>) -> Answer<CrashInformation> {
         Ok(CrashInformation::Unknown)
+    }
+
+    fn ask_as_person(&mut self, command: &str, limits: &WaitLimits<'_>) -> Answer<Option<String>> {
+        if !self.target.may_taint {
+            return Ok(None);
+        }
+        let answer = self.client.ask_qemu(&self.domain, command, limits);
+        self.take_events();
+        answer.map(Some)
     }
 
     // libvirt does not tell which kind of job it is; none lets the guest be dumped.

@@ -118,6 +118,17 @@ impl Client {
         self.call(&call, |payload| reply::memory(payload).map(<[u8]>::to_vec), limits)
     }
 
+    /// What QEMU's monitor for people answers. libvirt marks the domain as tainted by it.
+    pub fn ask_qemu(
+        &mut self,
+        domain: &Domain,
+        command: &str,
+        limits: &WaitLimits<'_>,
+    ) -> Answer<String> {
+        let call = Call::AskQemu(domain, command);
+        self.call(&call, |payload| reply::text(payload).map(str::to_owned), limits)
+    }
+
     /// Begins a dump of a domain's memory into the file at `path`, which libvirt opens.
     ///
     /// The reply comes when the dump has ended, and no other call that changes the domain

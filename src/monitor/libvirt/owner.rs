@@ -13,7 +13,7 @@ use vmcore_formats::text::{MAX_NAME, bounded};
 
 use super::address::Address;
 use super::client::{Access, Client};
-use crate::monitor::qemu_command_line::QemuCommandLine;
+use crate::monitor::qemu_command_line::{QemuCommandLine, processes};
 use crate::monitor::{Answer, MonitorError, WaitLimits};
 
 /// The first version that is known to survive it.
@@ -90,8 +90,19 @@ fn of_path(socket: &Path) -> Option<Owned> {
 /// The process of a domain's QEMU, if libvirt's file of it is there and right.
 pub(super) fn process_of(file: &Path, uuid: Uuid) -> Option<i32> {
     let process: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
-    let owned = of_command_line(&QemuCommandLine::of(process)?)?;
-    (owned.uuid?.parse() == Ok(uuid)).then_some(process)
+    is_of(process, uuid).then_some(process)
+}
+
+/// The process of a domain's QEMU among all that the system shows.
+pub(super) fn process_with(uuid: Uuid) -> Option<i32> {
+    let process = processes().remove(&uuid.to_string())?;
+    is_of(process, uuid).then_some(process)
+}
+
+/// Whether a process is a QEMU of libvirt with this guest.
+fn is_of(process: i32, uuid: Uuid) -> bool {
+    let owned = QemuCommandLine::of(process).and_then(|line| of_command_line(&line));
+    owned.and_then(|owned| owned.uuid).is_some_and(|found| found.parse() == Ok(uuid))
 }
 
 /// The domain, if a command line is that of a QEMU of libvirt.
