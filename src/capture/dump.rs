@@ -14,7 +14,7 @@ use super::disk::on_disk;
 use super::dump_completion::{DumpCompletion, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
-use super::{direct_dump, facts, guard, other_dump, plan, store_limit};
+use super::{direct_dump, facts, guard, other_dump, plan, ranged_dump, store_limit};
 use crate::corefile::write::{PipeSource, Pipeline, SpoolLimit, StreamOptions};
 use crate::host_memory::HostMemory;
 use crate::monitor::dump_pipe::large_pipe;
@@ -102,6 +102,9 @@ fn dump(
         return Ok(());
     };
     plan::before_dump(session, None)?;
+    let Some(sink) = ranged_dump::attempt(session, attempt, sink, options)? else {
+        return Ok(());
+    };
     let (read_end, write_end) = large_pipe().map_err(CaptureError::Pipe)?;
     let source = PipeSource::new(read_end).without(session.left_out.clone());
     let pipeline = Pipeline::start(source, sink, options).map_err(CaptureError::Pipe)?;

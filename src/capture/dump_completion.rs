@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use vmcore_formats::text::{MAX_TEXT, bounded};
 
 use super::disk::disk_timeout;
+use super::feed::Feed;
 use super::guard;
 use super::lost_monitor::{Lost, confirm, monitor_was_lost};
 use super::outcome::CaptureError;
@@ -37,6 +38,8 @@ pub(super) struct DumpCompletion {
     pub(super) stream: Option<StreamEnd>,
     stream_ended: Option<Instant>,
     pub(super) output: Option<Result<Written, OutputError>>,
+    /// What is still to be read, if that is done in ranges.
+    pub(super) feed: Option<Feed>,
     lost: Option<Lost>,
     /// Whether the monitor was lost, for good or not.
     pub(super) lost_monitor: bool,
@@ -56,9 +59,15 @@ impl DumpCompletion {
             stream: None,
             stream_ended: None,
             output: None,
+            feed: None,
             lost: None,
             lost_monitor: false,
         }
+    }
+
+    /// Of memory that is read in ranges.
+    pub(super) fn of_ranges(feed: Feed) -> Self {
+        Self { feed: Some(feed), ..Self::of_direct() }
     }
 
     /// How the monitor was lost, if it was.
@@ -173,7 +182,7 @@ fn follow_stream(
         completion.look_at(pipeline);
         let progress = pipeline.progress();
         session.observer.progress(progress);
-        if progress.bytes_read > 0 {
+        if progress.bytes_read > 0 && completion.command.is_some() {
             session.monitor.dump_sends();
         }
         if let Some(Err(_)) = &completion.output
@@ -305,16 +314,29 @@ fn await_news(
 ) -> Result<(), CaptureError> {
     if completion.lost.is_some() {
         // The stream goes on without the monitor; only its end is left to see.
+        if let Some(feed) = &mut completion.feed {
+            feed.stop();
+        }
         std::thread::sleep(TICK / 10);
         return Ok(());
     }
-    let limits = session.limits().at_most(TICK);
-    match session.monitor.wait("the dump", &limits, &[pipeline.waker()]) {
+    let news = match &mut completion.feed {
+        Some(feed) if feed.is_wanted() => feed.read_next(session).map(|()| WaitResult::Nothing),
+        feed => {
+            let tick = feed.as_ref().and_then(Feed::tick).unwrap_or(TICK);
+            let limits = session.limits().at_most(tick);
+            session.monitor.wait("the dump", &limits, &[pipeline.waker()])
+        }
+    };
+    match news {
         Ok(WaitResult::Event(event)) => completion.take_event(session, &event),
         Ok(WaitResult::Reply(id, reply)) if Some(id) == completion.command => {
             completion.take_reply(session, reply);
         }
         Ok(_) | Err(MonitorError::Interrupted { .. }) => {}
+        Err(error) if completion.feed.is_some() && !error.is_connection_lost() => {
+            return Err(error.into());
+        }
         Err(error) => {
             // A libvirt that is started again while QEMU still dumps dies of the end of a dump
             // that it did not begin. So the dump ends before that.

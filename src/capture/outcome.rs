@@ -173,9 +173,9 @@ pub enum CaptureError {
         "the dump came to its end, but whether the guest stayed as it was during it is not known"
     )]
     StateUnknown(#[source] MonitorError),
-    /// What was read in QEMU's process may not be the guest's memory, and there is no time for
-    /// QEMU's dump.
-    #[error("the memory that was read in QEMU's process is not to be trusted: {reason}")]
+    /// What was read in pieces may not be the guest's memory, and there is no time for QEMU's
+    /// dump.
+    #[error("the memory that was read is not to be trusted: {reason}")]
     NotTrusted {
         /// Why.
         reason: String,

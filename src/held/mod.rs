@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Needs: a stopped guest, and its monitor. Gives: its report. Nothing is
-//! written, neither here nor in the guest.
+//! written, neither here nor in the guest. Where QEMU's memory may be read in its process
+//! ([`direct`]), it is.
 //!
 //! The guest's memory is hostile, and its report may need longer than there is time, or
 //! never end. So a child makes it ([`crate::sandbox`]), and this process, which talks to
@@ -20,6 +21,7 @@ pub(crate) mod direct;
 pub(crate) mod facts;
 mod memory;
 mod partial_dump;
+pub(crate) mod ranged;
 mod serve;
 mod windows;
 mod wire;
@@ -41,7 +43,7 @@ use crate::sandbox::plan::Plan;
 use crate::sandbox::print::{Answer as PrintAnswer, Request as PrintRequest};
 use crate::sandbox::report::{Answer, Request as ReportRequest};
 use crate::sandbox::{Child, ChildError, ChildLimits, Waited};
-use direct::Direct;
+use direct::{Direct, NotDirect};
 use facts::metadata_of_guest;
 pub(crate) use partial_dump::PartialDumpError;
 use serve::Server;
@@ -125,6 +127,7 @@ pub fn print_of(
     let limits = WaitLimits { timeout, until: None, interrupt: Some(interrupt) };
     let (mut monitor, _) = connect(target, &limits)?;
     monitor.take_guest_events();
+    // It reads little: to prove QEMU's memory would take as long.
     let answer = ask_child(monitor.as_mut(), &limits, None, |head| request.encode(head))?;
     check_still_held(monitor.as_mut(), &limits)?;
     Ok(PrintAnswer::decode(&answer)?)
@@ -163,7 +166,7 @@ pub(super) fn report(
     mut request: ReportRequest,
 ) -> Result<Answer, HeldError> {
     request.held = true;
-    Ok(Answer::decode(&ask_child(monitor, limits, None, |head| request.encode(head))?)?)
+    Ok(Answer::decode(&ask_child_fast(monitor, limits, |head| request.encode(head))?)?)
 }
 
 /// The plan of the pages to leave out of the core of a stopped guest, with the same limits. Its
@@ -176,6 +179,34 @@ pub(super) fn plan(
 ) -> Result<Plan, HeldError> {
     request.held = true;
     Ok(Plan::decode(&ask_child(monitor, limits, direct, |head| request.encode(head))?)?)
+}
+
+/// What a child answers that reads the guest's memory in QEMU's process, where that is allowed
+/// and leaves no doubt before and after; else through the monitor.
+fn ask_child_fast(
+    monitor: &mut dyn Monitor,
+    limits: &WaitLimits<'_>,
+    request: impl Fn(&[u8]) -> Vec<u8>,
+) -> Result<Vec<u8>, HeldError> {
+    let direct = match Direct::find(monitor, limits).map_err(NotDirect::into_monitor_error) {
+        Ok(direct) => Some(direct),
+        Err(Ok(error)) => return Err(error.into()),
+        Err(Err(_)) => None,
+    };
+    partial_dump::check_guest(monitor)?;
+    if let Some(direct) = &direct {
+        let answer = ask_child(monitor, limits, Some(direct), &request)?;
+        // What a child says whose time is up counts, too, if it is of the guest.
+        let until = limits.until.map(|until| until.max(Instant::now() + LAST_WORDS));
+        let confirmed = direct.confirm(monitor, &WaitLimits { until, ..*limits });
+        partial_dump::check_guest(monitor)?;
+        match confirmed.map_err(NotDirect::into_monitor_error) {
+            Ok(()) => return Ok(answer),
+            Err(Ok(error)) => return Err(error.into()),
+            Err(Err(_)) => {}
+        }
+    }
+    ask_child(monitor, limits, None, request)
 }
 
 /// What a child answers that reads the guest's memory. `request` gives what it is asked, by the

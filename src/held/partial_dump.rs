@@ -11,7 +11,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use thiserror::Error;
@@ -25,6 +25,11 @@ use crate::vmcore::MemoryRange;
 const COMMAND: &str = "dump-guest-memory";
 /// How much is read from the pipe at once, in bytes.
 const READ: usize = 256 << 10;
+/// QEMU writes a page at a time: a reader that is woken for each costs both sides more than one
+/// that looks so often, as long as much is missing, and until QEMU is busy elsewhere.
+const NAP: Duration = Duration::from_micros(100);
+const NAPS: u32 = 20;
+const MUCH: u64 = 64 << 10;
 /// Room for a head: more only with many vCPUs.
 const USUAL_HEAD: u64 = 64 << 10;
 
@@ -46,6 +51,12 @@ pub enum PartialDumpError {
     Short {
         /// How many came.
         found: u64,
+    },
+    /// The dump is longer than it says.
+    #[error("QEMU's partial dump goes on after its {expected} bytes")]
+    Long {
+        /// How many it says that it has.
+        expected: u64,
     },
     /// The guest did not stay as it was.
     #[error("the guest changed while it was read: {event}")]
@@ -75,6 +86,15 @@ impl Part {
     pub(super) fn head_bytes(&self) -> &[u8] {
         let length = usize::try_from(self.head.head_length).unwrap_or(usize::MAX);
         self.bytes.get(..length).unwrap_or(&self.bytes)
+    }
+
+    /// The bytes of `range`, if it has these and no others; else how many bytes it has.
+    pub(super) fn into_memory(self, range: MemoryRange) -> Result<Vec<u8>, u64> {
+        let found = self.head.memory_bytes();
+        match self.memory(range) {
+            Some(parts) if found == range.length => Ok(parts.concat()),
+            _ => Err(found),
+        }
     }
 
     /// The bytes of `range`, in parts that follow one another. Fails if it does not have all
@@ -125,7 +145,12 @@ pub(super) fn memory(
     let most = range.length.saturating_add(head.head_length).saturating_add(USUAL_HEAD);
     dump.read_until(head.stream_length.min(most))?;
     let bytes = std::mem::take(&mut dump.bytes);
-    dump.end()?;
+    if head.stream_length <= most {
+        dump.expect_end(head.stream_length)?;
+    } else {
+        // Of another range: what it has is found out by the caller.
+        dump.end()?;
+    }
     Ok(Part { head, bytes })
 }
 
@@ -171,6 +196,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
     fn read_until(&mut self, length: u64) -> Result<(), PartialDumpError> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let mut deadline = self.limits.deadline();
+        let mut naps = 0_u32;
         while self.bytes.len() < length {
             let had = self.bytes.len();
             let missing = length.saturating_sub(had).min(READ) as u64;
@@ -178,7 +204,7 @@ impl<'a, 'p> PartialDump<'a, 'p> {
             // What came before the pipe was empty is kept.
             if self.bytes.len() > had {
                 self.monitor.dump_sends();
-                deadline = self.limits.deadline();
+                (deadline, naps) = (self.limits.deadline(), 0);
                 continue;
             }
             match read {
@@ -188,12 +214,34 @@ impl<'a, 'p> PartialDump<'a, 'p> {
                     return Err(PartialDumpError::Short { found: had as u64 });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait(deadline, true, false)?;
+                    if missing > MUCH && naps < NAPS {
+                        naps = naps.saturating_add(1);
+                        std::thread::sleep(NAP);
+                    } else {
+                        self.wait(deadline, true, false)?;
+                    }
                 }
                 Err(error) => return Err(PartialDumpError::Pipe(error)),
             }
         }
         Ok(())
+    }
+
+    /// Waits until QEMU has closed its end, and says that it is well. Fails if more comes.
+    fn expect_end(&mut self, expected: u64) -> Result<(), PartialDumpError> {
+        let deadline = self.limits.deadline();
+        loop {
+            let mut more = [0; 1];
+            match self.pipe.read(&mut more) {
+                Ok(0) => return self.await_reply(false),
+                Ok(_) => return Err(PartialDumpError::Long { expected }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(deadline, true, false)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(PartialDumpError::Pipe(error)),
+            }
+        }
     }
 
     /// Closes the pipe, and waits for the reply, after which QEMU has closed its end.

@@ -324,7 +324,7 @@ pub struct Phase {
 pub struct MemorySource {
     /// By which way.
     pub used: SourceUsed,
-    /// Why it was not read in QEMU's process, if that was tried.
+    /// Why not by a shorter way, if one was tried.
     pub reason: Option<String>,
 }
 
@@ -334,6 +334,9 @@ pub struct MemorySource {
 pub enum SourceUsed {
     /// QEMU's dump, through a pipe. With libvirt, libvirt's.
     Stream,
+    /// Ranges of it through the monitor, without what is left out of the core: by partial dumps,
+    /// with libvirt by peeks.
+    Ranges,
     /// It was read in QEMU's process. Head and notes are those of QEMU's dump.
     Direct,
 }

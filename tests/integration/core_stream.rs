@@ -125,13 +125,20 @@ impl CoreStream {
 
     /// Bytes of memory from an address on; zeros where the guest has none.
     pub(crate) fn physical(&self, at: u64, length: u32) -> Vec<u8> {
-        let byte = |at: u64| {
-            self.blocks.iter().find_map(|(start, range)| {
-                let offset = usize::try_from(at.checked_sub(*start)?).ok()?;
-                self.bytes[range.clone()].get(offset).copied()
-            })
-        };
-        (at..at + u64::from(length)).map(|at| byte(at).unwrap_or(0)).collect()
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        let end = at + u64::from(length);
+        for (start, range) in &self.blocks {
+            let block = &self.bytes[range.clone()];
+            let (from, to) = (at.max(*start), end.min(start + block.len() as u64));
+            if from < to {
+                let place = |from: u64, to: u64| {
+                    usize::try_from(from).unwrap()..usize::try_from(to).unwrap()
+                };
+                bytes[place(from - at, to - at)]
+                    .copy_from_slice(&block[place(from - start, to - start)]);
+            }
+        }
+        bytes
     }
 
     /// The dump of a range alone, in the layout of QEMU before 7.2.

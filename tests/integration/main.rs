@@ -52,6 +52,7 @@ mod package;
 mod pages;
 mod pins_and_notes;
 mod pruning;
+mod ranges;
 mod reading;
 mod report_child;
 mod report_only;

@@ -46,6 +46,8 @@ pub(crate) struct Script {
     pub(crate) encrypted: bool,
     /// What it says of where its guest's memory is in its process. `None`: nothing.
     pub(crate) direct: Option<DirectPlan>,
+    /// How dumps of ranges go, once its memory is read for a core. `None`: it has none of ranges.
+    pub(crate) ranges: Option<RangesPlan>,
 }
 
 impl Default for Script {
@@ -69,6 +71,7 @@ impl Default for Script {
             devices: &["pvpanic", "vmcoreinfo", "virtio-net-pci"],
             encrypted: false,
             direct: None,
+            ranges: None,
         }
     }
 }
@@ -96,6 +99,29 @@ pub(crate) enum DirectPlan {
     Changes,
     /// The truth, and it ends after the read, before its pages are compared.
     Ends,
+}
+
+/// How dumps of ranges go that are read for a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RangesPlan {
+    /// As they should.
+    Work,
+    /// The second sends half of its bytes, and is well.
+    Short,
+    /// The second sends a byte more.
+    Long,
+    /// The second sends half of its bytes, and fails.
+    Fails,
+    /// The second is refused: there is another dump.
+    Refused,
+    /// The second is of less memory than was asked for.
+    Clipped,
+    /// The client is thrown out in the middle of the second.
+    ClientLost,
+    /// QEMU ends in the middle of the second.
+    Killed,
+    /// The notes are others afterwards.
+    OtherNotes,
 }
 
 /// How a dump goes. A part is its length in bytes, from the beginning of the stream.

@@ -67,17 +67,20 @@ impl Peer {
 
     /// The dump of a range, if this is one of a QEMU whose memory can be read.
     pub(super) fn part(&self, arguments: &Value) -> Option<Vec<u8>> {
-        let plan = self.script.direct?;
+        if self.script.ranges.is_none() {
+            self.script.direct?;
+        }
+        let plan = self.script.direct;
         let (begin, length) = (arguments["begin"].as_u64()?, arguments["length"].as_u64()?);
         let mut state = self.lock();
         state.dump = "completed";
         let compared_again = state.received.iter().any(|(name, _)| name == "query-uuid");
         drop(state);
-        if plan == DirectPlan::Ends && compared_again {
+        if plan == Some(DirectPlan::Ends) && compared_again {
             self.end();
         }
         let mut bytes = self.script.stream.part(begin, usize::try_from(length).ok()?);
-        if plan == DirectPlan::Changes && compared_again {
+        if plan == Some(DirectPlan::Changes) && compared_again {
             *bytes.last_mut()? ^= 1;
         }
         Some(bytes)

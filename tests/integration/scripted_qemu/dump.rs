@@ -34,7 +34,11 @@ impl Peer {
 
     /// Dumps by the plan, and reports how it went.
     pub(super) fn dump(&self, pipe: OwnedFd) -> Result<(), (&'static str, String)> {
-        let bytes = &self.script.stream.bytes;
+        let mut bytes = self.script.stream.bytes.as_slice();
+        let others = self.other_notes();
+        if let Some(others) = &others {
+            bytes = others;
+        }
         let plan = if self.lock().mended { DumpPlan::Whole } else { self.script.dump };
         let early = match plan {
             DumpPlan::CompletedEarly(rest) => bytes.len() - rest,
@@ -138,17 +142,12 @@ fn facts_are_asked(state: &State) -> bool {
     got.count() > CPUS.len()
 }
 
-fn broken_pipe() -> Result<(), String> {
+pub(super) fn broken_pipe() -> Result<(), String> {
     Err("dump: failed to save memory: Broken pipe".to_owned())
 }
 
-/// Sends the dump of a range.
-pub(super) fn send_part(pipe: &OwnedFd, bytes: &[u8]) -> Result<(), (&'static str, String)> {
-    write_all(pipe, bytes).map_err(|text| ("GenericError", text))
-}
-
 /// Writes to the pipe as QEMU does, a page at a time, but waits for its reader.
-fn write_all(pipe: &OwnedFd, bytes: &[u8]) -> Result<(), String> {
+pub(super) fn write_all(pipe: &OwnedFd, bytes: &[u8]) -> Result<(), String> {
     let mut rest = bytes;
     while !rest.is_empty() {
         match rustix::io::write(pipe, &rest[..rest.len().min(64 << 10)]) {

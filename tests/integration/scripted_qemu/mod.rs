@@ -9,6 +9,7 @@ mod answers;
 mod direct;
 mod dump;
 mod other_client;
+mod ranges;
 mod serve;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,6 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use serde_json::{Value, json};
 
 use super::answers::since;
-use super::dump::send_part;
 use super::{Answer, Peer, State, When};
 
 impl Peer {
@@ -114,7 +113,7 @@ impl Peer {
             Some(pipe) => {
                 drop(state);
                 let outcome = match self.part(&arguments) {
-                    Some(bytes) => send_part(&pipe, &bytes),
+                    Some(bytes) => self.send_range(&pipe, &bytes),
                     None => self.dump(pipe),
                 };
                 self.lock().send(&reply(outcome.map(|()| json!({}))));
