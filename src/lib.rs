@@ -16,6 +16,7 @@
 //! render ─► debugger, doctor, kernel, metadata, store, triage, vmcore, watch      prints; decides nothing
 //! triage ─► kernel, metadata, vmcore                                              what happened: crash, signature, report
 //! kernel ─► vmcore                                                                the guest's kernel, out of its memory
+//! remote ─► corefile, metadata                                                    cores in object storage and behind HTTP
 //! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address
 //! store ─► metadata                                                               entries on disk
 //! observer ─► corefile                                                            who is notified of progress
@@ -46,6 +47,7 @@ pub mod mount;
 pub mod observer;
 pub mod printable;
 pub mod regular_file;
+pub mod remote;
 pub mod render;
 pub mod sandbox;
 pub mod spool;

@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
     let kernel = core.vmcoreinfo_note().map(|info| KernelBuild::of(&info)).unwrap_or_default();
     let mut vmlinux = vmlinux(arguments, &kernel, &tell)?;
     if let Err(missing) = vmlinux {
-        vmlinux = made(arguments, missing, &tell)?;
+        vmlinux = made(core.path(), arguments, missing, &tell)?;
     }
     let (program, file) = program(arguments, vmlinux.as_ref().ok())?;
     let vmlinux = match vmlinux {
@@ -137,13 +137,13 @@ fn vmlinux(
 
 /// The vmlinux that is made out of the core, where no other is found.
 fn made(
+    core: &Path,
     arguments: &DebugArgs,
     missing: NotFound,
     tell: &dyn Fn(&str),
 ) -> anyhow::Result<Result<Vmlinux, NotFound>> {
-    let path = arguments.core.path()?;
     let deep = arguments.find_kernel.depth() == SearchDepth::All;
-    let cached = match vmlinux_cache::find_or_make(&path, arguments.fresh, deep) {
+    let cached = match vmlinux_cache::find_or_make(core, arguments.fresh, deep) {
         Ok(cached) => cached,
         Err(error) => {
             tell(&format!("warning: no vmlinux was made out of the core: {error:#}"));

@@ -13,12 +13,11 @@ use super::families::FamiliesArgs;
 use super::kernel::KernelArgs;
 use super::log_input::{self, LogId, TextLog};
 use super::store_folder::StoreArgs;
-use super::stored_core::{open_confined, print};
+use super::stored_core::{Found, print};
 use super::ui::{say, say_findings};
 use crate::kernel::log::Log;
 use crate::render;
 use crate::sandbox::limits::{Limits, Reads};
-use crate::store::entry::Entry;
 use crate::triage::CoreStacks;
 use crate::triage::crash::families::Families;
 use crate::triage::crash::{self, Crash, other_system};
@@ -114,8 +113,8 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
 
 /// The log of a stored core, and the stacks of its CPUs.
 fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, CoreStacks)> {
-    let path = Entry::find(entry, &arguments.store.folder())?.with_core()?;
-    let core = open_confined(&path, arguments.sandbox, arguments.find_kernel.reads(), None)?;
+    let entry = Found::find(entry, &arguments.store)?;
+    let core = entry.open(arguments.sandbox, arguments.find_kernel.reads(), None)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     say_findings(core.findings().iter().chain(&kernel.origin()).chain(&log.findings));

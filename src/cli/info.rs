@@ -13,8 +13,6 @@ use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
 use crate::render;
 use crate::render::kernel::KernelParts;
-use crate::store::pin::is_pinned;
-use crate::store::{CORE_FILE, entry_without_core};
 use crate::vmcore::summary::Summary;
 
 /// Show the metadata of a stored core: guest, panic, release, sizes
@@ -37,10 +35,9 @@ pub(super) struct InfoArgs {
 
 /// Prints the metadata of a core, or what its file says, and on request what its memory says.
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
-    let entry = arguments.core.entry()?.core;
-    let pinned = entry.parent().is_some_and(is_pinned) && entry.ends_with(CORE_FILE);
-    let without_core = entry_without_core::read(&entry);
-    if let Some(metadata) = without_core.filter(|_| !arguments.kernel) {
+    let entry = arguments.core.find()?;
+    let pinned = !arguments.json && entry.is_pinned();
+    if let Some(metadata) = entry.without_core().filter(|_| !arguments.kernel) {
         return print(|out| match arguments.json {
             true => render::json::pretty(&metadata, out),
             false => {
@@ -48,7 +45,7 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
             }
         });
     }
-    let core = arguments.core.open(arguments.find_kernel.reads())?;
+    let core = entry.open(arguments.core.sandbox(), arguments.find_kernel.reads(), None)?;
     let kernel = if arguments.kernel { Some(arguments.find_kernel.find(&core)?) } else { None };
     let parts = kernel.as_ref().map(|kernel| {
         let (identity, memory) = (Identity::of(kernel), MemoryUsage::of(kernel));

@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod export;
 mod families;
+mod fetcher;
 mod group;
 mod guest;
 mod hook;
@@ -32,6 +33,7 @@ mod prune;
 mod ps;
 mod read;
 mod regs;
+mod remote_core;
 mod report;
 mod report_child;
 mod rm;
@@ -101,6 +103,8 @@ enum Command {
     Man(man::ManArgs),
     #[command(name = crate::sandbox::COMMAND, hide = true)]
     ReportChild,
+    #[command(name = crate::remote::COMMAND, hide = true)]
+    Fetcher,
 }
 
 /// Prints clap's message, and exits with its code: 2 for an error, as documented.
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
         Command::ReportChild => report_child::run(),
+        Command::Fetcher => fetcher::run(),
     };
     match outcome {
         Ok(exit) => exit.into(),

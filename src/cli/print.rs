@@ -9,13 +9,12 @@ use super::exit::{Exit, UsageError};
 use super::guest::ConnectArgs;
 use super::kernel::KernelArgs;
 use super::store_folder::StoreArgs;
-use super::stored_core::{open_confined, print};
+use super::stored_core::{Found, print};
 use super::ui::say_findings;
 use crate::interrupt::Interrupt;
 use crate::kernel::Kernel;
 use crate::kernel::print::{Cpus, Objects, PrintError, Printed, Query};
 use crate::sandbox::print::{Answer, Failure, Request};
-use crate::store::entry::Entry;
 use crate::units::parse::positive_duration;
 use crate::vmcore::Vmcore;
 use crate::{held, render};
@@ -94,9 +93,10 @@ pub(super) fn run(arguments: &PrintArgs) -> anyhow::Result<Exit> {
             held::print_of(&target, arguments.timeout, &interrupt, &request)?
         }
         None => {
-            let path = Entry::find(&arguments.entry, &arguments.store.folder())?.with_core()?;
             let reads = arguments.find_kernel.reads();
-            let core = open_confined(&path, arguments.sandbox, reads, None)?;
+            let entry = Found::find(&arguments.entry, &arguments.store)?;
+            let core = entry.open(arguments.sandbox, reads, None)?;
+            let path = core.path().to_owned();
             answer(&core, &Request { path, search, query: query(arguments) })
         }
     };

@@ -1,9 +1,9 @@
 //! `vmcorectl report`: what happened to a guest.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
-use std::{env, fs};
 
 use anyhow::{Context, bail};
 
@@ -12,8 +12,9 @@ use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest::ConnectArgs;
 use super::kernel::KernelArgs;
+use super::remote_core::RemoteEntry;
 use super::store_folder::StoreArgs;
-use super::stored_core::{open_confined, print};
+use super::stored_core::{Found, print};
 use super::ui;
 use crate::held;
 use crate::interrupt::Interrupt;
@@ -23,7 +24,6 @@ use crate::render::report::{html, paint::Paint, text};
 use crate::sandbox::limits::Limits;
 use crate::sandbox::report::Request;
 use crate::store::entry::Entry;
-use crate::store::entry_without_core;
 use crate::store::listing::{self, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::store::single_file::SingleFile;
@@ -130,27 +130,25 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
         let answer = held::report_on(&target, arguments.timeout, &interrupt, request)?;
         return Ok(*answer.report);
     }
-    let entry = Entry::find(entry, &arguments.store.folder())?;
-    if entry_without_core::read(&entry.core).is_some() {
+    let entry = Found::find(entry, &arguments.store)?;
+    if entry.without_core().is_some() {
         return stored(entry, arguments);
     }
-    let path = entry.core;
     let reads = arguments.find_kernel.reads();
-    let core = open_confined(&path, arguments.sandbox, reads, arguments.output.as_deref())?;
+    let core = entry.open(arguments.sandbox, reads, arguments.output.as_deref())?;
     Ok(Report::with(&core, core.metadata().as_ref(), &families, options))
 }
 
 /// The report of an entry without a core: the one that was made of the held guest.
-fn stored(entry: Entry, arguments: &ReportArgs) -> anyhow::Result<Report> {
-    let path = report_file::path(&entry.core);
-    let json = match regular_file::read_own(&path, report_file::MAX_BYTES) {
-        // Its guest was lost before a report could be made.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(entry.with_core().err().map_or(error.into(), Into::into));
+fn stored(entry: Found, arguments: &ReportArgs) -> anyhow::Result<Report> {
+    let (path, json) = match entry {
+        Found::Local(entry) => stored_here(entry)?,
+        Found::Remote(RemoteEntry::WithoutCore(entry)) => {
+            (PathBuf::from(entry.report_address()), entry.report()?)
         }
-        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        Found::Remote(RemoteEntry::Core(_)) => bail!("the entry has a core"),
     };
-    let limits = Limits::of(&fs::symlink_metadata(&path)?, arguments.find_kernel.reads());
+    let limits = Limits::of_stored(json.len() as u64, arguments.find_kernel.reads());
     arguments.sandbox.confine(&limits, arguments.output.as_deref());
     let report: Report = serde_json::from_slice(&json)
         .with_context(|| format!("{} is no report of this version", path.display()))?;
@@ -162,6 +160,19 @@ fn stored(entry: Entry, arguments: &ReportArgs) -> anyhow::Result<Report> {
         );
     }
     Ok(report)
+}
+
+/// The file of a report, and what is in it.
+fn stored_here(entry: Entry) -> anyhow::Result<(PathBuf, Vec<u8>)> {
+    let path = report_file::path(&entry.core);
+    let json = match regular_file::read_own(&path, report_file::MAX_BYTES) {
+        // Its guest was lost before a report could be made.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(entry.with_core().err().map_or(error.into(), Into::into));
+        }
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    Ok((path, json))
 }
 
 /// Makes the reports of stored cores again, each in a process of its own. One that cannot

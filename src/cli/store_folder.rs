@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::remote::address::Address;
+
 /// The `--store` option of every command.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
     /// Directory of the stored crashes
     /// [default: /var/lib/vmcorectl for root, `$XDG_DATA_HOME/vmcorectl` for others]
-    #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true, value_parser = folder)]
     store: Option<PathBuf>,
 }
 
@@ -20,6 +22,18 @@ impl StoreArgs {
     /// The same, for a command that reads a configuration.
     pub(super) fn folder_or(&self, configured: Option<PathBuf>) -> PathBuf {
         self.store.clone().or(configured).unwrap_or_else(own)
+    }
+}
+
+/// A directory, which may be typed as an address.
+fn folder(text: &str) -> Result<PathBuf, String> {
+    match Address::parse(text) {
+        None => Ok(PathBuf::from(text)),
+        Some(Address::Local(path)) => Ok(path),
+        Some(Address::Remote(_)) => {
+            Err("a store has to be a directory; of those elsewhere, ENTRY can be the address"
+                .to_owned())
+        }
     }
 }
 

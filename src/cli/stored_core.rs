@@ -1,22 +1,28 @@
 //! ENTRY: the stored core that a command reads, and where it prints.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
+use super::remote_core::RemoteEntry;
 use super::store_folder::StoreArgs;
+use crate::metadata::Metadata;
 use crate::regular_file;
+use crate::remote::address::Address;
 use crate::sandbox::limits::{Limits, Reads};
 use crate::store::entry::Entry;
+use crate::store::pin::is_pinned;
+use crate::store::{CORE_FILE, entry_without_core};
 use crate::vmcore::{OpenError, Vmcore};
 
 /// The ENTRY argument of every command that reads a core.
 #[derive(Debug, clap::Args)]
 pub(super) struct CoreArgs {
-    /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`
+    /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`, or an address:
+    /// s3://, gs://, az://, https://, file://
     entry: String,
     #[command(flatten)]
     store: StoreArgs,
@@ -26,28 +32,23 @@ pub(super) struct CoreArgs {
 
 impl CoreArgs {
     /// The entry, which may have no core.
-    pub(super) fn entry(&self) -> anyhow::Result<Entry> {
-        Ok(Entry::find(&self.entry, &self.store.folder())?)
-    }
-
-    /// The core's file.
-    pub(super) fn path(&self) -> anyhow::Result<PathBuf> {
-        Ok(self.entry()?.with_core()?)
+    pub(super) fn find(&self) -> anyhow::Result<Found> {
+        Found::find(&self.entry, &self.store)
     }
 
     /// Opens the core, and confines this process before it parses anything.
     pub(super) fn open(&self, reads: Reads) -> anyhow::Result<Vmcore> {
-        open_confined(&self.path()?, self.sandbox, reads, None)
+        self.find()?.open(self.sandbox, reads, None)
     }
 
     /// The same, for a command that writes `output`.
     pub(super) fn open_to_write(&self, reads: Reads, output: &Path) -> anyhow::Result<Vmcore> {
-        open_confined(&self.path()?, self.sandbox, reads, Some(output))
+        self.find()?.open(self.sandbox, reads, Some(output))
     }
 
     /// Opens the core for a command that mounts or starts programs.
     pub(super) fn open_unconfined(&self) -> anyhow::Result<Vmcore> {
-        Ok(Vmcore::open(&self.path()?)?)
+        self.find()?.open_unconfined()
     }
 
     /// How this process may be confined.
@@ -56,9 +57,73 @@ impl CoreArgs {
     }
 }
 
-/// Opens a core, and confines this process before it parses anything. Only beside `output`
-/// may it write.
-pub(super) fn open_confined(
+/// What ENTRY means.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// On this machine.
+    Local(Entry),
+    /// Somewhere else. What fetches it was started.
+    Remote(RemoteEntry),
+}
+
+impl Found {
+    /// What `entry` means: an address, or what the store knows it as.
+    pub(super) fn find(entry: &str, store: &StoreArgs) -> anyhow::Result<Self> {
+        Ok(match Address::parse(entry) {
+            Some(Address::Remote(address)) => Self::Remote(RemoteEntry::open(&address)?),
+            Some(Address::Local(path)) => Self::Local(Entry::at(&path)),
+            None => Self::Local(Entry::find(entry, &store.folder())?),
+        })
+    }
+
+    /// The metadata of an entry whose core was left out.
+    pub(super) fn without_core(&self) -> Option<Metadata> {
+        match self {
+            Self::Local(entry) => entry_without_core::read(&entry.core),
+            Self::Remote(RemoteEntry::WithoutCore(entry)) => Some(entry.metadata.clone()),
+            Self::Remote(RemoteEntry::Core(_)) => None,
+        }
+    }
+
+    /// Whether it is kept until its pin is taken away.
+    pub(super) fn is_pinned(&self) -> bool {
+        match self {
+            Self::Local(entry) => {
+                let folder = entry.core.parent().filter(|_| entry.core.ends_with(CORE_FILE));
+                folder.is_some_and(is_pinned)
+            }
+            Self::Remote(entry) => entry.is_pinned(),
+        }
+    }
+
+    /// Opens the core, and confines this process before it parses anything. Only beside `output`
+    /// may it write.
+    pub(super) fn open(
+        self,
+        sandbox: SandboxArgs,
+        reads: Reads,
+        output: Option<&Path>,
+    ) -> anyhow::Result<Vmcore> {
+        match self {
+            Self::Local(entry) => open_confined(&entry.with_core()?, sandbox, reads, output),
+            Self::Remote(entry) => {
+                let core = entry.with_core()?;
+                sandbox.confine(&Limits::of_stored(core.length(), reads), output);
+                Ok(core.parse()?)
+            }
+        }
+    }
+
+    /// Opens the core for a command that mounts or starts programs.
+    pub(super) fn open_unconfined(self) -> anyhow::Result<Vmcore> {
+        match self {
+            Self::Local(entry) => Ok(Vmcore::open(&entry.with_core()?)?),
+            Self::Remote(entry) => Ok(entry.with_core()?.parse()?),
+        }
+    }
+}
+
+fn open_confined(
     path: &Path,
     sandbox: SandboxArgs,
     reads: Reads,

@@ -19,6 +19,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 
+use crate::remote::address::Address;
+
 /// The most files that are kept, and their length together. One takes 20 to 40 MB.
 const MAX_FILES: usize = 12;
 const MAX_LENGTH: u64 = 512 << 20;
@@ -43,7 +45,9 @@ pub(super) fn find_or_make(core: &Path, fresh: bool, deep: bool) -> anyhow::Resu
     let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     created.with_context(|| format!("cannot create the directory {}", folder.display()))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg("symbols").arg(core.canonicalize()?).arg("--cached").arg("-o").arg(&folder);
+    let remote = core.to_str().is_some_and(|core| Address::parse(core).is_some());
+    let core = if remote { core.to_owned() } else { core.canonicalize()? };
+    command.arg("symbols").arg(core).arg("--cached").arg("-o").arg(&folder);
     command.args(fresh.then_some("--fresh")).args(deep.then_some("--deep"));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.context("cannot start the process that makes it")?;

@@ -31,11 +31,8 @@ impl Entry {
     /// Fails if it means none, or more than one.
     pub fn find(wanted: &str, store: &Path) -> Result<Self, StoreError> {
         let path = Path::new(wanted);
-        if path.is_dir() {
-            return Ok(Self { core: path.join(CORE_FILE) });
-        }
         if path.exists() {
-            return Ok(Self { core: path.to_owned() });
+            return Ok(Self::at(path));
         }
         let folder = match wanted.strip_prefix("latest") {
             Some("") => latest(None, store)?,
@@ -44,6 +41,12 @@ impl Entry {
         };
         let folder = folder.ok_or_else(|| none(wanted, store))?;
         Ok(Self { core: folder.join(CORE_FILE) })
+    }
+
+    /// The core at a path: that of its file, or of an entry's directory.
+    pub fn at(path: &Path) -> Self {
+        let core = if path.is_dir() { path.join(CORE_FILE) } else { path.to_owned() };
+        Self { core }
     }
 
     /// The core's file, for a command that reads it.

@@ -85,14 +85,19 @@ impl Vmcore {
     /// Opens a core whose file is open already. `path` is where its metadata is looked
     /// for, and what messages call it.
     pub fn of_file(file: File, path: &Path) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Io { path: path.to_owned(), source };
-        let plain = PlainFile::new(file.try_clone().map_err(io)?).map_err(io)?;
-        let file_bytes = plain.length();
-        if !magic(path, &plain)?.starts_with(&zstd_frame::MAGIC.to_le_bytes()) {
-            let dump = open_bytes(path, Arc::new(plain))?;
+        let plain = PlainFile::new(file);
+        let plain = plain.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        Self::of_bytes(Arc::new(plain), path)
+    }
+
+    /// Opens a core by the bytes of its file, wherever that is.
+    pub fn of_bytes(file: Arc<dyn Bytes>, path: &Path) -> Result<Self, OpenError> {
+        let file_bytes = file.length();
+        if !magic(path, &*file)?.starts_with(&zstd_frame::MAGIC.to_le_bytes()) {
+            let dump = open_bytes(path, file)?;
             return Ok(Self::new(path, file_bytes, None, dump));
         }
-        let chunked = ChunkedFile::open(file)
+        let chunked = ChunkedFile::of_bytes(file)
             .map_err(|source| OpenError::Compressed { path: path.to_owned(), source })?;
         let chunked = Arc::new(chunked);
         let mut dump = open_bytes(path, Arc::<ChunkedFile>::clone(&chunked))?;

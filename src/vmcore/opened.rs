@@ -16,7 +16,7 @@ use super::memory::PhysMemory;
 use super::reader::windows;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::read::chunked::ChunkedFile;
-use crate::corefile::read::stored_metadata::{self, StoredMetadata};
+use crate::corefile::read::stored_metadata::{self, LocalNeighbours, Neighbours, StoredMetadata};
 use crate::metadata::Metadata;
 
 /// How many findings of a file are kept: a table of notes alone can have half a million.
@@ -26,6 +26,7 @@ const MAX_FINDINGS: usize = 100;
 #[derive(Debug)]
 pub struct Vmcore {
     path: PathBuf,
+    neighbours: Arc<dyn Neighbours>,
     file_bytes: u64,
     chunked: Option<Arc<ChunkedFile>>,
     dump: Dump,
@@ -61,7 +62,19 @@ impl Vmcore {
         if let Some(record) = record.as_ref().filter(|record| !record.runs.is_empty()) {
             dump.memory = Arc::new(LeftOutMemory::new(dump.memory, Arc::clone(record)));
         }
-        Self { path: path.to_owned(), file_bytes, chunked, dump, left_out: record }
+        let neighbours = Arc::new(LocalNeighbours { core: path.to_owned() });
+        Self { path: path.to_owned(), neighbours, file_bytes, chunked, dump, left_out: record }
+    }
+
+    /// The same core, whose neighbours are not on this machine.
+    #[must_use]
+    pub fn with_neighbours(self, neighbours: Arc<dyn Neighbours>) -> Self {
+        Self { neighbours, ..self }
+    }
+
+    /// What is beside its file.
+    pub fn neighbours(&self) -> &dyn Neighbours {
+        &*self.neighbours
     }
 
     /// The file, or what takes its place in messages.
@@ -182,7 +195,7 @@ impl Vmcore {
 
     /// The same, with the text that it was read from.
     pub fn stored_metadata(&self) -> Option<StoredMetadata> {
-        stored_metadata::find(self.chunked(), &self.path)
+        stored_metadata::find(self.chunked(), self.neighbours())
     }
 
     /// The VMCOREINFO note, if the core has one.

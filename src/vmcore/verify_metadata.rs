@@ -11,9 +11,9 @@ use super::summary::Summary;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::stored_metadata::{
-    MetadataError, find, parse, path_beside, text_beside, text_in_core,
+    MetadataError, find, parse, path_beside, text_in_core,
 };
-use crate::metadata::{CORE_FILE, Core};
+use crate::metadata::Core;
 
 /// What a comparison found, as sentences.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub(super) fn check(core: &Vmcore) -> Compared {
         }
         // A core that was cut off has lost it, and others never had it.
         Err(MetadataError::None) => {
-            if core.findings().is_empty() && find(None, core.path()).is_some() {
+            if core.findings().is_empty() && find(None, core.neighbours()).is_some() {
                 let name = path_beside(core.path());
                 let name = name.file_name().unwrap_or_default().display();
                 problems.push(format!("the core has lost its own copy of {name}"));
@@ -59,14 +59,12 @@ pub(super) fn check(core: &Vmcore) -> Compared {
 /// Compares the metadata in a core with the file beside it: what they say, not how it
 /// is laid out, and whatever version wrote it.
 fn compare_with_file(core: &Vmcore, inside: &[u8], problems: &mut Vec<String>) {
-    let is_entry = core.path().file_name().is_some_and(|name| name == CORE_FILE);
     let path = path_beside(core.path());
     let name = path.file_name().unwrap_or_default().display();
-    match text_beside(core.path()) {
+    match core.neighbours().metadata() {
         Ok(beside) if beside == inside || same_values(&beside, inside) => {}
         Ok(_) => problems.push(format!("{name} differs from the metadata in the core")),
-        // A core in a file of its own is complete without the other one.
-        Err(error) if error.kind() == ErrorKind::NotFound && !is_entry => {}
+        Err(error) if error.kind() == ErrorKind::NotFound && !core.neighbours().has_metadata() => {}
         Err(error) => problems.push(format!("{name} cannot be read: {error}")),
     }
 }

@@ -33,6 +33,11 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("std::env", &["cli", "debugger", "mount"]),
     ("fuser", &["mount"]),
+    ("async_trait", &["remote"]),
+    ("object_store", &["remote"]),
+    ("rustls", &["remote"]),
+    ("tokio", &["remote"]),
+    ("url", &["remote"]),
     ("nix", &["held", "store"]),
     ("signal_hook", &["debugger", "interrupt"]),
 ];

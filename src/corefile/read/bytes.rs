@@ -34,6 +34,14 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file on another machine that cannot be had any more.
+    #[error("cannot read at byte {offset:#x} of the remote file: {problem}")]
+    Remote {
+        /// Where in the file.
+        offset: u64,
+        /// What became of it.
+        problem: String,
+    },
     /// The bytes are computed from something else, which cannot be read.
     #[error(transparent)]
     Underlying(Box<dyn std::error::Error + Send + Sync>),
@@ -66,6 +74,9 @@ impl DataError {
             }
             Self::Damaged { unit, offset, problem } => {
                 Some(Self::Damaged { unit, offset: *offset, problem: problem.clone() })
+            }
+            Self::Remote { offset, problem } => {
+                Some(Self::Remote { offset: *offset, problem: problem.clone() })
             }
             Self::PastEnd { offset, length } => {
                 Some(Self::PastEnd { offset: *offset, length: *length })
@@ -111,6 +122,16 @@ pub trait Bytes: fmt::Debug + Send + Sync {
 
     /// Lifts the bound on what may be read.
     fn read_without_limit(&self) {}
+
+    /// How many bytes were read of it and unpacked from it, as far as that is counted.
+    fn work_done(&self) -> u64 {
+        0
+    }
+
+    /// Whether each read may cost a round trip through a network.
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 impl Bytes for Vec<u8> {
@@ -151,11 +172,6 @@ impl PlainFile {
     /// The file itself.
     pub fn file(&self) -> &File {
         &self.file
-    }
-
-    /// How many bytes were read of it and unpacked from it.
-    pub fn work_done(&self) -> u64 {
-        self.work.done()
     }
 
     /// Where the hole that `offset` is in ends; `offset` itself if it is in none.
@@ -204,6 +220,10 @@ impl Bytes for PlainFile {
 
     fn read_without_limit(&self) {
         self.work.unlimited();
+    }
+
+    fn work_done(&self) -> u64 {
+        self.work.done()
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use vmcore_formats::seekable::FrameEntry;
 use zstd::bulk::Decompressor;
 
 use super::bytes::{Bytes, DataError, PlainFile};
@@ -22,7 +23,7 @@ const MAX_LANES: usize = 64;
 /// An open compressed file.
 #[derive(Debug)]
 pub struct ChunkedFile {
-    file: PlainFile,
+    file: Arc<dyn Bytes>,
     table: FrameTable,
     cache: ChunkCache,
     failed: FailedChunks,
@@ -32,6 +33,8 @@ pub struct ChunkedFile {
     idle: Mutex<Vec<Unpacker>>,
     /// Compressed chunks seen, and whether they are zeros from end to end.
     small_chunks: Mutex<Vec<(Vec<u8>, bool)>>,
+    /// Entries of the seek table whose chunks were unpacked and are zeros from end to end.
+    zero_entries: Mutex<Vec<FrameEntry>>,
 }
 
 impl ChunkedFile {
@@ -41,7 +44,15 @@ impl ChunkedFile {
     /// Fails if the file cannot be read or does not begin with a frame.
     pub fn open(file: File) -> Result<Self, frame_table::Error> {
         let file = PlainFile::new(file).map_err(|source| DataError::Io { offset: 0, source })?;
-        let table = FrameTable::read(&file)?;
+        Self::of_bytes(Arc::new(file))
+    }
+
+    /// The same, for the bytes of a file, wherever that is.
+    ///
+    /// # Errors
+    /// Fails if they cannot be read or do not begin with a frame.
+    pub fn of_bytes(file: Arc<dyn Bytes>) -> Result<Self, frame_table::Error> {
+        let table = FrameTable::read(&*file)?;
         let lanes = table.at_once().min(MAX_LANES);
         Ok(Self {
             lanes: (0..lanes).map(|_| Mutex::default()).collect(),
@@ -51,12 +62,13 @@ impl ChunkedFile {
             failed: FailedChunks::default(),
             idle: Mutex::default(),
             small_chunks: Mutex::default(),
+            zero_entries: Mutex::default(),
         })
     }
 
     /// The compressed file.
-    pub fn file(&self) -> &PlainFile {
-        &self.file
+    pub fn file(&self) -> &dyn Bytes {
+        &*self.file
     }
 
     /// Its frames, and what is wrong with their table.
@@ -72,7 +84,7 @@ impl ChunkedFile {
         self.failed.check(chunk.index)?;
         self.spend(u64::from(chunk.entry.decompressed))?;
         let mut unpacker = self.unpacker()?;
-        let result = unpacker.unpack(&self.file, chunk, buffer);
+        let result = unpacker.unpack(&*self.file, chunk, buffer);
         if unpacker.packed.capacity() > KEPT_PACKED {
             unpacker.packed = Vec::new();
         }
@@ -112,10 +124,39 @@ impl ChunkedFile {
     /// Whether a chunk is all zeros, if that is cheap to find out: chunks of zeros are short
     /// and all the same, so one is unpacked and the others are compared with it.
     fn is_zeros(&self, chunk: &Chunk) -> bool {
-        const KNOWN: usize = 64;
         if !chunk.is_small() {
             return false;
         }
+        if self.file.is_remote() && self.has_entry_of_zeros(chunk) {
+            return true;
+        }
+        let zeros = self.unpacks_to_zeros(chunk);
+        if zeros && self.file.is_remote() {
+            self.keep_entry_of_zeros(chunk);
+        }
+        zeros
+    }
+
+    /// Whether the seek table describes a chunk as it does one of zeros, with size and checksum.
+    ///
+    /// Other bytes may have the same checksum, but none that mean something: so few bytes of a
+    /// chunk hold a repeated byte at most. `verify` reads them all the same.
+    fn has_entry_of_zeros(&self, chunk: &Chunk) -> bool {
+        let entries = self.zero_entries.lock().unwrap_or_else(PoisonError::into_inner);
+        chunk.entry.checksum.is_some() && entries.contains(&chunk.entry)
+    }
+
+    fn keep_entry_of_zeros(&self, chunk: &Chunk) {
+        const KEPT: usize = 16;
+        let mut entries = self.zero_entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() < KEPT && !entries.contains(&chunk.entry) {
+            entries.push(chunk.entry);
+        }
+    }
+
+    /// The same, by the compressed bytes.
+    fn unpacks_to_zeros(&self, chunk: &Chunk) -> bool {
+        const KNOWN: usize = 64;
         let mut packed = vec![0; chunk.entry.compressed as usize];
         if self.file.read(chunk.file_offset, &mut packed).is_err() {
             return false;
@@ -157,7 +198,9 @@ impl Bytes for ChunkedFile {
             let size = chunk.entry.decompressed as usize;
             let take = size.saturating_sub(skip).min(rest.len());
             let (now, later) = rest.split_at_mut(take);
-            if take == size {
+            if self.file.is_remote() && self.has_entry_of_zeros(&chunk) {
+                now.fill(0);
+            } else if take == size {
                 self.unpack(&chunk, now)?;
             } else {
                 let bytes = self.cached(&chunk)?;
@@ -213,7 +256,7 @@ impl Unpacker {
 
     fn unpack(
         &mut self,
-        file: &PlainFile,
+        file: &dyn Bytes,
         chunk: &Chunk,
         buffer: &mut [u8],
     ) -> Result<(), DataError> {

@@ -15,7 +15,7 @@ use vmcore_formats::seekable::{
 };
 use vmcore_formats::zstd_frame::{BLOCK_HEADER, BlockHeader, CHECKSUM, FrameHeader, MAX_HEADER};
 
-use super::bytes::{Bytes, DataError, PlainFile};
+use super::bytes::{Bytes, DataError};
 
 /// The longest chunk that is unpacked, in bytes. Bounds the memory of every reader.
 pub const MAX_CHUNK: u32 = 64 << 20;
@@ -105,7 +105,7 @@ impl FrameTable {
     ///
     /// # Errors
     /// Fails if it is not a seekable file, or if the table contradicts the file.
-    pub fn read(file: &PlainFile) -> Result<Self, Error> {
+    pub fn read(file: &dyn Bytes) -> Result<Self, Error> {
         match read_table(file) {
             Err(Error::Table(SeekTableError::NoFooter)) => find_frames(file),
             table => table,
@@ -196,7 +196,7 @@ impl FrameTable {
 }
 
 /// Reads the seek table, in pieces.
-fn read_table(file: &PlainFile) -> Result<FrameTable, Error> {
+fn read_table(file: &dyn Bytes) -> Result<FrameTable, Error> {
     let length = file.length();
     let footer_at = length.checked_sub(FOOTER_LENGTH as u64).ok_or(SeekTableError::NoFooter)?;
     let mut footer = [0; FOOTER_LENGTH];
@@ -229,7 +229,7 @@ fn read_table(file: &PlainFile) -> Result<FrameTable, Error> {
 }
 
 /// Walks from frame to frame, by the headers of their blocks.
-fn find_frames(file: &PlainFile) -> Result<FrameTable, Error> {
+fn find_frames(file: &dyn Bytes) -> Result<FrameTable, Error> {
     let mut table = FrameTable::with_capacity(0)?;
     while table.frames.len() < MAX_FRAMES as usize
         && let Some(entry) = whole_frame(file, table.packed)?
@@ -250,7 +250,7 @@ fn find_frames(file: &PlainFile) -> Result<FrameTable, Error> {
 }
 
 /// The frame at `at`, if it is whole and of a chunk's size.
-fn whole_frame(file: &PlainFile, at: u64) -> Result<Option<FrameEntry>, DataError> {
+fn whole_frame(file: &dyn Bytes, at: u64) -> Result<Option<FrameEntry>, DataError> {
     /// As many as a chunk of the largest size has: one for each 128 KiB, and some.
     const MAX_BLOCKS: usize = 4096;
     let mut start = [0; MAX_HEADER];

@@ -3,6 +3,7 @@ use std::os::unix::fs::FileExt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::corefile::read::bytes::PlainFile;
 
 fn frame(compressed: u32, decompressed: u32) -> FrameEntry {
     FrameEntry { compressed, decompressed, checksum: Some(0) }

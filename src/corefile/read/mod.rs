@@ -6,4 +6,4 @@ pub mod chunked;
 mod failed_chunks;
 pub mod frame_table;
 pub mod stored_metadata;
-mod work;
+pub mod work;

@@ -3,6 +3,7 @@
 //! Both can be had as stored, byte by byte, to compare or to copy them.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata, SCHEMA};
 use crate::regular_file;
 
 /// The longest metadata that is read, in bytes.
-const MAX_METADATA: u64 = 16 << 20;
+pub const MAX_METADATA: u64 = 16 << 20;
 /// What the schema of every version begins with; its number follows.
 const SCHEMAS: &str = "vmcorectl/metadata/";
 
@@ -50,15 +51,41 @@ pub struct StoredMetadata {
     pub metadata: Metadata,
 }
 
+/// What is beside a core's file.
+pub trait Neighbours: fmt::Debug + Send + Sync {
+    /// The JSON text of its metadata.
+    fn metadata(&self) -> io::Result<Vec<u8>>;
+
+    /// Whether it has to be there: a core in a file of its own is complete without.
+    fn has_metadata(&self) -> bool;
+}
+
+/// Beside a file of this machine.
+#[derive(Clone, Debug)]
+pub struct LocalNeighbours {
+    /// The core's file.
+    pub core: PathBuf,
+}
+
+impl Neighbours for LocalNeighbours {
+    fn metadata(&self) -> io::Result<Vec<u8>> {
+        regular_file::read_own(&path_beside(&self.core), MAX_METADATA)
+    }
+
+    fn has_metadata(&self) -> bool {
+        self.core.file_name().is_some_and(|name| name == CORE_FILE)
+    }
+}
+
 /// The metadata of a core: in it, or else beside it.
-pub fn find(core: Option<&ChunkedFile>, path: &Path) -> Option<StoredMetadata> {
+pub fn find(core: Option<&ChunkedFile>, beside: &dyn Neighbours) -> Option<StoredMetadata> {
     let parsed = |text: Vec<u8>| {
         let metadata = parse(&text).ok()?;
         Some(StoredMetadata { text, metadata })
     };
     let inside = core.and_then(|core| text_in_core(core).ok()).and_then(parsed);
     // An interrupted capture leaves none but the file beside the core.
-    inside.or_else(|| text_beside(path).ok().and_then(parsed))
+    inside.or_else(|| beside.metadata().ok().and_then(parsed))
 }
 
 /// The JSON text in the frame behind the last chunk.
@@ -77,11 +104,6 @@ pub fn text_in_core(core: &ChunkedFile) -> Result<Vec<u8>, MetadataError> {
         }
     }
     Err(MetadataError::None)
-}
-
-/// The JSON text in the file beside a core.
-pub fn text_beside(core: &Path) -> io::Result<Vec<u8>> {
-    regular_file::read_own(&path_beside(core), MAX_METADATA)
 }
 
 /// Where the metadata of a core is beside it.

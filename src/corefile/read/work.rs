@@ -15,32 +15,32 @@ const EACH: u64 = 64;
 
 /// More is to be read than a file is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooMuch {
+pub struct TooMuch {
     /// How many bytes may be read.
-    pub(super) limit: u64,
+    pub limit: u64,
 }
 
 /// The bytes that were read and unpacked of a file, and how many may be.
 #[derive(Debug)]
-pub(super) struct Work {
+pub struct Work {
     done: AtomicU64,
     limit: AtomicU64,
 }
 
 impl Work {
     /// The work that a file of so many bytes on disk is worth.
-    pub(super) fn of_stored(bytes: u64) -> Self {
+    pub fn of_stored(bytes: u64) -> Self {
         let limit = bytes.saturating_mul(EACH).max(BASE);
         Self { done: AtomicU64::new(0), limit: AtomicU64::new(limit) }
     }
 
     /// How many bytes were read and unpacked.
-    pub(super) fn done(&self) -> u64 {
+    pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 
     /// Lifts the bound.
-    pub(super) fn unlimited(&self) {
+    pub fn unlimited(&self) {
         self.limit.store(u64::MAX, Ordering::Relaxed);
     }
 
@@ -48,7 +48,7 @@ impl Work {
     ///
     /// # Errors
     /// Fails if they are too many.
-    pub(super) fn spend(&self, bytes: u64) -> Result<(), TooMuch> {
+    pub fn spend(&self, bytes: u64) -> Result<(), TooMuch> {
         let limit = self.limit.load(Ordering::Relaxed);
         if self.done.load(Ordering::Relaxed).saturating_add(bytes) > limit {
             return Err(TooMuch { limit });

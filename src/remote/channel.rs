@@ -1,0 +1,132 @@
+//! The command's side of the socket to its fetcher: questions of several threads at once.
+//!
+//! Of those that wait for an answer, one reads from the socket, for all of them: so there is no
+//! thread that would have to be started before the process confines itself.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::RemoteError;
+use super::address::RemoteAddress;
+use super::wire::{self, Ask, Outcome, Question};
+
+/// An answer that came.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) outcome: Outcome,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The socket.
+#[derive(Debug)]
+pub struct Channel {
+    socket: UnixStream,
+    root: RemoteAddress,
+    /// The number of the next question. Held while one is sent.
+    next: Mutex<u64>,
+    arrivals: Mutex<Arrivals>,
+    arrived: Condvar,
+}
+
+/// Answers that came, and were not taken yet.
+#[derive(Debug, Default)]
+struct Arrivals {
+    answers: HashMap<u64, Answer>,
+    /// Whether a thread reads from the socket.
+    read: bool,
+    /// Whether nothing comes any more.
+    ended: bool,
+}
+
+impl Channel {
+    /// A channel to a fetcher of what is at and below `root`.
+    ///
+    /// # Errors
+    /// Fails if the fetcher cannot use the address.
+    pub fn open(socket: UnixStream, root: RemoteAddress) -> Result<Self, RemoteError> {
+        let (next, arrivals) = (Mutex::new(0), Mutex::default());
+        let channel = Self { socket, root, next, arrivals, arrived: Condvar::new() };
+        let address = channel.root.with_secrets().to_owned();
+        match channel.ask(Ask::Root { address })?.outcome {
+            Outcome::Failed { problem } => Err(channel.failed("", problem)),
+            _ => Ok(channel),
+        }
+    }
+
+    /// What all is at or below.
+    pub fn root(&self) -> &RemoteAddress {
+        &self.root
+    }
+
+    /// Asks, and waits for the answer.
+    pub(super) fn ask(&self, ask: Ask) -> Result<Answer, RemoteError> {
+        let id = self.send(ask).map_err(|_| RemoteError::Ended)?;
+        let mut arrivals = self.lock();
+        loop {
+            if let Some(answer) = arrivals.answers.remove(&id) {
+                return Ok(answer);
+            }
+            if arrivals.ended {
+                return Err(RemoteError::Ended);
+            }
+            if arrivals.read {
+                arrivals = self.arrived.wait(arrivals).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            arrivals.read = true;
+            drop(arrivals);
+            let received = wire::receive(&mut &self.socket);
+            arrivals = self.lock();
+            arrivals.read = false;
+            match received {
+                Ok((head, bytes)) => {
+                    let answer = Answer { outcome: head.outcome, bytes };
+                    arrivals.answers.insert(head.id, answer);
+                }
+                Err(_) => arrivals.ended = true,
+            }
+            self.arrived.notify_all();
+        }
+    }
+
+    fn send(&self, ask: Ask) -> io::Result<u64> {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = *next;
+        *next = next.wrapping_add(1);
+        wire::send(&mut &self.socket, &Question { id, ask })?;
+        Ok(id)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arrivals> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A small object below the root as a whole.
+    ///
+    /// # Errors
+    /// Fails if it is not there, cannot be had, or has more than `most` bytes.
+    pub fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, RemoteError> {
+        let answer = self.ask(Ask::Get { name: name.to_owned(), most })?;
+        match answer.outcome {
+            Outcome::Done => Ok(answer.bytes),
+            Outcome::NotFound => Err(self.not_found(name)),
+            Outcome::Failed { problem } => Err(self.failed(name, problem)),
+            Outcome::Opened { .. } => Err(RemoteError::Ended),
+        }
+    }
+
+    /// The address of something below the root, as it is shown.
+    pub fn shown(&self, name: &str) -> String {
+        if name.is_empty() { self.root.shown() } else { self.root.join(name).shown() }
+    }
+
+    pub(super) fn not_found(&self, name: &str) -> RemoteError {
+        RemoteError::NotFound { address: self.shown(name) }
+    }
+
+    pub(super) fn failed(&self, name: &str, problem: String) -> RemoteError {
+        RemoteError::Failed { address: self.shown(name), problem }
+    }
+}

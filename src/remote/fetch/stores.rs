@@ -1,0 +1,116 @@
+//! The client of an address: which protocol, which endpoint, whose credentials.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use url::{Position, Url};
+
+use super::aws_profile;
+use super::environment::Environment;
+
+/// How long the server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long one request may take in all. At the slowest rate that is of use, 16 MiB come in this time.
+const REQUEST: Duration = Duration::from_secs(120);
+/// How long a request is tried again, and how often.
+const RETRIES: usize = 4;
+const RETRY: Duration = Duration::from_secs(60);
+
+/// A client, and the path of the address in what it reads.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) root: Path,
+}
+
+/// The client of an address.
+pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, String> {
+    let url = Url::parse(address).map_err(|error| format!("it is no URL: {error}"))?;
+    let root = Path::from_url_path(url.path()).map_err(|error| error.to_string())?;
+    let text = |error: object_store::Error| super::reason::of(&error);
+    let store: Arc<dyn ObjectStore> = match url.scheme() {
+        "s3" | "s3a" => Arc::new(s3(&url, environment)?.build().map_err(text)?),
+        "gs" => {
+            let builder = GoogleCloudStorageBuilder::new().with_url(bucket(&url));
+            let options = environment.options("GOOGLE_");
+            let builder =
+                options.into_iter().fold(builder, |builder, (key, value)| match key.parse() {
+                    Ok(key) => builder.with_config(key, value),
+                    Err(_) => builder,
+                });
+            let builder = builder.with_client_options(client(false)).with_retry(retry());
+            Arc::new(builder.build().map_err(text)?)
+        }
+        "az" => {
+            let builder = MicrosoftAzureBuilder::new().with_url(bucket(&url));
+            let options = environment.options("AZURE_");
+            let http = options.iter().any(|(_, value)| value.starts_with("http://"));
+            let builder =
+                options.into_iter().fold(builder, |builder, (key, value)| match key.parse() {
+                    Ok(key) => builder.with_config(key, value),
+                    Err(_) => builder,
+                });
+            let builder = builder.with_client_options(client(http)).with_retry(retry());
+            Arc::new(builder.build().map_err(text)?)
+        }
+        "http" | "https" => {
+            // The query stays: it may be a signature.
+            let query = url.query().map_or_else(String::new, |query| format!("/?{query}"));
+            let server = format!("{}{query}", &url[..Position::BeforePath]);
+            let options = client(url.scheme() == "http");
+            let builder = HttpBuilder::new().with_url(server).with_client_options(options);
+            Arc::new(builder.with_retry(retry()).build().map_err(text)?)
+        }
+        other => return Err(format!("{other}:// is no object storage that can be read")),
+    };
+    Ok(Opened { store, root })
+}
+
+fn s3(url: &Url, environment: &Environment) -> Result<AmazonS3Builder, String> {
+    let mut builder = AmazonS3Builder::new().with_url(bucket(url));
+    for (key, value) in environment.options("AWS_") {
+        if let Ok(key) = key.parse::<AmazonS3ConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let profile = aws_profile::read(environment)?;
+    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+    let endpoint = endpoint.into_iter().find_map(|name| environment.get(name));
+    let endpoint = endpoint.map(str::to_owned).or(profile.endpoint);
+    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+    let region = region.into_iter().find_map(|name| environment.get(name)).map(str::to_owned);
+    if let Some(region) = region.or(profile.region) {
+        builder = builder.with_region(region);
+    }
+    if let Some(credentials) = profile.credentials {
+        builder = builder.with_credentials(credentials);
+    }
+    // An endpoint without TLS was typed so.
+    let http = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    Ok(builder.with_client_options(client(http)).with_retry(retry()))
+}
+
+/// The address without its path.
+fn bucket(url: &Url) -> String {
+    format!("{}/", &url[..Position::BeforePath])
+}
+
+fn client(allow_http: bool) -> ClientOptions {
+    ClientOptions::new()
+        .with_connect_timeout(CONNECT)
+        .with_timeout(REQUEST)
+        .with_allow_http(allow_http)
+}
+
+fn retry() -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: RETRIES, retry_timeout: RETRY }
+}

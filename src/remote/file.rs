@@ -1,0 +1,182 @@
+//! A file in object storage or behind HTTP, as bytes by offset.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::RemoteError;
+use super::blocks::Blocks;
+use super::channel::Channel;
+use super::wire::{Ask, MAX_BYTES, Outcome};
+use crate::corefile::read::bytes::{Bytes, DataError};
+use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
+use crate::corefile::read::work::Work;
+use crate::metadata::{CORE_FILE, METADATA_FILE};
+
+/// How many bytes of its end come when a file is opened: footer, seek table and metadata of most
+/// cores.
+const TAIL: u64 = 128 << 10;
+
+/// The file.
+#[derive(Debug)]
+pub struct RemoteFile {
+    channel: Arc<Channel>,
+    /// Its name below the channel's root; empty if it is the root.
+    name: String,
+    /// What the fetcher calls it.
+    object: u32,
+    length: u64,
+    /// Its end.
+    tail: Vec<u8>,
+    blocks: Blocks,
+    /// Why nothing can be fetched any more. Who could not be reached in spite of all retries is
+    /// not tried again for each page.
+    lost: Mutex<Option<String>>,
+    work: Work,
+}
+
+impl RemoteFile {
+    /// Opens what has this name below the channel's root, or the root itself if it is empty.
+    ///
+    /// # Errors
+    /// Fails if it is not there or cannot be had.
+    pub fn open(channel: Arc<Channel>, name: &str) -> Result<Self, RemoteError> {
+        let answer = channel.ask(Ask::Open { name: name.to_owned(), tail: TAIL })?;
+        match answer.outcome {
+            Outcome::Opened { object, length } => Ok(Self {
+                channel,
+                name: name.to_owned(),
+                object,
+                length,
+                tail: answer.bytes,
+                blocks: Blocks::new(length),
+                lost: Mutex::default(),
+                work: Work::of_stored(length),
+            }),
+            Outcome::NotFound => Err(channel.not_found(name)),
+            Outcome::Failed { problem } => Err(channel.failed(name, problem)),
+            Outcome::Done => Err(RemoteError::Ended),
+        }
+    }
+
+    /// Its address, without secrets.
+    pub fn shown(&self) -> String {
+        self.channel.shown(&self.name)
+    }
+
+    /// Bytes of its end, if all of them came when it was opened.
+    fn read_tail(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let start = self.length.saturating_sub(self.tail.len() as u64);
+        let skip = offset.checked_sub(start).and_then(|skip| usize::try_from(skip).ok());
+        let found = skip.and_then(|skip| self.tail.get(skip..skip.saturating_add(buffer.len())));
+        found.is_some_and(|found| {
+            buffer.copy_from_slice(found);
+            true
+        })
+    }
+
+    fn fetch(&self, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if lost.is_none() {
+            let length = length.min(MAX_BYTES);
+            let asked = self.channel.ask(Ask::Read { object: self.object, offset, length });
+            lost = match asked {
+                Ok(answer) => match answer.outcome {
+                    Outcome::Done if answer.bytes.len() as u64 == length => {
+                        return Ok(answer.bytes);
+                    }
+                    Outcome::Failed { problem } => Some(problem),
+                    Outcome::NotFound => Some(format!("{} is gone", self.shown())),
+                    Outcome::Done | Outcome::Opened { .. } => Some(RemoteError::Ended.to_string()),
+                },
+                Err(error) => Some(error.to_string()),
+            };
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&lost);
+        }
+        Err(DataError::Remote { offset, problem: lost.unwrap_or_default() })
+    }
+}
+
+impl Bytes for RemoteFile {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        self.spend(buffer.len() as u64)?;
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.length);
+        end.ok_or(DataError::PastEnd { offset, length: self.length })?;
+        if self.read_tail(offset, buffer) {
+            return Ok(());
+        }
+        self.blocks.read(offset, buffer, |offset, length| self.fetch(offset, length))
+    }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        self.work.spend(bytes).map_err(|error| DataError::TooMuch { limit: error.limit })
+    }
+
+    fn read_without_limit(&self) {
+        self.work.unlimited();
+    }
+
+    fn work_done(&self) -> u64 {
+        self.work.done()
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+}
+
+/// What is beside a remote core.
+#[derive(Debug)]
+pub struct RemoteNeighbours {
+    channel: Arc<Channel>,
+    /// The core's name below the channel's root.
+    name: String,
+}
+
+impl RemoteNeighbours {
+    /// What is beside the core of this name below the channel's root.
+    pub fn new(channel: Arc<Channel>, name: &str) -> Self {
+        Self { channel, name: name.to_owned() }
+    }
+
+    /// Whether there is something of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.channel.get(&self.sibling(name), MAX_METADATA).is_ok()
+    }
+
+    fn sibling(&self, name: &str) -> String {
+        match self.name.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// Whether the core is that of an entry.
+    pub fn is_in_entry(&self) -> bool {
+        self.sibling(CORE_FILE) == self.name
+    }
+}
+
+impl Neighbours for RemoteNeighbours {
+    fn metadata(&self) -> io::Result<Vec<u8>> {
+        // A signature is of one object, and not of those beside it.
+        if self.channel.root().has_query() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let name = match self.is_in_entry() {
+            true => self.sibling(METADATA_FILE),
+            false => format!("{}.json", self.name),
+        };
+        self.channel.get(&name, MAX_METADATA).map_err(|error| match error {
+            RemoteError::NotFound { .. } => io::ErrorKind::NotFound.into(),
+            error => io::Error::other(error),
+        })
+    }
+
+    fn has_metadata(&self) -> bool {
+        self.is_in_entry() && !self.channel.root().has_query()
+    }
+}

@@ -1,0 +1,116 @@
+//! What the command and its fetcher say to each other.
+//!
+//! ```text
+//! 0   length   u32   little endian, of the head
+//! 4   head           JSON: a Question, or an AnswerHead
+//!     bytes          of an answer, as many as its head says
+//! ```
+//!
+//! Each side checks what the other sends: the command has parsed what a guest wrote, and the
+//! fetcher what a server answered.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The longest head, in bytes.
+pub(super) const MAX_HEAD: u32 = 64 << 10;
+/// The most bytes of one answer.
+pub(super) const MAX_BYTES: u64 = 32 << 20;
+
+/// What the command asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Question {
+    /// Given back with the answer.
+    pub(super) id: u64,
+    pub(super) ask: Ask,
+}
+
+/// A question. The first one is [`Ask::Root`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ask {
+    /// Names the address that all others are at or below. Once.
+    Root { address: String },
+    /// Opens an object: gives its number, its length, and its last bytes.
+    Open { name: String, tail: u64 },
+    /// Bytes of an opened object.
+    Read { object: u32, offset: u64, length: u64 },
+    /// A small object as a whole.
+    Get { name: String, most: u64 },
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct AnswerHead {
+    pub(super) id: u64,
+    /// How many bytes follow.
+    pub(super) bytes: u64,
+    pub(super) outcome: Outcome,
+}
+
+/// What came of a question.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Done,
+    Opened { object: u32, length: u64 },
+    NotFound,
+    Failed { problem: String },
+}
+
+/// Writes a head.
+pub(super) fn encode(head: &impl Serialize) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(head)?;
+    let length = u32::try_from(json.len()).ok().filter(|length| *length <= MAX_HEAD);
+    let length = length.ok_or(ErrorKind::InvalidInput)?;
+    let mut message = length.to_le_bytes().to_vec();
+    message.extend(json);
+    Ok(message)
+}
+
+/// Reads a head of so many bytes.
+pub(super) fn decode<T: DeserializeOwned>(json: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(json).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// Sends a question.
+pub(super) fn send(socket: &mut impl Write, question: &Question) -> io::Result<()> {
+    socket.write_all(&encode(question)?)
+}
+
+/// Receives an answer.
+pub(super) fn receive(socket: &mut impl Read) -> io::Result<(AnswerHead, Vec<u8>)> {
+    let mut length = [0; 4];
+    socket.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    if length > MAX_HEAD {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut json = vec![0; length as usize];
+    socket.read_exact(&mut json)?;
+    let head: AnswerHead = decode(&json)?;
+    if head.bytes > MAX_BYTES {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; usize::try_from(head.bytes).unwrap_or_default()];
+    socket.read_exact(&mut bytes)?;
+    Ok((head, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_promises_too_much_is_an_error_and_nothing_is_allocated() {
+        let head = AnswerHead { id: 1, bytes: MAX_BYTES + 1, outcome: Outcome::Done };
+        assert!(receive(&mut &encode(&head).unwrap()[..]).is_err());
+        assert!(receive(&mut &[0xff; 64][..]).is_err());
+        let head = AnswerHead { bytes: 2, ..head };
+        let message = [encode(&head).unwrap(), b"ab".to_vec()].concat();
+        assert_eq!(receive(&mut &message[..]).unwrap().1, b"ab");
+        assert!(receive(&mut &message[..message.len() - 1]).is_err());
+    }
+}

@@ -1,0 +1,32 @@
+//! Cores that are not on this machine: each command answers as for the same core on disk.
+//!
+//! Two servers: one of HTTP that is scripted, for what a real one does not do on demand, and
+//! `SeaweedFS`, which is the judge of S3's protocol and signatures. `tests/run` installs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+mod command;
+mod equal;
+mod faults;
+mod http_server;
+#[path = "../tool/leave_out.rs"]
+mod leave_out;
+mod object_storage;
+mod seaweedfs;
+mod secrets;
+
+/// The sample, as seen from the project's folder, in which the commands run.
+pub(crate) const CORE: &str = "samples/core/linux-6.1.zst";
+/// Its name in a URL.
+pub(crate) const NAME: &str = "linux-6.1.zst";
+
+pub(crate) fn sample() -> Vec<u8> {
+    std::fs::read(command::project().join(CORE)).expect("the sample")
+}
