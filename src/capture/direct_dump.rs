@@ -82,7 +82,7 @@ fn read(
     let mut lost = completion.lost();
     match outcome {
         // Whether that is QEMU's end, or another client's doing, is found out below.
-        Err(CaptureError::Write(_) | CaptureError::Stream(_))
+        Err(CaptureError::Memory(_) | CaptureError::Stream(_))
             if direct.memory().failure().is_some() => {}
         other => other?,
     }

@@ -16,6 +16,7 @@ use super::lost_monitor::{Lost, confirm, monitor_was_lost};
 use super::outcome::CaptureError;
 use super::request::Action;
 use super::session::Session;
+use crate::corefile::read::bytes::DataError;
 use crate::corefile::write::{OutputError, Pipeline, Room, StreamEnd, StreamError, Written};
 use crate::monitor::{CommandId, Event, Manager, MonitorError, Refusal, WaitLimits, WaitResult};
 use crate::units::bytes;
@@ -379,10 +380,44 @@ fn await_quiet(session: &mut Session<'_>, completion: &mut DumpCompletion) {
 /// Takes the cause and the remains apart.
 pub(super) fn split(error: OutputError) -> (CaptureError, Written) {
     match error {
-        OutputError::Write { source, written } => (CaptureError::Write(source), *written),
+        // The writer passes on what a reader of its chunks met, too.
+        OutputError::Write { source, written } => match source.downcast::<DataError>() {
+            Ok(source) => (CaptureError::Memory(source), *written),
+            Err(source) => (CaptureError::Write(source), *written),
+        },
         OutputError::Reserve { available, reserve, written } => {
             let (available, reserve) = (bytes(available), bytes(reserve));
             (CaptureError::Reserve { available, reserve }, *written)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use vmcore_formats::addr::PhysAddr;
+    use vmcore_formats::seekable::SeekTable;
+
+    use super::*;
+    use crate::capture::outcome::with_causes;
+    use crate::held::direct::unreadable;
+
+    fn cause(source: io::Error) -> String {
+        let sink = Box::new(tempfile::tempfile().unwrap());
+        let written = Written { sink, table: SeekTable::default(), lighter: Vec::new() };
+        let (error, _) = split(OutputError::Write { source, written: Box::new(written) });
+        with_causes(&error)
+    }
+
+    #[test]
+    fn memory_that_cannot_be_read_is_no_matter_of_the_file() {
+        let error = unreadable(PhysAddr(0x5000), 4096, 7, &"Bad address");
+        let text = cause(io::Error::other(DataError::Underlying(error.into())));
+        assert!(text.starts_with("cannot read the guest's memory for the core: "), "{text}");
+        assert!(text.contains("0x5000") && text.contains("4096 bytes"), "{text}");
+        assert!(text.ends_with("Bad address"), "{text}");
+        let full = cause(io::ErrorKind::StorageFull.into());
+        assert!(full.starts_with("cannot write the core: "), "{full}");
     }
 }

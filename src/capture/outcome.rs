@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::same_guest::GuestChange;
+use crate::corefile::read::bytes::DataError;
 use crate::corefile::write::StreamError;
 use crate::metadata::{Failure, Metadata, QemuError};
 use crate::monitor::{Manager, MonitorError};
@@ -133,6 +134,9 @@ pub enum CaptureError {
     /// The stream is not a whole core.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The guest's memory could not be read.
+    #[error("cannot read the guest's memory for the core")]
+    Memory(#[source] DataError),
     /// The file could not be written.
     #[error("cannot write the core")]
     Write(#[source] std::io::Error),

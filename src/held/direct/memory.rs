@@ -1,5 +1,6 @@
 //! The guest's memory, read in QEMU's process.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -122,14 +123,25 @@ impl DirectMemory {
         if wanted.is_empty() {
             return Ok(());
         }
+        let length = wanted.iter().fold(0_usize, |sum, part| sum.saturating_add(part.into.len()));
         self.process.read(wanted).map_err(|error| {
-            let number = self.process.number();
-            let problem = format!("cannot read the memory of process {number} ({error})");
+            let problem = unreadable(at, length, self.process.number(), &error);
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            failure.get_or_insert_with(|| format!("{problem}, at guest address {at}"));
-            MemoryError::unreadable(at, problem)
+            failure.get_or_insert_with(|| problem.to_string());
+            problem
         })
     }
+}
+
+/// For memory that cannot be read in a process: `length` bytes of it, at `at` of the guest's or
+/// behind that.
+pub(crate) fn unreadable(
+    at: PhysAddr,
+    length: usize,
+    process: i32,
+    error: &dyn fmt::Display,
+) -> MemoryError {
+    MemoryError::unreadable(at, format!("{length} bytes in process {process}: {error}"))
 }
 
 /// Splits off the front of a buffer.

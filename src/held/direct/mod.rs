@@ -23,6 +23,8 @@ mod proof;
 mod untouched;
 
 pub(crate) use memory::DirectMemory;
+#[cfg(test)]
+pub(crate) use memory::unreadable;
 
 use std::io;
 use std::sync::Arc;
