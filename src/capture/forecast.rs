@@ -1,12 +1,14 @@
 //! Whether a core will fit, asked before the guest's hold is spent on it.
 //!
 //! The forecast is what compression leaves of the memory that the guest uses:
-//! its QEMU's resident and swapped pages, where the system shows them. Refused is
+//! its QEMU's resident and swapped pages, where the system shows them, without the pages that
+//! are left out. These are planned before, if the core does not fit with them. Refused is
 //! only what will not fit by the forecast; what would not fit if nothing
 //! compressed is a warning.
 
 use super::disk::on_disk;
 use super::outcome::CaptureError;
+use super::plan;
 use super::session::Session;
 use crate::monitor::qemu_process::used_memory;
 use crate::store::space::{Fit, Forecast, Space};
@@ -21,7 +23,10 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
         return Ok(session.request.keep_free.unwrap_or(0));
     };
     let reserve = session.request.keep_free.unwrap_or_else(|| space.default_reserve());
-    let forecast = forecast(session);
+    let mut forecast = forecast_of(session);
+    if forecast.fit(&space, reserve) != Fit::Fits && plan::for_forecast(session)? {
+        forecast = forecast_of(session);
+    }
     match forecast.fit(&space, reserve) {
         Fit::Fits => {}
         Fit::MayNotFit => session.warn(format!(
@@ -44,10 +49,13 @@ pub(super) fn check_space(session: &mut Session<'_>) -> Result<u64, CaptureError
 
 /// How many bytes the core will have, by the forecast.
 pub(super) fn needed(session: &Session<'_>) -> u64 {
-    forecast(session).needed
+    forecast_of(session).needed
 }
 
-fn forecast(session: &Session<'_>) -> Forecast {
+fn forecast_of(session: &Session<'_>) -> Forecast {
     let used = session.monitor.process().and_then(used_memory);
-    Forecast::of(used, session.metadata.guest.memory_bytes)
+    let left_out = session.left_out.as_ref().map_or(&[][..], |left_out| &left_out.runs);
+    let left_out = left_out.iter().fold(0_u64, |sum, run| sum.saturating_add(run.length));
+    let kept = |bytes: u64| bytes.saturating_sub(left_out);
+    Forecast::of(used, session.metadata.guest.memory_bytes.map(kept))
 }

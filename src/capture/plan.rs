@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::guard;
 use super::outcome::{CaptureError, with_causes};
 use super::session::Session;
+use super::{guard, other_dump};
 use crate::held;
 use crate::held::direct::Direct;
 use crate::monitor::WaitLimits;
@@ -55,6 +55,22 @@ pub(super) fn before_dump(
     }
     session.left_out = Some(plan.left_out).filter(|left_out| !left_out.classes.is_empty());
     Ok(())
+}
+
+/// Plans now what to leave out, because the core might not fit otherwise. Gives whether that
+/// leaves anything out which did not count before.
+///
+/// # Errors
+/// Fails like [`before_dump`], or if another dump of the guest does not end.
+pub(super) fn for_forecast(session: &mut Session<'_>) -> Result<bool, CaptureError> {
+    if session.request.pages.is_empty() || session.planned {
+        return Ok(false);
+    }
+    let limits = session.limits();
+    session.monitor.close_stale_pipe(&limits)?;
+    other_dump::wait(session, &limits)?;
+    before_dump(session, None)?;
+    Ok(session.left_out.is_some())
 }
 
 fn limited<'a>(session: &Session<'a>) -> WaitLimits<'a> {

@@ -12,6 +12,7 @@ use super::disk::{on_disk, within};
 use super::facts;
 use super::forecast::{check_space, needed};
 use super::outcome::{CaptureError, with_causes};
+use super::plan;
 use super::session::Session;
 use crate::store::StoreError;
 use crate::store::prune::{Limits, Pruning, Unmet};
@@ -41,6 +42,16 @@ fn of_size(bytes: u64) -> Limits {
 pub(super) fn check(session: &mut Session<'_>) -> Result<(), CaptureError> {
     let Some((store, limit)) = limited(session) else { return Ok(()) };
     facts::ask_before(session)?;
+    check_limit(session, store.clone(), limit).or_else(|full| match full {
+        // It may fit without what is to be left out.
+        CaptureError::StoreFull { .. } if plan::for_forecast(session)? => {
+            check_limit(session, store, limit)
+        }
+        other => Err(other),
+    })
+}
+
+fn check_limit(session: &mut Session<'_>, store: PathBuf, limit: u64) -> Result<(), CaptureError> {
     let needed = needed(session);
     let room = limit.saturating_sub(needed);
     let count = move || -> Result<Option<Unmet>, StoreError> {

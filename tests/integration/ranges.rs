@@ -123,3 +123,20 @@ fn the_stream_is_taken_where_little_is_left_out() {
     let reason = source.reason.unwrap();
     assert!(reason.contains("would take longer than the whole dump"), "{reason}");
 }
+
+#[test]
+fn a_core_that_fits_without_what_is_left_out_is_not_refused() {
+    let script = script(RangesPlan::Work);
+    let all = script.stream.memory_bytes() as u64;
+    let kept = captured(script.clone(), &[]).core.unwrap().bytes_core;
+    // What QEMU uses of it is not known here: the forecast is a sixth of the memory.
+    let limit = format!("{}", (all / 6).midpoint(kept / 6));
+    let setting = Setting::new(script);
+    let whole = setting.capture(&["--source", "stream", "--store-limit", &limit]);
+    whole.expect(1).says("the store is full");
+    let arguments = [&KERNEL[..], &["--store-limit", &limit]].concat();
+    setting.capture(&arguments).expect(0);
+    let listing = setting.listing();
+    assert_eq!(listing.entries.len(), 1, "{listing:?}");
+    assert_eq!(tool::metadata_of(&listing.entries[0]).warnings, [""; 0]);
+}
