@@ -20,6 +20,7 @@ mod linked;
 mod sections;
 mod symbol_table;
 mod system_map;
+pub mod types_alone;
 
 pub use isf::{Isf, IsfError};
 pub use system_map::system_map;

@@ -34,6 +34,7 @@ use types::Types;
 pub(super) use declaration::Declaration;
 pub(super) use entries::TypeRef;
 pub(super) use functions::Function;
+pub(super) use sound::Sound;
 pub(super) use variables::Variable;
 
 /// The sections of debug information, by their names.

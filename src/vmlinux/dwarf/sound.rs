@@ -29,7 +29,7 @@ const MAX_EMPTY: u32 = 1 << 16;
 
 /// What was found out about all types of a BTF.
 #[derive(Debug)]
-pub(super) struct Sound {
+pub(in crate::vmlinux) struct Sound {
     cut: HashSet<(u32, u32)>,
     sizes: Vec<Option<u64>>,
     sizes_of_arrays: u32,
@@ -52,7 +52,7 @@ struct Node {
 
 impl Sound {
     /// Looks at all types, those of the base included.
-    pub(super) fn of(btf: &Btf) -> Self {
+    pub(in crate::vmlinux) fn of(btf: &Btf) -> Self {
         let count = index(btf.next_id());
         let mut sound = Self { cut: HashSet::new(), sizes: vec![None; count], sizes_of_arrays: 0 };
         sound.walk(btf, MAX_BY_VALUE, true, by_value);
@@ -61,12 +61,12 @@ impl Sound {
     }
 
     /// The size of a type in bytes, if it has one.
-    pub(super) fn size(&self, id: u32) -> Option<u64> {
+    pub(in crate::vmlinux) fn size(&self, id: u32) -> Option<u64> {
         self.sizes.get(index(id)).copied().flatten()
     }
 
     /// Whether a type may refer to another.
-    pub(super) fn allows(&self, from: u32, to: u32) -> bool {
+    pub(in crate::vmlinux) fn allows(&self, from: u32, to: u32) -> bool {
         self.cut.is_empty() || !self.cut.contains(&(from, to))
     }
 

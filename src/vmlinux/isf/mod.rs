@@ -22,7 +22,31 @@ use thiserror::Error;
 use crate::kernel::{Kernel, SymbolsError, TypesError};
 use crate::printable::json;
 use symbols::SymbolTable;
-use types::TypeTable;
+pub(super) use types::TypeTable;
+
+/// The most bytes of an ISF. Those of kernels have 20 to 40 MB; a hostile BTF may use a long name
+/// for each of its members.
+const MAX_LENGTH: usize = 256 << 20;
+
+/// Writes no more than is left.
+struct Bounded<'o> {
+    out: &'o mut dyn Write,
+    left: usize,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or_else(|| {
+            io::Error::other(format!("the types take more than {} MiB", MAX_LENGTH >> 20))
+        })?;
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
 
 /// Why no ISF can be made.
 #[derive(Debug, Error)]
@@ -62,9 +86,9 @@ impl<'k> Isf<'k> {
     /// Writes them.
     ///
     /// # Errors
-    /// Fails if `out` does.
+    /// Fails if `out` does, or if it is longer than those of all kernels.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        json::line(self, out)
+        json::line(self, &mut Bounded { out, left: MAX_LENGTH })
     }
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use vmcore_formats::btf::{Btf, Kind, Type};
 use vmcore_formats::text::{self, MAX_NAME};
 
+use crate::vmlinux::dwarf::Sound;
+
 /// The most pointers and arrays of one type.
 const MAX_DEPTH: usize = 32;
 /// The most members of one structure, and values of one enumeration.
@@ -24,15 +26,16 @@ const NUMBERS: [(&str, u32, bool); 8] = [
 
 /// The types of a kernel, and the name of each.
 #[derive(Debug)]
-pub(super) struct TypeTable<'k> {
+pub(in crate::vmlinux) struct TypeTable<'k> {
     btf: &'k Btf,
     names: HashMap<u32, String>,
     /// The structures by name, for those that are declared only.
     by_name: HashMap<String, u32>,
+    sound: Sound,
 }
 
 impl<'k> TypeTable<'k> {
-    pub(super) fn new(btf: &'k Btf) -> Self {
+    pub(in crate::vmlinux) fn new(btf: &'k Btf) -> Self {
         // The typedef of what has no name: `typedef struct { ... } atomic_t`.
         let mut aliases: HashMap<u32, Type<'_>> = HashMap::new();
         for found in btf.types().filter(|found| found.kind == Kind::Typedef) {
@@ -63,7 +66,7 @@ impl<'k> TypeTable<'k> {
             taken.insert(name.clone());
             names.insert(found.id, name);
         }
-        Self { btf, names, by_name }
+        Self { btf, names, by_name, sound: Sound::of(btf) }
     }
 
     pub(super) fn btf(&self) -> &'k Btf {
@@ -75,7 +78,7 @@ impl<'k> TypeTable<'k> {
         self.by_name.get(name).copied()
     }
 
-    pub(super) fn base_types(&self) -> BTreeMap<String, Value> {
+    pub(in crate::vmlinux) fn base_types(&self) -> BTreeMap<String, Value> {
         let one = |size: u32, signed: bool, kind: &str| json!({ "size": size, "signed": signed, "kind": kind, "endian": "little" });
         let mut all = BTreeMap::new();
         all.insert("void".to_owned(), one(0, false, "void"));
@@ -99,13 +102,16 @@ impl<'k> TypeTable<'k> {
         all
     }
 
-    pub(super) fn user_types(&self) -> impl Iterator<Item = (&str, Value)> {
+    pub(in crate::vmlinux) fn user_types(&self) -> impl Iterator<Item = (&str, Value)> {
         let all = self.btf.types().filter(|found| found.kind.is_aggregate());
         all.filter_map(|found| {
             let name = self.names.get(&found.id)?;
             let mut fields = Map::new();
             let mut unnamed = 0_usize;
             for member in found.members().take(MAX_MEMBERS) {
+                if !self.is_inside(&found, member.id, member.bit, member.bits) {
+                    continue;
+                }
                 let Some((offset, of)) = self.field(member.id, member.bit, member.bits) else {
                     continue;
                 };
@@ -123,6 +129,16 @@ impl<'k> TypeTable<'k> {
             let kind = if found.kind == Kind::Union { "union" } else { "struct" };
             Some((&**name, json!({ "kind": kind, "size": found.size_or_type, "fields": fields })))
         })
+    }
+
+    /// Whether a member is inside of its structure, and does not contain that.
+    fn is_inside(&self, structure: &Type<'_>, id: u32, bit: u32, bits: u32) -> bool {
+        let Some(size) = self.sound.size(id).filter(|_| self.sound.allows(structure.id, id)) else {
+            return false;
+        };
+        let length = if bits > 0 { bits.into() } else { size.saturating_mul(8) };
+        let end = u64::from(bit).saturating_add(length);
+        end <= u64::from(structure.size_or_type).saturating_mul(8)
     }
 
     /// A member's offset in bytes, and its type.
@@ -144,7 +160,7 @@ impl<'k> TypeTable<'k> {
         Some((start / 8, of))
     }
 
-    pub(super) fn enumerations(&self) -> impl Iterator<Item = (&str, Value)> {
+    pub(in crate::vmlinux) fn enumerations(&self) -> impl Iterator<Item = (&str, Value)> {
         self.btf.types().filter(is_enum).filter_map(|found| {
             let name = self.names.get(&found.id)?;
             let values = found.values().take(MAX_MEMBERS);

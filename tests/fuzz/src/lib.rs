@@ -12,6 +12,7 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "a finding is a panic")]
 
 mod allocator;
+mod converted;
 mod core;
 mod decoders;
 mod input;
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "btf", run: decoders::btf::run },
     Target { name: "chunked", run: readers::chunked },
     Target { name: "console", run: text::console },
+    Target { name: "converted", run: converted::run },
     Target { name: "core", run: core::run },
     Target { name: "elf", run: readers::elf },
     Target { name: "families", run: text::families },
