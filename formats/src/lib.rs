@@ -13,6 +13,7 @@
 //! | [`domain_xml`] | libvirt's description of a domain: panic, memory, QEMU's arguments |
 //! | [`elf`] | QEMU's ELF core as a stream, and the normalised core that is stored |
 //! | [`flat_view`] | where a QEMU has its guest's memory, as its monitor prints it |
+//! | [`gdb_remote`] | packets of gdb's remote protocol |
 //! | [`kdump`] | kdump-compressed files, and the flattened form |
 //! | [`libvirt`] | the messages of libvirt's RPC protocol |
 //! | [`orc`] | the kernel's unwind tables on x86-64 |
@@ -46,6 +47,7 @@ pub mod domain_xml;
 pub mod elf;
 pub mod endian;
 pub mod flat_view;
+pub mod gdb_remote;
 pub mod kallsyms;
 pub mod kdump;
 pub mod libvirt;

@@ -1,27 +1,35 @@
-//! `vmcorectl debug`: the right debugger on a stored core.
+//! `vmcorectl debug`: the right debugger on a stored core, or on a held guest.
+
+mod live;
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
+use super::guest::ConnectArgs;
 use super::kernel::KernelArgs;
 use super::mount::mount;
 use super::stored_core::CoreArgs;
 use super::symbol_paths::symbol_paths;
+use super::temporary_folder::TemporaryFolder;
 use super::ui::say;
-use super::vmlinux_cache;
-use crate::debugger::{self, KernelBuild, NotFound, Program, Signals, Vmlinux, shell_quoted};
+use super::vmlinux_cache::{self, Kind};
+use crate::debugger::{
+    self, KernelBuild, NotFound, NotInstalled, Program, Signals, Vmlinux, shell_quoted,
+};
 use crate::kernel::find::SearchDepth;
 use crate::kernel::find::note;
 use crate::kernel::find::note::VmcoreInfoNote;
 use crate::mount::{Detached, VMCORE_FILE};
+use crate::units::parse::positive_duration;
 
-/// Start crash, drgn or gdb on a stored core, without unpacking it
+/// Start crash, drgn, gdb or volatility3 on a stored core, without unpacking it, or on a held guest
 ///
+/// For example `debug latest --with volatility -- linux.pslist`.
 /// The core is mounted on a temporary directory while the debugger runs. The kernel's
 /// vmlinux is found by the build id in the core; a vmlinux of another build is refused. Where
 /// none is installed, one is made out of the core's own symbols and types, and cached. The exit code is the debugger's.
@@ -40,6 +48,22 @@ pub(super) struct DebugArgs {
     /// Make the vmlinux anew, if it has to be made out of the core
     #[arg(long)]
     fresh: bool,
+    /// ENTRY is a stopped guest: its QMP socket, or `libvirt:` and a domain's name or UUID. gdb
+    /// reads and steps it through QEMU's own server, crash and drgn read its memory. It stays
+    /// as it is, however the debugger ends, unless gdb is told to let it run
+    #[arg(long)]
+    live: bool,
+    /// How long to wait for an answer of QEMU, if ENTRY is a guest
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "15s")]
+    timeout: Duration,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// The core is the memory of a held guest, which another process serves as a plain file
+    #[arg(long, hide = true, conflicts_with = "live")]
+    held: bool,
+    /// Where gdb finds that guest
+    #[arg(long, hide = true, requires = "held", value_name = "SOCKET")]
+    remote: Option<PathBuf>,
     /// Print errors only
     #[arg(short, long)]
     quiet: bool,
@@ -53,6 +77,8 @@ enum ProgramArg {
     Crash,
     Drgn,
     Gdb,
+    /// volatility3: the plugin and its options are further arguments
+    Volatility,
 }
 
 impl From<ProgramArg> for Program {
@@ -61,12 +87,20 @@ impl From<ProgramArg> for Program {
             ProgramArg::Crash => Self::Crash,
             ProgramArg::Drgn => Self::Drgn,
             ProgramArg::Gdb => Self::Gdb,
+            ProgramArg::Volatility => Self::Volatility,
         }
     }
 }
 
+/// Judged with volatility3 2.28.2, which prints empty lists then.
+const FIVE_LEVELS: &str = "warning: the guest's page tables have five levels, which volatility3 \
+    does not follow: it finds little of the kernel's memory";
+
 /// Mounts, runs the debugger to its end, and unmounts.
 pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
+    if arguments.live {
+        return live::run(arguments);
+    }
     let mut core = arguments.core.open_unconfined()?;
     let tell = |text: &str| {
         if !arguments.quiet {
@@ -74,16 +108,27 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
         }
     };
     // Debuggers look for the note, and what is mounted can have it where the core has not.
-    match note::complete(&mut core, arguments.find_kernel.depth()) {
+    let note = note::complete(&mut core, arguments.find_kernel.depth());
+    let is_whole = note == VmcoreInfoNote::Present;
+    match note {
         VmcoreInfoNote::Present => {}
         VmcoreInfoNote::Added(how) => tell(&format!("note: {how}")),
         VmcoreInfoNote::Missing(why) => tell(&format!("warning: {why}")),
     }
     let kernel = core.vmcoreinfo_note().map(|info| KernelBuild::of(&info)).unwrap_or_default();
-    let mut vmlinux = vmlinux(arguments, &kernel, &tell)?;
-    if let Err(missing) = vmlinux {
-        vmlinux = made(core.path(), arguments, missing, &tell)?;
-    }
+    let vmlinux = match arguments.with {
+        Some(ProgramArg::Volatility) => {
+            let levels = core.vmcoreinfo_note();
+            if levels.is_some_and(|info| info.value("NUMBER(pgtable_l5_enabled)") == Some("1")) {
+                tell(FIVE_LEVELS);
+            }
+            Ok(isf(core.path(), arguments, &tell)?)
+        }
+        _ => match vmlinux(arguments, &kernel, &tell)? {
+            Err(missing) => made(core.path(), arguments, missing, &tell)?,
+            found => found,
+        },
+    };
     let (program, file) = program(arguments, vmlinux.as_ref().ok())?;
     let vmlinux = match vmlinux {
         Ok(vmlinux) => Some(vmlinux),
@@ -96,22 +141,41 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
     };
 
     let signals = Signals::held().context("cannot install signal handlers")?;
+    let offset = core.vmcoreinfo_note().and_then(|info| info.kernel_offset());
+    let (vmlinux, own) = (vmlinux.as_ref(), arguments.own.as_slice());
+    if let Some(socket) = &arguments.remote {
+        let words = debugger::gdb_on_guest(socket, vmlinux, offset, own);
+        return start(&file, &words, signals, &tell);
+    }
+    if arguments.held && is_whole {
+        let words = program.arguments(core.path(), vmlinux, offset, own);
+        return start(&file, &words, signals, &tell);
+    }
     let folder = TemporaryFolder::new()?;
     let mounted = mount(&core, &folder.0, &tell)?;
-    let offset = core.vmcoreinfo_note().and_then(|info| info.kernel_offset());
     let vmcore = mounted.folder().join(VMCORE_FILE);
-    let words = program.arguments(&vmcore, vmlinux.as_ref(), offset, &arguments.own);
-    tell(&format!("+ {}", line(&file, &words)));
-    let mut command = Command::new(&file);
-    command.args(&words);
-    let ended = debugger::run(command, signals);
+    let ended = start(&file, &program.arguments(&vmcore, vmlinux, offset, own), signals, &tell);
     // Whatever became of the debugger: nothing is left behind.
     let unmounted = mounted.unmount();
-    let code = ended.with_context(|| format!("cannot start {}", file.display()))?;
+    let code = ended?;
     if unmounted? == Detached::Busy {
         tell(&format!("warning: what {program} left running still read from the core"));
     }
-    Ok(Exit::OfDebugger(code))
+    Ok(code)
+}
+
+/// Runs the debugger to its end.
+fn start(
+    file: &Path,
+    words: &[OsString],
+    signals: Signals,
+    tell: &dyn Fn(&str),
+) -> anyhow::Result<Exit> {
+    tell(&format!("+ {}", line(file, words)));
+    let mut command = Command::new(file);
+    command.args(words);
+    let code = debugger::run(command, signals);
+    Ok(Exit::OfDebugger(code.with_context(|| format!("cannot start {}", file.display()))?))
 }
 
 /// The kernel's file: the one that was named, or one that is found.
@@ -143,7 +207,7 @@ fn made(
     tell: &dyn Fn(&str),
 ) -> anyhow::Result<Result<Vmlinux, NotFound>> {
     let deep = arguments.find_kernel.depth() == SearchDepth::All;
-    let cached = match vmlinux_cache::find_or_make(core, arguments.fresh, deep) {
+    let cached = match vmlinux_cache::find_or_make(Kind::Vmlinux, core, arguments.fresh, deep) {
         Ok(cached) => cached,
         Err(error) => {
             tell(&format!("warning: no vmlinux was made out of the core: {error:#}"));
@@ -163,13 +227,32 @@ fn made(
     Ok(Ok(Vmlinux { path: cached.path, verified: true }))
 }
 
+/// volatility3's symbols, which are made out of the core.
+fn isf(core: &Path, arguments: &DebugArgs, tell: &dyn Fn(&str)) -> anyhow::Result<Vmlinux> {
+    if arguments.vmlinux.is_some() {
+        return Err(UsageError {
+            message: "volatility3 reads no vmlinux".to_owned(),
+            hint: Some("without --vmlinux, its symbols are made out of the core".to_owned()),
+        }
+        .into());
+    }
+    // Before seconds are spent on what nobody reads.
+    program(arguments, None)?;
+    let deep = arguments.find_kernel.is_deep();
+    let cached = vmlinux_cache::find_or_make(Kind::Isf, core, arguments.fresh, deep)
+        .context("no symbols for volatility3 can be made out of the core")?;
+    let folder = cached.path.display();
+    tell(&format!("note: symbols made out of the core's own symbols and types are in {folder}"));
+    Ok(Vmlinux { path: cached.path, verified: true })
+}
+
 /// The debugger that was asked for, or the first that is installed and can start.
 fn program(arguments: &DebugArgs, vmlinux: Option<&Vmlinux>) -> anyhow::Result<(Program, PathBuf)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if let Some(program) = arguments.with.map(Program::from) {
         return match program.installed(&path) {
             Some(file) => Ok((program, file)),
-            None => bail!("{program} is not installed: it is in none of the directories of PATH"),
+            None => Err(NotInstalled { program }.into()),
         };
     }
     let installed = |program: Program| Some((program, program.installed(&path)?));
@@ -190,25 +273,4 @@ fn line(file: &Path, words: &[OsString]) -> String {
         .map(shell_quoted)
         .collect();
     words.join(OsStr::new(" ")).to_string_lossy().into_owned()
-}
-
-/// A new directory that only this user may enter. Goes when it is dropped.
-struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    fn new() -> anyhow::Result<Self> {
-        let mut random = [0; 8];
-        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-        let name = format!("vmcorectl-{:016x}", u64::from_ne_bytes(random));
-        let path = std::env::temp_dir().join(name);
-        let created = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        created.with_context(|| format!("cannot create the directory {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.0);
-    }
 }

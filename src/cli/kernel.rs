@@ -54,6 +54,11 @@ impl KernelArgs {
         if self.deep { Reads::Unlimited } else { Reads::Kernel }
     }
 
+    /// Whether all memory is searched.
+    pub(super) fn is_deep(self) -> bool {
+        self.deep
+    }
+
     /// How much of memory is searched.
     pub(super) fn depth(self) -> SearchDepth {
         if self.deep { SearchDepth::All } else { SearchDepth::Bounded }

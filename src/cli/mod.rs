@@ -45,6 +45,7 @@ mod store_folder;
 mod stored_core;
 mod symbol_paths;
 mod symbols;
+mod temporary_folder;
 mod time_argument;
 mod ui;
 mod verify;

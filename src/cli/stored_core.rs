@@ -31,6 +31,11 @@ pub(super) struct CoreArgs {
 }
 
 impl CoreArgs {
+    /// ENTRY as it was typed.
+    pub(super) fn name(&self) -> &str {
+        &self.entry
+    }
+
     /// The entry, which may have no core.
     pub(super) fn find(&self) -> anyhow::Result<Found> {
         Found::find(&self.entry, &self.store)

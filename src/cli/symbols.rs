@@ -1,7 +1,8 @@
 //! `vmcorectl symbols`: what a core knows of its kernel, as files for other tools.
 
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -138,21 +139,38 @@ fn cached(arguments: &SymbolsArgs) -> anyhow::Result<Exit> {
     let kernel = arguments.find_kernel.find(&core)?;
     let made = MadeVmlinux::of(&kernel)?;
     let path = folder.join(made.name()?);
-    let is_there = path.is_file();
-    if !is_there || arguments.fresh {
+    if !path.exists() || arguments.fresh {
         say_findings(made.findings());
         let staged = folder.join(format!("{}.incomplete", std::process::id()));
-        let mut options = std::fs::OpenOptions::new();
-        let created = options.write(true).create_new(true).mode(0o600).open(&staged);
-        let written = created
-            .map_err(Into::into)
-            .and_then(|file| made.write(Contents::Build, &file))
-            .and_then(|_| Ok(std::fs::rename(&staged, &path)?));
+        let written = match arguments.format {
+            Form::Isf => isf_folder(&kernel, &staged),
+            _ => {
+                create(&staged).and_then(|file| Ok(made.write(Contents::Build, &file).map(drop)?))
+            }
+        };
+        // A directory is not replaced by one that is renamed.
+        let written = written.and_then(|()| {
+            let _ = fs::remove_dir_all(&path);
+            Ok(fs::rename(&staged, &path)?)
+        });
         if written.is_err() {
-            let _ = std::fs::remove_file(&staged);
+            let _ = fs::remove_file(&staged).or_else(|_| fs::remove_dir_all(&staged));
         }
         written.with_context(|| format!("cannot write {}", path.display()))?;
     }
     print(|out| writeln!(out, "{}", path.display()))?;
     Ok(if made.has_types() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// A directory with nothing but volatility3's symbols.
+fn isf_folder(kernel: &Kernel, folder: &Path) -> anyhow::Result<()> {
+    let isf = Isf::of(kernel)?;
+    fs::DirBuilder::new().mode(0o700).create(folder)?;
+    let mut out = BufWriter::with_capacity(1 << 18, create(&folder.join("kernel.json"))?);
+    isf.write(&mut out)?;
+    Ok(out.flush()?)
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    Ok(File::options().write(true).create_new(true).mode(0o600).open(path)?)
 }

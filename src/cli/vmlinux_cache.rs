@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! $XDG_CACHE_HOME/vmcorectl/vmlinux/<build id>-<digest>
+//! $XDG_CACHE_HOME/vmcorectl/isf/<build id>-<digest>/kernel.json
 //! ```
+//!
+//! volatility3 takes all files of a directory whose banner is the core's, so that each has its own.
 //!
 //! The digest is of the symbols, types and ORC tables that a file is made of: a guest that
 //! claims another kernel's build id gets a file of its own. What depends on a boot, the contents
@@ -27,27 +30,53 @@ const MAX_LENGTH: u64 = 512 << 20;
 /// Files of makers that were killed are removed after this time.
 const ABANDONED: u64 = 3600;
 
+/// What is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A vmlinux.
+    Vmlinux,
+    /// volatility3's symbols, in a directory.
+    Isf,
+}
+
+impl Kind {
+    /// Its name: that of the directory, and the one by which `symbols` writes it.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Vmlinux => ("vmlinux", "elf"),
+            Self::Isf => ("isf", "isf"),
+        }
+    }
+}
+
 /// A file that is in the cache now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Cached {
-    /// The file.
+    /// The file, or the directory that it is in.
     pub(super) path: PathBuf,
     /// Whether it has types. Without them, crash does not start.
     pub(super) with_types: bool,
 }
 
-/// The vmlinux of a core: the one that is there, or a new one.
+/// What is made of a core: the one that is there, or a new one.
 ///
 /// # Errors
 /// Fails if there is no directory for it, or none can be made of this core.
-pub(super) fn find_or_make(core: &Path, fresh: bool, deep: bool) -> anyhow::Result<Cached> {
-    let folder = folder().context("neither XDG_CACHE_HOME nor HOME has a directory for it")?;
+pub(super) fn find_or_make(
+    kind: Kind,
+    core: &Path,
+    fresh: bool,
+    deep: bool,
+) -> anyhow::Result<Cached> {
+    let (name, format) = kind.names();
+    let folder = folder(name).context("neither XDG_CACHE_HOME nor HOME has a directory for it")?;
     let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     created.with_context(|| format!("cannot create the directory {}", folder.display()))?;
     let mut command = Command::new("/proc/self/exe");
     let remote = core.to_str().is_some_and(|core| Address::parse(core).is_some());
     let core = if remote { core.to_owned() } else { core.canonicalize()? };
     command.arg("symbols").arg(core).arg("--cached").arg("-o").arg(&folder);
+    command.args(["--format", format]);
     command.args(fresh.then_some("--fresh")).args(deep.then_some("--deep"));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.context("cannot start the process that makes it")?;
@@ -59,7 +88,7 @@ pub(super) fn find_or_make(core: &Path, fresh: bool, deep: bool) -> anyhow::Resu
     };
     let name = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
     let path = PathBuf::from(OsStr::from_bytes(name));
-    let inside = path.parent() == Some(&folder) && path.is_file();
+    let inside = path.parent() == Some(&folder) && path.exists();
     if !inside {
         bail!("the process that makes it named no file of the cache");
     }
@@ -70,11 +99,11 @@ pub(super) fn find_or_make(core: &Path, fresh: bool, deep: bool) -> anyhow::Resu
 }
 
 /// Where the files are.
-fn folder() -> Option<PathBuf> {
+fn folder(kind: &str) -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let cache = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| Some(Path::new(&variable("HOME")?).join(".cache")))?;
-    Some(cache.join("vmcorectl/vmlinux"))
+    Some(cache.join("vmcorectl").join(kind))
 }
 
 /// Removes the files that were not used for the longest time, until the rest is within bounds.
@@ -83,8 +112,14 @@ fn trim(folder: &Path, kept: &Path) {
     let mut files: Vec<_> = entries
         .filter_map(Result::ok)
         .filter_map(|entry| {
-            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+            let metadata = entry.metadata().ok()?;
+            let length = match fs::read_dir(entry.path()) {
+                Ok(inside) => {
+                    inside.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
+                }
+                Err(_) => metadata.len(),
+            };
+            Some((metadata.modified().ok()?, length, entry.path()))
         })
         .collect();
     files.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
@@ -93,15 +128,21 @@ fn trim(folder: &Path, kept: &Path) {
         if path.as_os_str().as_bytes().ends_with(b".incomplete") {
             let age = modified.elapsed().unwrap_or_default();
             if age.as_secs() > ABANDONED {
-                let _ = fs::remove_file(&path);
+                remove(&path);
             }
             continue;
         }
         count = count.saturating_add(1);
         length = length.saturating_add(bytes);
         if path != kept && (count > MAX_FILES || length > MAX_LENGTH) {
-            let _ = fs::remove_file(&path);
+            remove(&path);
         }
+    }
+}
+
+fn remove(path: &Path) {
+    if fs::remove_file(path).is_err() {
+        let _ = fs::remove_dir_all(path);
     }
 }
 
@@ -126,6 +167,20 @@ mod tests {
         let there = |name: &str| folder.path().join(name).exists();
         assert!(there("0") && there("11") && there("19") && there("y.incomplete"));
         assert!(!there("12") && !there("18") && !there("x.incomplete"));
+    }
+
+    #[test]
+    fn a_directory_goes_with_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, age) in [("new", 0), ("old", 9)] {
+            let inside = folder.path().join(name);
+            fs::create_dir(&inside).unwrap();
+            File::create(inside.join("kernel.json")).unwrap().set_len(MAX_LENGTH).unwrap();
+            let modified = SystemTime::now() - Duration::from_secs(age);
+            File::open(inside).unwrap().set_modified(modified).unwrap();
+        }
+        trim(folder.path(), &folder.path().join("new"));
+        assert!(folder.path().join("new").exists() && !folder.path().join("old").exists());
     }
 
     #[test]

@@ -11,10 +11,12 @@
 //! and does not read the environment (`cli`).
 
 mod child;
+mod gdb_proxy;
 mod program;
 pub mod source_lines;
 mod vmlinux;
 
 pub use child::{Signals, run};
-pub use program::{Program, shell_quoted};
+pub use gdb_proxy::{GdbProxy, Outcome as ProxyOutcome};
+pub use program::{NotInstalled, Program, gdb_on_guest, shell_quoted};
 pub use vmlinux::{KernelBuild, NotFound, SymbolPaths, Vmlinux, VmlinuxError};

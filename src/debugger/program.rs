@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use super::vmlinux::Vmlinux;
 
 /// A debugger.
@@ -15,6 +17,30 @@ pub enum Program {
     Drgn,
     /// The GNU debugger. It reads physical addresses only: QEMU's cores have no others.
     Gdb,
+    /// volatility3, with the plugin that the user names. Needs symbols in its own form.
+    Volatility,
+}
+
+/// A debugger is in no directory of `$PATH`.
+#[derive(Debug, Error)]
+#[error("{program} is not installed: {} is in none of the directories of PATH", program.file_name())]
+pub struct NotInstalled {
+    /// The one that was asked for.
+    pub program: Program,
+}
+
+impl NotInstalled {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self.program {
+            Program::Crash => "install the package crash",
+            Program::Drgn => "install it with `pip install drgn`, or the package drgn",
+            Program::Gdb => "install the package gdb",
+            Program::Volatility => {
+                "install it with `pip install volatility3`, in a directory of PATH"
+            }
+        }
+    }
 }
 
 impl fmt::Display for Program {
@@ -24,7 +50,7 @@ impl fmt::Display for Program {
 }
 
 impl Program {
-    /// All of them, the best first.
+    /// Those that are started without being asked for, the best first.
     pub const ALL: [Self; 3] = [Self::Crash, Self::Drgn, Self::Gdb];
 
     /// The command's name.
@@ -33,7 +59,13 @@ impl Program {
             Self::Crash => "crash",
             Self::Drgn => "drgn",
             Self::Gdb => "gdb",
+            Self::Volatility => "volatility",
         }
+    }
+
+    /// The name of its file.
+    fn file_name(self) -> &'static str {
+        if self == Self::Volatility { "vol" } else { self.name() }
     }
 
     /// Whether it does not start without a vmlinux.
@@ -48,11 +80,12 @@ impl Program {
             file.metadata()
                 .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         };
-        std::env::split_paths(path).map(|folder| folder.join(self.name())).find(runs)
+        std::env::split_paths(path).map(|folder| folder.join(self.file_name())).find(runs)
     }
 
     /// The arguments that open `core`, followed by the user's own.
     ///
+    /// volatility3's symbols are in the directory that `vmlinux` names then.
     /// `kernel_offset` is how far KASLR moved the kernel, where it is known.
     pub fn arguments(
         self,
@@ -78,22 +111,49 @@ impl Program {
                 }
             }
             Self::Gdb => {
-                if let Some(vmlinux) = vmlinux {
-                    let mut command = OsString::from("symbol-file ");
-                    if let Some(offset) = kernel_offset.filter(|offset| *offset > 0) {
-                        command.push(format!("-o {offset:#x} "));
-                    }
-                    command.push(shell_quoted(vmlinux));
-                    add("-ex".as_ref());
-                    add(&command);
-                }
+                gdb_symbols(vmlinux, kernel_offset).iter().for_each(|word| add(word));
                 add("--core".as_ref());
+                add(core.as_os_str());
+            }
+            Self::Volatility => {
+                if let Some(symbols) = vmlinux {
+                    add("-s".as_ref());
+                    add(symbols);
+                }
+                add("-f".as_ref());
                 add(core.as_os_str());
             }
         }
         arguments.extend(own.iter().cloned());
         arguments
     }
+}
+
+/// The arguments of gdb that has a guest behind a socket, followed by the user's own.
+pub fn gdb_on_guest(
+    socket: &Path,
+    vmlinux: Option<&Vmlinux>,
+    kernel_offset: Option<u64>,
+    own: &[OsString],
+) -> Vec<OsString> {
+    let vmlinux = vmlinux.map(|vmlinux| vmlinux.path.as_os_str());
+    let mut arguments = gdb_symbols(vmlinux, kernel_offset);
+    let mut command = OsString::from("target remote ");
+    command.push(socket);
+    arguments.extend(["-ex".into(), command]);
+    arguments.extend(own.iter().cloned());
+    arguments
+}
+
+/// The arguments that give gdb the kernel's symbols, where KASLR moved them to.
+fn gdb_symbols(vmlinux: Option<&OsStr>, kernel_offset: Option<u64>) -> Vec<OsString> {
+    let Some(vmlinux) = vmlinux else { return Vec::new() };
+    let mut command = OsString::from("symbol-file ");
+    if let Some(offset) = kernel_offset.filter(|offset| *offset > 0) {
+        command.push(format!("-o {offset:#x} "));
+    }
+    command.push(shell_quoted(vmlinux));
+    vec!["-ex".into(), command]
 }
 
 /// A word as a shell takes it for one.
@@ -135,12 +195,17 @@ mod tests {
     fn each_debugger_gets_core_and_kernel_in_its_own_way() {
         assert_eq!(line(Program::Crash, None), r"'/usr/lib/my kernel' /m/vmcore -x 'a'\''b'");
         assert_eq!(line(Program::Drgn, None), r"-c /m/vmcore -s '/usr/lib/my kernel' -x 'a'\''b'");
+        let line = line(Program::Volatility, None);
+        assert_eq!(line, r"-s '/usr/lib/my kernel' -f /m/vmcore -x 'a'\''b'");
         let gdb = Program::Gdb;
         let path = Path::new("/m/vmcore");
         let vmlinux = Vmlinux { path: "/vmlinux".into(), verified: true };
         let arguments = gdb.arguments(path, Some(&vmlinux), Some(0x1ae0_0000), &[]);
         assert_eq!(arguments, ["-ex", "symbol-file -o 0x1ae00000 /vmlinux", "--core", "/m/vmcore"]);
         assert_eq!(gdb.arguments(path, None, None, &[]), ["--core", "/m/vmcore"]);
+        let arguments = gdb_on_guest(Path::new("/m/gdb"), Some(&vmlinux), None, &["-q".into()]);
+        let expected = ["-ex", "symbol-file /vmlinux", "-ex", "target remote /m/gdb", "-q"];
+        assert_eq!(arguments, expected);
     }
 
     #[test]

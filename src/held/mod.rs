@@ -19,6 +19,7 @@
 mod ask;
 pub(crate) mod direct;
 pub(crate) mod facts;
+pub mod live;
 mod memory;
 mod partial_dump;
 pub(crate) mod ranged;

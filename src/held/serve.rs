@@ -5,12 +5,12 @@
 //! answer delays only its own report.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use super::HeldError;
@@ -92,6 +92,32 @@ impl<'a> Server<'a> {
                 }
             }
         }
+    }
+
+    /// What is readable once there is a question.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether nobody asks any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Takes what came, and sends all of the answer to it: to a reader that always takes it.
+    pub(super) fn turn_to_end(
+        &mut self,
+        monitor: &mut dyn Monitor,
+        limits: &WaitLimits<'_>,
+    ) -> Result<(), HeldError> {
+        partial_dump::check_guest(monitor)?;
+        self.turn(monitor, limits)?;
+        while !self.answer.is_empty() && !self.gone {
+            let mut polled = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::OUT)];
+            let _ = poll(&mut polled, None);
+            self.send();
+        }
+        Ok(())
     }
 
     /// Sends what is to be sent, or takes what came and answers it.

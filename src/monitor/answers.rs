@@ -76,6 +76,25 @@ impl RunState {
     }
 }
 
+/// What became of a server for gdb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GdbServer {
+    /// It serves.
+    Open,
+    /// Another client's is there, which would end.
+    InUse {
+        /// Where it serves, by QEMU's words.
+        at: String,
+    },
+    /// QEMU opened none.
+    Refused {
+        /// What it said.
+        text: String,
+    },
+    /// This manager opens none.
+    Unsupported,
+}
+
 /// How much memory a guest has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct MemorySize {

@@ -22,8 +22,8 @@ mod target;
 mod wait_limits;
 
 pub use answers::{
-    CommandId, CpuPath, CrashInformation, DumpStatus, Event, MemorySize, Refusal, RunState,
-    Version, WaitResult,
+    CommandId, CpuPath, CrashInformation, DumpStatus, Event, GdbServer, MemorySize, Refusal,
+    RunState, Version, WaitResult,
 };
 pub use error::{Manager, MonitorError};
 pub use guest_event::GuestEvent;
@@ -166,6 +166,21 @@ pub trait Monitor: fmt::Debug {
         _limits: &WaitLimits<'_>,
     ) -> Answer<Option<Vec<u8>>> {
         Ok(None)
+    }
+
+    /// Has QEMU serve gdb at the other end of this connection. The guest stays as it is.
+    ///
+    /// Returns `Ok(GdbServer::Unsupported)` if this manager has no such thing without side effects.
+    fn open_gdb_server(
+        &mut self,
+        _connection: BorrowedFd<'_>,
+        _limits: &WaitLimits<'_>,
+    ) -> Answer<GdbServer> {
+        Ok(GdbServer::Unsupported)
+    }
+    /// Ends the server that was opened. The guest stays as it is.
+    fn close_gdb_server(&mut self, _limits: &WaitLimits<'_>) -> Answer<()> {
+        Ok(())
     }
 
     /// Waits for an event, a reply, or one of `wakers` to become readable.

@@ -33,6 +33,7 @@ mod layouts;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
 mod libvirt;
+mod live;
 mod machine;
 mod memory_use;
 mod mounted;

@@ -13,7 +13,7 @@ use stderr_writer::StderrWriter;
 use super::exit::UsageError;
 use crate::capture::Outcome;
 use crate::corefile::write::Progress;
-use crate::debugger::NotFound;
+use crate::debugger::{NotFound, NotInstalled};
 use crate::held::HeldError;
 use crate::import::ImportError;
 use crate::mount::MountError;
@@ -61,12 +61,19 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     let store = || error.downcast_ref::<StoreError>()?.hint().map(str::to_owned);
     let mount = || error.downcast_ref::<MountError>()?.hint();
     let vmlinux = || Some(error.downcast_ref::<NotFound>()?.hint());
+    let program = || Some(error.downcast_ref::<NotInstalled>()?.hint().to_owned());
     let import = || error.downcast_ref::<ImportError>()?.hint();
     let print = || error.downcast_ref::<Failure>()?.hint.clone();
     let held = || error.downcast_ref::<HeldError>()?.hint().map(str::to_owned);
     let watch = || error.downcast_ref::<WatchError>()?.hint().map(str::to_owned);
     let usage = usage.or_else(watch).or_else(print);
-    usage.or_else(store).or_else(mount).or_else(vmlinux).or_else(import).or_else(held)
+    usage
+        .or_else(store)
+        .or_else(mount)
+        .or_else(vmlinux)
+        .or_else(program)
+        .or_else(import)
+        .or_else(held)
 }
 
 /// Prints a line to stderr. What is not printable in it is replaced. There is no way to report

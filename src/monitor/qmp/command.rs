@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::gdb_server;
 use crate::monitor::dump_pipe::DESCRIPTOR;
 use crate::monitor::{
     Answer, CommandId, CpuPath, CrashInformation, DumpPart, DumpReply, DumpStatus, Event,
-    GuestEvent, Manager, MemorySize, Monitor, MonitorError, RunState, Version, WaitLimits,
-    WaitResult,
+    GdbServer, GuestEvent, Manager, MemorySize, Monitor, MonitorError, RunState, Version,
+    WaitLimits, WaitResult,
 };
 
 /// `detach` came with this version.
@@ -196,6 +197,18 @@ impl Monitor for Client {
             }
         }
         self.begin("dump-guest-memory", &arguments, limits)
+    }
+
+    fn open_gdb_server(
+        &mut self,
+        connection: BorrowedFd<'_>,
+        limits: &WaitLimits<'_>,
+    ) -> Answer<GdbServer> {
+        gdb_server::open(self, connection, limits)
+    }
+
+    fn close_gdb_server(&mut self, limits: &WaitLimits<'_>) -> Answer<()> {
+        gdb_server::close(self, limits)
     }
 
     fn wait(

@@ -8,6 +8,7 @@
 mod client;
 mod command;
 mod devices;
+mod gdb_server;
 mod line;
 mod message;
 
