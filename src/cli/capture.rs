@@ -243,7 +243,7 @@ impl CaptureArgs {
             monitor: self.target()?,
             destination: match &self.output {
                 Some(file) => Destination::File(file.clone()),
-                None => Destination::Store(self.store.folder()),
+                None => Destination::Store(self.store.folder()?),
             },
             then: self.then.map(Action::from).or(short),
             on_failure: self.on_failure.map(Action::from),

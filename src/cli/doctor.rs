@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &DoctorArgs) -> anyhow::Result<Exit> {
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(16);
     let wanted = Wanted {
         guests: guests?,
-        store: arguments.store.folder_or(arguments.scope.config()?.store),
+        store: arguments.store.folder_or(arguments.scope.config()?.store)?,
         keep_free: arguments.keep_free,
         measure: (!arguments.no_measure).then_some((LEVEL, threads)),
     };

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::exit::Exit;
 use super::families::FamiliesArgs;
+use super::remote_store;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::time_argument::time_argument;
@@ -11,7 +12,6 @@ use super::ui;
 use crate::render;
 use crate::store::filter::Filter;
 use crate::store::groups::groups;
-use crate::store::listing;
 use crate::store::report_head::ReportVersion;
 use crate::triage::report::data::SCHEMA;
 use crate::wildcard::Wildcard;
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &GroupArgs) -> anyhow::Result<Exit> {
         Filter { guest: arguments.guest.as_deref().map(Wildcard::new), ..Filter::default() };
     let families = arguments.families.table_or_own();
     let current = ReportVersion { schema: SCHEMA, families: families.version() };
-    let (mut entries, problems) = listing::list(&arguments.store.folder())?;
+    let (mut entries, problems) = remote_store::list(&arguments.store)?;
     for problem in &problems {
         ui::error(&anyhow::anyhow!(problem.to_string()));
     }

@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
         file: arguments.file.clone(),
         destination: match &arguments.output {
             Some(file) => Destination::File(file.clone()),
-            None => Destination::Store(arguments.store.folder()),
+            None => Destination::Store(arguments.store.folder()?),
         },
         guest: arguments.guest.clone(),
         families: arguments.families.table()?,

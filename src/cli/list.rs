@@ -4,13 +4,14 @@ use jiff::Timestamp;
 
 use super::exit::Exit;
 use super::families::FamiliesArgs;
+use super::remote_store;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::time_argument::time_argument;
 use super::ui;
 use crate::render;
 use crate::store::filter::Filter;
-use crate::store::listing::{self, EntryState};
+use crate::store::listing::EntryState;
 use crate::store::report_head::ReportVersion;
 use crate::triage::report::data::SCHEMA;
 use crate::wildcard::Wildcard;
@@ -101,7 +102,7 @@ pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     };
     let families = arguments.families.table_or_own();
     let current = ReportVersion { schema: SCHEMA, families: families.version() };
-    let (mut entries, problems) = listing::list(&arguments.store.folder())?;
+    let (mut entries, problems) = remote_store::list(&arguments.store)?;
     for problem in &problems {
         ui::error(&anyhow::anyhow!(problem.to_string()));
     }

@@ -34,6 +34,7 @@ mod ps;
 mod read;
 mod regs;
 mod remote_core;
+mod remote_store;
 mod report;
 mod report_child;
 mod rm;

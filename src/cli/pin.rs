@@ -45,7 +45,7 @@ fn each(
     done: &str,
     change: fn(&Path) -> Result<bool, StoreError>,
 ) -> anyhow::Result<Exit> {
-    let store = store.folder();
+    let store = store.folder()?;
     let find = |wanted: &String| {
         let folder = entry::folder(wanted, &store)?;
         let none = || StoreError::NoEntry { wanted: wanted.clone(), store: store.clone() };

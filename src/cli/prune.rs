@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &PruneArgs) -> anyhow::Result<Exit> {
         total_bytes: arguments.limits.max_size,
         free_bytes: arguments.limits.min_free,
     };
-    let mut pruning = Pruning::of(&arguments.store.folder(), limits)?;
+    let mut pruning = Pruning::of(&arguments.store.folder()?, limits)?;
     let mut exit = Exit::Done;
     for problem in pruning.problems.drain(..) {
         ui::error(&problem.into());

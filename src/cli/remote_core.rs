@@ -33,18 +33,20 @@ pub(super) enum RemoteEntry {
 pub(super) struct WithoutCore {
     pub(super) metadata: Metadata,
     left_out: CoreLeftOut,
+    /// Its directory below the channel's root, with a slash at its end; empty if it is the root.
+    folder: String,
     channel: Arc<Channel>,
 }
 
 impl WithoutCore {
     /// The address of its report.
     pub(super) fn report_address(&self) -> String {
-        self.channel.shown(REPORT_FILE)
+        self.channel.shown(&format!("{}{REPORT_FILE}", self.folder))
     }
 
     /// Its report, as stored.
     pub(super) fn report(&self) -> Result<Vec<u8>, RemoteError> {
-        self.channel.get(REPORT_FILE, report_file::MAX_BYTES)
+        self.channel.get(&format!("{}{REPORT_FILE}", self.folder), report_file::MAX_BYTES)
     }
 }
 
@@ -58,21 +60,31 @@ impl RemoteEntry {
             true => (address.clone(), CORE_FILE.to_owned()),
             false => address.split(),
         };
-        let channel = Arc::new(Channel::open(remote::start()?, folder)?);
+        Self::at(Arc::new(Channel::open(remote::start()?, folder)?), name)
+    }
+
+    /// Opens the entry in a directory of a store.
+    pub(super) fn in_store(channel: Arc<Channel>, folder: &str) -> anyhow::Result<Self> {
+        Self::at(channel, format!("{folder}/{CORE_FILE}"))
+    }
+
+    fn at(channel: Arc<Channel>, name: String) -> anyhow::Result<Self> {
+        let folder = name.strip_suffix(CORE_FILE).map(str::to_owned);
         match RemoteFile::open(Arc::clone(&channel), &name) {
             Ok(file) => {
                 let neighbours = RemoteNeighbours::new(channel, &name);
                 Ok(Self::Core(Box::new(RemoteCore { file, neighbours })))
             }
-            Err(error @ RemoteError::NotFound { .. }) if name == CORE_FILE => {
-                let metadata = channel.get(METADATA_FILE, MAX_METADATA).ok();
+            Err(error @ RemoteError::NotFound { .. }) if folder.is_some() => {
+                let folder = folder.unwrap_or_default();
+                let metadata = channel.get(&format!("{folder}{METADATA_FILE}"), MAX_METADATA).ok();
                 let metadata: Option<Metadata> =
                     metadata.and_then(|text| serde_json::from_slice(&text).ok());
                 let left_out = metadata.as_ref().and_then(|found| found.core_left_out.clone());
                 let (Some(metadata), Some(left_out)) = (metadata, left_out) else {
                     return Err(error.into());
                 };
-                Ok(Self::WithoutCore(Box::new(WithoutCore { metadata, left_out, channel })))
+                Ok(Self::WithoutCore(Box::new(WithoutCore { metadata, left_out, folder, channel })))
             }
             Err(error) => Err(error.into()),
         }
@@ -86,7 +98,7 @@ impl RemoteEntry {
         match self {
             Self::Core(core) => Ok(*core),
             Self::WithoutCore(entry) => Err(StoreError::CoreLeftOut {
-                folder: PathBuf::from(entry.channel.root().shown()),
+                folder: PathBuf::from(entry.channel.shown(entry.folder.trim_end_matches('/'))),
                 left_out: entry.left_out,
             }),
         }
@@ -96,7 +108,9 @@ impl RemoteEntry {
     pub(super) fn is_pinned(&self) -> bool {
         match self {
             Self::Core(core) => core.neighbours.is_in_entry() && core.neighbours.has(PIN_FILE),
-            Self::WithoutCore(entry) => entry.channel.get(PIN_FILE, MAX_METADATA).is_ok(),
+            Self::WithoutCore(entry) => {
+                entry.channel.get(&format!("{}{PIN_FILE}", entry.folder), MAX_METADATA).is_ok()
+            }
         }
     }
 }

@@ -206,7 +206,7 @@ fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 
 /// The cores whose reports are wanted. All that are named exist, or none is touched.
 fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<Vec<PathBuf>> {
-    let store = arguments.store.folder();
+    let store = arguments.store.folder()?;
     if !arguments.all && !arguments.outdated {
         let find = |entry: &String| Ok(Entry::find(entry, &store)?.with_core()?);
         return arguments.entries.iter().map(find).collect();

@@ -31,7 +31,7 @@ pub(super) struct RmArgs {
 
 /// Finds every entry first, then removes them.
 pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
-    let store = arguments.store.folder();
+    let store = arguments.store.folder()?;
     let mut doomed: Vec<Listed> = Vec::new();
     for wanted in &arguments.entries {
         let folder = entry::whole(wanted, &store)?;

@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &StatusArgs) -> anyhow::Result<Exit> {
         hint.iter().for_each(|hint| ui::say(&format!("hint: {hint}")));
         exit = Exit::Failed;
     }
-    let store = arguments.store.folder_or(arguments.scope.config()?.store);
+    let store = arguments.store.folder_or(arguments.scope.config()?.store)?;
     let entries = match listing::list(&store) {
         Ok((entries, _)) => entries,
         Err(error) => {

@@ -1,39 +1,67 @@
 //! The store's directory, and its default.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::remote::address::Address;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use super::exit::UsageError;
+use crate::remote::address::{Address, RemoteAddress};
 
 /// The `--store` option of every command.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
-    /// Directory of the stored crashes
+    /// Directory of the stored crashes; for commands that read, also an address: s3://, gs://, az://
     /// [default: /var/lib/vmcorectl for root, `$XDG_DATA_HOME/vmcorectl` for others]
-    #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true, value_parser = folder)]
-    store: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true, value_parser = OsStringValueParser::new().map(|text| place(&text)))]
+    store: Option<StorePlace>,
+}
+
+/// Where a store is.
+#[derive(Clone, Debug)]
+pub(super) enum StorePlace {
+    Folder(PathBuf),
+    Remote(RemoteAddress),
 }
 
 impl StoreArgs {
+    /// Where the store is.
+    pub(super) fn place(&self) -> StorePlace {
+        self.store.clone().unwrap_or_else(|| StorePlace::Folder(own()))
+    }
+
     /// The store's directory. It need not exist.
-    pub(super) fn folder(&self) -> PathBuf {
+    ///
+    /// # Errors
+    /// Fails if the store is elsewhere: not every command reads such stores, and none writes them.
+    pub(super) fn folder(&self) -> Result<PathBuf, UsageError> {
         self.folder_or(None)
     }
 
     /// The same, for a command that reads a configuration.
-    pub(super) fn folder_or(&self, configured: Option<PathBuf>) -> PathBuf {
-        self.store.clone().or(configured).unwrap_or_else(own)
+    pub(super) fn folder_or(&self, configured: Option<PathBuf>) -> Result<PathBuf, UsageError> {
+        match &self.store {
+            None => Ok(configured.unwrap_or_else(own)),
+            Some(StorePlace::Folder(folder)) => Ok(folder.clone()),
+            Some(StorePlace::Remote(address)) => Err(UsageError {
+                message: format!(
+                    "this command needs a store in a directory, not {}",
+                    address.shown()
+                ),
+                hint: Some(
+                    "list, group and the commands that read a core take an address".to_owned(),
+                ),
+            }),
+        }
     }
 }
 
-/// A directory, which may be typed as an address.
-fn folder(text: &str) -> Result<PathBuf, String> {
-    match Address::parse(text) {
-        None => Ok(PathBuf::from(text)),
-        Some(Address::Local(path)) => Ok(path),
-        Some(Address::Remote(_)) => {
-            Err("a store has to be a directory; of those elsewhere, ENTRY can be the address"
-                .to_owned())
-        }
+/// A directory, or an address.
+fn place(text: &OsStr) -> StorePlace {
+    match text.to_str().and_then(Address::parse) {
+        None => StorePlace::Folder(PathBuf::from(text)),
+        Some(Address::Local(path)) => StorePlace::Folder(path),
+        Some(Address::Remote(address)) => StorePlace::Remote(address),
     }
 }
 

@@ -8,7 +8,8 @@ use anyhow::Context;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::remote_core::RemoteEntry;
-use super::store_folder::StoreArgs;
+use super::remote_store::RemoteStore;
+use super::store_folder::{StoreArgs, StorePlace};
 use crate::metadata::Metadata;
 use crate::regular_file;
 use crate::remote::address::Address;
@@ -77,7 +78,17 @@ impl Found {
         Ok(match Address::parse(entry) {
             Some(Address::Remote(address)) => Self::Remote(RemoteEntry::open(&address)?),
             Some(Address::Local(path)) => Self::Local(Entry::at(&path)),
-            None => Self::Local(Entry::find(entry, &store.folder())?),
+            None => match store.place() {
+                StorePlace::Folder(folder) => Self::Local(Entry::find(entry, &folder)?),
+                StorePlace::Remote(_) if Path::new(entry).exists() => {
+                    Self::Local(Entry::at(Path::new(entry)))
+                }
+                StorePlace::Remote(address) => {
+                    let store = RemoteStore::open(&address)?;
+                    let folder = store.find(entry)?;
+                    Self::Remote(RemoteEntry::in_store(store.channel, &folder)?)
+                }
+            },
         })
     }
 

@@ -117,6 +117,21 @@ impl Channel {
         }
     }
 
+    /// The names below the root, with the lengths of the objects.
+    ///
+    /// # Errors
+    /// Fails if the server has no lists, or more names than are read.
+    pub fn list(&self) -> Result<Vec<(String, u64)>, RemoteError> {
+        let answer = self.ask(Ask::List)?;
+        match answer.outcome {
+            Outcome::Done => serde_json::from_slice(&answer.bytes)
+                .map_err(|error| self.failed("", error.to_string())),
+            Outcome::Failed { problem } => Err(self.failed("", problem)),
+            Outcome::NotFound => Err(self.not_found("")),
+            Outcome::Opened { .. } => Err(RemoteError::Ended),
+        }
+    }
+
     /// The address of something below the root, as it is shown.
     pub fn shown(&self, name: &str) -> String {
         if name.is_empty() { self.root.shown() } else { self.root.join(name).shown() }

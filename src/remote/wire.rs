@@ -37,6 +37,8 @@ pub(super) enum Ask {
     Open { name: String, tail: u64 },
     /// Bytes of an opened object.
     Read { object: u32, offset: u64, length: u64 },
+    /// The names and lengths of all objects below the address, as JSON.
+    List,
     /// A small object as a whole.
     Get { name: String, most: u64 },
 }

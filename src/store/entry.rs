@@ -34,13 +34,7 @@ impl Entry {
         if path.exists() {
             return Ok(Self::at(path));
         }
-        let folder = match wanted.strip_prefix("latest") {
-            Some("") => latest(None, store)?,
-            Some(rest) if rest.starts_with(':') => latest(rest.strip_prefix(':'), store)?,
-            _ => by_id(wanted, store)?,
-        };
-        let folder = folder.ok_or_else(|| none(wanted, store))?;
-        Ok(Self { core: folder.join(CORE_FILE) })
+        Ok(Self { core: choose(wanted, entries(store)?, store)?.join(CORE_FILE) })
     }
 
     /// The core at a path: that of its file, or of an entry's directory.
@@ -109,19 +103,31 @@ fn is_in(core: &Path, folders: &[PathBuf]) -> bool {
     core.parent().is_some_and(|parent| folders.iter().any(|folder| folder == parent))
 }
 
+/// The directory among those of a store's entries that `wanted` means to a command that reads.
+///
+/// # Errors
+/// Fails if it means none, or more than one.
+pub fn choose(wanted: &str, entries: Vec<PathBuf>, store: &Path) -> Result<PathBuf, StoreError> {
+    let folder = match wanted.strip_prefix("latest") {
+        Some("") => latest(None, entries),
+        Some(rest) if rest.starts_with(':') => latest(rest.strip_prefix(':'), entries),
+        _ => by_id(wanted, &entries, store)?,
+    };
+    folder.ok_or_else(|| none(wanted, store))
+}
+
 /// The newest published entry of a guest, or of all.
-fn latest(guest: Option<&str>, store: &Path) -> Result<Option<PathBuf>, StoreError> {
+fn latest(guest: Option<&str>, mut found: Vec<PathBuf>) -> Option<PathBuf> {
     let guest = guest.map(|guest| folder_name(Some(guest)));
-    let mut found = published(store)?;
+    found.retain(|folder| name(folder).is_some_and(|name| !name.ends_with(INCOMPLETE)));
     found.retain(|folder| {
         guest.as_deref().is_none_or(|guest| folder.parent().is_some_and(|of| of.ends_with(guest)))
     });
-    Ok(found.into_iter().max_by(|one, other| name(one).cmp(&name(other))))
+    found.into_iter().max_by(|one, other| name(one).cmp(&name(other)))
 }
 
 /// The entry of this whole id, else the published one whose id begins so.
-fn by_id(wanted: &str, store: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let folders = entries(store)?;
+fn by_id(wanted: &str, folders: &[PathBuf], store: &Path) -> Result<Option<PathBuf>, StoreError> {
     if let Some(folder) = folders.iter().find(|folder| name(folder).map(id) == Some(wanted)) {
         return Ok(Some(folder.clone()));
     }
@@ -147,18 +153,10 @@ fn none(wanted: &str, store: &Path) -> StoreError {
 }
 
 fn ambiguous(wanted: &str, store: &Path, found: &[&PathBuf]) -> StoreError {
-    StoreError::Ambiguous {
-        wanted: wanted.to_owned(),
-        found: found.iter().filter_map(|folder| name(folder)).map(str::to_owned).collect(),
-        store: store.to_owned(),
-    }
-}
-
-/// The directories of a store's published entries.
-fn published(store: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut folders = entries(store)?;
-    folders.retain(|folder| name(folder).is_some_and(|name| !name.ends_with(INCOMPLETE)));
-    Ok(folders)
+    let mut found: Vec<_> =
+        found.iter().filter_map(|folder| name(folder)).map(str::to_owned).collect();
+    found.sort();
+    StoreError::Ambiguous { wanted: wanted.to_owned(), found, store: store.to_owned() }
 }
 
 /// The directories of all entries of a store, those that are not published included. A guest

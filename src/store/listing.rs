@@ -23,7 +23,7 @@ use super::metadata_head::MetadataHead;
 use super::report_head::ReportHead;
 use read::{Read, read};
 
-pub use read::read_entry;
+pub use read::{Parts, of_parts, read_entry};
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -110,6 +110,12 @@ impl Listed {
 /// cannot be read is left out, and is in the second list.
 pub fn list(store: &Path) -> Result<(Vec<Listed>, Vec<StoreError>), StoreError> {
     list_with(store, &IndexUse { from: 200, settled: Duration::from_secs(2) })
+}
+
+/// Sorts entries as a list has them.
+pub fn sort(entries: &mut [Listed]) {
+    let key = |entry: &Listed| (time_of(&entry.id), entry.time, entry.id.clone());
+    entries.sort_by_cached_key(key);
 }
 
 /// When an index is used.

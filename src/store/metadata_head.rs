@@ -64,7 +64,15 @@ struct Core {
 impl MetadataHead {
     /// The head of the metadata in a file; `None` if there is none of this schema.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let file: InFile = json(path)?;
+        Self::of(json(path)?)
+    }
+
+    /// The same, of a text.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        Self::of(serde_json::from_slice(text).ok()?)
+    }
+
+    fn of(file: InFile) -> Option<Self> {
         if file.schema != SCHEMA {
             return None;
         }

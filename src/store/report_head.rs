@@ -60,6 +60,11 @@ impl ReportHead {
         json(path).map(Self::bounded)
     }
 
+    /// The same, of a text.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok().map(Self::bounded)
+    }
+
     /// With texts of bounded length: what made the report may have had no bound.
     fn bounded(mut self) -> Self {
         let bounded = |text: &mut String, max| *text = text::bounded(text, max);

@@ -34,6 +34,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("std::env", &["cli", "debugger", "mount"]),
     ("fuser", &["mount"]),
     ("async_trait", &["remote"]),
+    ("futures_util", &["remote"]),
     ("object_store", &["remote"]),
     ("rustls", &["remote"]),
     ("tokio", &["remote"]),

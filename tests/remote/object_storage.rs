@@ -60,3 +60,51 @@ fn credentials(server: &SeaweedFs, address: &str) {
     assert!(refused.stderr.contains("SignatureDoesNotMatch"), "{}", refused.stderr);
     assert!(!refused.stderr.contains("another-secret"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_store_in_a_bucket_is_listed_and_its_entries_are_found_as_on_disk() {
+    let Some(server) = SeaweedFs::start("fleet") else { return };
+    let local = tempfile::tempdir().unwrap();
+    let core = project().join(CORE);
+    for entry in ["web/20260101T000000Z-aaaa0001", "db/20260102T000000Z-bbbb0002"] {
+        let folder = local.path().join(entry);
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(&core, folder.join("vmcore.elf.zst")).unwrap();
+        fs::copy(core.with_extension("zst.json"), folder.join("metadata.json")).unwrap();
+    }
+    let store = local.path().to_str().unwrap();
+    let saved = run(&["report", "--save", "latest:web", "--store", store], &[]);
+    assert_eq!(saved.code, Some(0), "{}", saved.stderr);
+    fs::write(local.path().join("db/20260102T000000Z-bbbb0002/pinned"), "").unwrap();
+    for entry in ["web/20260101T000000Z-aaaa0001", "db/20260102T000000Z-bbbb0002"] {
+        for file in fs::read_dir(local.path().join(entry)).unwrap() {
+            let file = file.unwrap();
+            let name = file.file_name();
+            server.put(&file.path(), &format!("fleet/cores/{entry}/{}", name.to_str().unwrap()));
+        }
+    }
+    let remote = "s3://fleet/cores";
+    for command in [
+        &["list"][..],
+        &["list", "--json"],
+        &["group"],
+        &["group", "--json"],
+        &["info", "latest"],
+        &["info", "latest:web", "--json"],
+        &["dmesg", "aaaa"],
+        &["dmesg", "2026"],
+        &["dmesg", "latest:nobody"],
+        &["verify", "20260101T000000Z-aaaa0001"],
+    ] {
+        let of = |store: &str, variables: &[(&str, &str)]| {
+            let mut answer = run(&[command, &["--store", store]].concat(), variables);
+            let text = String::from_utf8(answer.stdout).unwrap();
+            answer.stdout = text.replace(store, "STORE").into_bytes();
+            answer.stderr = answer.stderr.replace(store, "STORE");
+            answer
+        };
+        assert_eq!(of(remote, &server.variables()), of(store, &[]), "{command:?}");
+    }
+    let refused = run(&["rm", "20260101T000000Z-aaaa0001", "--store", remote], &server.variables());
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+}

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{
     Error as StoreError, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStoreExt,
@@ -15,6 +16,8 @@ use crate::remote::wire::{Ask, MAX_BYTES, Outcome};
 
 /// How many objects a command opens at most.
 const MAX_OBJECTS: usize = 64;
+/// How many names are listed at most.
+const MAX_LISTED: usize = 400_000;
 /// How often a request is made whose answer broke off. Those that were not answered are repeated
 /// by the client.
 const TRIES: usize = 3;
@@ -66,6 +69,7 @@ impl Objects {
             Ask::Root { .. } => Err("the address is set once".to_owned().into()),
             Ask::Open { name, tail } => self.open(&name, tail).await,
             Ask::Read { object, offset, length } => self.read(object, offset, length).await,
+            Ask::List => self.list().await,
             Ask::Get { name, most } => self.get(&name, most).await,
         };
         match answered {
@@ -142,6 +146,25 @@ impl Objects {
             }
         }
         Err(problem.into())
+    }
+
+    async fn list(&self) -> Answered {
+        let root = &self.opened.root;
+        let prefix = (!root.as_ref().is_empty()).then_some(root);
+        let mut objects = self.opened.store.list(prefix);
+        let mut found: Vec<(String, u64)> = Vec::new();
+        while let Some(object) = objects.try_next().await? {
+            let name = object.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
+            found.push((name.trim_start_matches('/').to_owned(), object.size));
+            if found.len() > MAX_LISTED {
+                return Err(format!("it has more than {MAX_LISTED} objects").into());
+            }
+        }
+        let json = serde_json::to_vec(&found).map_err(|error| error.to_string())?;
+        if json.len() as u64 > MAX_BYTES {
+            return Err("its names are too long for a list".to_owned().into());
+        }
+        Ok((Outcome::Done, json))
     }
 
     async fn get(&self, name: &str, most: u64) -> Answered {

@@ -31,6 +31,51 @@ impl Read {
     }
 }
 
+/// What is in the directory of an entry that is not on this machine.
+#[derive(Debug)]
+pub struct Parts {
+    /// Length of the core's file.
+    pub core_bytes: Option<u64>,
+    /// Length of all its files.
+    pub bytes: u64,
+    /// The text of its metadata.
+    pub metadata: Option<Vec<u8>>,
+    /// The text of its report.
+    pub report: Option<Vec<u8>>,
+    /// Whether it is pinned.
+    pub pinned: bool,
+}
+
+/// The entry that has these parts. Returns `None` if they are of none that is published.
+pub fn of_parts(folder: &Path, parts: Parts) -> Option<Listed> {
+    let id = folder.file_name()?.to_str()?;
+    let from_id = time_of(id);
+    let metadata = parts.metadata.as_deref().and_then(MetadataHead::parse);
+    let report = parts.report.as_deref().and_then(ReportHead::parse);
+    let is_entry = from_id.is_some() || parts.core_bytes.is_some() || metadata.is_some();
+    if id.ends_with(INCOMPLETE) || !is_entry {
+        return None;
+    }
+    let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out);
+    let state = match metadata.as_ref().map(|metadata| metadata.result) {
+        _ if left_out && parts.core_bytes.is_none() => EntryState::NoCore,
+        Some(CaptureResult::Incomplete) => EntryState::Incomplete,
+        _ => EntryState::Complete,
+    };
+    Some(Listed {
+        id: id.to_owned(),
+        time: metadata.as_ref().map(|metadata| metadata.started).or(from_id),
+        published: true,
+        state,
+        core_bytes: parts.core_bytes,
+        report: report.or_else(|| metadata.as_ref()?.report()),
+        bytes: parts.bytes,
+        pinned: parts.pinned,
+        metadata,
+        folder: folder.to_owned(),
+    })
+}
+
 /// Reads what lies in an entry's directory. Returns `None` if it is none.
 pub fn read_entry(folder: &Path) -> Option<Listed> {
     read(folder, &Index::default()).map(|read| read.entry)

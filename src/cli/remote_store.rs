@@ -1,0 +1,107 @@
+//! A store that is elsewhere: which entries it has, and what they say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::store_folder::{StoreArgs, StorePlace};
+use crate::remote::address::RemoteAddress;
+use crate::remote::{self, Channel, RemoteError};
+use crate::store::listing::{self, Listed, Parts};
+use crate::store::pin::PIN_FILE;
+use crate::store::{CORE_FILE, METADATA_FILE, REPORT_FILE, StoreError, entry, report_file};
+
+/// How many entries are read at the same time.
+const AT_ONCE: usize = 16;
+
+/// The store.
+pub(super) struct RemoteStore {
+    pub(super) channel: Arc<Channel>,
+    /// The files of each entry, with their lengths, by `GUEST/ID`.
+    entries: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// The entries of the store that was named, wherever it is, and what could not be listed.
+pub(super) fn list(store: &StoreArgs) -> anyhow::Result<(Vec<Listed>, Vec<StoreError>)> {
+    match store.place() {
+        StorePlace::Folder(folder) => Ok(listing::list(&folder)?),
+        StorePlace::Remote(address) => Ok((RemoteStore::open(&address)?.list()?, Vec::new())),
+    }
+}
+
+impl RemoteStore {
+    /// Lists what is in it.
+    pub(super) fn open(address: &RemoteAddress) -> anyhow::Result<Self> {
+        if cfg!(not(feature = "remote")) {
+            anyhow::bail!("{}", remote::LEFT_OUT);
+        }
+        let channel = Arc::new(Channel::open(remote::start()?, address.clone())?);
+        let mut entries: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        for (name, length) in channel.list()? {
+            let Some((entry, file)) = name.rsplit_once('/') else { continue };
+            // A guest's directory, and an entry's: what is deeper is none of the store's.
+            if entry.split('/').count() == 2 {
+                entries.entry(entry.to_owned()).or_default().insert(file.to_owned(), length);
+            }
+        }
+        Ok(Self { channel, entries })
+    }
+
+    /// The entry that a name means: `GUEST/ID`.
+    pub(super) fn find(&self, wanted: &str) -> Result<String, StoreError> {
+        let folders = self.entries.keys().map(PathBuf::from).collect();
+        let store = PathBuf::from(self.channel.root().shown());
+        let found = entry::choose(wanted, folders, &store)?;
+        Ok(found.to_string_lossy().into_owned())
+    }
+
+    /// All entries, with what their metadata and reports say.
+    fn list(&self) -> Result<Vec<Listed>, RemoteError> {
+        let names: Vec<&String> = self.entries.keys().collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut found = Vec::new();
+            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                found.extend(self.read(name)?);
+            }
+            Ok(found)
+        };
+        let read: Vec<Result<Vec<Listed>, RemoteError>> = thread::scope(|scope| {
+            let count = names.len().min(AT_ONCE);
+            let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+            let ended = || Err(RemoteError::Ended);
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| ended())).collect()
+        });
+        let read: Result<Vec<_>, _> = read.into_iter().collect();
+        let mut entries: Vec<Listed> = read?.into_iter().flatten().collect();
+        listing::sort(&mut entries);
+        Ok(entries)
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Listed>, RemoteError> {
+        let files = self.entries.get(name);
+        let length = |file: &str| files.and_then(|files| files.get(file)).copied();
+        let text = |file: &str| match length(file) {
+            None => Ok(None),
+            Some(_) => {
+                let got = self.channel.get(&format!("{name}/{file}"), report_file::MAX_BYTES);
+                match got {
+                    // It was removed meanwhile.
+                    Err(RemoteError::NotFound { .. }) => Ok(None),
+                    got => got.map(Some),
+                }
+            }
+        };
+        let beside = [METADATA_FILE, REPORT_FILE].into_iter().filter_map(length);
+        let parts = Parts {
+            core_bytes: length(CORE_FILE),
+            bytes: beside.chain(length(CORE_FILE)).fold(0, u64::saturating_add),
+            metadata: text(METADATA_FILE)?,
+            report: text(REPORT_FILE)?,
+            pinned: length(PIN_FILE).is_some(),
+        };
+        Ok(listing::of_parts(Path::new(&self.channel.shown(name)), parts))
+    }
+}
