@@ -8,16 +8,26 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::judges;
+use crate::kernel_facts;
 use crate::machine::Machine;
 use crate::same_memory::{Core, unpack_to};
+use crate::stacks;
 use crate::tool::{metadata_of, run};
 
 /// What is asked of crash.
 const CRASH_COMMANDS: &str = "bt -a\nlog\nps\nmod\nkmem -i\nquit\n";
 
+/// Has drgn print the kernel's log.
+const LOG_BY_DRGN: &str = "import sys, drgn\n\
+    from drgn.helpers.linux.printk import get_dmesg\n\
+    program = drgn.Program()\n\
+    program.set_core_dump(sys.argv[1])\n\
+    program.load_debug_info([sys.argv[2]])\n\
+    print(get_dmesg(program).decode())\n";
+
 #[test]
 fn the_kernels_pages_answer_as_all_pages_do() {
-    let machine = Machine::panicked(&[]);
+    let machine = Machine::panicked(&["--append", "guest.pages=1 guest.anon=16"]);
     let store = machine.store();
     let capture = |pages: &str| {
         let arguments = ["capture", &machine.monitor(), "--store", &store, "--pages", pages];
@@ -73,6 +83,10 @@ fn size_of_the_same_pages(machine: &Machine, whole: &Path, kernel: &Path) {
     assert!(size(kernel) <= size(&theirs), "{} and {}", size(kernel), size(&theirs));
     if env::var_os("VMCORECTL_TEST_FULL").is_some() {
         assert_eq!(crash(machine, &whole), crash(machine, &filtered));
+        for script in [kernel_facts::BY_DRGN, stacks::BY_DRGN, LOG_BY_DRGN] {
+            let says = |core| judges::drgn_says(script, core, judges::vmlinux().to_str().unwrap());
+            assert_eq!(says(&whole), says(&filtered), "{script}");
+        }
     }
 }
 

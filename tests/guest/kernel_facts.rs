@@ -193,10 +193,12 @@ pub(crate) fn memory_by_the_guest(console: &str, stored: &Path) {
     }
 }
 
+/// Has drgn print tasks, modules, mounts, command line, taint and uptime.
+pub(crate) const BY_DRGN: &str = include_str!("kernel_facts.py");
+
 /// drgn, by the kernel's debug symbols: tasks, modules, mounts, command line, taint and uptime.
 pub(crate) fn by_drgn(stored: &Path, unpacked: &Path, vmlinux: &Path) {
-    let said =
-        judges::drgn_says(include_str!("kernel_facts.py"), unpacked, vmlinux.to_str().unwrap());
+    let said = judges::drgn_says(BY_DRGN, unpacked, vmlinux.to_str().unwrap());
     let said: Value = serde_json::from_str(&said).expect("JSON");
     let told = told(stored);
     let mounts = list(&told["mounts"]).iter().map(|mount| {

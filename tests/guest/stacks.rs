@@ -53,34 +53,36 @@ pub(crate) fn same_as_the_console(console: &str, stored: &Path) {
     assert_eq!(stacks[0]["panicked"], true);
 }
 
+/// Has drgn print the stack of each task, as far as it is the kernel's.
+pub(crate) const BY_DRGN: &str = "import sys, json, drgn\n\
+    from drgn.helpers.linux.pid import for_each_task\n\
+    program = drgn.Program()\n\
+    program.set_core_dump(sys.argv[1])\n\
+    program.load_debug_info([sys.argv[2]])\n\
+    def line(frame):\n\
+    \x20   try:\n\
+    \x20       return [frame.function_name, *frame.source()[:2]]\n\
+    \x20   except LookupError:\n\
+    \x20       return None\n\
+    stacks = {}\n\
+    for task in for_each_task(program):\n\
+    \x20   found = stacks[task.pid.value_()] = []\n\
+    \x20   inlined = []\n\
+    \x20   for frame in program.stack_trace(task):\n\
+    \x20       # drgn goes on into user code.\n\
+    \x20       if not frame.pc >> 63:\n\
+    \x20           break\n\
+    \x20       inlined.append(line(frame))\n\
+    \x20       if not frame.is_inline:\n\
+    \x20           found.append([frame.pc, [line for line in inlined if line]])\n\
+    \x20           inlined = []\n\
+    print(json.dumps(stacks))\n";
+
 /// Every task's stack, running ones included, has the addresses that drgn finds by DWARF, and of
 /// the kernel's own code the functions, those inlined included, files and lines.
 pub(crate) fn same_as_drgn(stored: &Path, unpacked: &Path, vmlinux: &Path) {
-    const SCRIPT: &str = "import sys, json, drgn\n\
-        from drgn.helpers.linux.pid import for_each_task\n\
-        program = drgn.Program()\n\
-        program.set_core_dump(sys.argv[1])\n\
-        program.load_debug_info([sys.argv[2]])\n\
-        def line(frame):\n\
-        \x20   try:\n\
-        \x20       return [frame.function_name, *frame.source()[:2]]\n\
-        \x20   except LookupError:\n\
-        \x20       return None\n\
-        stacks = {}\n\
-        for task in for_each_task(program):\n\
-        \x20   found = stacks[task.pid.value_()] = []\n\
-        \x20   inlined = []\n\
-        \x20   for frame in program.stack_trace(task):\n\
-        \x20       # drgn goes on into user code.\n\
-        \x20       if not frame.pc >> 63:\n\
-        \x20           break\n\
-        \x20       inlined.append(line(frame))\n\
-        \x20       if not frame.is_inline:\n\
-        \x20           found.append([frame.pc, [line for line in inlined if line]])\n\
-        \x20           inlined = []\n\
-        print(json.dumps(stacks))\n";
     let vmlinux = vmlinux.to_str().unwrap();
-    let theirs = judges::drgn_says(SCRIPT, unpacked, vmlinux);
+    let theirs = judges::drgn_says(BY_DRGN, unpacked, vmlinux);
     let theirs: Stacks = serde_json::from_str(&theirs).expect("stacks by drgn");
     let mut ours = Stacks::new();
     for stack in stacks(stored, &["--tasks", "--vmlinux", vmlinux]).as_array().unwrap() {
