@@ -117,7 +117,7 @@ impl PageLayout {
         // private, unevictable after swapbacked.
         let (private, swapbacked) = (keys.flag("PG_private")?, keys.flag("PG_swapbacked")?);
         let orders = keys.number_of("LENGTH(zone.free_area)", info.length("zone.free_area"))?;
-        Ok(Self {
+        let layout = Self {
             size: usize::try_from(size).unwrap_or_default(),
             page_size: keys.number_of("PAGESIZE", info.page_size())?,
             flags: field("page.flags", 8)?,
@@ -147,7 +147,34 @@ impl PageLayout {
                 .ok()
                 .filter(|_| (1..=MAX_ORDERS).contains(&orders))
                 .ok_or_else(|| impossible("LENGTH(zone.free_area)", orders))?,
-        })
+        };
+        layout.check_fields()?;
+        Ok(layout)
+    }
+
+    /// Checks that no two fields overlap which are apart in every kernel. The flags are the first:
+    /// each check of a class relies on them.
+    fn check_fields(&self) -> Result<(), LayoutError> {
+        let fields = [
+            ("OFFSET(page.flags)", self.flags, 8),
+            ("OFFSET(page.lru)", self.lru, 16),
+            ("OFFSET(page.mapping)", self.mapping, 8),
+            ("OFFSET(page.private)", self.private, 8),
+            ("OFFSET(page._mapcount)", self.mapcount, 4),
+            ("OFFSET(page._refcount)", self.refcount, 4),
+        ];
+        if self.flags != 0 {
+            return Err(impossible("OFFSET(page.flags)", self.flags as u64));
+        }
+        for (number, (key, at, width)) in fields.into_iter().enumerate() {
+            let overlaps = |(_, other, length): &(&str, usize, usize)| {
+                at < other.saturating_add(*length) && *other < at.saturating_add(width)
+            };
+            if fields.iter().take(number).any(overlaps) {
+                return Err(impossible(key, at as u64));
+            }
+        }
+        Ok(())
     }
 
     /// How many bytes a struct page has.

@@ -5,7 +5,7 @@
 //! | free | page type buddy or unaccepted | an order, fitting the page's number; no references; in a list |
 //! | user | anonymous mapping | referenced; the mapping is a kernel pointer |
 //! | cache | in an LRU list, or in the swap cache | referenced; the mapping is a kernel pointer; in a list |
-//! | hugetlb | head marked as such | has an order |
+//! | hugetlb | head marked as such | has an order; in a list |
 //! | offline | page type offline | hardly referenced |
 //!
 //! The first claim counts. What fails its checks has no class, and is counted. A slab has none of
@@ -98,7 +98,7 @@ fn used_class(page: StructPage<'_>, order: u32, huge: bool) -> Option<(PageClass
         return Some((class, referenced && owner && listed));
     }
     if huge && page.is_head() {
-        return Some((PageClass::Hugetlb, order > 0));
+        return Some((PageClass::Hugetlb, order > 0 && page.is_listed()));
     }
     let offline = layout.offline.is_some_and(|offline| offline.is(page.page_type()));
     offline.then(|| (PageClass::Offline, OFFLINE_REFERENCES.contains(&page.references())))

@@ -158,6 +158,7 @@ impl Pages {
     /// A huge page of the pool, not in use.
     pub(super) fn hugetlb(&mut self, pfn: usize, order: u32) {
         self.compound(pfn, order);
+        self.listed(pfn);
         self.half(pfn, 52, 0);
         match self.generation {
             Generation::Bytes | Generation::Folio => self.put(pfn + 1, 16, &[2]),

@@ -277,7 +277,7 @@ mod where_makedumpfile_is_wrong {
 #[test]
 fn what_fails_its_checks_has_no_class_and_is_counted() {
     type Damage = fn(&mut Pages);
-    let cases: [(&str, Damage); 10] = [
+    let cases: [(&str, Damage); 11] = [
         ("free and referenced", |pages| pages.half(8, 52, 1)),
         ("free and in no list", |pages| pages.word(8, 16, 0xdead_0000_0000_0122)),
         ("free with a large order", |pages| pages.word(8, 40, 11)),
@@ -293,6 +293,10 @@ fn what_fails_its_checks_has_no_class_and_is_counted() {
         ("hugetlb without an order", |pages| {
             pages.flag(18, pages.layout.pg_head);
             pages.half(18, 48, 0xf400_0000);
+        }),
+        ("hugetlb in no list", |pages| {
+            pages.hugetlb(24, 3);
+            pages.word(24, 16, 0xdead_0000_0000_0122);
         }),
     ];
     for (name, damage) in cases {
@@ -421,6 +425,25 @@ fn a_vmcoreinfo_that_lies_is_refused_or_does_no_harm() {
                 }
             }
         }
+    }
+}
+
+/// Slabs would seem to be cache: the flags tell them apart.
+#[test]
+fn fields_that_overlap_are_refused() {
+    let text = Generation::Type.vmcoreinfo();
+    for (from, to) in [
+        ("page.flags)=0", "page.flags)=8"),
+        ("page.flags)=0", "page.flags)=56"),
+        ("page.mapping)=24", "page.mapping)=16"),
+        ("page.private)=40", "page.private)=24"),
+        ("page._refcount)=52", "page._refcount)=48"),
+        ("page._mapcount)=48", "page._mapcount)=44"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let info = VmcoreInfo::parse(text.replace(from, to).as_bytes());
+        let error = PageLayout::of(&info).unwrap_err();
+        assert!(matches!(error, LayoutError::Impossible { .. }), "{to}: {error}");
     }
 }
 
