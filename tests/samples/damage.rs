@@ -55,25 +55,25 @@ impl PhysMemory for Overlaid {
 }
 
 /// The sample, its kernel, and what is to be overwritten.
-struct Damage {
+pub(crate) struct Damage {
     core: Vmcore,
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
     bytes: BTreeMap<u64, Vec<u8>>,
     random: u64,
 }
 
 impl Damage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let core = Vmcore::open(&project().join(CORE)).expect("the sample");
         let kernel = Kernel::find(&core).expect("its kernel");
         Self { core, kernel, bytes: BTreeMap::new(), random: 0x9e37_79b9_7f4a_7c15 }
     }
 
-    fn symbol(&self, name: &str) -> VirtAddr {
+    pub(crate) fn symbol(&self, name: &str) -> VirtAddr {
         self.kernel.symbol(name).unwrap_or_else(|| panic!("no symbol {name}"))
     }
 
-    fn pointer(&self, at: VirtAddr) -> VirtAddr {
+    pub(crate) fn pointer(&self, at: VirtAddr) -> VirtAddr {
         VirtAddr(self.kernel.space.read_u64(at).expect("a pointer"))
     }
 
@@ -83,7 +83,7 @@ impl Damage {
     }
 
     /// Overwrites bytes at an address of the kernel, page by page.
-    fn write(&mut self, at: VirtAddr, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn write(&mut self, at: VirtAddr, bytes: &[u8]) -> &mut Self {
         let mut done = 0;
         while done < bytes.len() {
             let here = VirtAddr(at.0 + done as u64);
@@ -95,7 +95,7 @@ impl Damage {
         self
     }
 
-    fn noise(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn noise(&mut self, length: usize) -> Vec<u8> {
         (0..length)
             .map(|_| {
                 self.random ^= self.random << 13;
@@ -111,12 +111,18 @@ impl Damage {
         self.write(at, &noise)
     }
 
-    /// The report of what is left. It came soon, and says that something is wrong.
-    #[track_caller]
-    fn report(self, about: &[&str]) -> Report {
+    /// The core with what was overwritten.
+    pub(crate) fn overlaid(self) -> Vmcore {
         let mut core = self.core;
         let below = core.shared_memory();
         core.set_memory(Arc::new(Overlaid { below, bytes: self.bytes }));
+        core
+    }
+
+    /// The report of what is left. It came soon, and says that something is wrong.
+    #[track_caller]
+    fn report(self, about: &[&str]) -> Report {
+        let core = self.overlaid();
         let before = processor_time();
         let report = Report::of(&core);
         let took = processor_time().saturating_sub(before);

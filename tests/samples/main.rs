@@ -19,6 +19,7 @@ mod console;
 mod damage;
 mod damaged_chunks;
 mod difference;
+mod page_faults;
 mod pages;
 mod reports;
 mod symbol_files;
