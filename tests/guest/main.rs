@@ -40,6 +40,7 @@ mod mounted;
 mod other_clients;
 mod page_judges;
 mod printing;
+mod ranged;
 mod reading;
 mod registers;
 mod releases;
