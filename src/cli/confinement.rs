@@ -6,7 +6,7 @@
 //! makes its report, so that it may start programs; what it may write is confined.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::interrupt::TimeIsUp;
@@ -25,18 +25,20 @@ pub(super) struct SandboxArgs {
 }
 
 impl SandboxArgs {
-    /// Confines this process. It may still write beside `output`.
-    pub(super) fn confine(self, limits: &Limits, output: Option<&Path>) {
+    /// Confines this process. It may still write beside each of `outputs`.
+    pub(super) fn confine(self, limits: &Limits, outputs: &[&Path]) {
         if self.no_sandbox {
             return;
         }
-        let parent = output.and_then(Path::parent);
-        let folder = parent.map(|parent| match parent.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => parent,
-        });
+        let parents = outputs.iter().filter_map(|output| output.parent());
+        let folder = |parent: &'_ Path| match parent.as_os_str().is_empty() {
+            true => Path::new(".").to_owned(),
+            false => parent.to_owned(),
+        };
+        let folders: Vec<PathBuf> = parents.map(folder).collect();
+        let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
         // An old kernel lacks a part of it; the rest is in force.
-        saying_when_time_is_up(|| drop(confine::command(limits, folder.as_slice())));
+        saying_when_time_is_up(|| drop(confine::command(limits, &folders)));
     }
 
     /// Confines this process, which imports to `destination`: a file, or a store that may not

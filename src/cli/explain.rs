@@ -107,7 +107,7 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
         Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
     };
     // Of any number of logs: no limit on time.
-    sandbox.confine(&Limits::of_stored(0, Reads::Unlimited), None);
+    sandbox.confine(&Limits::of_stored(0, Reads::Unlimited), &[]);
     Ok(input)
 }
 

@@ -25,6 +25,7 @@ mod list;
 mod log_input;
 mod man;
 mod mods;
+mod module_files;
 mod mount;
 mod pages;
 mod pin;

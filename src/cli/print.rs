@@ -97,7 +97,8 @@ pub(super) fn run(arguments: &PrintArgs) -> anyhow::Result<Exit> {
             let entry = Found::find(&arguments.entry, &arguments.store)?;
             let core = entry.open(arguments.sandbox, reads, None)?;
             let path = core.path().to_owned();
-            answer(&core, &Request { path, search, query: query(arguments) })
+            let request = Request { path, search, query: query(arguments) };
+            answer_with(&core, &request, Kernel::read_symbols_and_types)
         }
     };
     say_findings(&findings);
@@ -110,6 +111,11 @@ pub(super) fn run(arguments: &PrintArgs) -> anyhow::Result<Exit> {
 
 /// What a core has of what is asked.
 pub(super) fn answer(core: &Vmcore, request: &Request) -> Answer {
+    answer_with(core, request, |_| ())
+}
+
+/// The same, with what is to be done first with the kernel.
+fn answer_with(core: &Vmcore, request: &Request, prepare: fn(&Kernel)) -> Answer {
     let fail = |error: &dyn std::error::Error, hint, is_usage| {
         Err(Failure { message: error.to_string(), hint, is_usage })
     };
@@ -118,6 +124,7 @@ pub(super) fn answer(core: &Vmcore, request: &Request) -> Answer {
         Ok(kernel) => kernel,
         Err(error) => return Answer { outcome: fail(&error, None, false), findings },
     };
+    prepare(&kernel);
     findings.extend(kernel.origin());
     findings.extend_from_slice(kernel.types_findings());
     let outcome = match kernel.print(&request.query) {

@@ -149,7 +149,7 @@ fn stored(entry: Found, arguments: &ReportArgs) -> anyhow::Result<Report> {
         Found::Remote(RemoteEntry::Core(_)) => bail!("the entry has a core"),
     };
     let limits = Limits::of_stored(json.len() as u64, arguments.find_kernel.reads());
-    arguments.sandbox.confine(&limits, arguments.output.as_deref());
+    arguments.sandbox.confine(&limits, arguments.output.as_deref().as_slice());
     let report: Report = serde_json::from_slice(&json)
         .with_context(|| format!("{} is no report of this version", path.display()))?;
     if report.schema != SCHEMA {

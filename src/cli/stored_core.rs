@@ -49,7 +49,16 @@ impl CoreArgs {
 
     /// The same, for a command that writes `output`.
     pub(super) fn open_to_write(&self, reads: Reads, output: &Path) -> anyhow::Result<Vmcore> {
-        self.find()?.open(self.sandbox, reads, Some(output))
+        self.open_to_write_all(reads, &[output])
+    }
+
+    /// The same, for a command that writes several files.
+    pub(super) fn open_to_write_all(
+        &self,
+        reads: Reads,
+        outputs: &[&Path],
+    ) -> anyhow::Result<Vmcore> {
+        self.find()?.open_to_write(self.sandbox, reads, outputs)
     }
 
     /// Opens the core for a command that mounts or starts programs.
@@ -120,11 +129,21 @@ impl Found {
         reads: Reads,
         output: Option<&Path>,
     ) -> anyhow::Result<Vmcore> {
+        self.open_to_write(sandbox, reads, output.as_slice())
+    }
+
+    /// The same, for a command that may write beside several files.
+    fn open_to_write(
+        self,
+        sandbox: SandboxArgs,
+        reads: Reads,
+        outputs: &[&Path],
+    ) -> anyhow::Result<Vmcore> {
         match self {
-            Self::Local(entry) => open_confined(&entry.with_core()?, sandbox, reads, output),
+            Self::Local(entry) => open_confined(&entry.with_core()?, sandbox, reads, outputs),
             Self::Remote(entry) => {
                 let core = entry.with_core()?;
-                sandbox.confine(&Limits::of_stored(core.length(), reads), output);
+                sandbox.confine(&Limits::of_stored(core.length(), reads), outputs);
                 Ok(core.parse()?)
             }
         }
@@ -143,12 +162,12 @@ fn open_confined(
     path: &Path,
     sandbox: SandboxArgs,
     reads: Reads,
-    output: Option<&Path>,
+    outputs: &[&Path],
 ) -> anyhow::Result<Vmcore> {
     let opened = regular_file::open(path).and_then(|file| Ok((file.metadata()?, file)));
     let (metadata, file) =
         opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    sandbox.confine(&Limits::of(&metadata, reads), output);
+    sandbox.confine(&Limits::of(&metadata, reads), outputs);
     Ok(Vmcore::of_file(file, path)?)
 }
 

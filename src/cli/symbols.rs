@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::exit::Exit;
 use super::kernel::KernelArgs;
+use super::module_files;
 use super::stored_core::{CoreArgs, print};
 use super::ui::{say, say_findings};
 use crate::kernel::Kernel;
@@ -20,7 +21,8 @@ use crate::vmlinux::{Contents, Isf, MadeVmlinux, system_map};
 ///
 /// `elf` is a vmlinux that crash, drgn and gdb take for the kernel's: symbols of kallsyms, types
 /// and prototypes of BTF, ORC tables, text and data. FILE appears under its name when it is
-/// whole. What is missing or damaged is reported on stderr.
+/// whole. What is missing or damaged is reported on stderr. The paths of all files that were
+/// written are printed.
 #[derive(Debug, clap::Args)]
 pub(super) struct SymbolsArgs {
     #[command(flatten)]
@@ -31,8 +33,14 @@ pub(super) struct SymbolsArgs {
     #[arg(long, value_enum, default_value_t = Form::Elf)]
     format: Form,
     /// Where to write it
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "modules")]
+    output: Option<PathBuf>,
+    /// Also write a file for each loaded module: DIR/NAME.ko, and DIR/.build-id
+    ///
+    /// crash loads them by `mod -S DIR`; drgn by `--debug-directory DIR`, or as files (`-s`). A
+    /// module without BTF has symbols alone.
+    #[arg(long, value_name = "DIR", conflicts_with = "cached")]
+    modules: Option<PathBuf>,
     /// Also list variables of known names that are left out, because none of their types fits
     #[arg(short, long)]
     verbose: bool,
@@ -63,20 +71,34 @@ pub(super) fn run(arguments: &SymbolsArgs) -> anyhow::Result<Exit> {
     if arguments.cached {
         return cached(arguments);
     }
-    let output = &arguments.output;
-    let core = arguments.core.open_to_write(arguments.find_kernel.reads(), output)?;
+    let folder = arguments.modules.as_deref();
+    // What may be written has to be there before this process is confined.
+    folder.map(module_files::create_folder).transpose()?;
+    let inside = folder.map(|folder| folder.join(module_files::BUILD_IDS));
+    let outputs = arguments.output.as_deref().into_iter().chain(inside.as_deref());
+    let outputs: Vec<&Path> = outputs.collect();
+    let core = arguments.core.open_to_write_all(arguments.find_kernel.reads(), &outputs)?;
     let kernel = arguments.find_kernel.find(&core)?;
     say_findings(core.findings().iter().chain(&kernel.origin()));
-    match arguments.format {
-        Form::Elf => elf(&kernel, output, arguments.verbose)?,
-        Form::Isf => {
-            let isf = Isf::of(&kernel)?;
-            write(output, |out| isf.write(out))?;
+    let mut written = Vec::new();
+    if let Some(output) = &arguments.output {
+        match arguments.format {
+            Form::Elf => elf(&kernel, output, arguments.verbose)?,
+            Form::Isf => {
+                let isf = Isf::of(&kernel)?;
+                write(output, |out| isf.write(out))?;
+            }
+            Form::Map => map(&kernel, output)?,
+            Form::Header => header(&kernel, output)?,
         }
-        Form::Map => map(&kernel, output)?,
-        Form::Header => header(&kernel, output)?,
+        written.push(output.clone());
     }
-    print(|out| writeln!(out, "{}", shown(&output.display().to_string())))
+    if let Some(folder) = folder {
+        written.extend(module_files::write(&kernel, folder)?);
+    }
+    print(|out| {
+        written.iter().try_for_each(|path| writeln!(out, "{}", shown(&path.display().to_string())))
+    })
 }
 
 fn map(kernel: &Kernel, output: &Path) -> anyhow::Result<()> {
@@ -133,7 +155,7 @@ fn elf(kernel: &Kernel, output: &Path, verbose: bool) -> anyhow::Result<()> {
 
 /// What `debug` asks for: a file that depends on nothing but the kernel's build.
 fn cached(arguments: &SymbolsArgs) -> anyhow::Result<Exit> {
-    let folder = &arguments.output;
+    let folder = arguments.output.as_ref().context("--cached needs a directory (--output)")?;
     let writable = folder.join("vmlinux");
     let core = arguments.core.open_to_write(arguments.find_kernel.reads(), &writable)?;
     let kernel = arguments.find_kernel.find(&core)?;

@@ -17,6 +17,7 @@ pub mod cpus;
 pub mod find;
 pub mod identity;
 mod image;
+pub mod known_variables;
 pub mod leave_out;
 pub mod log;
 pub mod memory_usage;
@@ -195,6 +196,12 @@ impl Kernel {
         own || self.areas().is_code(at)
     }
 
+    /// The symbols of a module, by ascending address. None if the kernel keeps none, or they
+    /// cannot be read.
+    pub fn module_symbols(&self, module: &modules::Module) -> Vec<symbols::ModuleSymbol> {
+        self.areas().of_module(self, module)
+    }
+
     fn areas(&self) -> &Areas {
         self.areas.get_or_init(|| Areas::of(self))
     }
@@ -237,6 +244,19 @@ impl Kernel {
 
     fn cpu_areas(&self) -> &per_cpu::PerCpu {
         self.per_cpu.get_or_init(|| per_cpu::PerCpu::of(self))
+    }
+
+    /// Reads symbols and types side by side, for those who need both: each takes as long as the
+    /// other.
+    pub fn read_symbols_and_types(&self) {
+        std::thread::scope(|scope| {
+            let read_types = || {
+                let _ = self.types();
+            };
+            // Without the thread, they are read when they are asked for.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, read_types);
+            let _ = self.symbols();
+        });
     }
 
     /// The size of a page: 4 KiB if VMCOREINFO does not tell, which all of x86-64 has.

@@ -218,37 +218,50 @@ impl Layout {
 
     fn write_head(&self, machine: elf::Machine, sections: u16, file: &File) -> io::Result<()> {
         let segments = u16::try_from(self.segments.len()).unwrap_or_default();
-        let header = elf::FileHeader64 {
-            e_ident: elf::Ident {
-                magic: elf::ELFMAG,
-                class: elf::ELFCLASS64,
-                data: elf::ELFDATA2LSB,
-                version: elf::EV_CURRENT,
-                os_abi: elf::ELFOSABI_NONE,
-                abi_version: 0,
-                padding: [0; 7],
-            },
-            e_type: U16::new(LE, elf::ET_EXEC),
-            e_machine: U16::new(LE, machine),
-            e_version: U32::new(LE, 1),
-            e_entry: U64::new(LE, 0),
-            e_phoff: U64::new(LE, if segments > 0 { HEADER } else { 0 }),
-            e_shoff: U64::new(LE, self.headers),
-            e_flags: U32::new(LE, elf::FileFlags(0)),
-            e_ehsize: U16::new(LE, 64),
-            e_phentsize: U16::new(LE, 56),
-            e_phnum: U16::new(LE, segments),
-            e_shentsize: U16::new(LE, 64),
-            e_shnum: U16::new(LE, sections),
-            e_shstrndx: U16::new(LE, elf::SymbolSection(sections.saturating_sub(1))),
-        };
+        let header = head(elf::ET_EXEC, machine, segments, self.headers, sections);
         let segments = self.segments.iter().flat_map(|segment| bytes_of(segment).to_vec());
         let bytes: Vec<u8> = bytes_of(&header).iter().copied().chain(segments).collect();
         file.write_all_at(&bytes, 0)
     }
 }
 
-fn section_header(name: &str, names: &mut Vec<u8>) -> elf::SectionHeader64<LE> {
+/// The ELF header. The names of sections are in the last section; program headers, if there are
+/// any, follow the header.
+pub(super) fn head(
+    kind: elf::FileType,
+    machine: elf::Machine,
+    segments: u16,
+    section_headers: u64,
+    sections: u16,
+) -> elf::FileHeader64<LE> {
+    elf::FileHeader64 {
+        e_ident: elf::Ident {
+            magic: elf::ELFMAG,
+            class: elf::ELFCLASS64,
+            data: elf::ELFDATA2LSB,
+            version: elf::EV_CURRENT,
+            os_abi: elf::ELFOSABI_NONE,
+            abi_version: 0,
+            padding: [0; 7],
+        },
+        e_type: U16::new(LE, kind),
+        e_machine: U16::new(LE, machine),
+        e_version: U32::new(LE, 1),
+        e_entry: U64::new(LE, 0),
+        e_phoff: U64::new(LE, if segments > 0 { HEADER } else { 0 }),
+        e_shoff: U64::new(LE, section_headers),
+        e_flags: U32::new(LE, elf::FileFlags(0)),
+        e_ehsize: U16::new(LE, 64),
+        e_phentsize: U16::new(LE, if segments > 0 { 56 } else { 0 }),
+        e_phnum: U16::new(LE, segments),
+        e_shentsize: U16::new(LE, 64),
+        e_shnum: U16::new(LE, sections),
+        e_shstrndx: U16::new(LE, elf::SymbolSection(sections.saturating_sub(1))),
+    }
+}
+
+/// A section header without anything but its name, which is added to `names`.
+pub(super) fn section_header(name: &str, names: &mut Vec<u8>) -> elf::SectionHeader64<LE> {
     let zero = U64::new(LE, 0);
     let start = u32::try_from(names.len()).unwrap_or_default();
     if !name.is_empty() {

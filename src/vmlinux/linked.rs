@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use vmcore_formats::addr::VirtAddr;
 
+use crate::kernel::symbols::ModuleSymbol;
 use crate::kernel::{Kernel, Symbols};
 
 /// The most bytes of names. Those of a kernel take 4 MB.
@@ -34,7 +35,7 @@ pub(super) struct LinkedSymbol {
 pub(super) struct Linked {
     /// The symbols.
     pub(super) symbols: Vec<LinkedSymbol>,
-    /// Their names, each with its NUL, as `.strtab` has them.
+    /// Their names, each with its NUL, as `.strtab` has them. One may be the end of another.
     pub(super) names: Vec<u8>,
     /// What is subtracted from addresses in the image.
     pub(super) offset: u64,
@@ -65,6 +66,17 @@ impl Linked {
         linked
     }
 
+    /// The symbols of a module, at the addresses that they have.
+    pub(super) fn of_module(symbols: &[ModuleSymbol]) -> Self {
+        let image = 0..u64::MAX;
+        let mut linked =
+            Self { symbols: Vec::new(), names: vec![0], offset: 0, left_out: 0, image };
+        for symbol in symbols {
+            linked.add(symbol.at.0, symbol.letter, &symbol.name);
+        }
+        linked
+    }
+
     fn add(&mut self, at: u64, letter: u8, name: &[u8]) {
         let start = u32::try_from(self.names.len()).unwrap_or_default();
         let length = u16::try_from(name.len()).unwrap_or_default();
@@ -73,9 +85,23 @@ impl Linked {
             self.left_out = self.left_out.saturating_add(1);
             return;
         }
+        // The padding in front of a function has its name, too.
+        if let Some(start) = self.end_of_last(name) {
+            self.symbols.push(LinkedSymbol { at, letter, name: start, length });
+            return;
+        }
         self.names.extend_from_slice(name);
         self.names.push(0);
         self.symbols.push(LinkedSymbol { at, letter, name: start, length });
+    }
+
+    /// Where a name is, if the name that was added last ends with it: `__pfx_f` and `f`.
+    fn end_of_last(&self, name: &[u8]) -> Option<u32> {
+        const PADDING: &[u8] = b"\0__pfx_";
+        let start = self.names.len().checked_sub(name.len().checked_add(1)?)?;
+        let before = self.names.get(..start)?;
+        let same = self.names.get(start..)?.strip_suffix(b"\0")? == name;
+        (same && before.ends_with(PADDING)).then(|| u32::try_from(start).ok()).flatten()
     }
 
     /// A symbol's name.
@@ -109,5 +135,30 @@ impl Linked {
         let at = kernel.symbol(name)?.0;
         let linked = at.wrapping_sub(self.offset);
         Some(if self.image.contains(&linked) || linked == self.image.end { linked } else { at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_the_end_of_the_one_before_takes_no_room() {
+        let symbol = |at, name: &[u8]| ModuleSymbol {
+            at: VirtAddr(at),
+            size: 0,
+            letter: b't',
+            name: name.to_vec(),
+        };
+        let all = [
+            symbol(1, b"__pfx_open"),
+            symbol(2, b"open"),
+            symbol(3, b"reopen"),
+            symbol(4, b"open"),
+        ];
+        let linked = Linked::of_module(&all);
+        let names: Vec<_> = linked.symbols.iter().map(|one| linked.name(one).to_vec()).collect();
+        assert_eq!(names, all.map(|one| one.name));
+        assert_eq!(linked.names, b"\0__pfx_open\0reopen\0open\0");
     }
 }

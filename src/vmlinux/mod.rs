@@ -5,6 +5,7 @@
 //!                │   └──► sections       .text, .data ..., by their first and last symbols
 //! BTF ──► dwarf ─┤                       .debug_info: types, functions, variables
 //! memory ────────┴──► elf                the file; what memory does not have is a hole
+//! a module ──────► module                the file of one, by the same parts
 //! ```
 //!
 //! Needs: a kernel with its symbols. Gives: an ELF file at link-time addresses, which crash, drgn
@@ -17,12 +18,15 @@ mod elf;
 mod globals;
 mod isf;
 mod linked;
+mod module;
+mod relocatable;
 mod sections;
 mod symbol_table;
 mod system_map;
 pub mod types_alone;
 
 pub use isf::{Isf, IsfError};
+pub use module::MadeModule;
 pub use system_map::system_map;
 
 use std::fs::File;
@@ -75,6 +79,9 @@ pub enum VmlinuxError {
         "no vmlinux can be made of this core: its symbols do not say where the kernel's code is"
     )]
     NoCode,
+    /// A module is not where it could be.
+    #[error("no file can be made of the module: where its sections are is not known")]
+    NoSections,
     /// No such file was ever needed.
     #[error("no vmlinux can be made of this core: its kernel is big-endian")]
     BigEndian,
@@ -110,12 +117,8 @@ impl<'k> MadeVmlinux<'k> {
         if kernel.space.endian() != Endian::Little {
             return Err(VmlinuxError::BigEndian);
         }
-        // Types need nothing of the symbols, and both take time.
-        let (symbols, types) = std::thread::scope(|scope| {
-            let types = scope.spawn(|| kernel.types());
-            (kernel.symbols(), types.join())
-        });
-        let symbols = symbols.map_err(Clone::clone)?;
+        kernel.read_symbols_and_types();
+        let symbols = kernel.symbols().map_err(Clone::clone)?;
         let linked = Linked::of(kernel, symbols);
         let image = sections::sections(kernel, &linked);
         if !image.iter().any(|section| section.content == Content::Code) {
@@ -127,7 +130,7 @@ impl<'k> MadeVmlinux<'k> {
             let count = linked.left_out;
             findings.push(format!("{count} symbols were left out: their names are not valid"));
         }
-        let btf = types.ok().and_then(Result::ok).and_then(|types| types.btf());
+        let btf = kernel.types().ok().and_then(|types| types.btf());
         findings.extend(kernel.types_findings().iter().cloned());
         let debug =
             btf.map(|btf| debug_information(btf, &linked, &sizes, &image, identity::hz(kernel)));

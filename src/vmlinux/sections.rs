@@ -24,7 +24,7 @@ pub(super) enum Content {
     Table,
     /// Freed after the start, or only a template: what is in memory now is of no use.
     Freed,
-    /// Zeros when the kernel started; not in the file.
+    /// Zeros when the kernel started, or freed, and wanted by no debugger; not in the file.
     Zeros,
 }
 
@@ -72,7 +72,7 @@ const SECTIONS: &[Bounds] = &[
         ".init.data",
         &["__initdata_begin", "_einittext"],
         &["__initdata_end", "__init_end"],
-        Content::Freed,
+        Content::Zeros,
     ),
     (".bss", &["__bss_start"], &["__bss_stop"], Content::Zeros),
     (".brk", &["__brk_base"], &["__brk_limit"], Content::Zeros),

@@ -22,6 +22,7 @@ use crate::judges;
 use crate::kernel_facts::{self, Disks};
 use crate::layouts;
 use crate::machine::Machine;
+use crate::made_files;
 use crate::reading;
 use crate::stacks;
 use crate::symbols;
@@ -119,6 +120,7 @@ const CHECKS: &[(&str, Check)] = &[
         symbols::whatever_tells_of_them(&case.unpacked, case.kernel.gdb == "gdb");
     }),
     ("layouts without types", |case| layouts::same_without_types(&case.unpacked)),
+    ("made files", made_files),
     ("drgn and vtop", |case| reading::translations_by_drgn(&case.stored, &case.unpacked)),
 ];
 
@@ -284,6 +286,19 @@ fn log_by_drgn(case: &Case<'_>) {
         .collect();
     assert!(ours.len() > 200, "{} records", ours.len());
     assert!(ours == theirs, "ours: {ours:#?}\ntheirs: {theirs:#?}");
+}
+
+/// What gdb, drgn and each crash that reads the kernel find in the files that are made of the core.
+fn made_files(case: &Case<'_>) {
+    let newer = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/crash/crash");
+    let crashes = [("crash", Path::new("crash")), ("newer crash", &*newer)];
+    // gdb, crash and drgn of this machine read the kernels of its own processor.
+    let is_own = case.kernel.gdb == "gdb";
+    let reads = |(name, path): &(&str, &Path)| {
+        is_own && case.kernel.refusal_of(name).is_none() && (*name == "crash" || path.exists())
+    };
+    let crashes: Vec<&Path> = crashes.iter().filter(|one| reads(one)).map(|one| one.1).collect();
+    made_files::judged(&case.unpacked, debug_symbols(case).as_deref(), &crashes);
 }
 
 fn symbols_by_nm(case: &Case<'_>) {

@@ -95,7 +95,7 @@ fn unversioned(modules: &[Module]) -> Vec<Module> {
 }
 
 /// A copy of a core in which no BTF begins as BTF does.
-fn without_types(core: &Path) -> PathBuf {
+pub(crate) fn without_types(core: &Path) -> PathBuf {
     const HEAD: [u8; 4] = [0x9f, 0xeb, 1, 0];
     let mut bytes = fs::read(core).unwrap();
     let mut at = 0;

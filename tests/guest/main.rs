@@ -35,6 +35,7 @@ mod leave_out;
 mod libvirt;
 mod live;
 mod machine;
+mod made_files;
 mod memory_use;
 mod mounted;
 mod other_clients;

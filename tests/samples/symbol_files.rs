@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use object::{Object, ObjectSection, ObjectSymbol};
+
 use crate::CORE;
 use crate::tool::run;
 
@@ -93,4 +95,46 @@ fn a_compiler_lays_the_header_out_as_the_kernel_does() {
     let output = compiler.args(["-fsyntax-only", "-w"]).arg(&path).output().expect("cc starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said:.2000}");
+}
+
+#[test]
+fn each_module_has_a_relocatable_file_and_a_link_by_its_build_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let modules = folder.path().join("modules");
+    let ran = run(["symbols", CORE, "--modules", modules.to_str().unwrap()]).expect(0);
+    let listed: Value =
+        serde_json::from_str(&run(["mods", CORE, "--json"]).expect(0).stdout).unwrap();
+    let listed = listed["modules"].as_array().unwrap();
+    assert_eq!(ran.stdout.lines().count(), listed.len(), "{}", ran.stdout);
+    let mut with_types = 0;
+    for module in listed {
+        let name = module["name"].as_str().unwrap();
+        let bytes = fs::read(modules.join(format!("{name}.ko"))).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        assert_eq!(file.kind(), object::ObjectKind::Relocatable);
+        let id = file.build_id().unwrap().unwrap();
+        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (first, rest) = id.split_at(2);
+        let link = modules.join(".build-id").join(first).join(format!("{rest}.debug"));
+        assert_eq!(fs::read(link).unwrap(), bytes, "{name}");
+        let text = file.section_by_name(".text").unwrap();
+        let functions = file.symbols().filter(|one| one.section_index() == Some(text.index()));
+        let in_section = |one: object::Symbol<'_, '_>| one.address() <= text.size();
+        assert!(functions.into_iter().all(in_section), "{name}");
+        if let Some(info) = file.section_by_name(".debug_info") {
+            with_types += 1;
+            assert!(info.relocations().count() > 0 || name.starts_with("pvpanic"), "{name}");
+        }
+    }
+    assert!(with_types > 0, "no module has types");
+    // Nothing is overwritten.
+    run(["symbols", CORE, "--modules", modules.to_str().unwrap()]).expect(1);
+}
+
+#[test]
+fn a_variable_that_btf_does_not_have_is_printed_by_the_table() {
+    let printed = run(["print", CORE, "init_task.comm"]).expect(0).stdout;
+    assert!(printed.contains("swapper/0"), "{printed}");
+    let printed = run(["print", CORE, "uidhash_table", "--elements", "2"]).expect(0).stdout;
+    assert!(printed.contains("struct hlist_head [128]"), "{printed}");
 }

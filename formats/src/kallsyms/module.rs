@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! 0   st_name   u32   offset of its name in the module's string table
-//! 4   st_info   u8
+//! 4   st_info   u8    its binding and type; before Linux 5.2 the letter of its type
 //! 6   st_shndx  u16   0 for a symbol of another module
 //! 8   st_value  u64   its address
-//! 16  st_size   u64   ignored: symbols of assembler code have none
+//! 16  st_size   u64   0 for many symbols of assembler code
 //! ```
 //!
 //! Source: ELF-64 object file format; Linux `kernel/module/kallsyms.c`.
@@ -42,8 +42,25 @@ const MAX_NAME: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     at: VirtAddr,
+    size: u64,
     number: u32,
     name: u32,
+    info: u8,
+}
+
+/// A symbol as the table has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSymbol<'t> {
+    /// Its name.
+    pub name: &'t [u8],
+    /// Its address.
+    pub at: VirtAddr,
+    /// How many bytes it has. 0 where that is not known.
+    pub size: u64,
+    /// Its index in the table.
+    pub number: u32,
+    /// Its binding and type, or their letter.
+    pub info: u8,
 }
 
 /// A module's symbols.
@@ -105,6 +122,14 @@ impl ModuleTable {
         self.symbols.len()
     }
 
+    /// All symbols, by ascending address.
+    pub fn iter(&self) -> impl Iterator<Item = TableSymbol<'_>> {
+        self.symbols.iter().map(|symbol| {
+            let Entry { at, size, number, info, .. } = *symbol;
+            TableSymbol { name: self.name(*symbol), at, size, number, info }
+        })
+    }
+
     /// The symbol at the highest address that is not above `at`. Of several at that address,
     /// the first in the file, like the kernel.
     pub fn at_or_below(&self, at: VirtAddr) -> Option<ModuleSymbol> {
@@ -129,10 +154,13 @@ impl ModuleTable {
 fn symbol(entry: &[u8], number: u32, endian: Endian) -> Option<Entry> {
     let mut rest = Cursor::new(entry, endian);
     let name = rest.u32("st_name").ok()?;
-    rest.take(2, "st_info and st_other").ok()?;
+    let info = rest.u8("st_info").ok()?;
+    rest.take(1, "st_other").ok()?;
     let section = rest.u16("st_shndx").ok()?;
     let at = VirtAddr(rest.u64("st_value").ok()?);
-    (section != 0 && name != 0 && at.0 != 0).then_some(Entry { at, number, name })
+    let size = rest.u64("st_size").ok()?;
+    let entry = Entry { at, size, number, name, info };
+    (section != 0 && name != 0 && at.0 != 0).then_some(entry)
 }
 
 #[cfg(test)]
@@ -174,6 +202,8 @@ mod tests {
         assert_eq!(found.next, Some(VirtAddr(0x2000)));
         assert_eq!(symbols.at_or_below(VirtAddr(0x2000)).unwrap().name, "exit");
         assert_eq!(symbols.at_or_below(VirtAddr(0xfff)), None);
+        let all: Vec<_> = symbols.iter().map(|one| (one.name, one.number, one.info)).collect();
+        assert_eq!(all, [(&b"init"[..], 2, b't'), (b"alias", 3, b't'), (b"exit", 1, b't')]);
     }
 
     #[test]

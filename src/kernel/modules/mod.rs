@@ -13,6 +13,7 @@
 
 mod build_id;
 mod read;
+mod sections;
 mod types;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use super::Kernel;
 use super::budget::{Budget, NODE};
 use super::types::{ListOf, Object};
 
+pub use sections::ModuleSection;
 pub(super) use types::ModuleTypes;
 pub use types::ModuleTypesError;
 

@@ -20,6 +20,7 @@ mod objects;
 mod read;
 mod types;
 mod value;
+mod variable;
 
 use serde::{Deserialize, Serialize};
 

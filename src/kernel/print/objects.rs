@@ -82,7 +82,7 @@ impl Search<'_, '_> {
         };
         let is_per_cpu = match (&variable, base) {
             (Some((_, is_per_cpu)), _) => *is_per_cpu,
-            (None, Base::Symbol(name)) => self.is_per_cpu(name),
+            (None, Base::Symbol(name)) => self.lookup.is_per_cpu(name),
             (None, Base::Address(_)) => path.is_empty() && self.query.cpu.is_some(),
         };
         let at = match base {
@@ -147,13 +147,6 @@ impl Search<'_, '_> {
         let shown: Vec<_> = possible.iter().take(MAX_NAMED).map(ToString::to_string).collect();
         let all = if shown.is_empty() { "none that is known".to_owned() } else { shown.join(", ") };
         PrintError::NoCpu { cpu, all }
-    }
-
-    /// Whether a symbol without a type is a per-CPU variable.
-    fn is_per_cpu(&self, name: &str) -> bool {
-        let at = |name| self.kernel().symbol(name);
-        let range = at("__per_cpu_start").zip(at("__per_cpu_end"));
-        range.zip(at(name)).is_some_and(|((start, end), at)| start <= at && at < end)
     }
 
     /// The objects that an end of the expression means.

@@ -154,7 +154,7 @@ type Find<'f> = &'f dyn Fn(&Arc<Btf>) -> Option<(u32, usize)>;
 /// Look-ups of one query.
 pub(super) struct Lookup<'k> {
     pub(super) kernel: &'k Kernel,
-    btf: Arc<Btf>,
+    pub(super) btf: Arc<Btf>,
     findings: RefCell<Vec<String>>,
 }
 
@@ -231,11 +231,35 @@ impl<'k> Lookup<'k> {
         Ok(of)
     }
 
+    /// A type of the kernel by its name, with pointers behind it. Nothing similar is looked for.
+    pub(super) fn known_type(&self, text: &str) -> Option<CType> {
+        let end = text.find('*').unwrap_or(text.len());
+        let (name, derived) = text.split_at_checked(end)?;
+        let derived = parse_derived(derived).ok()?;
+        if name.trim() == "void" {
+            return Some(CType { btf: Arc::clone(&self.btf), id: 0, derived, module: None });
+        }
+        let Found { btf, id, module, .. } = self.find_plain(name.trim(), false)?;
+        Some(CType { btf, id, derived, module })
+    }
+
     fn plain_type(&self, name: &str, text: &str) -> Result<CType, PrintError> {
-        let (keyword, bare) = match name.split_once(char::is_whitespace) {
-            Some((word @ ("struct" | "union" | "enum"), bare)) => (Some(word), bare.trim()),
-            _ => (None, name),
+        let Some(found) = self.find_plain(name, true) else {
+            let all: Vec<Vec<u8>> = self.all_names();
+            let bare = without_keyword(name).1;
+            let nearest = nearest(bare, all.iter().map(Vec::as_slice));
+            return Err(PrintError::NoType { name: text.trim().to_owned(), nearest });
         };
+        let Found { btf, id, count, module } = found;
+        if count > 1 {
+            let bare = without_keyword(name).1;
+            self.note(format!("{count} types are named {bare}: the first one was taken"));
+        }
+        Ok(CType { btf, id, derived: Vec::new(), module })
+    }
+
+    fn find_plain(&self, name: &str, with_modules: bool) -> Option<Found> {
+        let (keyword, bare) = without_keyword(name);
         let fits = |kind: Kind| match keyword {
             Some("struct") => kind == Kind::Struct,
             Some("union") => kind == Kind::Union,
@@ -249,16 +273,7 @@ impl<'k> Lookup<'k> {
             all.first().map(|first| (*first, all.len()))
         };
         let found = self.in_kernel(&find).or_else(|| self.number(bare));
-        let Some(found) = found.or_else(|| self.in_modules(&find)) else {
-            let all: Vec<Vec<u8>> = self.all_names();
-            let nearest = nearest(bare, all.iter().map(Vec::as_slice));
-            return Err(PrintError::NoType { name: text.trim().to_owned(), nearest });
-        };
-        let Found { btf, id, count, module } = found;
-        if count > 1 {
-            self.note(format!("{count} types are named {bare}: the first one was taken"));
-        }
-        Ok(CType { btf, id, derived: Vec::new(), module })
+        found.or_else(|| with_modules.then(|| self.in_modules(&find)).flatten())
     }
 
     fn in_kernel(&self, find: Find<'_>) -> Option<Found> {
@@ -308,7 +323,7 @@ impl<'k> Lookup<'k> {
     }
 
     /// The variable of this name in BTF: its type, and whether each CPU has one.
-    pub(super) fn variable(&self, name: &str) -> Option<(CType, bool)> {
+    pub(super) fn variable_of_btf(&self, name: &str) -> Option<(CType, bool)> {
         let sections = self.btf.types().filter(|found| found.kind == Kind::DataSec);
         for section in sections {
             let is_per_cpu = section.name() == b".data..percpu";
@@ -332,6 +347,14 @@ impl<'k> Lookup<'k> {
         let Ok(symbols) = self.kernel.symbols() else { return Vec::new() };
         let all: Vec<String> = symbols.iter().map(|(_, _, name)| name.into_owned()).collect();
         nearest(name, all.iter().map(String::as_bytes))
+    }
+}
+
+/// `struct node`: the keyword, if there is one, and the name.
+fn without_keyword(name: &str) -> (Option<&str>, &str) {
+    match name.split_once(char::is_whitespace) {
+        Some((word @ ("struct" | "union" | "enum"), bare)) => (Some(word), bare.trim()),
+        _ => (None, name),
     }
 }
 

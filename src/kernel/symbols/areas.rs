@@ -13,7 +13,9 @@
 use std::sync::OnceLock;
 
 use vmcore_formats::addr::VirtAddr;
-use vmcore_formats::kallsyms::module::{MAX_MODULE_SYMBOLS, ModuleTable, SYMBOL_LENGTH};
+use vmcore_formats::kallsyms::module::{
+    MAX_MODULE_SYMBOLS, ModuleTable, SYMBOL_LENGTH, TableSymbol,
+};
 
 use crate::kernel::budget::Budget;
 use crate::kernel::modules::{Module, ModuleRange, RangeKind};
@@ -29,6 +31,23 @@ const MAX_LENGTH: u64 = 64 << 20;
 const MAX_NAME: usize = 512;
 /// The longest symbol tables of all modules together, in bytes. Those of one take up to 4 MB.
 const MAX_TABLES: u64 = 64 << 20;
+
+/// The binding of global and weak symbols in ELF.
+const GLOBAL: u8 = 1;
+const WEAK: u8 = 2;
+
+/// A symbol of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleSymbol {
+    /// Its address.
+    pub at: VirtAddr,
+    /// How many bytes it has. 0 where that is not known.
+    pub size: u64,
+    /// Its type, as `nm` writes it.
+    pub letter: u8,
+    /// Its name, as the kernel has it.
+    pub name: Vec<u8>,
+}
 
 /// Where there are symbols outside of the image.
 #[derive(Debug)]
@@ -117,10 +136,42 @@ impl Areas {
         })
     }
 
+    /// The symbols of a module, by ascending address.
+    pub(crate) fn of_module(&self, kernel: &Kernel, module: &Module) -> Vec<ModuleSymbol> {
+        let modules = &kernel.modules().modules;
+        let number = modules.iter().position(|other| other.at == module.at);
+        let cell = number.and_then(|number| self.tables.get(number));
+        let Some(cell) = cell else { return Vec::new() };
+        let table = cell.get_or_init(|| read_table(&kernel.space, module, &self.left));
+        let letters = letters(&kernel.space, module);
+        let symbol = |symbol: TableSymbol<'_>| {
+            let number = usize::try_from(symbol.number).unwrap_or(usize::MAX);
+            let letter = letters.as_ref().map_or(Some(&symbol.info), |all| all.get(number));
+            let mut letter = letter.copied().filter(u8::is_ascii_alphabetic).unwrap_or(b't');
+            // The kernel's letters are those of local symbols.
+            if letters.is_some() {
+                letter = match symbol.info >> 4 {
+                    GLOBAL => letter.to_ascii_uppercase(),
+                    WEAK => b'w',
+                    _ => letter,
+                };
+            }
+            ModuleSymbol { at: symbol.at, size: symbol.size, letter, name: symbol.name.to_vec() }
+        };
+        table.iter().map(symbol).collect()
+    }
+
     fn area(&self, at: VirtAddr) -> Option<&Area> {
         let index = self.areas.partition_point(|area| area.start <= at).checked_sub(1)?;
         self.areas.get(index).filter(|area| at.is_in(area.start, area.size))
     }
+}
+
+/// The letter of each symbol's type, where the kernel keeps them apart.
+fn letters(space: &AddressSpace, module: &Module) -> Option<Vec<u8>> {
+    let symbols = module.kallsyms?;
+    let count = usize::try_from(symbols.count.min(MAX_MODULE_SYMBOLS)).ok()?;
+    space.read_vec(symbols.typetab?, count).ok()
 }
 
 /// A module's symbols, as far as they can be read. None if there are too many of all modules.

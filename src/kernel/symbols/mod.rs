@@ -17,6 +17,7 @@ mod search;
 mod tables;
 
 pub(super) use areas::Areas;
+pub use areas::ModuleSymbol;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

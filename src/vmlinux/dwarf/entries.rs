@@ -25,6 +25,8 @@ pub(super) struct Entries {
     starts: Vec<u32>,
     /// Where references are, and to which type.
     references: Vec<(u32, u32)>,
+    /// Where addresses are, and which.
+    addresses: Vec<(u32, u64)>,
 }
 
 impl Entries {
@@ -91,6 +93,7 @@ impl Entries {
     }
 
     pub(super) fn address(&mut self, value: u64) {
+        self.addresses.push((self.offset(), value));
         self.raw(&value.to_le_bytes());
     }
 
@@ -111,7 +114,8 @@ impl Entries {
     }
 
     /// The section, with all references filled in: those to what has no entry lead to `otherwise`.
-    pub(super) fn finish(mut self, otherwise: u32) -> Vec<u8> {
+    /// With it, where its addresses are, and which.
+    pub(super) fn finish(mut self, otherwise: u32) -> (Vec<u8>, Vec<(u32, u64)>) {
         for (at, id) in &self.references {
             let start = usize::try_from(*id).ok().and_then(|id| self.starts.get(id)).copied();
             let start = start.filter(|start| *start != 0).unwrap_or(otherwise);
@@ -124,6 +128,6 @@ impl Entries {
         if let Some(first) = self.bytes.first_chunk_mut::<4>() {
             *first = length.to_le_bytes();
         }
-        self.bytes
+        (self.bytes, self.addresses)
     }
 }

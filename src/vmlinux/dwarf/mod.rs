@@ -8,6 +8,8 @@
 //!         variables
 //! ```
 //!
+//! A module's file has the module's own types, and those of the kernel that they need (`needed`).
+//!
 //! Needs: BTF, the functions and variables with their addresses. Gives: the sections. DWARF 4 is
 //! what all of crash, drgn and gdb read. Nothing is read from memory here.
 
@@ -16,6 +18,7 @@ mod declaration;
 mod declared;
 mod entries;
 mod functions;
+mod needed;
 mod sound;
 mod strings;
 mod types;
@@ -43,6 +46,20 @@ pub(super) struct Sections {
     pub(super) sections: Vec<(&'static str, Vec<u8>)>,
     /// What was wrong with the types, as sentences.
     pub(super) findings: Vec<String>,
+    /// Where addresses are, by section.
+    pub(super) addresses: Vec<(&'static str, Vec<Address>)>,
+}
+
+/// An address in a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    /// Where it is in the section.
+    pub(super) offset: u32,
+    /// The address.
+    pub(super) value: u64,
+    /// An address in the section of code or data that it belongs to: where that section ends,
+    /// the next one may begin.
+    pub(super) anchor: u64,
 }
 
 /// Debug information that is being written.
@@ -56,7 +73,27 @@ impl<'b> Dwarf<'b> {
     /// All types of a kernel.
     pub(super) fn of_kernel(btf: &'b Btf, code: Vec<Range<u64>>) -> Self {
         let entries = header(btf, "vmlinux", !code.is_empty());
-        let mut types = Types::new(btf, Strings::all(btf), entries);
+        let mut types = Types::new(btf, Sound::of(btf), Strings::all(btf), entries);
+        for found in btf.types() {
+            types.write(&found);
+        }
+        Self { types, code }
+    }
+
+    /// The types of a module, whose BTF continues the kernel's.
+    pub(super) fn of_module(btf: &'b Btf, name: &str, code: Vec<Range<u64>>) -> Self {
+        let entries = header(btf, name, !code.is_empty());
+        let needed = needed::of_base(btf);
+        let own = btf.first_id()..btf.next_id();
+        let ids: Vec<u32> = needed.iter().map(|(id, _)| *id).chain(own).collect();
+        let mut types = Types::new(btf, Sound::of_types(btf, &ids), Strings::used(), entries);
+        for (id, need) in needed {
+            match btf.by_id(id) {
+                Some(found) if needed::is_name_only(&found, need) => types.declaration(&found),
+                Some(found) => types.write(&found),
+                None => {}
+            }
+        }
         for found in btf.types() {
             types.write(&found);
         }
@@ -96,14 +133,21 @@ impl<'b> Dwarf<'b> {
             TypeRef::At(at) => at,
             TypeRef::Id(_) => 0,
         };
+        let (info, addresses) = self.types.entries.finish(otherwise);
+        let at = |(offset, value)| Address { offset, value, anchor: value };
+        let addresses = vec![
+            (".debug_aranges", pairs(&self.code, 16, false)),
+            (".debug_info", addresses.into_iter().map(at).collect()),
+            (".debug_ranges", pairs(&self.code, 0, true)),
+        ];
         let sections = vec![
             (".debug_aranges", aranges(&self.code)),
-            (".debug_info", self.types.entries.finish(otherwise)),
+            (".debug_info", info),
             (".debug_abbrev", abbreviations::section()),
             (".debug_str", self.types.strings.finish()),
             (".debug_ranges", ranges(&self.code)),
         ];
-        Sections { sections, findings }
+        Sections { sections, findings, addresses }
     }
 }
 
@@ -124,12 +168,28 @@ fn header(btf: &Btf, name: &str, with_code: bool) -> Entries {
     entries.begin(if with_code { Shape::Unit } else { Shape::UnitWithoutCode });
     entries.text(concat!("vmcorectl ", env!("CARGO_PKG_VERSION"), ", from BTF").as_bytes());
     entries.raw(&DW_LANG_C99.0.to_le_bytes());
-    entries.text(name.as_bytes());
+    let harmless = name.bytes().map(|byte| if byte.is_ascii_graphic() { byte } else { b'_' });
+    entries.text(&harmless.collect::<Vec<u8>>());
     if with_code {
         entries.address(0);
         entries.word(0);
     }
     entries
+}
+
+/// Where the addresses of `code` are in a list of pairs that begins at `first`: of each pair the
+/// first, or both.
+fn pairs(code: &[Range<u64>], first: u32, both: bool) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for (number, range) in (0_u32..).zip(code) {
+        let offset = first.saturating_add(number.saturating_mul(16));
+        let at = |offset, value| Address { offset, value, anchor: range.start };
+        addresses.push(at(offset, range.start));
+        if both {
+            addresses.push(at(offset.saturating_add(8), range.end));
+        }
+    }
+    addresses
 }
 
 /// Pairs of first and last address, from the unit's, which is 0; a pair of zeros at the end.

@@ -53,10 +53,16 @@ struct Node {
 impl Sound {
     /// Looks at all types, those of the base included.
     pub(in crate::vmlinux) fn of(btf: &Btf) -> Self {
+        let all: Vec<u32> = (1..btf.next_id()).collect();
+        Self::of_types(btf, &all)
+    }
+
+    /// Looks at types, and those behind them.
+    pub(super) fn of_types(btf: &Btf, roots: &[u32]) -> Self {
         let count = index(btf.next_id());
         let mut sound = Self { cut: HashSet::new(), sizes: vec![None; count], sizes_of_arrays: 0 };
-        sound.walk(btf, MAX_BY_VALUE, true, by_value);
-        sound.walk(btf, MAX_PRINTED, false, to_print);
+        sound.walk(btf, roots, MAX_BY_VALUE, true, by_value);
+        sound.walk(btf, roots, MAX_PRINTED, false, to_print);
         sound
     }
 
@@ -89,14 +95,15 @@ impl Sound {
     fn walk(
         &mut self,
         btf: &Btf,
+        roots: &[u32],
         max_weight: u32,
         with_sizes: bool,
         edges: fn(&Type<'_>, &mut dyn FnMut(u32)),
     ) {
         let mut nodes = vec![Node::default(); self.sizes.len()];
         let mut stack: Vec<u32> = Vec::new();
-        for root in 1..btf.next_id() {
-            stack.push(root);
+        for root in roots {
+            stack.push(*root);
             while let Some(id) = stack.pop() {
                 let Some(node) = nodes.get_mut(index(id)) else { continue };
                 let state = node.state;

@@ -56,7 +56,7 @@ pub(super) struct Types<'b> {
 
 impl<'b> Types<'b> {
     /// Begins with the integers that have to be there.
-    pub(super) fn new(btf: &'b Btf, strings: Strings, mut entries: Entries) -> Self {
+    pub(super) fn new(btf: &'b Btf, sound: Sound, strings: Strings, mut entries: Entries) -> Self {
         let mut own = |name: &str, encoding: DwAte, size: u64| {
             let at = entries.begin(Shape::OwnBase);
             entries.text(name.as_bytes());
@@ -75,7 +75,6 @@ impl<'b> Types<'b> {
             };
             integers.push((*name, *size, *signed, own(name, encoding, *size)));
         }
-        let sound = Sound::of(btf);
         Self { btf, sound, entries, strings, unknown, integers, left_out: 0 }
     }
 
@@ -171,7 +170,7 @@ impl<'b> Types<'b> {
     }
 
     pub(super) fn name(&mut self, name: u32) {
-        let offset = self.strings.offset(name);
+        let offset = self.strings.offset(self.btf, name);
         self.entries.word(offset);
     }
 

@@ -9,8 +9,8 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::btf::Kind;
 
 use super::types::TypeTable;
+use crate::kernel::known_variables::known_variables;
 use crate::kernel::{Kernel, Symbols};
-use crate::vmlinux::globals;
 use crate::vmlinux::linked::{Linked, LinkedSymbol};
 
 /// The symbol of the kernel's version as a text, by which volatility finds the file.
@@ -29,7 +29,7 @@ impl SymbolTable {
         let linked = Linked::of(kernel, symbols);
         let sizes = linked.sizes();
         let mut variables = of_btf(types);
-        for (name, text) in globals::lines() {
+        for (name, text) in known_variables() {
             variables.entry(name.as_bytes().to_vec()).or_insert(Of::Text(text));
         }
         let mut all: BTreeMap<String, Value> = BTreeMap::new();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! BTF's sections of variables    per-CPU ones; all of them where the kernel has global_var
-//! variables.txt                  others, checked against BTF and symbols
+//! known_variables                others, checked against BTF and symbols
 //! ```
 //!
 //! Nothing of it depends on the contents of memory: it is the same in each boot of a build.
@@ -14,9 +14,8 @@ use vmcore_formats::btf::{Btf, Kind};
 
 use super::dwarf::{Declaration, Dwarf, TypeRef, Variable};
 use super::linked::{Linked, LinkedSymbol};
+use crate::kernel::known_variables::known_variables;
 
-/// The table.
-const TABLE: &str = include_str!("variables.txt");
 /// The most variables. With `global_var`, a kernel has 60,000.
 const MAX_VARIABLES: usize = 1 << 18;
 
@@ -68,7 +67,7 @@ pub(super) fn write(
     let by_name = ByName::of(linked, sizes, code);
     let mut written = of_btf(dwarf, btf, &by_name);
     let mut unfit: Vec<&str> = Vec::new();
-    for (name, text) in lines() {
+    for (name, text) in known_variables() {
         if written.contains(name.as_bytes()) {
             continue;
         }
@@ -89,10 +88,15 @@ pub(super) fn write(
     unfit.into_iter().map(sentence).collect()
 }
 
-/// The lines of the table: name and type.
-pub(super) fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once(": "))
+/// Writes the variables of a module, as far as BTF has them.
+pub(super) fn write_of_module(
+    dwarf: &mut Dwarf<'_>,
+    btf: &Btf,
+    linked: &Linked,
+    sizes: &[u64],
+    code: &[Range<u64>],
+) {
+    of_btf(dwarf, btf, &ByName::of(linked, sizes, code));
 }
 
 /// Those that BTF has.
@@ -131,18 +135,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_line_of_the_table_is_a_name_and_a_type() {
-        let mut count = 0;
-        for (name, text) in lines() {
+    fn each_line_of_the_table_has_a_type_that_is_read() {
+        for (name, text) in known_variables() {
             assert!(Declaration::parse(text).is_some(), "{name}: {text}");
-            assert!(
-                name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric()),
-                "{name}"
-            );
-            count += 1;
         }
-        assert!(count > 150, "{count} variables");
-        let not_blank = TABLE.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-        assert_eq!(not_blank.count(), count);
     }
 }
