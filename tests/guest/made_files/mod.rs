@@ -85,13 +85,14 @@ const STRUCTURES: &[&str] = &[
 ];
 
 /// By hand, on cores that are there: `CORES=a.elf:b.elf cargo test --test guest made_files::by_hand`.
-/// A file `a.elf.vmlinux` is the kernel's own.
+/// A file `a.elf.vmlinux` is the kernel's own, and crash reads that kernel.
 #[test]
 fn by_hand() {
     for core in std::env::var("CORES").iter().flat_map(|cores| cores.split(':')) {
         println!("{core}");
         let own = PathBuf::from(format!("{core}.vmlinux"));
-        judged(Path::new(core), own.exists().then_some(&*own), &[Path::new("crash")]);
+        let crash: &[&Path] = if own.exists() { &[Path::new("crash")] } else { &[] };
+        judged(Path::new(core), own.exists().then_some(&*own), crash);
     }
 }
 
@@ -196,8 +197,8 @@ impl Made {
 
     fn values_in_gdb(&self) {
         let said = self.gdb(&["p init_task.comm", "ptype struct list_head", "info line schedule"]);
-        assert!(said.contains("\"swapper/0\"") || said.contains("\"swapper\""), "{said}");
-        assert!(said.contains("struct list_head *next, *prev;"), "{said}");
+        assert!(said.contains("\"swapper"), "{said}");
+        assert!(said.contains("struct list_head *next;"), "{said}");
         assert!(said.contains("No line number information available"), "{said}");
     }
 
@@ -216,11 +217,15 @@ impl Made {
         serde_json::from_str(&judges::drgn_says(HELPERS, &self.core, &files)).unwrap()
     }
 
-    /// Each module's file is taken for the module's, by its build id.
+    /// Each module's file with types is taken for the module's, by its build id. Linux 5.10 has no
+    /// types of modules.
     fn modules_in_drgn(&self, helpers: &Value) {
         assert!(self.modules.len() > 3, "{:?}", self.modules);
         for path in &self.modules {
             let name = path.file_stem().unwrap().to_str().unwrap();
+            if !has_types(path) {
+                continue;
+            }
             assert_eq!(helpers["modules"][name], json!(path), "{helpers:#}");
         }
     }
@@ -234,7 +239,8 @@ impl Made {
         for path in &self.modules {
             assert!(outputs[&load].contains(path.to_str().unwrap()), "{}", outputs[&load]);
         }
-        if folder.join("virtio_blk.ko").exists() {
+        let module = folder.join("virtio_blk.ko");
+        if module.exists() && has_types(&module) {
             let of = |command: &str| outputs[command].as_str();
             assert!(of("whatis virtblk_probe").contains("struct virtio_device *"), "{outputs:#?}");
             assert!(
@@ -280,6 +286,11 @@ impl Made {
         }
         outputs
     }
+}
+
+/// Whether a file has debug information.
+fn has_types(path: &Path) -> bool {
+    fs::read(path).unwrap().windows(12).any(|at| at == b".debug_info\0")
 }
 
 /// What a program prints, whatever it ends with.
