@@ -9,7 +9,7 @@
 //!
 //! Needs: a stopped guest, and its monitor. Gives: its report. Nothing is
 //! written, neither here nor in the guest. Where QEMU's memory may be read in its process
-//! ([`direct`]), it is.
+//! (`direct`), it is.
 //!
 //! The guest's memory is hostile, and its report may need longer than there is time, or
 //! never end. So a child makes it ([`crate::sandbox`]), and this process, which talks to
