@@ -6,16 +6,15 @@
 //! afterwards, too.
 
 use super::attempt::Attempt;
-use super::dump_completion::{DumpCompletion, follow};
+use super::dump_completion::DumpCompletion;
 use super::outcome::{CaptureError, with_causes};
-use super::read_memory::{Unread, confirm, fall_back, note_stream};
+use super::read_memory::{Unread, confirm, fall_back, note_stream, write_core};
 use super::request::Source;
 use super::session::Session;
-use super::{facts, guard, plan};
+use super::{guard, plan};
 use crate::corefile::write::{CoreSink, HeldSource, Pipeline, StreamOptions};
 use crate::held::direct::{Direct, NotDirect};
 use crate::metadata::{MemorySource, SourceUsed};
-use crate::monitor::MonitorError;
 
 /// Dumps the guest directly. Gives the sink back, empty, if the stream is to be used.
 pub(super) fn attempt(
@@ -66,19 +65,8 @@ fn read(
     guard::dump_begins(session);
     session.observer.step("the memory is read in QEMU's process");
     let pipeline = Pipeline::start(HeldSource { core, summary }, sink, options);
-    let pipeline = attempt.pipeline.insert(pipeline.map_err(CaptureError::Threads)?);
-    session.metadata.request.threads = pipeline.threads();
-    if let Err(error) = facts::ask_during(session)
-        && !error.is_connection_lost()
-        && !matches!(error, MonitorError::Interrupted { .. })
-    {
-        session.warn(format!("not everything about the guest could be asked: {error}"));
-    }
-    let mut completion = DumpCompletion::of_direct();
-    let outcome = follow(session, pipeline, &mut completion);
-    attempt.stream = completion.stream.take();
-    attempt.output = completion.output.take();
-    attempt.lost_monitor = completion.lost_monitor;
+    let (outcome, completion) =
+        write_core(session, attempt, pipeline, DumpCompletion::of_direct())?;
     let mut lost = completion.lost();
     match outcome {
         // Whether that is QEMU's end, or another client's doing, is found out below.

@@ -163,12 +163,8 @@ fn dump(
             _ => guard::dump_begins(session),
         }
     }
-    if reply != DumpReply::AtEnd
-        && let Err(error) = facts::ask_during(session)
-        && !error.is_connection_lost()
-        && !matches!(error, MonitorError::Interrupted { .. })
-    {
-        session.warn(format!("not everything about the guest could be asked: {error}"));
+    if reply != DumpReply::AtEnd {
+        facts::ask_during(session);
     }
     let outcome = follow(session, pipeline, &mut completion);
     attempt.stream = completion.stream;

@@ -7,16 +7,15 @@
 use crossbeam_channel::bounded;
 
 use super::attempt::Attempt;
-use super::dump_completion::{DumpCompletion, follow};
+use super::dump_completion::DumpCompletion;
 use super::feed::Feed;
+use super::guard;
 use super::outcome::{CaptureError, with_causes};
-use super::read_memory::{Unread, confirm, fall_back, note_stream};
+use super::read_memory::{Unread, confirm, fall_back, note_stream, write_core};
 use super::session::Session;
-use super::{facts, guard};
 use crate::corefile::write::{CoreSink, Pipeline, RangedSource, StreamOptions};
 use crate::held::ranged::{NotRanged, Ranged};
 use crate::metadata::{MemorySource, SourceUsed};
-use crate::monitor::MonitorError;
 
 /// Dumps what the guest's core is to have. Gives the sink back, empty, if the stream is to be
 /// used: if nothing is left out, too.
@@ -71,20 +70,9 @@ fn read(
     };
     guard::dump_begins(session);
     session.observer.step(&format!("the memory is read in {} ranges", requests.ranges().len()));
-    let pipeline = Pipeline::start(source, sink, options).map_err(CaptureError::Threads)?;
-    let pipeline = attempt.pipeline.insert(pipeline);
-    session.metadata.request.threads = pipeline.threads();
-    if let Err(error) = facts::ask_during(session)
-        && !error.is_connection_lost()
-        && !matches!(error, MonitorError::Interrupted { .. })
-    {
-        session.warn(format!("not everything about the guest could be asked: {error}"));
-    }
-    let mut completion = DumpCompletion::of_ranges(Feed::new(requests.clone(), writer));
-    let outcome = follow(session, pipeline, &mut completion);
-    attempt.stream = completion.stream.take();
-    attempt.output = completion.output.take();
-    attempt.lost_monitor = completion.lost_monitor;
+    let pipeline = Pipeline::start(source, sink, options);
+    let completion = DumpCompletion::of_ranges(Feed::new(requests.clone(), writer));
+    let (outcome, completion) = write_core(session, attempt, pipeline, completion)?;
     let mut lost = completion.lost();
     match (outcome, completion.feed.as_ref().and_then(Feed::doubt)) {
         // Whether QEMU's answer or another client's doing is the reason is found out first.

@@ -5,16 +5,17 @@
 //! QEMU's dump says by itself that all of it came; what is read piece by piece is compared
 //! again afterwards, and counts only if the guest stayed as it was found.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
-use super::dump_completion::split;
-use super::guard;
+use super::dump_completion::{DumpCompletion, follow, split};
 use super::lost_monitor::{Lost, monitor_was_lost};
 use super::outcome::CaptureError;
 use super::request::Source;
 use super::session::Session;
-use crate::corefile::write::CoreSink;
+use super::{facts, guard};
+use crate::corefile::write::{CoreSink, Pipeline, StreamEnd};
 use crate::metadata::{MemorySource, SourceUsed};
 use crate::monitor::{Monitor, MonitorError, WaitLimits};
 
@@ -41,6 +42,24 @@ impl From<MonitorError> for Unread {
     fn from(error: MonitorError) -> Self {
         Self::Capture(error.into())
     }
+}
+
+/// Has a pipeline write the core, and asks the guest for facts meanwhile. Gives how that ended, and
+/// what is known of it.
+pub(super) fn write_core(
+    session: &mut Session<'_>,
+    attempt: &mut Attempt,
+    pipeline: io::Result<Pipeline<StreamEnd>>,
+    mut completion: DumpCompletion,
+) -> Result<(Result<(), CaptureError>, DumpCompletion), CaptureError> {
+    let pipeline = attempt.pipeline.insert(pipeline.map_err(CaptureError::Threads)?);
+    session.metadata.request.threads = pipeline.threads();
+    facts::ask_during(session);
+    let outcome = follow(session, pipeline, &mut completion);
+    attempt.stream = completion.stream.take();
+    attempt.output = completion.output.take();
+    attempt.lost_monitor = completion.lost_monitor;
+    Ok((outcome, completion))
 }
 
 /// Fails if what was read may not be the guest's memory. `compare` asks QEMU for what has to

@@ -50,7 +50,7 @@ pub(super) struct DebugArgs {
     fresh: bool,
     /// ENTRY is a stopped guest: its QMP socket, or `libvirt:` and a domain's name or UUID. gdb
     /// reads and steps it through QEMU's own server, crash and drgn read its memory. It stays
-    /// as it is, however the debugger ends, unless gdb is told to let it run
+    /// as it is, however the debugger ends, unless gdb's user has it continue
     #[arg(long)]
     live: bool,
     /// How long to wait for an answer of QEMU, if ENTRY is a guest

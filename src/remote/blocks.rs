@@ -64,7 +64,7 @@ impl Blocks {
         buffer: &mut [u8],
         fetch: impl Fn(u64, u64) -> Result<Vec<u8>, E>,
     ) -> Result<(), E> {
-        // So many at a time that others do not displace them before they are copied.
+        // No more at a time than are kept: others would displace them before they are copied.
         let size = usize::try_from(MOST.saturating_mul(BLOCK)).unwrap_or(usize::MAX);
         let mut at = offset;
         for piece in buffer.chunks_mut(size) {

@@ -72,7 +72,7 @@ pub(super) fn encode(head: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-/// Reads a head of so many bytes.
+/// Reads a head of this length.
 pub(super) fn decode<T: DeserializeOwned>(json: &[u8]) -> io::Result<T> {
     serde_json::from_slice(json).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }

@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use vmcore_formats::addr::VirtAddr;
 
+use super::dwarf::Function;
 use crate::kernel::symbols::ModuleSymbol;
 use crate::kernel::{Kernel, Symbols};
 
@@ -75,6 +76,23 @@ impl Linked {
             linked.add(symbol.at.0, symbol.letter, &symbol.name);
         }
         linked
+    }
+
+    /// The functions in these ranges of code. `sizes` are those of the symbols.
+    pub(super) fn functions<'a>(
+        &'a self,
+        sizes: &'a [u64],
+        code: &'a [Range<u64>],
+    ) -> impl Iterator<Item = Function<'a>> {
+        self.symbols.iter().zip(sizes).filter_map(|(symbol, size)| {
+            let range = code.iter().find(|range| range.contains(&symbol.at))?;
+            Some(Function {
+                name: self.name(symbol),
+                at: symbol.at,
+                size: (*size).min(range.end.saturating_sub(symbol.at)),
+                global: symbol.letter.is_ascii_uppercase(),
+            })
+        })
     }
 
     fn add(&mut self, at: u64, letter: u8, name: &[u8]) {

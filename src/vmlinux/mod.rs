@@ -43,7 +43,7 @@ use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::Paging;
 
 use crate::kernel::{Kernel, SymbolsError, identity};
-use dwarf::{Dwarf, Function};
+use dwarf::Dwarf;
 use elf::{Extra, Layout};
 use linked::Linked;
 use sections::{Content, Section};
@@ -317,17 +317,7 @@ fn debug_information(
     let code = image.iter().filter(|section| section.is_code());
     let code: Vec<_> = code.map(|one| one.at..one.end()).collect();
     let mut dwarf = Dwarf::of_kernel(btf, code.clone());
-    let symbols = linked.symbols.iter().zip(sizes);
-    let functions = symbols.filter_map(|(symbol, size)| {
-        let range = code.iter().find(|range| range.contains(&symbol.at))?;
-        Some(Function {
-            name: linked.name(symbol),
-            at: symbol.at,
-            size: (*size).min(range.end.saturating_sub(symbol.at)),
-            global: symbol.letter.is_ascii_uppercase(),
-        })
-    });
-    dwarf.functions(functions);
+    dwarf.functions(linked.functions(sizes, &code));
     // crash learns HZ from a constant of the I/O scheduler, and has a wrong uptime without it.
     if let Some(hz) = hz.and_then(|hz| i64::try_from(hz).ok()) {
         dwarf.constant("write_expire", hz.saturating_mul(5));

@@ -18,7 +18,7 @@ use vmcore_formats::elf::build_id::BuildId;
 use vmcore_formats::endian::Endian;
 use vmcore_formats::paging::Paging;
 
-use super::dwarf::{Dwarf, Function, Sections};
+use super::dwarf::{Dwarf, Sections};
 use super::elf::Extra;
 use super::linked::Linked;
 use super::{VmlinuxError, globals, notes, relocatable};
@@ -158,17 +158,7 @@ fn debug_information(
     // A unit named like one of its structures hides it: gdb takes the name for that of a file.
     let name = format!("{}.ko", module.name);
     let mut dwarf = Dwarf::of_module(btf, &name, code.clone());
-    let symbols = linked.symbols.iter().zip(sizes);
-    let functions = symbols.filter_map(|(symbol, size)| {
-        let range = code.iter().find(|range| range.contains(&symbol.at))?;
-        Some(Function {
-            name: linked.name(symbol),
-            at: symbol.at,
-            size: (*size).min(range.end.saturating_sub(symbol.at)),
-            global: symbol.letter.is_ascii_uppercase(),
-        })
-    });
-    dwarf.functions(functions);
+    dwarf.functions(linked.functions(sizes, &code));
     globals::write_of_module(&mut dwarf, btf, linked, sizes, &code);
     dwarf.finish()
 }

@@ -1,7 +1,7 @@
 //! A guest whose memory has pages of each class.
 //!
 //! Its program and its files are those of `guest.pages=1` in `samples/guest/init`; a balloon and a
-//! disk are added here. It waits until it is told to panic, so that nothing depends on how long
+//! disk are added here. It panics at an NMI, so that nothing depends on how long
 //! the balloon takes.
 
 use std::fs;

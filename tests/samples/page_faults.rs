@@ -251,9 +251,9 @@ fn poisoned_pages_are_dropped_alone_and_too_many_keep_everything() {
             let flags = damage.pointer(at).0 | 1 << flag;
             damage.write(at, &flags.to_le_bytes());
         }
-        let told = with_vmcoreinfo(|text| format!("{text}NUMBER(PG_hwpoison)={flag}\n"));
+        let with_flag = with_vmcoreinfo(|text| format!("{text}NUMBER(PG_hwpoison)={flag}\n"));
         let mut core = damage.overlaid();
-        core.set_notes(told.note_bytes().to_vec());
+        core.set_notes(with_flag.note_bytes().to_vec());
         match plan_of(&core) {
             Ok(plan) => {
                 assert_eq!(plan.tally.poisoned, count as u64);

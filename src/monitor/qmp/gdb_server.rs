@@ -28,7 +28,7 @@ pub(super) fn open(
     connection: BorrowedFd<'_>,
     limits: &WaitLimits<'_>,
 ) -> Answer<GdbServer> {
-    // A server of others over a chardev with a name of its own is not to be told from any chardev.
+    // A server of others over a chardev with a name of its own looks like any chardev.
     if let Some(at) = address(client, OF_OTHERS, limits)? {
         return Ok(GdbServer::InUse { at });
     }
