@@ -4,6 +4,7 @@
 //! found out is `null`. The JSON Schema is `samples/metadata.schema.json`.
 
 mod core_left_out;
+pub mod core_record;
 mod pages_left_out;
 
 use std::ffi::CStr;

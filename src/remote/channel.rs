@@ -4,8 +4,10 @@
 //! thread that would have to be started before the process confines itself.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::RemoteError;
@@ -28,6 +30,8 @@ pub struct Channel {
     next: Mutex<u64>,
     arrivals: Mutex<Arrivals>,
     arrived: Condvar,
+    /// Whether the server ignores the condition that a name is free.
+    pub(super) unchecked: AtomicBool,
 }
 
 /// Answers that came, and were not taken yet.
@@ -46,10 +50,27 @@ impl Channel {
     /// # Errors
     /// Fails if the fetcher cannot use the address.
     pub fn open(socket: UnixStream, root: RemoteAddress) -> Result<Self, RemoteError> {
+        Self::open_for(socket, root, false)
+    }
+
+    /// The same, to a fetcher that may write there.
+    ///
+    /// # Errors
+    /// Fails if the fetcher cannot use the address.
+    pub fn open_to_write(socket: UnixStream, root: RemoteAddress) -> Result<Self, RemoteError> {
+        Self::open_for(socket, root, true)
+    }
+
+    fn open_for(
+        socket: UnixStream,
+        root: RemoteAddress,
+        writes: bool,
+    ) -> Result<Self, RemoteError> {
         let (next, arrivals) = (Mutex::new(0), Mutex::default());
-        let channel = Self { socket, root, next, arrivals, arrived: Condvar::new() };
+        let (arrived, unchecked) = (Condvar::new(), AtomicBool::new(false));
+        let channel = Self { socket, root, next, arrivals, arrived, unchecked };
         let address = channel.root.with_secrets().to_owned();
-        match channel.ask(Ask::Root { address })?.outcome {
+        match channel.ask(Ask::Root { address, writes })?.outcome {
             Outcome::Failed { problem } => Err(channel.failed("", problem)),
             _ => Ok(channel),
         }
@@ -62,7 +83,18 @@ impl Channel {
 
     /// Asks, and waits for the answer.
     pub(super) fn ask(&self, ask: Ask) -> Result<Answer, RemoteError> {
-        let id = self.send(ask).map_err(|_| RemoteError::Ended)?;
+        self.ask_with(ask, &[])
+    }
+
+    /// The same, of a question that has bytes.
+    pub(super) fn ask_with(&self, ask: Ask, mut body: &[u8]) -> Result<Answer, RemoteError> {
+        let length = body.len() as u64;
+        let id = self.send(ask, length, &mut body).map_err(|_| RemoteError::Ended)?;
+        self.wait(id)
+    }
+
+    /// Waits for the answer to a question that was sent.
+    pub(super) fn wait(&self, id: u64) -> Result<Answer, RemoteError> {
         let mut arrivals = self.lock();
         loop {
             if let Some(answer) = arrivals.answers.remove(&id) {
@@ -91,12 +123,17 @@ impl Channel {
         }
     }
 
-    fn send(&self, ask: Ask) -> io::Result<u64> {
+    /// Sends a question and its bytes: gives its number. If the bytes cannot be read, the channel
+    /// ends.
+    pub(super) fn send(&self, ask: Ask, bytes: u64, body: &mut dyn Read) -> io::Result<u64> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let id = *next;
         *next = next.wrapping_add(1);
-        wire::send(&mut &self.socket, &Question { id, ask })?;
-        Ok(id)
+        let sent = wire::send(&mut &self.socket, &Question { id, bytes, ask }, body);
+        if sent.is_err() {
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+        sent.map(|()| id)
     }
 
     fn lock(&self) -> MutexGuard<'_, Arrivals> {
@@ -113,7 +150,21 @@ impl Channel {
             Outcome::Done => Ok(answer.bytes),
             Outcome::NotFound => Err(self.not_found(name)),
             Outcome::Failed { problem } => Err(self.failed(name, problem)),
-            Outcome::Opened { .. } => Err(RemoteError::Ended),
+            Outcome::Opened { .. } | Outcome::Put { .. } => Err(RemoteError::Ended),
+        }
+    }
+
+    /// The length of an object, and as many of its last bytes as are asked for, or as it has.
+    ///
+    /// # Errors
+    /// Fails if it is not there or cannot be had.
+    pub fn end(&self, name: &str, bytes: u64) -> Result<(u64, Vec<u8>), RemoteError> {
+        let answer = self.ask(Ask::End { name: name.to_owned(), bytes })?;
+        match answer.outcome {
+            Outcome::Opened { length, .. } => Ok((length, answer.bytes)),
+            Outcome::NotFound => Err(self.not_found(name)),
+            Outcome::Failed { problem } => Err(self.failed(name, problem)),
+            Outcome::Done | Outcome::Put { .. } => Err(RemoteError::Ended),
         }
     }
 
@@ -122,13 +173,22 @@ impl Channel {
     /// # Errors
     /// Fails if the server has no lists, or more names than are read.
     pub fn list(&self) -> Result<Vec<(String, u64)>, RemoteError> {
-        let answer = self.ask(Ask::List)?;
+        self.list_below("")
+    }
+
+    /// The names below a name (a directory), with the lengths of the objects. Each begins where
+    /// those of [`Self::list`] do.
+    ///
+    /// # Errors
+    /// Fails if the server has no lists, or more names than are read.
+    pub fn list_below(&self, name: &str) -> Result<Vec<(String, u64)>, RemoteError> {
+        let answer = self.ask(Ask::List { below: name.to_owned() })?;
         match answer.outcome {
             Outcome::Done => serde_json::from_slice(&answer.bytes)
-                .map_err(|error| self.failed("", error.to_string())),
-            Outcome::Failed { problem } => Err(self.failed("", problem)),
-            Outcome::NotFound => Err(self.not_found("")),
-            Outcome::Opened { .. } => Err(RemoteError::Ended),
+                .map_err(|error| self.failed(name, error.to_string())),
+            Outcome::Failed { problem } => Err(self.failed(name, problem)),
+            Outcome::NotFound => Err(self.not_found(name)),
+            Outcome::Opened { .. } | Outcome::Put { .. } => Err(RemoteError::Ended),
         }
     }
 

@@ -10,6 +10,7 @@ use super::wire::{Ask, MAX_BYTES, Outcome};
 use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
 use crate::corefile::read::work::Work;
+use crate::metadata::core_record::is_core;
 use crate::metadata::{CORE_FILE, METADATA_FILE};
 
 /// How many bytes of its end come when a file is opened: footer, seek table and metadata of most
@@ -54,7 +55,7 @@ impl RemoteFile {
             }),
             Outcome::NotFound => Err(channel.not_found(name)),
             Outcome::Failed { problem } => Err(channel.failed(name, problem)),
-            Outcome::Done => Err(RemoteError::Ended),
+            Outcome::Done | Outcome::Put { .. } => Err(RemoteError::Ended),
         }
     }
 
@@ -86,7 +87,9 @@ impl RemoteFile {
                     }
                     Outcome::Failed { problem } => Some(problem),
                     Outcome::NotFound => Some(format!("{} is gone", self.shown())),
-                    Outcome::Done | Outcome::Opened { .. } => Some(RemoteError::Ended.to_string()),
+                    Outcome::Done | Outcome::Opened { .. } | Outcome::Put { .. } => {
+                        Some(RemoteError::Ended.to_string())
+                    }
                 },
                 Err(error) => Some(error.to_string()),
             };
@@ -156,7 +159,8 @@ impl RemoteNeighbours {
 
     /// Whether the core is that of an entry.
     pub fn is_in_entry(&self) -> bool {
-        self.sibling(CORE_FILE) == self.name
+        let name = self.name.rsplit_once('/').map_or(self.name.as_str(), |(_, name)| name);
+        name == CORE_FILE || is_core(name)
     }
 }
 

@@ -13,6 +13,9 @@
 //! it before it confines itself, and only if an address was typed: no other command has a
 //! runtime.
 //!
+//! A channel that was opened to write creates, replaces and removes objects, too ([`writing`]), and
+//! uploads in parts ([`multipart`]). A command that parses memory has none.
+//!
 //! Needs: an address. Gives: its bytes by offset. An object that was changed or removed since it
 //! was opened is an error, and so is one that cannot be reached: never zeros, and never bytes of
 //! another object.
@@ -24,7 +27,9 @@ mod channel;
 pub mod fetch;
 mod fetcher;
 pub mod file;
+pub mod multipart;
 mod wire;
+pub mod writing;
 
 use thiserror::Error;
 
@@ -59,6 +64,14 @@ pub enum RemoteError {
         /// What was asked for.
         address: String,
         /// Why not.
+        problem: String,
+    },
+    /// What is to be sent cannot be read.
+    #[error("cannot read what is to be sent to {address}: {problem}")]
+    Read {
+        /// Where it is sent.
+        address: String,
+        /// What the system said.
         problem: String,
     },
     /// The fetcher has ended.

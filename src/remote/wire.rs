@@ -3,7 +3,7 @@
 //! ```text
 //! 0   length   u32   little endian, of the head
 //! 4   head           JSON: a Question, or an AnswerHead
-//!     bytes          of an answer, as many as its head says
+//!     bytes          as many as the head says: what is written, or what was read
 //! ```
 //!
 //! Each side checks what the other sends: the command has parsed what a guest wrote, and the
@@ -18,12 +18,19 @@ use serde::{Deserialize, Serialize};
 pub(super) const MAX_HEAD: u32 = 64 << 10;
 /// The most bytes of one answer.
 pub(super) const MAX_BYTES: u64 = 32 << 20;
+/// How many bytes of a question are read at once.
+const BUFFER: u64 = 256 << 10;
+/// The most bytes of one question: a part of an upload.
+pub(super) const MAX_BODY: u64 = 1 << 30;
 
 /// What the command asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Question {
     /// Given back with the answer.
     pub(super) id: u64,
+    /// How many bytes follow.
+    #[serde(default)]
+    pub(super) bytes: u64,
     pub(super) ask: Ask,
 }
 
@@ -31,16 +38,31 @@ pub(super) struct Question {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ask {
-    /// Names the address that all others are at or below. Once.
-    Root { address: String },
+    /// Names the address that all others are at or below, and whether something may be written
+    /// there. Once, before the command parses anything.
+    Root { address: String, writes: bool },
     /// Opens an object: gives its number, its length, and its last bytes.
     Open { name: String, tail: u64 },
     /// Bytes of an opened object.
     Read { object: u32, offset: u64, length: u64 },
-    /// The names and lengths of all objects below the address, as JSON.
-    List,
+    /// The length and the last bytes of an object that is not opened.
+    End { name: String, bytes: u64 },
+    /// The names and lengths of all objects below a name, as JSON. Below the address if it is empty.
+    List { below: String },
     /// A small object as a whole.
     Get { name: String, most: u64 },
+    /// Writes an object; `new` only if its name is free.
+    Put { name: String, new: bool },
+    /// Removes an object. One that is not there is removed, too.
+    Delete { name: String },
+    /// Begins an upload in parts: gives its id.
+    Begin { name: String },
+    /// A part of an upload: gives its id.
+    Part { name: String, upload: String, number: usize },
+    /// Makes the object out of its parts, whose ids follow in order, as JSON.
+    Finish { name: String, upload: String },
+    /// Gives an upload up.
+    Abort { name: String, upload: String },
 }
 
 /// The head of an answer.
@@ -57,9 +79,20 @@ pub(super) struct AnswerHead {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Done,
-    Opened { object: u32, length: u64 },
+    Opened {
+        object: u32,
+        length: u64,
+    },
+    /// Written, or not, because the name is taken: which is `checked` by the server, or else was
+    /// looked at before and after.
+    Put {
+        created: bool,
+        checked: bool,
+    },
     NotFound,
-    Failed { problem: String },
+    Failed {
+        problem: String,
+    },
 }
 
 /// Writes a head.
@@ -77,9 +110,23 @@ pub(super) fn decode<T: DeserializeOwned>(json: &[u8]) -> io::Result<T> {
     serde_json::from_slice(json).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-/// Sends a question.
-pub(super) fn send(socket: &mut impl Write, question: &Question) -> io::Result<()> {
-    socket.write_all(&encode(question)?)
+/// Sends a question, and the bytes that it says.
+pub(super) fn send(
+    socket: &mut impl Write,
+    question: &Question,
+    body: &mut dyn Read,
+) -> io::Result<()> {
+    socket.write_all(&encode(question)?)?;
+    let mut left = question.bytes;
+    let mut buffer = vec![0; usize::try_from(left.min(BUFFER)).unwrap_or_default()];
+    while left > 0 {
+        let end = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let part = buffer.get_mut(..end).unwrap_or_default();
+        body.read_exact(part)?;
+        socket.write_all(part)?;
+        left = left.saturating_sub(end as u64);
+    }
+    Ok(())
 }
 
 /// Receives an answer.

@@ -11,9 +11,12 @@ use std::thread;
 pub(crate) struct Request {
     /// How many requests there were before.
     pub(crate) number: usize,
+    pub(crate) method: String,
     /// With its query.
     pub(crate) path: String,
     pub(crate) if_match: Option<String>,
+    pub(crate) if_none_match: Option<String>,
+    pub(crate) body: Vec<u8>,
     range: Option<String>,
 }
 
@@ -137,6 +140,7 @@ fn serve(stream: TcpStream, script: &dyn Fn(&Request) -> Reply, kept: &Mutex<Vec
             "HTTP/1.1 {status}\r\n{etag}{content_range}Last-Modified: {modified}\r\nContent-Length: {}\r\n\r\n",
             bytes.len()
         );
+        let bytes = if request.method == "HEAD" { &[] } else { bytes };
         let bytes = if dropped { &bytes[..bytes.len() / 2] } else { bytes };
         let sent = writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(bytes));
         if sent.is_err() || dropped {
@@ -146,21 +150,30 @@ fn serve(stream: TcpStream, script: &dyn Fn(&Request) -> Reply, kept: &Mutex<Vec
 }
 
 fn receive(reader: &mut impl BufRead) -> Option<Request> {
-    let mut lines = reader.lines();
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
-    let path = first.split(' ').nth(1)?.to_owned();
-    let mut request = Request { number: 0, path, if_match: None, range: None };
-    for line in lines {
-        let line = line.ok()?;
+    let (method, path) = first.split_once(' ')?;
+    let (method, path) = (method.to_owned(), path.split(' ').next()?.to_owned());
+    let (if_match, if_none_match, range) = (None, None, None);
+    let body = Vec::new();
+    let mut request = Request { number: 0, method, path, if_match, if_none_match, body, range };
+    let mut length = 0;
+    loop {
+        let line = lines.next()?.ok()?;
         if line.is_empty() {
-            return Some(request);
+            break;
         }
         let (name, value) = line.split_once(':')?;
         match name.to_ascii_lowercase().as_str() {
             "if-match" => request.if_match = Some(value.trim().to_owned()),
+            "if-none-match" => request.if_none_match = Some(value.trim().to_owned()),
             "range" => request.range = Some(value.trim().to_owned()),
+            "content-length" => length = value.trim().parse().ok()?,
             _ => {}
         }
     }
-    None
+    drop(lines);
+    request.body = vec![0; length];
+    reader.read_exact(&mut request.body).ok()?;
+    Some(request)
 }

@@ -14,6 +14,7 @@
 
 mod command;
 mod equal;
+mod fake_bucket;
 mod faults;
 mod http_server;
 #[path = "../tool/leave_out.rs"]
@@ -21,6 +22,7 @@ mod leave_out;
 mod object_storage;
 mod seaweedfs;
 mod secrets;
+mod writing;
 
 /// The sample, as seen from the project's folder, in which the commands run.
 pub(crate) const CORE: &str = "samples/core/linux-6.1.zst";

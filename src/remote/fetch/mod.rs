@@ -1,13 +1,17 @@
 //! The fetcher: has the network and the credentials, and gives bytes of what is below one address.
 //!
 //! It parses no memory of guests. What asks it does, and is confined: so it answers for objects
-//! at and below the address that came first alone, and a question has a bound.
+//! at and below the address that came first alone, writes only if that said so, and a question has
+//! a bound.
 
+mod answers;
 mod aws_profile;
 mod environment;
 mod objects;
+mod parts;
 mod reason;
 mod stores;
+mod writes;
 
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
@@ -19,7 +23,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::wire::{self, AnswerHead, Ask, MAX_HEAD, Outcome, Question};
+use super::wire::{self, AnswerHead, Ask, MAX_BODY, MAX_HEAD, Outcome, Question};
 use objects::Objects;
 
 pub use environment::Environment;
@@ -39,11 +43,11 @@ pub fn serve(socket: StdStream, environment: &Environment) -> io::Result<()> {
     runtime.block_on(async {
         let (mut questions, answers) = UnixStream::from_std(socket)?.into_split();
         let answers = Arc::new(Mutex::new(answers));
-        let Some(first) = next(&mut questions).await? else { return Ok(()) };
-        let Ask::Root { address } = &first.ask else {
+        let Some((first, _)) = next(&mut questions, 0).await? else { return Ok(()) };
+        let Ask::Root { address, writes } = &first.ask else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let objects = match Objects::new(address, environment) {
+        let objects = match Objects::new(address, *writes, environment) {
             Ok(objects) => Arc::new(objects),
             Err(problem) => {
                 return answer(&answers, first.id, Outcome::Failed { problem }, &[]).await;
@@ -51,11 +55,12 @@ pub fn serve(socket: StdStream, environment: &Environment) -> io::Result<()> {
         };
         answer(&answers, first.id, Outcome::Done, &[]).await?;
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        while let Some(question) = next(&mut questions).await? {
+        let most = if objects.may_write() { MAX_BODY } else { 0 };
+        while let Some((question, body)) = next(&mut questions, most).await? {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
             let (objects, answers) = (Arc::clone(&objects), Arc::clone(&answers));
             tokio::spawn(async move {
-                let (outcome, bytes) = objects.answer(question.ask).await;
+                let (outcome, bytes) = answers::answer(&objects, question.ask, body).await;
                 // Who asked may have ended meanwhile.
                 let _ = answer(&answers, question.id, outcome, &bytes).await;
                 drop(slot);
@@ -65,8 +70,8 @@ pub fn serve(socket: StdStream, environment: &Environment) -> io::Result<()> {
     })
 }
 
-/// The next question; `None` once the socket is closed.
-async fn next(questions: &mut OwnedReadHalf) -> io::Result<Option<Question>> {
+/// The next question and its bytes, which are `most` at the most; `None` once the socket is closed.
+async fn next(questions: &mut OwnedReadHalf, most: u64) -> io::Result<Option<(Question, Vec<u8>)>> {
     let mut length = [0; 4];
     match questions.read_exact(&mut length).await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -78,7 +83,11 @@ async fn next(questions: &mut OwnedReadHalf) -> io::Result<Option<Question>> {
     }
     let mut json = vec![0; length as usize];
     questions.read_exact(&mut json).await?;
-    wire::decode(&json).map(Some)
+    let question: Question = wire::decode(&json)?;
+    let length = usize::try_from(question.bytes).ok().filter(|_| question.bytes <= most);
+    let mut body = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
+    questions.read_exact(&mut body).await?;
+    Ok(Some((question, body)))
 }
 
 async fn answer(

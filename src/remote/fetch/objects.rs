@@ -4,15 +4,17 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{
-    Error as StoreError, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStoreExt,
+    Error as StoreError, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt,
 };
+use tokio::sync::OnceCell;
 
 use super::environment::Environment;
 use super::reason;
 use super::stores::{self, Opened};
-use crate::remote::wire::{Ask, MAX_BYTES, Outcome};
+use crate::remote::wire::{MAX_BYTES, Outcome};
 
 /// How many objects a command opens at most.
 const MAX_OBJECTS: usize = 64;
@@ -26,6 +28,9 @@ const TRIES: usize = 3;
 pub(super) struct Objects {
     opened: Opened,
     pinned: Mutex<Vec<Pinned>>,
+    writes: bool,
+    /// Whether the server keeps to conditions, once that was asked.
+    pub(super) conditions: OnceCell<bool>,
 }
 
 /// The version of an object that was opened.
@@ -36,7 +41,7 @@ struct Pinned {
 }
 
 /// Why there is no answer.
-enum Failed {
+pub(super) enum Failed {
     NotFound,
     Because(String),
 }
@@ -56,26 +61,34 @@ impl From<String> for Failed {
     }
 }
 
-type Answered = Result<(Outcome, Vec<u8>), Failed>;
+pub(super) type Answered = Result<(Outcome, Vec<u8>), Failed>;
 
 impl Objects {
-    pub(super) fn new(address: &str, environment: &Environment) -> Result<Self, String> {
+    pub(super) fn new(
+        address: &str,
+        writes: bool,
+        environment: &Environment,
+    ) -> Result<Self, String> {
         let opened = stores::open(address, environment)?;
-        Ok(Self { opened, pinned: Mutex::default() })
+        if writes && opened.parts.is_none() {
+            return Err("what is behind HTTP can be read, and not written".to_owned());
+        }
+        Ok(Self { opened, pinned: Mutex::default(), writes, conditions: OnceCell::new() })
     }
 
-    pub(super) async fn answer(&self, ask: Ask) -> (Outcome, Vec<u8>) {
-        let answered = match ask {
-            Ask::Root { .. } => Err("the address is set once".to_owned().into()),
-            Ask::Open { name, tail } => self.open(&name, tail).await,
-            Ask::Read { object, offset, length } => self.read(object, offset, length).await,
-            Ask::List => self.list().await,
-            Ask::Get { name, most } => self.get(&name, most).await,
-        };
-        match answered {
-            Ok(answer) => answer,
-            Err(Failed::NotFound) => (Outcome::NotFound, Vec::new()),
-            Err(Failed::Because(problem)) => (Outcome::Failed { problem }, Vec::new()),
+    pub(super) fn may_write(&self) -> bool {
+        self.writes
+    }
+
+    pub(super) fn store(&self) -> &dyn ObjectStore {
+        &*self.opened.store
+    }
+
+    /// The path of what is to be written, and the client for uploads in parts.
+    pub(super) fn writable(&self, name: &str) -> Result<(Path, &dyn MultipartStore), Failed> {
+        match &self.opened.parts {
+            Some(parts) if self.writes && !name.is_empty() => Ok((self.path(name)?, &**parts)),
+            _ => Err("nothing may be written here".to_owned().into()),
         }
     }
 
@@ -90,7 +103,26 @@ impl Objects {
         Ok(Path::parse(text).map_err(|error| error.to_string())?)
     }
 
-    async fn open(&self, name: &str, tail: u64) -> Answered {
+    pub(super) async fn open(&self, name: &str, tail: u64) -> Answered {
+        let (meta, path, bytes) = self.tail(name, tail).await?;
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        if pinned.len() >= MAX_OBJECTS {
+            return Err("too many objects are open".to_owned().into());
+        }
+        let object = u32::try_from(pinned.len()).unwrap_or(u32::MAX);
+        let length = meta.size;
+        pinned.push(Pinned { path, meta });
+        Ok((Outcome::Opened { object, length }, bytes))
+    }
+
+    /// The same, of what is not read any more.
+    pub(super) async fn end(&self, name: &str, bytes: u64) -> Answered {
+        let (meta, _, bytes) = self.tail(name, bytes).await?;
+        Ok((Outcome::Opened { object: u32::MAX, length: meta.size }, bytes))
+    }
+
+    /// An object's last bytes.
+    async fn tail(&self, name: &str, tail: u64) -> Result<(ObjectMeta, Path, Vec<u8>), Failed> {
         let path = self.path(name)?;
         let range = Some(GetRange::Suffix(tail.min(MAX_BYTES)));
         let options = GetOptions { range, ..GetOptions::default() };
@@ -107,17 +139,10 @@ impl Objects {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
-        if pinned.len() >= MAX_OBJECTS {
-            return Err("too many objects are open".to_owned().into());
-        }
-        let object = u32::try_from(pinned.len()).unwrap_or(u32::MAX);
-        let length = meta.size;
-        pinned.push(Pinned { path, meta });
-        Ok((Outcome::Opened { object, length }, bytes))
+        Ok((meta, path, bytes))
     }
 
-    async fn read(&self, object: u32, offset: u64, length: u64) -> Answered {
+    pub(super) async fn read(&self, object: u32, offset: u64, length: u64) -> Answered {
         let pinned = {
             let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
             usize::try_from(object).ok().and_then(|object| pinned.get(object).cloned())
@@ -148,9 +173,9 @@ impl Objects {
         Err(problem.into())
     }
 
-    async fn list(&self) -> Answered {
-        let root = &self.opened.root;
-        let prefix = (!root.as_ref().is_empty()).then_some(root);
+    pub(super) async fn list(&self, below: &str) -> Answered {
+        let (root, path) = (&self.opened.root, self.path(below)?);
+        let prefix = (!path.as_ref().is_empty()).then_some(&path);
         let mut objects = self.opened.store.list(prefix);
         let mut found: Vec<(String, u64)> = Vec::new();
         while let Some(object) = objects.try_next().await? {
@@ -167,7 +192,7 @@ impl Objects {
         Ok((Outcome::Done, json))
     }
 
-    async fn get(&self, name: &str, most: u64) -> Answered {
+    pub(super) async fn get(&self, name: &str, most: u64) -> Answered {
         let most = most.min(MAX_BYTES);
         let found = self.opened.store.get(&self.path(name)?).await?;
         if found.meta.size > most {

@@ -7,6 +7,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::{Position, Url};
@@ -25,6 +26,8 @@ const RETRY: Duration = Duration::from_secs(60);
 /// A client, and the path of the address in what it reads.
 pub(super) struct Opened {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same client, where objects can be uploaded in parts.
+    pub(super) parts: Option<Arc<dyn MultipartStore>>,
     pub(super) root: Path,
 }
 
@@ -33,8 +36,8 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
     let url = Url::parse(address).map_err(|error| format!("it is no URL: {error}"))?;
     let root = Path::from_url_path(url.path()).map_err(|error| error.to_string())?;
     let text = |error: object_store::Error| super::reason::of(&error);
-    let store: Arc<dyn ObjectStore> = match url.scheme() {
-        "s3" | "s3a" => Arc::new(s3(&url, environment)?.build().map_err(text)?),
+    let (store, parts) = match url.scheme() {
+        "s3" | "s3a" => both(s3(&url, environment)?.build().map_err(text)?),
         "gs" => {
             let builder = GoogleCloudStorageBuilder::new().with_url(bucket(&url));
             let options = environment.options("GOOGLE_");
@@ -44,7 +47,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
                     Err(_) => builder,
                 });
             let builder = builder.with_client_options(client(false)).with_retry(retry());
-            Arc::new(builder.build().map_err(text)?)
+            both(builder.build().map_err(text)?)
         }
         "az" => {
             let builder = MicrosoftAzureBuilder::new().with_url(bucket(&url));
@@ -56,7 +59,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
                     Err(_) => builder,
                 });
             let builder = builder.with_client_options(client(http)).with_retry(retry());
-            Arc::new(builder.build().map_err(text)?)
+            both(builder.build().map_err(text)?)
         }
         "http" | "https" => {
             // The query stays: it may be a signature.
@@ -64,11 +67,19 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
             let server = format!("{}{query}", &url[..Position::BeforePath]);
             let options = client(url.scheme() == "http");
             let builder = HttpBuilder::new().with_url(server).with_client_options(options);
-            Arc::new(builder.with_retry(retry()).build().map_err(text)?)
+            let store = builder.with_retry(retry()).build().map_err(text)?;
+            (Arc::new(store) as Arc<dyn ObjectStore>, None)
         }
         other => return Err(format!("{other}:// is no object storage that can be read")),
     };
-    Ok(Opened { store, root })
+    Ok(Opened { store, parts, root })
+}
+
+type Clients = (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>);
+
+fn both<S: ObjectStore + MultipartStore>(client: S) -> Clients {
+    let client = Arc::new(client);
+    (Arc::<S>::clone(&client), Some(client))
 }
 
 fn s3(url: &Url, environment: &Environment) -> Result<AmazonS3Builder, String> {

@@ -1,0 +1,109 @@
+//! `core.json`: where the core of a pushed entry is, and what it is to be.
+//!
+//! It is created last, under its fixed name: of several hosts that push the same entry, one wins.
+//! The core has a name that no other push uses, so that nobody overwrites what is published.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::printable;
+
+/// Name of the record in an entry.
+pub const CORE_RECORD: &str = "core.json";
+/// The longest record, in bytes.
+pub const MAX_RECORD: u64 = 64 << 10;
+/// What the name of a pushed core begins with.
+pub const CORE_PREFIX: &str = "core-";
+/// The schema that this version writes.
+const SCHEMA: &str = "vmcorectl/core/1";
+
+/// The record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoreRecord {
+    /// Always `vmcorectl/core/1`.
+    pub schema: String,
+    /// Name of the core, beside the record. `null` once the core was removed.
+    pub key: Option<String>,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its file.
+    pub sha256: String,
+    /// When it was there as a whole.
+    pub pushed: Timestamp,
+    /// The host that pushed it.
+    pub host: Option<String>,
+    /// In an entry on another machine: the address of the entry that has the core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// When the core was removed, by `prune`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Timestamp>,
+}
+
+impl CoreRecord {
+    /// The record of a core that was just uploaded.
+    pub fn new(key: String, bytes: u64, sha256: String, host: Option<String>) -> Self {
+        let schema = SCHEMA.to_owned();
+        let (pushed, at, removed) = (Timestamp::now(), None, None);
+        Self { schema, key: Some(key), bytes, sha256, pushed, host, at, removed }
+    }
+
+    /// Reads a record; the name of its core leads to no other entry.
+    ///
+    /// # Errors
+    /// Fails with what a message says.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if record.schema != SCHEMA {
+            return Err(format!("it is of the schema {:?}", record.schema));
+        }
+        match &record.key {
+            Some(key) if !is_core(key) => Err(format!("{key:?} is no name of a core")),
+            _ => Ok(record),
+        }
+    }
+
+    /// The JSON text.
+    pub fn to_json(&self) -> Vec<u8> {
+        // A value made of strings and numbers cannot fail to serialise.
+        let mut json = Vec::new();
+        let _ = printable::json::pretty(self, &mut json);
+        json
+    }
+}
+
+impl fmt::Display for CoreRecord {
+    /// Where the core is, or why it is nowhere.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.removed, &self.at) {
+            (Some(removed), _) => write!(f, "it was removed on {}", removed.strftime("%Y-%m-%d")),
+            (None, Some(at)) => write!(f, "it is in {at}"),
+            (None, None) => f.write_str("it is in object storage"),
+        }
+    }
+}
+
+/// Whether a name may be that of a pushed core.
+pub fn is_core(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    name.starts_with(CORE_PREFIX) && name != CORE_RECORD && name.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_names_a_core_beside_it() {
+        let record = CoreRecord::new("core-1.elf.zst".to_owned(), 1, "a".to_owned(), None);
+        assert_eq!(CoreRecord::parse(&record.to_json()), Ok(record.clone()));
+        for key in ["../core-1.elf.zst", "core-/../x", "report.json", "core.json", ""] {
+            let record = CoreRecord { key: Some(key.to_owned()), ..record.clone() };
+            assert!(CoreRecord::parse(&record.to_json()).is_err(), "{key}");
+        }
+        let removed = CoreRecord { key: None, removed: Some(Timestamp::now()), ..record };
+        assert_eq!(CoreRecord::parse(&removed.to_json()), Ok(removed));
+    }
+}

@@ -1,0 +1,168 @@
+//! A server with as much of S3 as a push needs, which can be made to do wrong.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::http_server::{HttpServer, Object, Reply, Request};
+
+/// What it has, and what it does wrong.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// If-None-Match is ignored.
+    pub(crate) ignores_conditions: AtomicBool,
+    /// How many more parts are taken before each is refused; 0 for all of them are taken.
+    pub(crate) parts_until_refusal: AtomicUsize,
+    /// With what the others are refused.
+    pub(crate) refusal: Mutex<Option<(u16, &'static str)>>,
+    /// The answer to a finished upload is lost: it is refused, and made nevertheless.
+    pub(crate) loses_answer: AtomicBool,
+    /// Each whole core is stored with another last byte.
+    pub(crate) damages: AtomicBool,
+    objects: Mutex<BTreeMap<String, Vec<u8>>>,
+    parts: Mutex<BTreeMap<(String, usize), Vec<u8>>>,
+    pub(crate) parts_taken: AtomicUsize,
+}
+
+pub(crate) struct FakeBucket {
+    pub(crate) server: HttpServer,
+    pub(crate) faults: Arc<Faults>,
+}
+
+impl FakeBucket {
+    pub(crate) fn start() -> Self {
+        let faults: Arc<Faults> = Arc::default();
+        let shared = Arc::clone(&faults);
+        Self { server: HttpServer::start(move |request| shared.answer(request)), faults }
+    }
+
+    pub(crate) fn variables(&self) -> [(&str, &str); 3] {
+        [
+            ("AWS_ENDPOINT_URL", &self.server.address),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "TOPSECRET"),
+        ]
+    }
+
+    /// The object at this key, below the bucket.
+    pub(crate) fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.faults.objects.lock().unwrap().get(&format!("/{key}")).cloned()
+    }
+
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+        self.faults.objects.lock().unwrap().insert(format!("/{key}"), bytes.to_vec());
+    }
+
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let objects = self.faults.objects.lock().unwrap();
+        objects.keys().map(|key| key.trim_start_matches('/').to_owned()).collect()
+    }
+}
+
+fn stored() -> Reply {
+    Reply::Object(Object::new(Vec::new()))
+}
+
+fn xml(text: String) -> Reply {
+    Reply::Status(200, Box::leak(text.into_boxed_str()))
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+}
+
+impl Faults {
+    fn answer(&self, request: &Request) -> Reply {
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        match request.method.as_str() {
+            "GET" if query.contains("list-type=2") => self.list(path, query),
+            "GET" | "HEAD" => match self.objects.lock().unwrap().get(path) {
+                Some(bytes) => Reply::Object(Object::new(bytes.clone())),
+                None => Reply::Status(404, ""),
+            },
+            "PUT" if query.contains("partNumber") => self.part(path, query, &request.body),
+            "PUT" => {
+                let mut objects = self.objects.lock().unwrap();
+                let conditional = request.if_none_match.is_some();
+                let keeps = !self.ignores_conditions.load(Ordering::Relaxed);
+                if conditional && keeps && objects.contains_key(path) {
+                    return Reply::Status(412, "");
+                }
+                objects.insert(path.to_owned(), request.body.clone());
+                stored()
+            }
+            "POST" if query.starts_with("uploads") => xml(format!(
+                "<InitiateMultipartUploadResult><UploadId>one</UploadId><Key>{path}</Key></InitiateMultipartUploadResult>"
+            )),
+            "POST" if query.starts_with("delete") => {
+                let text = String::from_utf8_lossy(&request.body).into_owned();
+                let keys =
+                    text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+                for key in keys {
+                    self.objects
+                        .lock()
+                        .unwrap()
+                        .remove(&format!("{}/{key}", path.trim_end_matches('/')));
+                }
+                xml("<DeleteResult></DeleteResult>".to_owned())
+            }
+            "POST" => self.finish(path),
+            "DELETE" => {
+                self.objects.lock().unwrap().remove(path);
+                Reply::Status(204, "")
+            }
+            _ => Reply::Status(405, ""),
+        }
+    }
+
+    fn part(&self, path: &str, query: &str, body: &[u8]) -> Reply {
+        let left = self.parts_until_refusal.load(Ordering::Relaxed);
+        if let Some((status, text)) = *self.refusal.lock().unwrap() {
+            if left <= 1 {
+                return Reply::Status(status, text);
+            }
+            self.parts_until_refusal.store(left - 1, Ordering::Relaxed);
+        }
+        let number = parameter(query, "partNumber").unwrap().parse().unwrap();
+        self.parts.lock().unwrap().insert((path.to_owned(), number), body.to_vec());
+        self.parts_taken.fetch_add(1, Ordering::Relaxed);
+        stored()
+    }
+
+    fn finish(&self, path: &str) -> Reply {
+        let mut parts = self.parts.lock().unwrap();
+        let of_this: Vec<_> = parts.keys().filter(|(of, _)| of == path).cloned().collect();
+        if of_this.is_empty() {
+            return Reply::Status(404, "<Error><Code>NoSuchUpload</Code></Error>");
+        }
+        let mut bytes: Vec<u8> =
+            of_this.iter().filter_map(|part| parts.remove(part)).flatten().collect();
+        if self.damages.load(Ordering::Relaxed) {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+        self.objects.lock().unwrap().insert(path.to_owned(), bytes);
+        if self.loses_answer.swap(false, Ordering::Relaxed) {
+            return Reply::Status(403, "<Error><Code>Lost</Code></Error>");
+        }
+        xml("<CompleteMultipartUploadResult><ETag>\"one\"</ETag></CompleteMultipartUploadResult>"
+            .to_owned())
+    }
+
+    fn list(&self, bucket: &str, query: &str) -> Reply {
+        let bucket = format!("{}/", bucket.trim_end_matches('/'));
+        let prefix = parameter(query, "prefix").unwrap_or_default().replace("%2F", "/");
+        let mut text = "<ListBucketResult><IsTruncated>false</IsTruncated>".to_owned();
+        for (key, bytes) in &*self.objects.lock().unwrap() {
+            let Some(key) = key.strip_prefix(&bucket).filter(|key| key.starts_with(&prefix)) else {
+                continue;
+            };
+            let _ = write!(
+                text,
+                "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>\"one\"</ETag><Size>{}</Size></Contents>",
+                bytes.len()
+            );
+        }
+        xml(text + "</ListBucketResult>")
+    }
+}
