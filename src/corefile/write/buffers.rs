@@ -5,14 +5,54 @@
 //! never allocated. Each is a mapping of its own, so that what the spool no longer needs
 //! goes back to the system at once.
 
+use std::io;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use memmap2::MmapMut;
+use memmap2::{Advice, MmapMut};
 
+use super::CHUNK;
 use super::spool::{Fill, Spool};
 
 /// A buffer for a chunk, or for the frame that it becomes.
-pub(super) type Buffer = MmapMut;
+#[derive(Debug)]
+pub(super) struct Buffer {
+    memory: MmapMut,
+    /// Whether the system has given it memory for a chunk already.
+    populated: bool,
+}
+
+impl Buffer {
+    fn new(size: usize) -> io::Result<Self> {
+        Ok(Self { memory: MmapMut::map_anon(size)?, populated: false })
+    }
+
+    /// Has the system give it memory for a chunk at once, if it has none yet.
+    ///
+    /// For one page after the other, as they are written to, that takes twice as long: a guest
+    /// waits for it when a spool grows.
+    pub(super) fn populate(&mut self) {
+        if !self.populated {
+            self.populated = true;
+            // A kernel before 5.14 cannot, and gives the pages as they are written to.
+            let _ = self.memory.advise_range(Advice::PopulateWrite, 0, CHUNK);
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.memory
+    }
+}
 
 /// The buffers that are free.
 #[derive(Debug)]
@@ -80,8 +120,8 @@ impl Buffers {
     }
 
     /// A buffer beside those that are counted, for a worker to keep.
-    pub(super) fn extra(&self) -> std::io::Result<Buffer> {
-        MmapMut::map_anon(self.size)
+    pub(super) fn extra(&self) -> io::Result<Buffer> {
+        Buffer::new(self.size)
     }
 
     /// No more buffers will be taken: those of the spool go as they come back.

@@ -87,6 +87,7 @@ impl Chunks {
     ) -> Result<usize, E> {
         let filled = self.filled;
         let mut chunk = self.open_chunk()?;
+        chunk.populate();
         let end = filled.saturating_add(most).min(CHUNK);
         let space = chunk.get_mut(filled..end).unwrap_or_default();
         let count = read(space);

@@ -166,6 +166,7 @@ impl Worker<'_> {
         // The chunk's own buffer is used only if it is to be kept: of zeros, none of a large
         // spool's memory is touched, and what is compressed at once stays in the cache.
         let at_once = self.shared.buffers.fill() == Fill::NoSpool;
+        self.spare.populate();
         let chunk = self.spare.get_mut(..length).unwrap_or_default();
         let read = read_chunk(&*reader, offset, chunk, self.shared);
         let content = match read {
