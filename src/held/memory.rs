@@ -2,7 +2,8 @@
 //!
 //! Each question to QEMU costs half a millisecond, and each MiB as much again. So memory
 //! comes in pieces of 256 KiB, in longer ones where it is read from end to end, and what
-//! came is kept. Any number of threads may read; QEMU answers one after the other.
+//! came is kept: but for long reads, of what is read once. Any number of threads may read; QEMU
+//! answers one after the other.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,13 +18,15 @@ use crate::vmcore::{MemoryError, MemoryRange, PhysMemory};
 
 /// A piece, in bytes.
 const PIECE: u64 = 256 << 10;
+/// Reads from this length on go straight to where they are wanted, and are not kept.
+const LONG: u64 = 1 << 20;
 /// How much is kept, in bytes.
 const CAPACITY: u64 = 64 << 20;
 
 /// Where memory comes from.
 pub(super) trait Source: fmt::Debug + Send {
-    /// All bytes of a range, or why they are not to be had.
-    fn read(&mut self, range: MemoryRange) -> Result<Vec<u8>, String>;
+    /// All bytes from `start` on that `into` has room for, or why they are not to be had.
+    fn read(&mut self, start: PhysAddr, into: &mut [u8]) -> Result<(), String>;
 }
 
 /// The memory of a held guest.
@@ -62,9 +65,8 @@ impl HeldMemory {
         let length = kept.length_of_next(start, at, wanted);
         let length = length.min(range.end().0.saturating_sub(start.0));
         // Others wait meanwhile: they want the same monitor.
-        let bytes = self
-            .ask(MemoryRange { start, length })
-            .map_err(|problem| MemoryError::unreadable(at, format!("the held guest: {problem}")))?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        self.ask(start, &mut bytes)?;
         kept.ahead = (start.saturating_add(length), length);
         let mut found = None;
         let mut first = start;
@@ -77,10 +79,20 @@ impl HeldMemory {
         found.map(|piece| (start, piece)).ok_or(MemoryError::Absent { at })
     }
 
-    fn ask(&self, range: MemoryRange) -> Result<Vec<u8>, String> {
-        let bytes = self.source.lock().unwrap_or_else(PoisonError::into_inner).read(range)?;
-        let found = bytes.len() as u64;
-        if found == range.length { Ok(bytes) } else { Err(format!("{found} bytes came")) }
+    fn ask(&self, start: PhysAddr, into: &mut [u8]) -> Result<(), MemoryError> {
+        let read = self.source.lock().unwrap_or_else(PoisonError::into_inner).read(start, into);
+        read.map_err(|problem| MemoryError::unreadable(start, format!("the held guest: {problem}")))
+    }
+
+    /// Reads what is wanted at `at`, as far as it is read at once and not kept. Gives how much.
+    fn read_long(&self, at: PhysAddr, wanted: &mut [u8]) -> Result<usize, MemoryError> {
+        let range = range_of(&self.ranges, at).ok_or(MemoryError::Absent { at })?;
+        let length = (wanted.len() as u64).min(MOST).min(range.end().0.saturating_sub(at.0));
+        let length = if length < LONG { 0 } else { usize::try_from(length).unwrap_or_default() };
+        if length > 0 {
+            self.ask(at, wanted.get_mut(..length).unwrap_or_default())?;
+        }
+        Ok(length)
     }
 }
 
@@ -169,6 +181,12 @@ impl PhysMemory for HeldMemory {
     fn read(&self, at: PhysAddr, buffer: &mut [u8]) -> Result<(), MemoryError> {
         let (mut at, mut rest) = (at, buffer);
         while !rest.is_empty() {
+            let long = self.read_long(at, rest)?;
+            if long > 0 {
+                at = at.saturating_add(long as u64);
+                rest = rest.split_at_mut(long).1;
+                continue;
+            }
             let (start, piece) = self.piece(at, rest.len() as u64)?;
             let skip = usize::try_from(at.0.saturating_sub(start.0)).unwrap_or(usize::MAX);
             let there = piece.get(skip..).unwrap_or_default();

@@ -49,6 +49,19 @@ pub(super) fn answer_memory(parts: &[&[u8]]) -> Vec<u8> {
     answer(0, parts)
 }
 
+/// Makes an answer of memory out of the last one, with its memory: what `read` puts there.
+pub(super) fn fill_answer<E>(
+    answer: &mut Vec<u8>,
+    length: usize,
+    read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    answer.clear();
+    answer.push(0);
+    answer.extend(u32::try_from(length).unwrap_or_default().to_le_bytes());
+    answer.resize(length.saturating_add(ANSWER_HEAD), 0);
+    read(answer.get_mut(ANSWER_HEAD..).unwrap_or_default())
+}
+
 /// An answer: why there is no memory.
 pub(super) fn answer_problem(problem: &str) -> Vec<u8> {
     answer(1, &[problem.as_bytes()])
