@@ -16,6 +16,7 @@
 //! render ─► debugger, doctor, kernel, metadata, store, triage, vmcore, watch      prints; decides nothing
 //! triage ─► kernel, metadata, vmcore                                              what happened: crash, signature, report
 //! kernel ─► vmcore                                                                the guest's kernel, out of its memory
+//! bucket ─► metadata, remote, store                                               a store in object storage: push, pull, removal
 //! remote ─► corefile, metadata                                                    cores in object storage and behind HTTP
 //! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address
 //! store ─► metadata                                                               entries on disk
@@ -30,6 +31,7 @@
     allow(clippy::cast_possible_truncation, reason = "tests count small numbers of their own")
 )]
 
+pub mod bucket;
 pub mod capture;
 pub mod cli;
 pub mod corefile;

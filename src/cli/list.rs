@@ -59,6 +59,12 @@ enum StateArg {
     Incomplete,
     /// The core was left out, or lost
     NoCore,
+    /// The core is in object storage
+    CoreElsewhere,
+    /// In object storage: the core is not there yet
+    CoreNotUploaded,
+    /// In object storage: the core was removed
+    CoreRemoved,
     /// Its capture is under way
     Capturing,
     /// Its capture was interrupted
@@ -73,6 +79,9 @@ impl From<StateArg> for EntryState {
             StateArg::Complete => Self::Complete,
             StateArg::Incomplete => Self::Incomplete,
             StateArg::NoCore => Self::NoCore,
+            StateArg::CoreElsewhere => Self::CoreElsewhere,
+            StateArg::CoreNotUploaded => Self::CoreNotUploaded,
+            StateArg::CoreRemoved => Self::CoreRemoved,
             StateArg::Capturing => Self::Capturing,
             StateArg::Interrupted => Self::Interrupted,
             StateArg::Unknown => Self::Unknown,

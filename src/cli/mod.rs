@@ -32,6 +32,8 @@ mod pin;
 mod print;
 mod prune;
 mod ps;
+mod push;
+mod push_status;
 mod read;
 mod regs;
 mod remote_core;
@@ -94,6 +96,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
     Symbols(symbols::SymbolsArgs),
+    Push(push::PushArgs),
     Import(import::ImportArgs),
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
@@ -149,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Symbols(arguments) => symbols::run(&arguments),
+        Command::Push(arguments) => push::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::read::stored_metadata::MAX_METADATA;
-use crate::metadata::{CORE_FILE, CoreLeftOut, METADATA_FILE, Metadata};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
+use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata};
 use crate::remote::address::RemoteAddress;
 use crate::remote::file::{RemoteFile, RemoteNeighbours};
 use crate::remote::{self, Channel, RemoteError};
@@ -24,7 +25,7 @@ pub(super) struct RemoteCore {
 #[derive(Debug)]
 pub(super) enum RemoteEntry {
     Core(Box<RemoteCore>),
-    /// An entry whose core was left out.
+    /// An entry whose core was left out, removed, or not uploaded yet.
     WithoutCore(Box<WithoutCore>),
 }
 
@@ -32,7 +33,8 @@ pub(super) enum RemoteEntry {
 #[derive(Debug)]
 pub(super) struct WithoutCore {
     pub(super) metadata: Metadata,
-    left_out: CoreLeftOut,
+    /// Why not, if the metadata does not say.
+    reason: String,
     /// Its directory below the channel's root, with a slash at its end; empty if it is the root.
     folder: String,
     channel: Arc<Channel>,
@@ -70,6 +72,16 @@ impl RemoteEntry {
 
     fn at(channel: Arc<Channel>, name: String) -> anyhow::Result<Self> {
         let folder = name.strip_suffix(CORE_FILE).map(str::to_owned);
+        let record = folder.as_deref().and_then(|folder| record(&channel, folder));
+        let reason = match &record {
+            Some(record) => record.to_string(),
+            None => "it is not uploaded (yet)".to_owned(),
+        };
+        let key = record.and_then(|record| record.key);
+        let name = match (&folder, key) {
+            (Some(folder), Some(key)) => [folder, key.as_str()].concat(),
+            _ => name,
+        };
         match RemoteFile::open(Arc::clone(&channel), &name) {
             Ok(file) => {
                 let neighbours = RemoteNeighbours::new(channel, &name);
@@ -80,11 +92,8 @@ impl RemoteEntry {
                 let metadata = channel.get(&format!("{folder}{METADATA_FILE}"), MAX_METADATA).ok();
                 let metadata: Option<Metadata> =
                     metadata.and_then(|text| serde_json::from_slice(&text).ok());
-                let left_out = metadata.as_ref().and_then(|found| found.core_left_out.clone());
-                let (Some(metadata), Some(left_out)) = (metadata, left_out) else {
-                    return Err(error.into());
-                };
-                Ok(Self::WithoutCore(Box::new(WithoutCore { metadata, left_out, folder, channel })))
+                let Some(metadata) = metadata else { return Err(error.into()) };
+                Ok(Self::WithoutCore(Box::new(WithoutCore { metadata, reason, folder, channel })))
             }
             Err(error) => Err(error.into()),
         }
@@ -93,14 +102,17 @@ impl RemoteEntry {
     /// The core.
     ///
     /// # Errors
-    /// Fails if it was left out.
+    /// Fails if it was left out, or is not there.
     pub(super) fn with_core(self) -> Result<RemoteCore, StoreError> {
         match self {
             Self::Core(core) => Ok(*core),
-            Self::WithoutCore(entry) => Err(StoreError::CoreLeftOut {
-                folder: PathBuf::from(entry.channel.shown(entry.folder.trim_end_matches('/'))),
-                left_out: entry.left_out,
-            }),
+            Self::WithoutCore(entry) => {
+                let folder = PathBuf::from(entry.channel.shown(entry.folder.trim_end_matches('/')));
+                Err(match entry.metadata.core_left_out {
+                    Some(left_out) => StoreError::CoreLeftOut { folder, left_out },
+                    None => StoreError::CoreNotHere { folder, reason: entry.reason },
+                })
+            }
         }
     }
 
@@ -121,10 +133,23 @@ impl RemoteCore {
         self.file.length()
     }
 
-    /// Parses its head.
+    /// Parses its head. What is printed names the core as in any entry.
     pub(super) fn parse(self) -> Result<Vmcore, OpenError> {
-        let path = PathBuf::from(self.file.shown());
+        let mut path = PathBuf::from(self.file.shown());
+        if self.neighbours.is_in_entry() {
+            path.set_file_name(CORE_FILE);
+        }
         let core = Vmcore::of_bytes(Arc::new(self.file), &path)?;
         Ok(core.with_neighbours(Arc::new(self.neighbours)))
     }
+}
+
+/// The record of where the core of an entry is, if it has one that can be read: a store that was
+/// copied by other tools has none.
+fn record(channel: &Channel, folder: &str) -> Option<CoreRecord> {
+    if channel.root().has_query() {
+        return None;
+    }
+    let json = channel.get(&format!("{folder}{CORE_RECORD}"), MAX_RECORD).ok()?;
+    CoreRecord::parse(&json).ok()
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::store_folder::{StoreArgs, StorePlace};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, is_core};
 use crate::remote::address::RemoteAddress;
 use crate::remote::{self, Channel, RemoteError};
 use crate::store::listing::{self, Listed, Parts};
@@ -46,6 +47,8 @@ impl RemoteStore {
                 entries.entry(entry.to_owned()).or_default().insert(file.to_owned(), length);
             }
         }
+        // What is on its way, or half removed, has none.
+        entries.retain(|_, files| files.contains_key(METADATA_FILE));
         Ok(Self { channel, entries })
     }
 
@@ -94,14 +97,39 @@ impl RemoteStore {
                 }
             }
         };
-        let beside = [METADATA_FILE, REPORT_FILE].into_iter().filter_map(length);
         let parts = Parts {
-            core_bytes: length(CORE_FILE),
-            bytes: beside.chain(length(CORE_FILE)).fold(0, u64::saturating_add),
+            core_bytes: self.core_bytes(name)?,
+            core_recorded: length(CORE_RECORD).is_some(),
+            bytes: files
+                .into_iter()
+                .flatten()
+                .fold(0, |sum, (_, length)| sum.saturating_add(*length)),
             metadata: text(METADATA_FILE)?,
             report: text(REPORT_FILE)?,
             pinned: length(PIN_FILE).is_some(),
         };
         Ok(listing::of_parts(Path::new(&self.channel.shown(name)), parts))
+    }
+
+    /// The length of the core of an entry; `None` if it has none.
+    fn core_bytes(&self, name: &str) -> Result<Option<u64>, RemoteError> {
+        let Some(files) = self.entries.get(name) else { return Ok(None) };
+        if !files.contains_key(CORE_RECORD) {
+            return Ok(files.get(CORE_FILE).copied());
+        }
+        let mut cores = files.iter().filter(|(file, _)| is_core(file));
+        match (cores.next(), cores.next()) {
+            (None, _) => Ok(None),
+            (Some((_, length)), None) => Ok(Some(*length)),
+            // One of them was left by a push that lost to another one.
+            _ => match self.channel.get(&format!("{name}/{CORE_RECORD}"), MAX_RECORD) {
+                Ok(json) => {
+                    let key = CoreRecord::parse(&json).ok().and_then(|record| record.key);
+                    Ok(key.and_then(|key| files.get(&key).copied()))
+                }
+                Err(RemoteError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
     }
 }

@@ -30,6 +30,11 @@ impl StoreArgs {
         self.store.clone().unwrap_or_else(|| StorePlace::Folder(own()))
     }
 
+    /// Whether it was named, by the option or the variable.
+    pub(super) fn is_named(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// The store's directory. It need not exist.
     ///
     /// # Errors

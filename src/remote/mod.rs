@@ -66,6 +66,14 @@ pub enum RemoteError {
         /// Why not.
         problem: String,
     },
+    /// It cannot be written or removed.
+    #[error("cannot write {address}: {problem}")]
+    Write {
+        /// What should be changed.
+        address: String,
+        /// Why it is not.
+        problem: String,
+    },
     /// What is to be sent cannot be read.
     #[error("cannot read what is to be sent to {address}: {problem}")]
     Read {

@@ -72,7 +72,9 @@ impl Channel {
     /// The error that an outcome is which nobody asked for.
     pub(super) fn refused(&self, name: &str, outcome: Outcome) -> RemoteError {
         match outcome {
-            Outcome::Failed { problem } => self.failed(name, problem),
+            Outcome::Failed { problem } => {
+                RemoteError::Write { address: self.shown(name), problem }
+            }
             Outcome::NotFound => self.not_found(name),
             _ => RemoteError::Ended,
         }

@@ -16,6 +16,7 @@ pub mod modules;
 pub mod places;
 pub mod print;
 pub mod print_json;
+pub mod push;
 pub mod registers;
 pub mod report;
 pub mod status;

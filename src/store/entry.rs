@@ -46,13 +46,16 @@ impl Entry {
     /// The core's file, for a command that reads it.
     ///
     /// # Errors
-    /// Fails if the core was left out. One that is missing otherwise is not looked for.
+    /// Fails if the core was left out, or is elsewhere. One that is missing otherwise is not looked
+    /// for.
     pub fn with_core(self) -> Result<PathBuf, StoreError> {
-        match entry_without_core::read(&self.core).and_then(|metadata| metadata.core_left_out) {
-            Some(left_out) => {
-                let folder = self.core.parent().map(PathBuf::from).unwrap_or_default();
-                Err(StoreError::CoreLeftOut { folder, left_out })
-            }
+        let Some(metadata) = entry_without_core::read(&self.core) else { return Ok(self.core) };
+        let folder = self.core.parent().map(PathBuf::from).unwrap_or_default();
+        if let Some(left_out) = metadata.core_left_out {
+            return Err(StoreError::CoreLeftOut { folder, left_out });
+        }
+        match entry_without_core::record(&self.core) {
+            Some(record) => Err(StoreError::CoreNotHere { folder, reason: record.to_string() }),
             None => Ok(self.core),
         }
     }
@@ -97,6 +100,18 @@ pub fn folder(wanted: &str, store: &Path) -> Result<PathBuf, StoreError> {
     let mut folders = entries(store)?.into_iter();
     let is_meant = |folder: &PathBuf| found.is_some() && folder.canonicalize().ok() == found;
     folders.find(is_meant).ok_or_else(|| none(wanted, store))
+}
+
+/// The same, of a published entry; its path is below that of the store.
+///
+/// # Errors
+/// Fails if it means none, or one that is not published.
+pub fn published_folder(wanted: &str, store: &Path) -> Result<PathBuf, StoreError> {
+    let found = folder(wanted, store)?;
+    match name(&found).is_some_and(|name| !name.ends_with(INCOMPLETE)) {
+        true => Ok(found),
+        false => Err(none(wanted, store)),
+    }
 }
 
 fn is_in(core: &Path, folders: &[PathBuf]) -> bool {

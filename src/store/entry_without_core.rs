@@ -11,9 +11,11 @@ use super::publish::create_file;
 use super::report_head::json;
 use super::staging::{Destination, Staging};
 use super::{METADATA_FILE, REPORT_FILE, StoreError};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::metadata::{
     CaptureResult, CoreLeftOut, Guest, Host, LeftOutCause, Metadata, NoticedBy, Panic, Request,
 };
+use crate::regular_file;
 
 /// A panic of a guest that cannot be captured any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,14 +100,20 @@ pub fn publish(
     staging.publish()
 }
 
-/// The metadata of an entry whose core was left out; `None` for one that has its core, and
-/// one whose metadata says nothing of that.
+/// The metadata of an entry whose core was left out, or is in object storage; `None` for one that
+/// has its core, and one that says nothing of that.
 pub fn read(core: &Path) -> Option<Metadata> {
     if core.symlink_metadata().is_ok() {
         return None;
     }
     let metadata: Metadata = json(&core.with_file_name(METADATA_FILE))?;
-    metadata.core_left_out.is_some().then_some(metadata)
+    (metadata.core_left_out.is_some() || record(core).is_some()).then_some(metadata)
+}
+
+/// The record of where the core is that has no file here.
+pub(super) fn record(core: &Path) -> Option<CoreRecord> {
+    let record = regular_file::read_own(&core.with_file_name(CORE_RECORD), MAX_RECORD).ok()?;
+    CoreRecord::parse(&record).ok()
 }
 
 #[cfg(test)]

@@ -36,6 +36,12 @@ pub enum EntryState {
     Incomplete,
     /// It has no core, which was left out or lost.
     NoCore,
+    /// Its core is in object storage, and not, or no more, on this machine.
+    CoreElsewhere,
+    /// In object storage: its core is not there yet, or its push was given up.
+    CoreNotUploaded,
+    /// In object storage: its core was removed, and the rest kept.
+    CoreRemoved,
     /// Not published: its capture is under way.
     Capturing,
     /// Not published: its capture was interrupted.
@@ -51,6 +57,9 @@ impl EntryState {
             Self::Complete => "complete",
             Self::Incomplete => "incomplete",
             Self::NoCore => "no-core",
+            Self::CoreElsewhere => "core-elsewhere",
+            Self::CoreNotUploaded => "core-not-uploaded",
+            Self::CoreRemoved => "core-removed",
             Self::Capturing => "capturing",
             Self::Interrupted => "interrupted",
             Self::Unknown => "unknown",

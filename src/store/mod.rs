@@ -8,6 +8,7 @@
 //!     metadata.json
 //!     report.json                            what happened; written last
 //!     pinned                                 where it is there, the entry is kept
+//!     core.json                              in place of a core that is in object storage
 //! ```
 //!
 //! An entry is published by one rename, after everything in it is on disk.
@@ -41,6 +42,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::metadata::CoreLeftOut;
+pub use crate::metadata::core_record::CORE_RECORD;
 pub use crate::metadata::{CORE_FILE, METADATA_FILE};
 
 /// Name of the report in an entry.
@@ -83,6 +85,14 @@ pub enum StoreError {
         folder: PathBuf,
         /// Why.
         left_out: CoreLeftOut,
+    },
+    /// An entry whose core is not here.
+    #[error("entry {} has no core here: {reason}", folder_id(folder))]
+    CoreNotHere {
+        /// The entry.
+        folder: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// A part of an id, where the whole id is wanted.
     #[error("{wanted:?} is not the whole id {found}")]
@@ -141,7 +151,9 @@ impl StoreError {
             Self::Exists { .. } => Some("choose another name, or move the old file away"),
             Self::Ambiguous { .. } => Some("give the whole id, or more of it"),
             Self::NotWhole { .. } => Some("give the whole id, as `list` prints it"),
-            Self::CoreLeftOut { .. } => Some("`info` and `report` print what the entry has"),
+            Self::CoreLeftOut { .. } | Self::CoreNotHere { .. } => {
+                Some("`info` and `report` print what the entry has")
+            }
             Self::Pinned { .. } => Some("take its pin away with `unpin`"),
             Self::InUse { .. } => Some("wait for it, or end it"),
             Self::NoLock { .. } => {

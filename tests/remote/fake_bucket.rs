@@ -105,7 +105,7 @@ impl Faults {
                         .unwrap()
                         .remove(&format!("{}/{key}", path.trim_end_matches('/')));
                 }
-                xml("<DeleteResult></DeleteResult>".to_owned())
+                xml("<DeleteResult><Deleted><Key>any</Key></Deleted></DeleteResult>".to_owned())
             }
             "POST" => self.finish(path),
             "DELETE" => {

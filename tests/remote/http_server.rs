@@ -172,7 +172,6 @@ fn receive(reader: &mut impl BufRead) -> Option<Request> {
             _ => {}
         }
     }
-    drop(lines);
     request.body = vec![0; length];
     reader.read_exact(&mut request.body).ok()?;
     Some(request)

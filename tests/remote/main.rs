@@ -20,6 +20,7 @@ mod http_server;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
 mod object_storage;
+mod push;
 mod seaweedfs;
 mod secrets;
 mod writing;

@@ -22,7 +22,8 @@ const START: Duration = Duration::from_secs(120);
 pub(crate) struct SeaweedFs {
     server: Child,
     pub(crate) endpoint: String,
-    _folder: tempfile::TempDir,
+    ports: Vec<u16>,
+    folder: tempfile::TempDir,
 }
 
 impl SeaweedFs {
@@ -43,22 +44,25 @@ impl SeaweedFs {
 
     fn try_start(program: &Path) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let identities = folder.path().join("s3.json");
-        fs::write(&identities, IDENTITIES).unwrap();
+        fs::write(folder.path().join("s3.json"), IDENTITIES).unwrap();
         let ports = free_ports();
-        let names = ["s3.port", "master.port", "volume.port", "filer.port", "admin.port"];
-        let names = names.into_iter().chain(["s3.port.iceberg", "s3.port.lance"]);
-        let mut command = Command::new(program);
-        command.arg("mini").arg(format!("-dir={}", folder.path().display()));
-        command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false"]);
-        command.arg(format!("-s3.config={}", identities.display()));
-        command.args(names.zip(&ports).map(|(name, port)| format!("-{name}={port}")));
-        command.current_dir(folder.path()).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = command.spawn().unwrap();
+        let server = spawn(program, folder.path(), &ports);
         let endpoint = format!("http://127.0.0.1:{}", ports[0]);
-        let mut started = Self { server, endpoint, _folder: folder };
+        let mut started = Self { server, endpoint, ports, folder };
         started.is_ready().then_some(started)
+    }
+
+    /// Ends it as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+
+    /// Starts it again, with what it had.
+    pub(crate) fn restart(&mut self) {
+        let program = project().join("target/seaweedfs-venv/bin/weed");
+        self.server = spawn(&program, self.folder.path(), &self.ports);
+        assert!(self.is_ready(), "SeaweedFS does not start again");
     }
 
     /// Waits until it answers; `false` if it has ended.
@@ -94,6 +98,10 @@ impl SeaweedFs {
         assert!(status.success(), "{arguments:?} {key}");
     }
 
+    pub(crate) fn get(&self, key: &str, file: &Path) {
+        self.curl(&["-o", file.to_str().unwrap()], key);
+    }
+
     pub(crate) fn put(&self, file: &Path, key: &str) {
         self.curl(&["-T", file.to_str().unwrap()], key);
     }
@@ -113,6 +121,19 @@ impl Drop for SeaweedFs {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+fn spawn(program: &Path, folder: &Path, ports: &[u16]) -> Child {
+    let names = ["s3.port", "master.port", "volume.port", "filer.port", "admin.port"];
+    let names = names.into_iter().chain(["s3.port.iceberg", "s3.port.lance"]);
+    let mut command = Command::new(program);
+    command.arg("mini").arg(format!("-dir={}", folder.display()));
+    command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false"]);
+    command.arg(format!("-s3.config={}", folder.join("s3.json").display()));
+    command.args(names.zip(ports).map(|(name, port)| format!("-{name}={port}")));
+    command.current_dir(folder).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
 }
 
 /// Seven ports that are free, and so is each one 10,000 above, for gRPC.

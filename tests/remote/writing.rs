@@ -88,9 +88,9 @@ fn objects_are_created_once_and_uploads_are_gone_on_with() {
 fn a_channel_that_reads_does_not_write() {
     let bucket = FakeBucket::start();
     let reads = channel("s3://fleet/cores", &bucket.variables(), false).unwrap();
-    assert!(matches!(reads.put_new("a", b""), Err(RemoteError::Failed { .. })));
-    assert!(matches!(reads.delete("a"), Err(RemoteError::Failed { .. })));
-    assert!(matches!(reads.begin_upload("a"), Err(RemoteError::Failed { .. })));
+    assert!(matches!(reads.put_new("a", b""), Err(RemoteError::Write { .. })));
+    assert!(matches!(reads.delete("a"), Err(RemoteError::Write { .. })));
+    assert!(matches!(reads.begin_upload("a"), Err(RemoteError::Write { .. })));
     assert_eq!(bucket.server.request_count(), 0);
     // Bytes of a question are none that it has.
     assert!(matches!(reads.put("a", b"a"), Err(RemoteError::Ended)));

@@ -12,7 +12,7 @@ use crate::store::lock::{self, Writer};
 use crate::store::metadata_head::MetadataHead;
 use crate::store::pin::is_pinned;
 use crate::store::report_head::ReportHead;
-use crate::store::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE};
+use crate::store::{CORE_FILE, CORE_RECORD, INCOMPLETE, METADATA_FILE, REPORT_FILE};
 
 /// An entry, and what it was read of.
 pub(super) struct Read {
@@ -36,6 +36,8 @@ impl Read {
 pub struct Parts {
     /// Length of the core's file.
     pub core_bytes: Option<u64>,
+    /// Whether there is a record of where its core is.
+    pub core_recorded: bool,
     /// Length of all its files.
     pub bytes: u64,
     /// The text of its metadata.
@@ -53,12 +55,15 @@ pub fn of_parts(folder: &Path, parts: Parts) -> Option<Listed> {
     let metadata = parts.metadata.as_deref().and_then(MetadataHead::parse);
     let report = parts.report.as_deref().and_then(ReportHead::parse);
     let is_entry = from_id.is_some() || parts.core_bytes.is_some() || metadata.is_some();
+    let has_core = parts.core_bytes.is_some();
     if id.ends_with(INCOMPLETE) || !is_entry {
         return None;
     }
     let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out);
     let state = match metadata.as_ref().map(|metadata| metadata.result) {
-        _ if left_out && parts.core_bytes.is_none() => EntryState::NoCore,
+        _ if left_out && !has_core => EntryState::NoCore,
+        _ if !has_core && parts.core_recorded => EntryState::CoreRemoved,
+        _ if !has_core => EntryState::CoreNotUploaded,
         Some(CaptureResult::Incomplete) => EntryState::Incomplete,
         _ => EntryState::Complete,
     };
@@ -112,6 +117,9 @@ pub(super) fn read(folder: &Path, index: &Index) -> Option<Read> {
     let left_out = metadata.as_ref().is_some_and(|metadata| metadata.core_left_out);
     let state = match (writer, result) {
         _ if published && left_out && core_bytes.is_none() => EntryState::NoCore,
+        _ if published && core_bytes.is_none() && folder.join(CORE_RECORD).exists() => {
+            EntryState::CoreElsewhere
+        }
         (Writer::Present, _) => EntryState::Capturing,
         (_, Some(CaptureResult::Incomplete)) => EntryState::Incomplete,
         _ if published => EntryState::Complete,

@@ -6,6 +6,7 @@
 //! [[policy]]        what is done with a guest, by its name
 //! [guards]          when a core is left out
 //! notify, metrics   who is notified
+//! upload            where entries are pushed to
 //! ```
 //!
 //! Needs: the text of a file. Gives: values that are checked, or an error with its line. Each key
@@ -57,6 +58,15 @@ pub struct Config {
     pub notify_timeout: Duration,
     /// The Prometheus text file; `None` for none.
     pub metrics: Option<PathBuf>,
+    /// The address of the store in object storage that entries are pushed to; `None` for none.
+    #[serde(deserialize_with = "values::object_storage")]
+    pub upload: Option<String>,
+    /// How many bytes are pushed in a second, on average; `None` for no limit.
+    #[serde(deserialize_with = "values::some_size")]
+    pub upload_limit_rate: Option<u64>,
+    /// How long a core stays on this machine once it was pushed; `None` for ever.
+    #[serde(deserialize_with = "values::some_duration")]
+    pub remove_core_after: Option<Duration>,
     /// How long a capture may take in all, before it is ended.
     #[serde(deserialize_with = "values::duration")]
     pub capture_limit: Duration,
@@ -77,6 +87,9 @@ impl Default for Config {
             notify: Vec::new(),
             notify_timeout: Duration::from_secs(30),
             metrics: None,
+            upload: None,
+            upload_limit_rate: None,
+            remove_core_after: None,
             capture_limit: Duration::from_hours(6),
             // A unit has 90 s to stop, by default.
             stop_within: Duration::from_secs(60),

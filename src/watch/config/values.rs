@@ -53,6 +53,19 @@ pub(super) fn some_size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u6
     size(value).map(Some)
 }
 
+/// The address of a store in object storage. It has no secrets: it becomes an argument.
+pub(super) fn object_storage<'de, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(value)?;
+    let known = ["s3://", "s3a://", "gs://", "az://"].iter().any(|scheme| text.starts_with(scheme));
+    if !known || text.contains(['?', '#']) {
+        let problem = "it is no address of object storage: s3://BUCKET/PREFIX, gs://, or az://";
+        return Err(de::Error::custom(problem));
+    }
+    Ok(Some(text))
+}
+
 /// A count that is not zero.
 pub(super) fn count<'de, D: Deserializer<'de>>(value: D) -> Result<usize, D::Error> {
     match usize::deserialize(value)? {

@@ -1,0 +1,84 @@
+//! A store in object storage: entries are pushed to it, pulled from it, and removed.
+//!
+//! ```text
+//! PREFIX/<guest>/<time>-<id>/
+//!     triage.zst, report.json      first
+//!     metadata.json                created; an entry is listed from here on
+//!     core-<random>.elf.zst        in parts, by as many tries as it takes
+//!     core.json                    created last: names the core, its length and hash
+//! ```
+//!
+//! Nothing is locked, and no server keeps order: what counts is created under a fixed name, once,
+//! after all that it names is whole. What a killed process leaves is not listed, and is gone on
+//! with.
+//!
+//! Needs: a channel to the fetcher, which has network and credentials ([`crate::remote`]), and the
+//! store's directory. Memory of guests is sent and received, and not parsed.
+
+pub mod files;
+pub mod item;
+pub mod kept;
+pub mod push;
+pub mod queue;
+mod rate;
+mod upload;
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::remote::RemoteError;
+
+pub use rate::Rate;
+
+/// Why an entry was not pushed, pulled or removed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BucketError {
+    /// The server, or the way to it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What should be done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something else goes by the entry's name.
+    #[error("{address} is of another entry, and is not overwritten")]
+    OtherEntry {
+        /// What is there.
+        address: String,
+    },
+    /// What the server has is not what was sent.
+    #[error("{address} is not what was sent: {problem}")]
+    Differs {
+        /// What was sent.
+        address: String,
+        /// What differs.
+        problem: String,
+    },
+    /// The core changed while it was sent.
+    #[error("{} was changed while it was sent", path.display())]
+    Changed {
+        /// The core.
+        path: PathBuf,
+    },
+}
+
+impl BucketError {
+    fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { action, path: path.into(), source }
+    }
+
+    /// Whether another entry may fare better: nothing is wrong with the server.
+    pub fn is_of_the_entry(&self) -> bool {
+        use RemoteError::{Ended, Failed, Start, Write};
+        !matches!(self, Self::Remote(Failed { .. } | Write { .. } | Ended | Start { .. }))
+    }
+}

@@ -1,0 +1,204 @@
+//! Pushes one entry: what is small first, then the core, and the record of the core last.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::files::{LocalCore, MAX_WHOLE, before_metadata};
+use super::item::Pushed;
+use super::queue::Held;
+use super::upload::{self, Sent};
+use super::{BucketError, Rate};
+use crate::metadata::Host;
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
+use crate::regular_file;
+use crate::remote::writing::Put;
+use crate::remote::{Channel, RemoteError};
+use crate::store::METADATA_FILE;
+use crate::store::pin::{PIN_FILE, is_pinned};
+
+/// How often an object is looked for that is said to be there.
+const LOOKS: usize = 3;
+
+/// What became of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there now.
+    Pushed,
+    /// It was there already, by this host or another one.
+    Already,
+}
+
+/// Pushes the entry in a directory of the store, or what is left to be pushed. What was done is
+/// kept in the queue.
+///
+/// # Errors
+/// Fails if something of it cannot be read or sent.
+pub fn push(
+    channel: &Channel,
+    store: &Path,
+    held: &mut Held,
+    rate: &mut Rate,
+) -> Result<Outcome, BucketError> {
+    let entry = held.item.entry.clone();
+    let local = store.join(&entry);
+    let before = held.item.pushed.take();
+    let core_removed = before.as_ref().and_then(|pushed| pushed.core_removed);
+    let (outcome, key, bytes) = match record(channel, &entry)? {
+        Some(record) => (Outcome::Already, record.key, record.bytes),
+        None => {
+            held.item.listed &= before.is_none();
+            let is_new = send_files(channel, &local, held, rate)?;
+            match LocalCore::open(&local)? {
+                Some(core) => {
+                    let sent = upload::send(channel, &entry, &core, held, rate)?;
+                    let (outcome, record) = publish(channel, &entry, sent)?;
+                    (outcome, record.key, record.bytes)
+                }
+                None if is_new => (Outcome::Pushed, None, 0),
+                None => (Outcome::Already, None, 0),
+            }
+        }
+    };
+    held.item.succeed(Pushed { at: Timestamp::now(), key, bytes, core_removed });
+    held.save()?;
+    Ok(outcome)
+}
+
+/// The record of the core of an entry; `None` if there is none yet.
+///
+/// # Errors
+/// Fails if it cannot be had, or is none.
+pub fn record(channel: &Channel, entry: &str) -> Result<Option<CoreRecord>, RemoteError> {
+    let name = format!("{entry}/{CORE_RECORD}");
+    match channel.get(&name, MAX_RECORD) {
+        Ok(json) => CoreRecord::parse(&json)
+            .map(Some)
+            .map_err(|problem| RemoteError::Failed { address: channel.shown(&name), problem }),
+        Err(RemoteError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends all but the core. Gives whether the entry was not listed there before.
+fn send_files(
+    channel: &Channel,
+    local: &Path,
+    held: &mut Held,
+    rate: &mut Rate,
+) -> Result<bool, BucketError> {
+    if held.item.listed {
+        return Ok(false);
+    }
+    let entry = &held.item.entry;
+    for name in before_metadata() {
+        if let Some(bytes) = read(&local.join(&name))? {
+            rate.wait(bytes.len() as u64);
+            channel.put(&format!("{entry}/{name}"), &bytes)?;
+        }
+    }
+    if is_pinned(local) {
+        channel.put(&format!("{entry}/{PIN_FILE}"), b"pinned\n")?;
+    }
+    let path = local.join(METADATA_FILE);
+    let absent = || BucketError::io("read", &path, io::ErrorKind::NotFound.into());
+    let metadata = read(&path)?.ok_or_else(absent)?;
+    let is_new = list(channel, entry, &metadata)?;
+    held.item.listed = true;
+    held.save()?;
+    Ok(is_new)
+}
+
+/// Creates the metadata: from here on, the entry is listed. Gives whether it was not before.
+fn list(channel: &Channel, entry: &str, metadata: &[u8]) -> Result<bool, BucketError> {
+    let name = format!("{entry}/{METADATA_FILE}");
+    for _ in 0..LOOKS {
+        if channel.put_new(&name, metadata)? == Put::Created {
+            return Ok(true);
+        }
+        let found = match channel.get(&name, MAX_WHOLE) {
+            // It was removed meanwhile.
+            Err(RemoteError::NotFound { .. }) => continue,
+            found => found?,
+        };
+        if found == metadata {
+            return Ok(false);
+        }
+        if id(&found) != id(metadata) || id(metadata).is_none() {
+            return Err(BucketError::OtherEntry { address: channel.shown(&name) });
+        }
+        // Of an earlier try: the core was compressed anew since, and nobody has read the old one.
+        channel.put(&name, metadata)?;
+        return Ok(false);
+    }
+    Err(BucketError::OtherEntry { address: channel.shown(&name) })
+}
+
+fn id(metadata: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Head {
+        id: String,
+    }
+    serde_json::from_slice(metadata).ok().map(|head: Head| head.id)
+}
+
+/// Creates the record. If another host was faster, its core is the entry's, and this one is none.
+fn publish(
+    channel: &Channel,
+    entry: &str,
+    sent: Sent,
+) -> Result<(Outcome, CoreRecord), BucketError> {
+    let name = format!("{entry}/{CORE_RECORD}");
+    let own = CoreRecord::new(sent.key, sent.bytes, sent.sha256, Host::this().name);
+    for _ in 0..LOOKS {
+        if channel.put_new(&name, &own.to_json())? == Put::Created {
+            return Ok((Outcome::Pushed, own));
+        }
+        let Some(found) = record(channel, entry)? else { continue };
+        // The answer to an earlier try was lost.
+        if found.key == own.key {
+            return Ok((Outcome::Pushed, found));
+        }
+        if let Some(key) = &own.key {
+            // What stays costs space, and no more.
+            let _ = channel.delete(&format!("{entry}/{key}"));
+        }
+        return Ok((Outcome::Already, found));
+    }
+    Err(BucketError::OtherEntry { address: channel.shown(&name) })
+}
+
+/// A file of an entry, if it is there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, BucketError> {
+    match regular_file::read(path, MAX_WHOLE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(BucketError::io("read", path, source)),
+    }
+}
+
+/// The entries of a store that can be pushed: `GUEST/ID`, the newest last.
+///
+/// # Errors
+/// Fails if the store cannot be read.
+pub fn published(store: &Path) -> Result<Vec<String>, BucketError> {
+    let (entries, _) = crate::store::listing::list(store).map_err(|error| {
+        BucketError::io("read the store", store, io::Error::other(error.to_string()))
+    })?;
+    let published = entries.iter().filter(|entry| entry.published);
+    Ok(published.filter_map(|entry| name(store, &entry.folder)).collect())
+}
+
+/// `GUEST/ID` of an entry's directory.
+pub fn name(store: &Path, folder: &Path) -> Option<String> {
+    let name = folder.strip_prefix(store).ok().and_then(Path::to_str);
+    let name = name.map(str::to_owned).or_else(|| {
+        let store = fs::canonicalize(store).ok()?;
+        let folder = fs::canonicalize(folder).ok()?;
+        Some(folder.strip_prefix(store).ok()?.to_str()?.to_owned())
+    })?;
+    (name.split('/').count() == 2).then_some(name)
+}
