@@ -17,6 +17,7 @@
 //! triage ─► kernel, metadata, vmcore                                              what happened: crash, signature, report
 //! kernel ─► vmcore                                                                the guest's kernel, out of its memory
 //! bucket ─► metadata, remote, store                                               a store in object storage: push, pull, removal
+//! tables ─► metadata, remote, store                                               a row for each crash, and tables of them
 //! remote ─► corefile, metadata                                                    cores in object storage and behind HTTP
 //! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address
 //! store ─► metadata                                                               entries on disk
@@ -54,6 +55,7 @@ pub mod render;
 pub mod sandbox;
 pub mod spool;
 pub mod store;
+pub mod tables;
 pub mod triage;
 pub mod units;
 pub mod vmcore;

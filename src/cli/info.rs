@@ -11,8 +11,11 @@ use crate::kernel::cpus::Cpus;
 use crate::kernel::identity::Identity;
 use crate::kernel::memory_usage::MemoryUsage;
 use crate::kernel::mounts::Mounts;
+use crate::metadata::Metadata;
+use crate::printable::shown;
 use crate::render;
 use crate::render::kernel::KernelParts;
+use crate::store::annotations::Annotations;
 use crate::vmcore::summary::Summary;
 
 /// Show the metadata of a stored core: guest, panic, release, sizes
@@ -37,12 +40,16 @@ pub(super) struct InfoArgs {
 pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let entry = arguments.core.find()?;
     let pinned = !arguments.json && entry.is_pinned();
+    let annotations = entry.annotations();
     if let Some(metadata) = entry.without_core().filter(|_| !arguments.kernel) {
         return print(|out| match arguments.json {
-            true => render::json::pretty(&metadata, out),
-            false => {
-                render::info::text(&metadata, None, out).and_then(|()| say_pinned(pinned, out))
-            }
+            true => render::json::pretty(
+                &Annotated { metadata: &metadata, annotations: &annotations },
+                out,
+            ),
+            false => render::info::text(&metadata, None, out)
+                .and_then(|()| say_noted(&annotations, out))
+                .and_then(|()| say_pinned(pinned, out)),
         });
     }
     let core = entry.open(arguments.core.sandbox(), arguments.find_kernel.reads(), None)?;
@@ -69,16 +76,37 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     }
     print(|out| {
         match (&metadata, arguments.json) {
-            (Some(metadata), true) => render::json::pretty(metadata, out),
+            (Some(metadata), true) => {
+                render::json::pretty(&Annotated { metadata, annotations: &annotations }, out)
+            }
             (None, true) => render::json::pretty(&summary, out),
             (Some(metadata), false) => render::info::text(metadata, Some(&summary), out),
             (None, false) => render::info::bare(core.path(), &summary, out),
         }?;
         if !arguments.json {
+            say_noted(&annotations, out)?;
             say_pinned(pinned, out)?;
         }
         parts.as_ref().map_or(Ok(()), |parts| render::kernel::text(parts, out))
     })
+}
+
+/// Metadata, and what was noted since.
+#[derive(serde::Serialize)]
+struct Annotated<'a> {
+    #[serde(flatten)]
+    metadata: &'a Metadata,
+    #[serde(skip_serializing_if = "is_empty")]
+    annotations: &'a Annotations,
+}
+
+fn is_empty(annotations: &Annotations) -> bool {
+    annotations.values().is_empty()
+}
+
+fn say_noted(annotations: &Annotations, out: &mut dyn Write) -> io::Result<()> {
+    let mut values = annotations.values().into_iter();
+    values.try_for_each(|(key, value)| writeln!(out, "  noted     {key}={}", shown(value)))
 }
 
 /// The pin is beside the core, and not in the metadata.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::exit::Exit;
 use super::families::FamiliesArgs;
-use super::remote_store;
+use super::remote_store::{self, Wanted};
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
 use super::time_argument::time_argument;
@@ -111,9 +111,9 @@ pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     };
     let families = arguments.families.table_or_own();
     let current = ReportVersion { schema: SCHEMA, families: families.version() };
-    let (mut entries, problems) = remote_store::list(&arguments.store)?;
+    let (mut entries, problems) = remote_store::list(&arguments.store, Wanted::Stored)?;
     for problem in &problems {
-        ui::error(&anyhow::anyhow!(problem.to_string()));
+        ui::error(&anyhow::anyhow!(problem.clone()));
     }
     entries.retain(|entry| filter.wants(entry));
     let printed = print(|out| {

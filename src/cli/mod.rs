@@ -3,6 +3,7 @@
 //! The only place that knows clap, the environment, the standard streams and
 //! exit codes.
 
+mod annotate;
 mod backtrace;
 mod capture;
 mod completions;
@@ -19,6 +20,7 @@ mod group;
 mod guest;
 mod hook;
 mod import;
+mod index;
 mod info;
 mod kernel;
 mod list;
@@ -104,6 +106,8 @@ enum Command {
     Prune(prune::PruneArgs),
     Pin(pin::PinArgs),
     Unpin(pin::UnpinArgs),
+    Annotate(annotate::AnnotateArgs),
+    Index(index::IndexArgs),
     Hook(hook::HookArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -160,6 +164,8 @@ pub fn main() -> ExitCode {
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Pin(arguments) => pin::pin(&arguments),
         Command::Unpin(arguments) => pin::unpin(&arguments),
+        Command::Annotate(arguments) => annotate::run(&arguments),
+        Command::Index(arguments) => index::run(&arguments),
         Command::Hook(arguments) => Ok(hook::run(arguments)),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

@@ -1,6 +1,6 @@
 //! A store that is elsewhere: which entries it has, and what they say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,11 @@ use super::store_folder::{StoreArgs, StorePlace};
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, is_core};
 use crate::remote::address::RemoteAddress;
 use crate::remote::{self, Channel, RemoteError};
+use crate::store::annotations::Annotations;
 use crate::store::listing::{self, Listed, Parts};
 use crate::store::pin::PIN_FILE;
 use crate::store::{CORE_FILE, METADATA_FILE, REPORT_FILE, StoreError, entry, report_file};
+use crate::tables::{Elsewhere, Folder, Table, layout};
 
 /// How many entries are read at the same time.
 const AT_ONCE: usize = 16;
@@ -24,12 +26,71 @@ pub(super) struct RemoteStore {
     entries: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
+/// What is wanted of a store that has a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The entries that are stored.
+    Stored,
+    /// All crashes, those included whose entries were removed.
+    Crashes,
+}
+
 /// The entries of the store that was named, wherever it is, and what could not be listed.
-pub(super) fn list(store: &StoreArgs) -> anyhow::Result<(Vec<Listed>, Vec<StoreError>)> {
+///
+/// Where the store is elsewhere and has a table, it is the table that is listed: to look at each
+/// entry takes a request for each.
+pub(super) fn list(
+    store: &StoreArgs,
+    wanted: Wanted,
+) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
     match store.place() {
-        StorePlace::Folder(folder) => Ok(listing::list(&folder)?),
-        StorePlace::Remote(address) => Ok((RemoteStore::open(&address)?.list()?, Vec::new())),
+        StorePlace::Folder(folder) => {
+            let (mut entries, problems) = listing::list(&folder)?;
+            let mut problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            if wanted == Wanted::Crashes || entries.is_empty() {
+                let table = Table::read(&Folder::new(&folder), &folder.display().to_string())?;
+                let stored: HashSet<_> = entries.iter().map(|entry| entry.id.clone()).collect();
+                let removed = listed(table, &folder, &mut problems);
+                entries.extend(removed.into_iter().filter(|row| !stored.contains(&row.id)));
+                listing::sort(&mut entries);
+            }
+            Ok((entries, problems))
+        }
+        StorePlace::Remote(address) => {
+            let mut problems = Vec::new();
+            let table = read_table(&address)?;
+            if !table.exists {
+                return Ok((RemoteStore::open(&address)?.list(table.annotations)?, problems));
+            }
+            let mut entries = listed(table, Path::new(&address.shown()), &mut problems);
+            listing::sort(&mut entries);
+            Ok((entries, problems))
+        }
     }
+}
+
+/// The table of a store that is elsewhere.
+fn read_table(address: &RemoteAddress) -> anyhow::Result<Table> {
+    Ok(Table::read(&table(address)?, &address.shown())?)
+}
+
+/// The objects of the table of a store that is elsewhere.
+pub(super) fn table(address: &RemoteAddress) -> anyhow::Result<Elsewhere> {
+    if cfg!(not(feature = "remote")) {
+        anyhow::bail!("{}", remote::LEFT_OUT);
+    }
+    let index = address.join(layout::INDEX);
+    Ok(Elsewhere::new(Arc::new(Channel::open(remote::start()?, index)?)))
+}
+
+/// The rows of a table, as entries of its store.
+fn listed(mut table: Table, store: &Path, problems: &mut Vec<String>) -> Vec<Listed> {
+    problems.extend(table.problems.iter().map(ToString::to_string));
+    let rows = table.rows.into_iter().map(|row| {
+        let annotations = table.annotations.remove(&row.id).unwrap_or_default();
+        row.listed(store, annotations)
+    });
+    rows.collect()
 }
 
 impl RemoteStore {
@@ -61,7 +122,10 @@ impl RemoteStore {
     }
 
     /// All entries, with what their metadata and reports say.
-    fn list(&self) -> Result<Vec<Listed>, RemoteError> {
+    fn list(
+        &self,
+        mut annotations: BTreeMap<String, Annotations>,
+    ) -> Result<Vec<Listed>, RemoteError> {
         let names: Vec<&String> = self.entries.keys().collect();
         let next = AtomicUsize::new(0);
         let work = || {
@@ -79,6 +143,9 @@ impl RemoteStore {
         });
         let read: Result<Vec<_>, _> = read.into_iter().collect();
         let mut entries: Vec<Listed> = read?.into_iter().flatten().collect();
+        for entry in &mut entries {
+            entry.annotations = annotations.remove(&entry.id).unwrap_or_default();
+        }
         listing::sort(&mut entries);
         Ok(entries)
     }

@@ -14,6 +14,7 @@ use crate::metadata::Metadata;
 use crate::regular_file;
 use crate::remote::address::Address;
 use crate::sandbox::limits::{Limits, Reads};
+use crate::store::annotations::Annotations;
 use crate::store::entry::Entry;
 use crate::store::pin::is_pinned;
 use crate::store::{CORE_FILE, entry_without_core};
@@ -118,6 +119,17 @@ impl Found {
                 folder.is_some_and(is_pinned)
             }
             Self::Remote(entry) => entry.is_pinned(),
+        }
+    }
+
+    /// What was noted of it since its capture.
+    pub(super) fn annotations(&self) -> Annotations {
+        match self {
+            Self::Local(entry) => {
+                let folder = entry.core.parent().filter(|_| entry.core.ends_with(CORE_FILE));
+                folder.map(Annotations::read).unwrap_or_default()
+            }
+            Self::Remote(_) => Annotations::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Groups of crashes, as a table and as lines of JSON.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -45,6 +46,9 @@ pub struct GroupJson<'a> {
     without_core: usize,
     /// How many of their reports are of an older schema or of other families.
     outdated: usize,
+    /// What was noted of them: values by their keys.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, BTreeSet<String>>,
     /// Signatures of groups that may be the same.
     possibly_same: Vec<&'a str>,
 }
@@ -65,6 +69,7 @@ impl<'a> GroupJson<'a> {
             entries: &group.entries,
             without_core: group.without_core,
             outdated: group.outdated,
+            annotations: &group.annotations,
             possibly_same: same.filter_map(|group| group.signature.as_deref()).collect(),
         }
     }
@@ -95,6 +100,9 @@ pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Resul
         if let Some(outdated) = group.map(|group| group.outdated).filter(|count| *count > 0) {
             writeln!(out, "       {outdated} of these reports are outdated")?;
         }
+        if let Some(noted) = group.and_then(|group| noted(group)) {
+            writeln!(out, "       {noted}")?;
+        }
         let same = group.iter().flat_map(|group| &group.possibly_same);
         for other in same.filter_map(|index| all.get(*index)) {
             let signature = other.signature.as_deref().unwrap_or("-");
@@ -105,6 +113,16 @@ pub fn table(groups: &[&Group], all: &[Group], out: &mut dyn Write) -> io::Resul
         }
     }
     Ok(())
+}
+
+/// What was noted of a group's entries; `None` if nothing was.
+fn noted(group: &Group) -> Option<String> {
+    let noted = group.annotations.iter().map(|(key, values)| {
+        let values: Vec<_> = values.iter().take(NAMED).map(String::as_str).collect();
+        format!("{key}={}", values.join(","))
+    });
+    let noted: Vec<_> = noted.collect();
+    (!noted.is_empty()).then(|| shown_up_to(&noted.join(" "), MAX_TITLE))
 }
 
 fn row(group: &Group, zone: &TimeZone) -> [String; 7] {

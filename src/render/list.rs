@@ -1,5 +1,6 @@
 //! The store as a table, and as lines of JSON.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -48,8 +49,11 @@ pub struct EntryJson {
     pub state: EntryState,
     /// Whether it is pinned.
     pub pinned: bool,
-    /// What was noted of it.
+    /// What was noted of it when it was captured.
     pub note: Option<String>,
+    /// What was noted of it since.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Its directory.
     pub path: String,
 }
@@ -73,6 +77,7 @@ impl EntryJson {
             state: entry.state,
             pinned: entry.pinned,
             note: metadata.and_then(|metadata| metadata.note.clone()),
+            annotations: owned(entry.annotations.values()),
             path: entry.folder.display().to_string(),
         }
     }
@@ -99,19 +104,32 @@ pub fn table(
     }
     let zone = TimeZone::system();
     let rows = entries.iter().map(|entry| EntryJson::of(entry, current));
-    let noted = |entry: &Listed| entry.metadata.as_ref().is_some_and(|head| head.note.is_some());
+    let noted = |entry: &Listed| {
+        entry.metadata.as_ref().is_some_and(|head| head.note.is_some())
+            || !entry.annotations.values().is_empty()
+    };
     let lines = if entries.iter().any(noted) {
         let [time, guest, kernel, size, held, state, id, title] = COLUMNS;
         let note = Column::text("NOTE", MAX_NOTE);
         let rows = rows.map(|line| {
             let [time, guest, kernel, size, held, state, id, title] = row(&line, &zone);
-            [time, guest, kernel, size, held, state, id, title, line.note.unwrap_or_default()]
+            [time, guest, kernel, size, held, state, id, title, note_of(line)]
         });
         lines([time, guest, kernel, size, held, state, id, title, note], rows)
     } else {
         lines(COLUMNS, rows.map(|line| row(&line, &zone)))
     };
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+fn owned(values: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+    values.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The note, and what was noted since.
+fn note_of(line: EntryJson) -> String {
+    let since = line.annotations.iter().map(|(key, value)| format!("{key}={value}"));
+    line.note.into_iter().chain(since).collect::<Vec<_>>().join(" ")
 }
 
 fn row(line: &EntryJson, zone: &TimeZone) -> [String; 8] {

@@ -5,7 +5,7 @@
 //! signature that is weak, or of unknown strength, makes nothing the same: each such entry
 //! is a group of its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -14,6 +14,9 @@ use super::report_head::ReportVersion;
 
 /// The most groups that are listed for one that may be the same.
 const MAX_RELATED: usize = 50;
+
+/// The most values of a key that a group has.
+const MAX_VALUES: usize = 16;
 
 /// Entries with one signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Group {
     pub outdated: usize,
     /// Other groups that may be the same: their places in the list.
     pub possibly_same: Vec<usize>,
+    /// What was noted of its entries: values by their keys.
+    pub annotations: BTreeMap<String, BTreeSet<String>>,
     titles: BTreeSet<String>,
 }
 
@@ -81,6 +86,12 @@ impl Group {
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
             self.last = Some(self.last.map_or(time, |last| last.max(time)));
         }
+        for (key, value) in entry.annotations.values() {
+            let values = self.annotations.entry(key.to_owned()).or_default();
+            if values.len() < MAX_VALUES {
+                values.insert(value.to_owned());
+            }
+        }
         let Some(report) = &entry.report else { return };
         self.outdated += usize::from(report.is_outdated(current) == Some(true));
         if self.signature.is_some() {
@@ -118,6 +129,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::store::annotations::Annotations;
     use crate::store::report_head::ReportHead;
 
     const CURRENT: ReportVersion<'_> = ReportVersion { schema: "report/2", families: "1" };
@@ -139,6 +151,7 @@ mod tests {
             bytes: 0,
             pinned: false,
             metadata: None,
+            annotations: Annotations::default(),
             report: signature.map(|signature| ReportHead {
                 title: titles.first().map(|title| (*title).to_owned()),
                 alt_titles: titles.iter().skip(1).map(|title| (*title).to_owned()).collect(),

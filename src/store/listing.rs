@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::StoreError;
+use super::annotations::Annotations;
 use super::entry::folders;
 use super::index::Index;
 use super::metadata_head::MetadataHead;
@@ -90,6 +91,8 @@ pub struct Listed {
     pub metadata: Option<MetadataHead>,
     /// What its report says, if it has one.
     pub report: Option<ReportHead>,
+    /// What was noted of it since.
+    pub annotations: Annotations,
 }
 
 impl Listed {

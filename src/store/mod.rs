@@ -9,12 +9,14 @@
 //!     report.json                            what happened; written last
 //!     pinned                                 where it is there, the entry is kept
 //!     core.json                              in place of a core that is in object storage
+//!     annotations/                           what was noted of it since
 //! ```
 //!
 //! An entry is published by one rename, after everything in it is on disk.
 //! What a crash of the tool or of the host leaves has the other name. Does not
 //! know how a core is made (`capture`) or read (`vmcore`).
 
+pub mod annotations;
 pub mod entry;
 pub mod entry_without_core;
 pub mod filter;
@@ -26,7 +28,7 @@ mod lock;
 pub mod metadata_head;
 pub mod pin;
 pub mod prune;
-mod publish;
+pub(crate) mod publish;
 pub mod removal;
 pub mod report_file;
 pub mod report_head;

@@ -59,3 +59,33 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
         other => other.map_err(|source| StoreError::io("sync the directory", path, source)),
     }
 }
+
+/// Writes a file under a name that nothing has, with the directories above it; it is seen when all
+/// of it is on disk. Gives whether it did: `false` if something has the name.
+///
+/// # Errors
+/// Fails if the system refuses. The name is then as free as before.
+pub(crate) fn put_new(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<bool, StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    create_folders(folder)?;
+    let mut random = [0; 8];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| StoreError::io("create", path, error.into()))?;
+    let staged = folder.join(format!(".{:016x}{}", u64::from_ne_bytes(random), super::INCOMPLETE));
+    let mut file = create_file(&staged)?;
+    let written = write(&mut file).and_then(|()| file.sync_all());
+    let written = written.map_err(|source| StoreError::io("write", &staged, source));
+    match written.and_then(|()| rename_new(&staged, path)) {
+        Ok(()) => sync_folder(folder).map(|()| true),
+        Err(error) => {
+            let _ = fs::remove_file(&staged);
+            match error {
+                StoreError::Exists { .. } => Ok(false),
+                error => Err(error),
+            }
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::regular_file;
 /// The longest file beside a core that is read, in bytes.
 pub const MAX_FILE: u64 = 16 << 20;
 /// The most other titles that are kept of a report.
-pub(super) const MAX_ALTERNATES: usize = 16;
+pub const MAX_ALTERNATES: usize = 16;
 
 /// What a listing wants of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::publish::sync_folder;
+use super::publish::{create_folders, sync_folder};
 use super::staging::Staging;
-use super::{CORE_FILE, METADATA_FILE, StoreError};
+use super::{CORE_FILE, METADATA_FILE, StoreError, annotations};
 
 /// A core that is written anew.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl Rewrite {
             let (from, to) = (old.join(&name), new.join(&name));
             fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop))
         });
+        let linked = linked.and_then(|()| carry_annotations(old, new));
         let exchanged = linked.and_then(|()| {
             sync_folder(new).map_err(io::Error::other)?;
             Ok(renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE)?)
@@ -80,12 +81,14 @@ impl Rewrite {
             Err(error) if is_unsupported(&error) => return self.replace_in(old, new),
             Err(source) => {
                 others(new).iter().for_each(|name| drop(fs::remove_file(new.join(name))));
+                let _ = fs::remove_dir_all(new.join(annotations::FOLDER));
                 return Err(StoreError::io("publish", old, source));
             }
         }
         // The names have changed sides.
         let (new, old) = (old, new);
         follow(old, new);
+        let _ = carry_annotations(old, new);
         let _ = old.parent().map(sync_folder);
         let _ = fs::remove_dir_all(old);
         Ok(())
@@ -120,6 +123,22 @@ fn others(entry: &Path) -> Vec<OsString> {
     let files = files.filter(|file| file.file_type().is_ok_and(|kind| kind.is_file()));
     let names = files.map(|file| file.file_name());
     names.filter(|name| name != CORE_FILE && name != METADATA_FILE).collect()
+}
+
+/// Has one directory have the annotations of the other one, too.
+fn carry_annotations(from: &Path, to: &Path) -> io::Result<()> {
+    let Ok(files) = fs::read_dir(from.join(annotations::FOLDER)) else { return Ok(()) };
+    let to = to.join(annotations::FOLDER);
+    create_folders(&to).map_err(io::Error::other)?;
+    for file in files.filter_map(Result::ok) {
+        match fs::hard_link(file.path(), to.join(file.file_name())) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                fs::copy(file.path(), to.join(file.file_name()))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Has the new directory have what became of the other files of the old one meanwhile: a pin
@@ -172,6 +191,8 @@ mod tests {
         assert!(rewrite.staged().to_str().unwrap().ends_with(".incomplete"));
         // It is pinned meanwhile.
         fs::write(entry.join("pinned"), "").unwrap();
+        fs::create_dir(entry.join("annotations")).unwrap();
+        fs::write(entry.join("annotations/0.json"), "{}").unwrap();
         rewrite.publish(b"{}").unwrap();
         assert_eq!(
             (read(&entry.join(CORE_FILE)), read(&entry.join(METADATA_FILE))),
@@ -180,6 +201,7 @@ mod tests {
         let mut names = others(&entry);
         names.sort();
         assert_eq!(names, ["pinned", "report.json", "unpinned"]);
+        assert_eq!(read(&entry.join("annotations/0.json")), "{}");
         assert_eq!(fs::read_dir(store.path().join("web")).unwrap().count(), 1);
     }
 

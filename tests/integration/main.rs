@@ -63,6 +63,7 @@ mod store_index;
 mod store_limit;
 mod stored_entries;
 mod stuck_stderr;
+mod tables;
 mod usage;
 mod verifying;
 mod verifying_metadata;

@@ -33,6 +33,8 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("std::env", &["cli", "debugger", "mount"]),
     ("fuser", &["mount"]),
+    ("bytes", &["tables"]),
+    ("parquet", &["tables"]),
     ("async_trait", &["remote"]),
     ("futures_util", &["remote"]),
     ("object_store", &["remote"]),

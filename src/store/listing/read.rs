@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{EntryState, Listed, time_of};
 use crate::metadata::CaptureResult;
+use crate::store::annotations::Annotations;
 use crate::store::index::{Heads, Index, Stamp, Stamps};
 use crate::store::lock::{self, Writer};
 use crate::store::metadata_head::MetadataHead;
@@ -78,6 +79,7 @@ pub fn of_parts(folder: &Path, parts: Parts) -> Option<Listed> {
         pinned: parts.pinned,
         metadata,
         folder: folder.to_owned(),
+        annotations: Annotations::default(),
     })
 }
 
@@ -140,6 +142,7 @@ pub(super) fn read(folder: &Path, index: &Index) -> Option<Read> {
         pinned: is_pinned(folder),
         metadata,
         folder: folder.to_owned(),
+        annotations: Annotations::read(folder),
     };
     Some(Read { entry, time: from_id, stamps, from_index, recordable })
 }

@@ -1,0 +1,221 @@
+//! The columns that a listing reads, row by row.
+
+use jiff::Timestamp;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, SerializedFileReader};
+
+use super::columns::{self, Column, Values};
+use crate::tables::row::{Kernel, Row};
+
+/// The columns, and how far they are read.
+pub(super) struct Cells {
+    columns: Vec<Option<Reading>>,
+}
+
+struct Reading {
+    column: Column,
+    level: usize,
+    value: usize,
+}
+
+/// The columns, in the order of [`Cells::row`].
+const PATHS: [&str; 32] = [
+    "id",
+    "schema",
+    "entry",
+    "guest",
+    "guest_uuid",
+    "host",
+    "time",
+    "panicked",
+    "state",
+    "kernel.release",
+    "kernel.build_id",
+    "kernel.arch",
+    "title",
+    "alt_titles.list.element",
+    "kind",
+    "type",
+    "signature",
+    "variant",
+    "weak",
+    "function",
+    "module",
+    "bugcheck",
+    "taints",
+    "held_seconds",
+    "memory_bytes",
+    "core_bytes",
+    "pack_bytes",
+    "chunks_sha256",
+    "tool",
+    "report_schema",
+    "note",
+    "encrypted_to.list.element",
+];
+
+/// What a cell is read as.
+enum Cell<'a> {
+    Absent,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(&'a [u8]),
+}
+
+impl Cells {
+    pub(super) fn read<R: ChunkReader + 'static>(
+        reader: &SerializedFileReader<R>,
+        group: usize,
+        most: usize,
+    ) -> Result<Self, ParquetError> {
+        Self::of(reader, group, &PATHS, most)
+    }
+
+    /// The same, with ids alone.
+    pub(super) fn ids<R: ChunkReader + 'static>(
+        reader: &SerializedFileReader<R>,
+        group: usize,
+        most: usize,
+    ) -> Result<Self, ParquetError> {
+        Self::of(reader, group, &["id"], most)
+    }
+
+    fn of<R: ChunkReader + 'static>(
+        reader: &SerializedFileReader<R>,
+        group: usize,
+        paths: &[&str],
+        most: usize,
+    ) -> Result<Self, ParquetError> {
+        let read = |path: &&str| {
+            let column = columns::at(reader, group, path, most)?;
+            Ok(column.map(|column| Reading { column, level: 0, value: 0 }))
+        };
+        paths.iter().map(read).collect::<Result<_, _>>().map(|columns| Self { columns })
+    }
+
+    /// The next id.
+    pub(super) fn id(&mut self) -> Result<String, String> {
+        let mut columns = self.columns.iter_mut();
+        text(&mut columns).ok_or_else(|| "a row has no id".to_owned())
+    }
+
+    /// The next row.
+    pub(super) fn row(&mut self) -> Result<Row, String> {
+        let mut next = self.columns.iter_mut();
+        let next = &mut next;
+        let missing = |what: &str| format!("a row has no {what}");
+        Ok(Row {
+            id: text(next).ok_or_else(|| missing("id"))?,
+            schema: text(next).ok_or_else(|| missing("schema"))?,
+            entry: text(next).ok_or_else(|| missing("entry"))?,
+            guest: text(next),
+            guest_uuid: text(next),
+            host: text(next),
+            time: time(next).ok_or_else(|| missing("time"))?,
+            panicked: time(next),
+            state: text(next).ok_or_else(|| missing("state"))?,
+            kernel: Kernel { release: text(next), build_id: text(next), arch: text(next) },
+            title: text(next),
+            alt_titles: texts(next),
+            kind: text(next),
+            r#type: text(next),
+            signature: text(next),
+            variant: text(next),
+            weak: boolean(next),
+            function: text(next),
+            module: text(next),
+            bugcheck: text(next),
+            taints: text(next),
+            held_seconds: double(next),
+            memory_bytes: count(next),
+            core_bytes: count(next),
+            pack_bytes: count(next),
+            chunks_sha256: text(next),
+            tool: text(next),
+            report_schema: text(next),
+            report_tool: None,
+            note: text(next),
+            encrypted_to: texts(next),
+            tasks: None,
+            cpus: Vec::new(),
+            modules: Vec::new(),
+            mounts: Vec::new(),
+        })
+    }
+}
+
+impl Reading {
+    /// The next value, absent ones included.
+    fn take(&mut self) -> Cell<'_> {
+        let definition = self.column.definition.get(self.level).copied();
+        self.level += 1;
+        if definition != Some(self.column.present) {
+            return Cell::Absent;
+        }
+        let at = self.value;
+        self.value += 1;
+        let cell = match &self.column.values {
+            Values::Bool(values) => values.get(at).map(|value| Cell::Bool(*value)),
+            Values::Int(values) => values.get(at).map(|value| Cell::Int(*value)),
+            Values::Double(values) => values.get(at).map(|value| Cell::Double(*value)),
+            Values::Text(values) => values.get(at).map(|value| Cell::Text(value.data())),
+        };
+        cell.unwrap_or(Cell::Absent)
+    }
+}
+
+/// The columns that are left.
+type Next<'a, 'b> = &'a mut std::slice::IterMut<'b, Option<Reading>>;
+
+fn cell<'b>(next: Next<'_, 'b>) -> Cell<'b> {
+    next.next().and_then(Option::as_mut).map_or(Cell::Absent, Reading::take)
+}
+
+fn text(next: Next<'_, '_>) -> Option<String> {
+    match cell(next) {
+        Cell::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    }
+}
+
+fn texts(next: Next<'_, '_>) -> Vec<String> {
+    let Some(reading) = next.next().and_then(Option::as_mut) else { return Vec::new() };
+    let mut found = Vec::new();
+    loop {
+        if let Cell::Text(text) = reading.take() {
+            found.push(String::from_utf8_lossy(text).into_owned());
+        }
+        if reading.column.repetition.get(reading.level).is_none_or(|level| *level == 0) {
+            return found;
+        }
+    }
+}
+
+fn time(next: Next<'_, '_>) -> Option<Timestamp> {
+    match cell(next) {
+        Cell::Int(time) => Timestamp::from_microsecond(time).ok(),
+        _ => None,
+    }
+}
+
+fn boolean(next: Next<'_, '_>) -> Option<bool> {
+    match cell(next) {
+        Cell::Bool(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn double(next: Next<'_, '_>) -> Option<f64> {
+    match cell(next) {
+        Cell::Double(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn count(next: Next<'_, '_>) -> Option<u64> {
+    match cell(next) {
+        Cell::Int(value) => u64::try_from(value).ok(),
+        _ => None,
+    }
+}
