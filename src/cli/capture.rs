@@ -40,6 +40,7 @@ pub(super) const LEVEL: i32 = 1;
   6  the dump failed, and the guest was released as asked")]
 pub(super) struct CaptureArgs {
     /// Path of the guest's QMP unix socket, or `libvirt:` and a domain's name or UUID
+    #[arg(value_hint = clap::ValueHint::AnyPath)]
     guest: String,
     #[command(flatten)]
     connect: ConnectArgs,

@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::interrupt::TimeIsUp;
+use crate::regular_file;
 use crate::sandbox::confine;
-use crate::sandbox::limits::{Limits, processor_time};
+use crate::sandbox::limits::{Limits, Reads, processor_time};
+use crate::vmcore::{OpenError, Vmcore};
 
 /// The exit code when the processor time is up: nothing that was asked for is complete.
 const FAILED: i32 = 1;
 
 /// The option of every command that confines itself.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(super) struct SandboxArgs {
     /// Parse without limits, to look into a fault of this program
     #[arg(long, hide = true)]
@@ -39,6 +41,20 @@ impl SandboxArgs {
         let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
         // An old kernel lacks a part of it; the rest is in force.
         saying_when_time_is_up(|| drop(confine::command(limits, &folders)));
+    }
+
+    /// Opens a core's file, and confines this process before it parses anything.
+    pub(super) fn open(
+        self,
+        path: &Path,
+        reads: Reads,
+        outputs: &[&Path],
+    ) -> anyhow::Result<Vmcore> {
+        let opened = regular_file::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) =
+            opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        self.confine(&Limits::of(&metadata, reads), outputs);
+        Ok(Vmcore::of_file(file, path)?)
     }
 
     /// Confines this process, which imports to `destination`: a file, or a store that may not

@@ -22,7 +22,7 @@ use crate::units::parse::size;
   3  problems: a capture would fail, or not happen")]
 pub(super) struct DoctorArgs {
     /// Path of a QMP unix socket, or libvirt:NAME [default: all guests of this host]
-    #[arg(value_name = "GUEST")]
+    #[arg(value_name = "GUEST", value_hint = clap::ValueHint::AnyPath)]
     guest: Option<String>,
     #[command(flatten)]
     scope: ScopeArgs,

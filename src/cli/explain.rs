@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::completers;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
@@ -33,7 +34,7 @@ use crate::triage::log::{self, LogRecord, console};
   2  usage")]
 pub(super) struct ExplainArgs {
     /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`
-    #[arg(required_unless_present_any = ["log", "jsonl"])]
+    #[arg(required_unless_present_any = ["log", "jsonl"], add = completers::entries())]
     entry: Option<String>,
     #[command(flatten)]
     store: StoreArgs,

@@ -6,6 +6,7 @@
 mod annotate;
 mod backtrace;
 mod capture;
+mod completers;
 mod completions;
 mod confinement;
 mod debug;
@@ -129,6 +130,9 @@ fn usage(error: clap::Error) -> ! {
 pub fn main() -> ExitCode {
     if let Some(exit) = hook::run_if_asked(std::env::args_os()) {
         return exit;
+    }
+    if let Some(exit) = completions::answer_if_asked() {
+        return exit.into();
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

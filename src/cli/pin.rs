@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::completers;
 use super::exit::Exit;
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
@@ -12,7 +13,7 @@ use crate::store::{StoreError, entry, listing, pin};
 #[derive(Debug, clap::Args)]
 pub(super) struct PinArgs {
     /// An entry of the store: an id or its beginning, its directory, `latest` or `latest:GUEST`
-    #[arg(required = true, value_name = "ENTRY")]
+    #[arg(required = true, value_name = "ENTRY", add = completers::entries())]
     entries: Vec<String>,
     #[command(flatten)]
     store: StoreArgs,
@@ -22,7 +23,7 @@ pub(super) struct PinArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct UnpinArgs {
     /// An entry of the store: an id or its beginning, its directory, `latest` or `latest:GUEST`
-    #[arg(required = true, value_name = "ENTRY")]
+    #[arg(required = true, value_name = "ENTRY", add = completers::entries())]
     entries: Vec<String>,
     #[command(flatten)]
     store: StoreArgs,

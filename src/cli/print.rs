@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::completers;
 use super::confinement::SandboxArgs;
 use super::exit::{Exit, UsageError};
 use super::guest::ConnectArgs;
@@ -40,23 +41,24 @@ Exit codes:
 pub(super) struct PrintArgs {
     /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`; or a stopped
     /// guest: its QMP socket, or `libvirt:` and a domain's name or UUID
+    #[arg(add = completers::entries())]
     entry: String,
     /// Type, such as `task_struct`, `struct rq`, `pid_t` or `char *`; with `.MEMBER,...` only these
     /// members. Or EXPR, if it begins with a variable whose type BTF has
-    #[arg(value_name = "TYPE[.MEMBER,...]")]
+    #[arg(value_name = "TYPE[.MEMBER,...]", add = completers::subjects())]
     subject: String,
     /// Where it is: a symbol, or an address in hexadecimal digits; with members, `->` and `[3]`
     /// behind it. `TYPE@` before it if the memory there has another type
-    #[arg(value_name = "[TYPE@]ADDR|SYMBOL[.MEMBER...]")]
+    #[arg(value_name = "[TYPE@]ADDR|SYMBOL[.MEMBER...]", add = completers::expressions())]
     expression: Option<String>,
     /// Print the entries of the list whose head is at EXPR; MEMBER of TYPE links them
-    #[arg(long, value_name = "MEMBER", requires = "expression", conflicts_with_all = ["rbtree", "container_of"])]
+    #[arg(long, value_name = "MEMBER", requires = "expression", conflicts_with_all = ["rbtree", "container_of"], add = completers::members())]
     list: Option<String>,
     /// The same of a red-black tree, in order
-    #[arg(long, value_name = "MEMBER", requires = "expression", conflicts_with = "container_of")]
+    #[arg(long, value_name = "MEMBER", requires = "expression", conflicts_with = "container_of", add = completers::members())]
     rbtree: Option<String>,
     /// Print the TYPE that has MEMBER at EXPR
-    #[arg(long, value_name = "MEMBER", requires = "expression")]
+    #[arg(long, value_name = "MEMBER", requires = "expression", add = completers::members())]
     container_of: Option<String>,
     /// Of a per-CPU variable, or what a per-CPU pointer leads to: that of one CPU, or `all`
     #[arg(long, value_name = "N", value_parser = cpus)]

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use super::completers;
 use super::exit::{Exit, UsageError};
 use super::store_folder::StoreArgs;
 use super::stored_core::print;
@@ -20,7 +21,7 @@ use crate::units::bytes;
 #[derive(Debug, clap::Args)]
 pub(super) struct RmArgs {
     /// An entry of the store: its whole id, or its directory
-    #[arg(required = true, value_name = "ENTRY")]
+    #[arg(required = true, value_name = "ENTRY", add = completers::whole_ids())]
     entries: Vec<String>,
     /// Remove without asking; needed where the standard input is no terminal
     #[arg(short, long)]

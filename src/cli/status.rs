@@ -21,7 +21,7 @@ use crate::store::listing;
 pub(super) struct StatusArgs {
     /// Paths of QMP unix sockets, or libvirt:NAME
     /// [default: libvirt's domains, and all sockets that match --sockets]
-    #[arg(value_name = "GUEST")]
+    #[arg(value_name = "GUEST", value_hint = clap::ValueHint::AnyPath)]
     guests: Vec<String>,
     #[command(flatten)]
     scope: ScopeArgs,

@@ -13,7 +13,7 @@ use crate::remote::address::{Address, RemoteAddress};
 pub(super) struct StoreArgs {
     /// Directory of the stored crashes; for commands that read, also an address: s3://, gs://, az://
     /// [default: /var/lib/vmcorectl for root, `$XDG_DATA_HOME/vmcorectl` for others]
-    #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true, value_parser = OsStringValueParser::new().map(|text| place(&text)))]
+    #[arg(long, value_name = "DIR", env = "VMCORECTL_STORE", hide_env_values = true, value_hint = clap::ValueHint::DirPath, value_parser = OsStringValueParser::new().map(|text| place(&text)))]
     store: Option<StorePlace>,
 }
 

@@ -5,26 +5,27 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::completers;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::remote_core::RemoteEntry;
 use super::remote_store::RemoteStore;
 use super::store_folder::{StoreArgs, StorePlace};
 use crate::metadata::Metadata;
-use crate::regular_file;
 use crate::remote::address::Address;
 use crate::sandbox::limits::{Limits, Reads};
 use crate::store::annotations::Annotations;
 use crate::store::entry::Entry;
 use crate::store::pin::is_pinned;
 use crate::store::{CORE_FILE, entry_without_core};
-use crate::vmcore::{OpenError, Vmcore};
+use crate::vmcore::Vmcore;
 
 /// The ENTRY argument of every command that reads a core.
 #[derive(Debug, clap::Args)]
 pub(super) struct CoreArgs {
     /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`, or an address:
     /// s3://, gs://, az://, https://, file://
+    #[arg(add = completers::entries())]
     entry: String,
     #[command(flatten)]
     store: StoreArgs,
@@ -152,7 +153,7 @@ impl Found {
         outputs: &[&Path],
     ) -> anyhow::Result<Vmcore> {
         match self {
-            Self::Local(entry) => open_confined(&entry.with_core()?, sandbox, reads, outputs),
+            Self::Local(entry) => sandbox.open(&entry.with_core()?, reads, outputs),
             Self::Remote(entry) => {
                 let core = entry.with_core()?;
                 sandbox.confine(&Limits::of_stored(core.length(), reads), outputs);
@@ -168,19 +169,6 @@ impl Found {
             Self::Remote(entry) => Ok(entry.with_core()?.parse()?),
         }
     }
-}
-
-fn open_confined(
-    path: &Path,
-    sandbox: SandboxArgs,
-    reads: Reads,
-    outputs: &[&Path],
-) -> anyhow::Result<Vmcore> {
-    let opened = regular_file::open(path).and_then(|file| Ok((file.metadata()?, file)));
-    let (metadata, file) =
-        opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    sandbox.confine(&Limits::of(&metadata, reads), outputs);
-    Ok(Vmcore::of_file(file, path)?)
 }
 
 /// Prints to the standard output. A reader that closed the pipe is no failure.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::tool::run;
+use crate::tool::{Ran, command, run};
 
 /// The commands that `--help` lists.
 fn commands() -> BTreeSet<String> {
@@ -35,12 +35,15 @@ fn each_command_has_a_page_that_is_printed_and_written() {
 }
 
 #[test]
-fn each_shell_has_completions_of_each_command() {
-    let commands = commands();
+fn each_shell_has_a_script_that_asks_for_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let text = run(["completions", shell]).expect(0).stdout;
-        for command in &commands {
-            assert!(text.contains(command.as_str()), "{shell} has no {command}");
+        assert!(text.contains("VMCORECTL_COMPLETE") && text.contains(shell), "{shell}: {text}");
+        let mut asked = command(["--", "vmcorectl", ""]);
+        asked.env("VMCORECTL_COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", "1");
+        let offered = Ran::from(asked.output().unwrap()).expect(0).stdout;
+        for command in &commands() {
+            assert!(offered.contains(command.as_str()), "{shell} has no {command}");
         }
     }
     run(["completions", "csh"]).expect(2);

@@ -15,6 +15,7 @@
 )]
 
 mod browser;
+mod completing;
 mod console;
 mod damage;
 mod damaged_chunks;

@@ -5,6 +5,7 @@
 //!       ──► expression  SYMBOL.member->member[2]: where it is, and of which type
 //!       ──► objects     one, one of each CPU, the entries of a list or tree
 //!       ──► read        the memory there ──► Printed
+//! a word ──► complete    names that begin so
 //! ```
 //!
 //! Needs: a kernel with BTF. Gives: [`Printed`], values that say what they are and what cannot be
@@ -12,6 +13,7 @@
 //! Query and answer are values that can be sent: a child without rights reads held guests.
 
 mod chain;
+mod complete;
 mod error;
 mod expression;
 mod layout;
@@ -24,6 +26,7 @@ mod variable;
 
 use serde::{Deserialize, Serialize};
 
+pub use complete::Word;
 pub use error::PrintError;
 pub use layout::{Layout, LayoutMember};
 pub use value::{Elements, MemberValue, PrintedObject, Text, Value};

@@ -170,8 +170,7 @@ impl Search<'_, '_> {
             }
         };
         let of = self.named.map_or_else(|| end.of.clone(), |named| named.of.clone());
-        let inner = Place { of: of.clone(), at: VirtAddr(0), bits: None };
-        let linked = walk_type(self.lookup, inner, &path_of(member)?)?;
+        let linked = walk_place(self.lookup, of.clone(), &path_of(member)?)?;
         let offset = linked.at.0;
         let no_link = |wanted| PrintError::NoLink {
             structure: of.name(),
@@ -278,15 +277,23 @@ fn path_of(member: &str) -> Result<Vec<Step>, PrintError> {
 /// Checks the names of members without reading anything, as far as that goes.
 fn check_members(lookup: &Lookup<'_>, of: &CType, members: &[String]) -> Result<(), PrintError> {
     for member in members {
-        let start = Place { of: of.clone(), at: VirtAddr(0), bits: None };
-        walk_type(lookup, start, &path_of(member)?)?;
+        walk_place(lookup, of.clone(), &path_of(member)?)?;
     }
     Ok(())
 }
 
+/// The type at the end of a path.
+pub(super) fn walk_type(
+    lookup: &Lookup<'_>,
+    start: CType,
+    path: &[Step],
+) -> Result<CType, PrintError> {
+    walk_place(lookup, start, path).map(|place| place.of)
+}
+
 /// Follows a path by types alone: the offset is that from the last pointer.
-fn walk_type(lookup: &Lookup<'_>, start: Place, path: &[Step]) -> Result<Place, PrintError> {
-    let mut place = start;
+fn walk_place(lookup: &Lookup<'_>, start: CType, path: &[Step]) -> Result<Place, PrintError> {
+    let mut place = Place { of: start, at: VirtAddr(0), bits: None };
     for step in path {
         if let Shape::Pointer(to) = place.of.shape() {
             place = Place { of: to, at: VirtAddr(0), bits: None };

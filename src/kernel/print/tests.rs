@@ -269,3 +269,61 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_complete_to_whole_words_that_can_be_printed() {
+    let kernel = kernel();
+    let kernel = kernel.build();
+    let itself = Word::Expression { subject: "box", is_itself: true };
+    for (word, typed, expected) in [
+        (Word::Subject, "thi", &["thing"][..]),
+        (Word::Subject, "thing.na", &["thing.name"]),
+        (Word::Subject, "thing.number,lin", &["thing.number,link", "thing.number,link."]),
+        (Word::Subject, "box.second.link.p", &["box.second.link.prev"]),
+        (
+            Word::Subject,
+            "thing@things.n",
+            &["thing@things.name", "thing@things.node", "thing@things.number"],
+        ),
+        (itself, "things.se", &["things.second", "things.second."]),
+        (itself, "things->second->nu", &["things->second->number"]),
+        (itself, "things.second.many[2].hi", &["things.second.many[2].high"]),
+        // The pointer is to a type that is declared only.
+        (itself, "things.declared.numb", &["things.declared.number"]),
+        (itself, "thing@0xffff888000010200.numb", &["thing@0xffff888000010200.number"]),
+        (Word::Member { subject: "thing.number" }, "li", &["link", "link."]),
+        (Word::Member { subject: "thing" }, "link.n", &["link.next"]),
+        (Word::Subject, "nothing", &[]),
+        (Word::Subject, "thing.number.", &[]),
+        (itself, "things.head.next.", &[]),
+        (itself, "things.many[", &[]),
+        (Word::Member { subject: "nothing" }, "", &[]),
+    ] {
+        assert_eq!(kernel.complete(word, typed), expected, "{typed}");
+    }
+}
+
+#[test]
+fn a_name_that_a_shell_could_run_is_left_out() {
+    let mut kernel = kernel();
+    for name in
+        ["thing$(reboot)", "thing;reboot", "thing\nreboot", "thing x", "thing'", "thing\x1b"]
+    {
+        kernel.structure(name, 8, &[("a`reboot`", Number(8), 0), ("a", Number(8), 0)]);
+    }
+    kernel.structure("things_of", 8, &[("a`reboot`", Number(8), 0), ("ab", Number(8), 0)]);
+    let kernel = kernel.build();
+    assert_eq!(kernel.complete(Word::Subject, "thing"), ["thing", "things_of"]);
+    assert_eq!(kernel.complete(Word::Subject, "things_of.a"), ["things_of.ab"]);
+}
+
+#[test]
+fn of_too_many_names_the_first_and_the_last_are_given() {
+    let mut kernel = kernel();
+    for number in 0..5000 {
+        kernel.structure(&format!("s{number:04}"), 8, &[]);
+    }
+    let found = kernel.build().complete(Word::Subject, "s");
+    assert_eq!((found.len(), found[0].as_str()), (4096, "s0000"));
+    assert_eq!(found.last().map(String::as_str), Some("state"));
+}

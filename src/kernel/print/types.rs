@@ -233,13 +233,22 @@ impl<'k> Lookup<'k> {
 
     /// A type of the kernel by its name, with pointers behind it. Nothing similar is looked for.
     pub(super) fn known_type(&self, text: &str) -> Option<CType> {
+        self.existing_type(text, false)
+    }
+
+    /// The same, of the kernel or of a module.
+    pub(super) fn type_or_modules(&self, text: &str) -> Option<CType> {
+        self.existing_type(text, true)
+    }
+
+    fn existing_type(&self, text: &str, with_modules: bool) -> Option<CType> {
         let end = text.find('*').unwrap_or(text.len());
         let (name, derived) = text.split_at_checked(end)?;
         let derived = parse_derived(derived).ok()?;
         if name.trim() == "void" {
             return Some(CType { btf: Arc::clone(&self.btf), id: 0, derived, module: None });
         }
-        let Found { btf, id, module, .. } = self.find_plain(name.trim(), false)?;
+        let Found { btf, id, module, .. } = self.find_plain(name.trim(), with_modules)?;
         Some(CType { btf, id, derived, module })
     }
 
@@ -306,7 +315,8 @@ impl<'k> Lookup<'k> {
         })
     }
 
-    fn all_names(&self) -> Vec<Vec<u8>> {
+    /// The names of all types.
+    pub(super) fn all_names(&self) -> Vec<Vec<u8>> {
         let named = |btf: &Btf| -> Vec<Vec<u8>> {
             let indexed = btf.types().filter(|found| found.kind.is_indexed());
             indexed.map(|found| found.name().to_vec()).collect()
@@ -320,6 +330,14 @@ impl<'k> Lookup<'k> {
             }
         }
         names
+    }
+
+    /// The names of all variables in BTF.
+    pub(super) fn variables_of_btf(&self) -> Vec<&[u8]> {
+        let sections = self.btf.types().filter(|found| found.kind == Kind::DataSec);
+        let ids: Vec<u32> =
+            sections.flat_map(|section| section.variables().map(|one| one.id)).collect();
+        ids.into_iter().filter_map(|id| Some(self.btf.by_id(id)?.name())).collect()
     }
 
     /// The variable of this name in BTF: its type, and whether each CPU has one.
