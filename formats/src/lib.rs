@@ -26,6 +26,7 @@
 //! | [`seekable`] | the Zstandard seekable format: seek table and skippable frames |
 //! | [`struct_page`] | the kernel's record of each page, and the class of page that follows |
 //! | [`text`] | text of a guest, bounded |
+//! | [`triage_pack`] | the head of a triage pack: the part of a core that a report reads |
 //! | [`zstd_frame`] | headers of a Zstandard frame and of its blocks |
 //! | [`vmcoreinfo`] | VMCOREINFO: symbols, offsets and sizes that a kernel exports for dump readers |
 //! | [`windows_dump`] | the header of a Windows crash dump |
@@ -60,6 +61,7 @@ pub mod registers;
 pub mod seekable;
 pub mod struct_page;
 pub mod text;
+pub mod triage_pack;
 pub mod vmcoreinfo;
 pub mod windows_dump;
 pub mod zstd_frame;
