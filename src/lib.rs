@@ -8,7 +8,7 @@
 //! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! doctor ─► corefile, metadata, monitor, store, watch                             what is seen of guests; whether a capture would succeed
 //! held ─► corefile, metadata, monitor, sandbox, vmcore                            the memory of a held guest
-//! sandbox ─► kernel, metadata, triage                                             a report by a process without rights
+//! sandbox ─► corefile, kernel, metadata, triage                                   a report by a process without rights
 //! vmlinux ─► kernel                                                               a vmlinux made out of a core
 //! export ─► corefile, kernel, vmcore                                              a core as another tool's file
 //! mount ─► corefile, metadata, vmcore                                             a core as a plain file

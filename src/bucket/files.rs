@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::BucketError;
 use crate::regular_file;
-use crate::store::{CORE_FILE, METADATA_FILE, REPORT_FILE};
+use crate::store::{CORE_FILE, METADATA_FILE, PACK_FILE, REPORT_FILE};
 
 /// What an encrypted file has behind its name.
 const ENCRYPTED: &str = ".age";
-/// The frames that a report needs.
-pub const PACK_FILE: &str = "triage.zst";
 /// The longest file that is sent as a whole, in bytes.
 pub const MAX_WHOLE: u64 = 32 << 20;
 

@@ -43,6 +43,7 @@ mod same_guest;
 mod second_dump;
 mod session;
 mod store_limit;
+mod triage_pack;
 mod verdict;
 
 pub use outcome::{CaptureError, Outcome, Problem, Verdict};
@@ -179,6 +180,7 @@ fn store(
         let finished = finish::finish(&mut session, attempt, keep, &mut problems);
         report::after_release(&mut session, &finished);
         recompress::after_report(&mut session, &finished);
+        triage_pack::after_all(&mut session, &finished);
         store_limit::keep(&mut session);
         let stored = match (session.metadata.result, &finished.incomplete) {
             (CaptureResult::Complete, _) => Stored::Entry,

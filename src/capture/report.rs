@@ -16,6 +16,7 @@ use super::{guard, other_dump};
 use crate::held;
 use crate::held::facts;
 use crate::monitor::WaitLimits;
+use crate::sandbox::ChildError;
 use crate::sandbox::report::{Answer, LIMIT as LIMIT_AFTER, Request};
 use crate::store::{CORE_FILE, report_file};
 use crate::triage::report::{Report, ReportOptions};
@@ -83,6 +84,14 @@ fn request(session: &Session<'_>, core: &Path) -> Request {
     Request::new(core, metadata, &session.request.families, ReportOptions::default())
 }
 
+/// The report of a stored core, and the chunks that its triage pack has.
+pub(super) fn of_stored(session: &mut Session<'_>, core: &Path) -> Result<Answer, ChildError> {
+    let request = request(session, core).with_used_chunks();
+    let mut answer = request.of_stored(core, Some(LIMIT_AFTER), session.interrupt)?;
+    session.used_chunks = answer.used_chunks.take();
+    Ok(answer)
+}
+
 /// Notifies the observer of what the child found.
 fn take(session: &Session<'_>, answer: Answer) -> Box<Report> {
     for missing in &answer.unconfined {
@@ -107,20 +116,25 @@ fn limited(limits: WaitLimits<'_>, part: u32) -> WaitLimits<'_> {
 pub(super) fn after_release(session: &mut Session<'_>, finished: &Finished) {
     if let Some(entry) = &finished.entry {
         let core = core_of(entry);
-        if session.report.is_none() {
-            session.report = Some(
-                match request(session, &core).of_stored(&core, Some(LIMIT_AFTER), session.interrupt)
-                {
-                    Ok(answer) => take(session, answer),
-                    Err(error) => {
-                        let problem = format!("no report: {error}");
-                        session.observer.warning(&problem);
-                        Box::new(Report::not_made(Some(&session.metadata), &problem))
-                    }
-                },
-            );
+        let was_made = session.report.is_some();
+        if !was_made {
+            session.report = Some(match of_stored(session, &core) {
+                Ok(answer) => take(session, answer),
+                Err(error) => {
+                    let problem = format!("no report: {error}");
+                    session.observer.warning(&problem);
+                    Box::new(Report::not_made(Some(&session.metadata), &problem))
+                }
+            });
         }
         write(session, &core);
+        // What the report read of the held guest says nothing of the core's chunks.
+        if was_made
+            && entry.is_dir()
+            && let Err(error) = of_stored(session, &core)
+        {
+            session.observer.warning(&format!("no triage pack: {error}"));
+        }
     } else if let Some(left) = &finished.incomplete {
         write(session, &core_of(left));
     }

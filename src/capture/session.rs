@@ -9,6 +9,7 @@ use vmcore_formats::text::{MAX_TITLE, bounded};
 use super::request::{Policy, Request, Wait};
 use super::same_guest::SameGuest;
 use super::verdict::Found;
+use crate::corefile::pack::UsedChunks;
 use crate::held::facts::{metadata_of_guest, note_manager};
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Phase, Request as RequestMetadata};
@@ -29,6 +30,8 @@ pub(crate) struct Session<'a> {
     pub(super) guest: SameGuest,
     /// The report that was made before the dump.
     pub(super) report: Option<Box<Report>>,
+    /// The chunks of the core that its triage pack has, once they are found.
+    pub(super) used_chunks: Option<UsedChunks>,
     /// The pages that the core is to lack, as planned before the dump.
     pub(super) left_out: Option<LeftOut>,
     /// Whether it was tried to plan that.
@@ -69,6 +72,7 @@ impl<'a> Session<'a> {
             clock,
             guest: SameGuest::default(),
             report: None,
+            used_chunks: None,
             left_out: None,
             planned: false,
             found: Found::default(),

@@ -13,7 +13,7 @@ use crate::interrupt::TimeIsUp;
 use crate::regular_file;
 use crate::sandbox::confine;
 use crate::sandbox::limits::{Limits, Reads, processor_time};
-use crate::vmcore::{OpenError, Vmcore};
+use crate::vmcore::{OpenError, Vmcore, pack_of};
 
 /// The exit code when the processor time is up: nothing that was asked for is complete.
 const FAILED: i32 = 1;
@@ -50,11 +50,18 @@ impl SandboxArgs {
         reads: Reads,
         outputs: &[&Path],
     ) -> anyhow::Result<Vmcore> {
-        let opened = regular_file::open(path).and_then(|file| Ok((file.metadata()?, file)));
+        let (opened, is_pack) = match regular_file::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match pack_of(path) {
+                Some(pack) => (Ok(pack), true),
+                None => (Err(error), false),
+            },
+            opened => (opened, false),
+        };
+        let opened = opened.and_then(|file| Ok((file.metadata()?, file)));
         let (metadata, file) =
             opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         self.confine(&Limits::of(&metadata, reads), outputs);
-        Ok(Vmcore::of_file(file, path)?)
+        Ok(if is_pack { Vmcore::of_pack(file, path)? } else { Vmcore::of_file(file, path)? })
     }
 
     /// Confines this process, which imports to `destination`: a file, or a store that may not

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,7 +15,8 @@ use super::kernel::KernelArgs;
 use super::remote_core::RemoteEntry;
 use super::store_folder::StoreArgs;
 use super::stored_core::{Found, print};
-use super::ui;
+use super::ui::{self, say};
+use crate::corefile::pack::{Pack, UsedChunks};
 use crate::held;
 use crate::interrupt::Interrupt;
 use crate::printable::shown;
@@ -27,7 +28,7 @@ use crate::store::entry::Entry;
 use crate::store::listing::{self, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::store::single_file::SingleFile;
-use crate::store::{CORE_FILE, report_file};
+use crate::store::{CORE_FILE, pack_file, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, ReportOptions, STORED_LOG};
@@ -51,7 +52,8 @@ pub(super) struct ReportArgs {
     #[arg(value_name = "ENTRY", required_unless_present_any = ["all", "outdated"],
         conflicts_with_all = ["all", "outdated"])]
     entries: Vec<String>,
-    /// Write report.json beside each core, over the one that is there, and print its path
+    /// Write report.json beside each core, over the one that is there, and print its path; in an entry
+    /// its triage pack, too
     #[arg(long, conflicts_with_all = ["format", "json", "output"])]
     save: bool,
     /// With --save: all entries of the store
@@ -187,11 +189,18 @@ fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
             bail!("interrupted by {}", interrupt.signal_name());
         }
         let saved = Request::new(&core, None, &families, options)
+            .with_used_chunks()
             .of_stored(&core, None, &interrupt)
             .map_err(anyhow::Error::from)
-            .and_then(|answer| Ok(report_file::replace(&core, &answer.report.to_json())?));
+            .and_then(|answer| {
+                report_file::replace(&core, &answer.report.to_json())?;
+                Ok(answer.used_chunks)
+            });
         match saved {
-            Ok(()) => {
+            Ok(used) => {
+                if let Err(error) = save_pack(&core, used) {
+                    say(&format!("warning: no triage pack: {error:#}"));
+                }
                 let path = report_file::path(&core).display().to_string();
                 print(|out| writeln!(out, "{}", shown(&path)))?;
             }
@@ -202,6 +211,13 @@ fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// Writes the triage pack of an entry's core anew: another version reads other chunks.
+fn save_pack(core: &Path, used: Option<UsedChunks>) -> anyhow::Result<()> {
+    let Some(used) = used.filter(|_| pack_file::path(core).is_some()) else { return Ok(()) };
+    let pack = Pack::of_file(core, &used)?;
+    Ok(pack_file::replace(core, pack.length(), |out| pack.write(out))?)
 }
 
 /// The cores whose reports are wanted. All that are named exist, or none is touched.

@@ -11,7 +11,11 @@ use std::panic;
 use super::exit::Exit;
 use super::print;
 use super::ui::say;
+use crate::corefile::pack::{MAX_STACKS, UsedChunks};
+use crate::corefile::read::chunked::ChunkedFile;
 use crate::held;
+use crate::kernel::Kernel;
+use crate::kernel::backtrace::read_sleepers;
 use crate::kernel::find::SearchDepth;
 use crate::kernel::leave_out::{self, Planned};
 use crate::sandbox::Task;
@@ -21,6 +25,9 @@ use crate::sandbox::plan::Plan;
 use crate::sandbox::report::Answer;
 use crate::triage::report::Report;
 use crate::vmcore::Vmcore;
+
+/// How many chunks a triage pack has at most if the core has no kernel that is found.
+const MOST_WITHOUT_KERNEL: usize = 64;
 
 /// Reads the request, confines itself, and answers.
 pub(super) fn run() -> anyhow::Result<Exit> {
@@ -51,6 +58,8 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     };
     let core = if request.held {
         held::open(&request.path, &head, UnixStream::from(OwnedFd::from(memory)))?
+    } else if request.used_chunks {
+        Vmcore::of_file_recorded(memory, &request.path)?
     } else {
         Vmcore::of_file(memory, &request.path)?
     };
@@ -61,9 +70,36 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     }
     let families = request.families()?;
     let metadata = request.metadata.or_else(|| core.metadata());
-    let report = Report::with(&core, metadata.as_ref(), &families, request.options);
-    let report = Box::new(report);
-    serde_json::to_writer(io::BufWriter::new(&channel), &Answer { report, unconfined })?;
+    let make = |then: &mut dyn FnMut(&Kernel)| {
+        Box::new(Report::made(&core, metadata.as_ref(), &families, request.options, then))
+    };
+    let (report, used_chunks) = match core.chunked().filter(|_| request.used_chunks) {
+        Some(chunked) => report_and_chunks(chunked, make),
+        None => (make(&mut |_| ()), None),
+    };
+    let answer = Answer { report, unconfined, used_chunks };
+    serde_json::to_writer(io::BufWriter::new(&channel), &answer)?;
     channel.flush()?;
     Ok(Exit::Done)
+}
+
+/// Makes the report, and then reads the stacks of the tasks, as many as a triage pack has room for.
+fn report_and_chunks(
+    core: &ChunkedFile,
+    make: impl FnOnce(&mut dyn FnMut(&Kernel)) -> Box<Report>,
+) -> (Box<Report>, Option<UsedChunks>) {
+    let mut of_report = None;
+    let report = make(&mut |kernel| {
+        let (_, before) = of_report.insert(core.used());
+        let most = before.saturating_add(MAX_STACKS);
+        read_sleepers(kernel, || core.used_bytes() < most);
+    });
+    let (mut all, _) = core.used();
+    // All of memory was searched for a kernel, and none was found.
+    if of_report.is_none() && all.len() > MOST_WITHOUT_KERNEL {
+        return (report, None);
+    }
+    let count = of_report.map_or(all.len(), |(report, _)| report.len());
+    let stacks = all.split_off(count.min(all.len()));
+    (report, Some(UsedChunks { report: all, stacks }))
 }

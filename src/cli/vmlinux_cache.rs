@@ -74,7 +74,9 @@ pub(super) fn find_or_make(
     created.with_context(|| format!("cannot create the directory {}", folder.display()))?;
     let mut command = Command::new("/proc/self/exe");
     let remote = core.to_str().is_some_and(|core| Address::parse(core).is_some());
-    let core = if remote { core.to_owned() } else { core.canonicalize()? };
+    // An entry may have its triage pack alone.
+    let absolute = core.canonicalize().unwrap_or_else(|_| core.to_owned());
+    let core = if remote { core.to_owned() } else { absolute };
     command.arg("symbols").arg(core).arg("--cached").arg("-o").arg(&folder);
     command.args(["--format", format]);
     command.args(fresh.then_some("--fresh")).args(deep.then_some("--deep"));

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use vmcore_formats::page_class::PageClasses;
 
+use crate::corefile::pack::Pack;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::write::{
     BytesSource, MAX_CORE, Pipeline, Progress, SpoolLimit, StreamOptions, tail,
@@ -36,7 +37,7 @@ use crate::observer::Observer;
 use crate::sandbox::report::{LIMIT, Request as ReportRequest};
 use crate::store::space::Space;
 use crate::store::staging::{Destination, Staging};
-use crate::store::{StoreError, report_file};
+use crate::store::{StoreError, pack_file, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::{Report, ReportOptions};
 use crate::vmcore::Vmcore;
@@ -144,9 +145,11 @@ fn write_report(
         &request.families,
         ReportOptions::default(),
     );
-    let report = match asked.of_stored(core, Some(LIMIT), interrupt) {
+    let mut used_chunks = None;
+    let report = match asked.with_used_chunks().of_stored(core, Some(LIMIT), interrupt) {
         Ok(answer) => {
             observer.title(&answer.report.title);
+            used_chunks = answer.used_chunks;
             answer.report
         }
         Err(error) => {
@@ -157,6 +160,14 @@ fn write_report(
     };
     if let Err(error) = report_file::write(core, &report.to_json()) {
         observer.warning(&format!("the report is not beside the core: {error}"));
+    }
+    let Some(used) = used_chunks.filter(|_| pack_file::path(core).is_some()) else { return };
+    let written = Pack::of_file(core, &used).map_err(|error| error.to_string()).and_then(|pack| {
+        pack_file::replace(core, pack.length(), |out| pack.write(out))
+            .map_err(|error| error.to_string())
+    });
+    if let Err(problem) = written {
+        observer.warning(&format!("no triage pack: {problem}"));
     }
 }
 

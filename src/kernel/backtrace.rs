@@ -89,6 +89,14 @@ impl Backtrace {
     }
 }
 
+/// Reads the stacks of the tasks that do not run, one after the other, as long as `goes_on` says so.
+pub fn read_sleepers(kernel: &Kernel, mut goes_on: impl FnMut() -> bool) {
+    let sleepers = kernel.tasks().tasks.iter().filter(|task| !task.on_cpu);
+    for task in sleepers.take_while(|_| goes_on()) {
+        let _ = Backtrace::of_sleeper(kernel, task.at);
+    }
+}
+
 /// The stacks of many tasks, in their order, by several threads.
 ///
 /// What a task that runs saved when it slept is of long ago: its vCPU counts alone. Once they

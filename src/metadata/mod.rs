@@ -24,6 +24,8 @@ pub const SCHEMA: &str = "vmcorectl/metadata/1";
 pub const CORE_FILE: &str = "vmcore.elf.zst";
 /// Name of the metadata in an entry.
 pub const METADATA_FILE: &str = "metadata.json";
+/// Name of the triage pack in an entry.
+pub const PACK_FILE: &str = "triage.zst";
 
 /// Everything that is known about a capture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
 use crate::corefile::read::work::Work;
 use crate::metadata::core_record::is_core;
-use crate::metadata::{CORE_FILE, METADATA_FILE};
+use crate::metadata::{CORE_FILE, METADATA_FILE, PACK_FILE};
 
 /// How many bytes of its end come when a file is opened: footer, seek table and metadata of most
 /// cores.
@@ -182,5 +182,16 @@ impl Neighbours for RemoteNeighbours {
 
     fn has_metadata(&self) -> bool {
         self.is_in_entry() && !self.channel.root().has_query()
+    }
+
+    fn pack(&self) -> io::Result<Arc<dyn Bytes>> {
+        if !self.has_metadata() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        match RemoteFile::open(Arc::clone(&self.channel), &self.sibling(PACK_FILE)) {
+            Ok(pack) => Ok(Arc::new(pack)),
+            Err(RemoteError::NotFound { .. }) => Err(io::ErrorKind::NotFound.into()),
+            Err(error) => Err(io::Error::other(error)),
+        }
     }
 }

@@ -15,6 +15,7 @@ use vmcore_formats::page_class::PageClasses;
 use super::child::{Child, ChildLimits, Waited};
 use super::end::ChildError;
 use super::request_line;
+use crate::corefile::pack::UsedChunks;
 use crate::interrupt::Interrupt;
 use crate::metadata::Metadata;
 use crate::regular_file;
@@ -40,6 +41,8 @@ pub struct Request {
     pub options: ReportOptions,
     /// Which pages are to be left out of a core: a plan of that is wanted, and no report.
     pub pages: Option<String>,
+    /// Whether the chunks of the core are wanted that its triage pack has.
+    pub used_chunks: bool,
 }
 
 /// What the child made.
@@ -49,6 +52,8 @@ pub struct Answer {
     pub report: Box<Report>,
     /// What the kernel could not be made to enforce.
     pub unconfined: Vec<String>,
+    /// The chunks of the core that its triage pack has, if they were wanted and the core has any.
+    pub used_chunks: Option<UsedChunks>,
 }
 
 impl Request {
@@ -61,7 +66,14 @@ impl Request {
     ) -> Self {
         let site_families = families.site_table().map(str::to_owned);
         let path = path.to_owned();
-        Self { path, held: false, metadata, site_families, options, pages: None }
+        let (held, pages, used_chunks) = (false, None, false);
+        Self { path, held, metadata, site_families, options, pages, used_chunks }
+    }
+
+    /// The same, for which the chunks of the core's triage pack are wanted, too.
+    #[must_use]
+    pub fn with_used_chunks(self) -> Self {
+        Self { used_chunks: true, ..self }
     }
 
     /// A request for the plan of the pages to leave out of a core.
@@ -152,7 +164,7 @@ mod tests {
     #[test]
     fn what_is_no_report_is_an_error() {
         let report = Report { schema: "vmcorectl/report/0".to_owned(), ..Report::default() };
-        let old = Answer { report: Box::new(report), unconfined: Vec::new() };
+        let old = Answer { report: Box::new(report), unconfined: Vec::new(), used_chunks: None };
         for bytes in [b"".to_vec(), b"{}".to_vec(), serde_json::to_vec(&old).unwrap()] {
             assert!(matches!(Answer::decode(&bytes), Err(ChildError::NoReport { .. })));
         }

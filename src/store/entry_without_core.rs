@@ -10,7 +10,7 @@ use vmcore_formats::text::{MAX_TEXT, MAX_TITLE, bounded};
 use super::publish::create_file;
 use super::report_head::json;
 use super::staging::{Destination, Staging};
-use super::{METADATA_FILE, REPORT_FILE, StoreError};
+use super::{METADATA_FILE, PACK_FILE, REPORT_FILE, StoreError};
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::metadata::{
     CaptureResult, CoreLeftOut, Guest, Host, LeftOutCause, Metadata, NoticedBy, Panic, Request,
@@ -101,13 +101,14 @@ pub fn publish(
 }
 
 /// The metadata of an entry whose core was left out, or is in object storage; `None` for one that
-/// has its core, and one that says nothing of that.
+/// has its core or a triage pack of it, and one that says nothing of that.
 pub fn read(core: &Path) -> Option<Metadata> {
     if core.symlink_metadata().is_ok() {
         return None;
     }
     let metadata: Metadata = json(&core.with_file_name(METADATA_FILE))?;
-    (metadata.core_left_out.is_some() || record(core).is_some()).then_some(metadata)
+    let elsewhere = || record(core).is_some() && !core.with_file_name(PACK_FILE).is_file();
+    (metadata.core_left_out.is_some() || elsewhere()).then_some(metadata)
 }
 
 /// The record of where the core is that has no file here.

@@ -6,7 +6,8 @@
 //! <store>/<guest>/<time>-<id>/               published
 //!     vmcore.elf.zst                         not where the core was left out
 //!     metadata.json
-//!     report.json                            what happened; written last
+//!     report.json                            what happened
+//!     triage.zst                             what the report read of the core; written last
 //!     pinned                                 where it is there, the entry is kept
 //!     core.json                              in place of a core that is in object storage
 //!     annotations/                           what was noted of it since
@@ -26,6 +27,7 @@ mod index;
 pub mod listing;
 mod lock;
 pub mod metadata_head;
+pub mod pack_file;
 pub mod pin;
 pub mod prune;
 pub(crate) mod publish;
@@ -45,7 +47,7 @@ use thiserror::Error;
 
 use crate::metadata::CoreLeftOut;
 pub use crate::metadata::core_record::CORE_RECORD;
-pub use crate::metadata::{CORE_FILE, METADATA_FILE};
+pub use crate::metadata::{CORE_FILE, METADATA_FILE, PACK_FILE};
 
 /// Name of the report in an entry.
 pub const REPORT_FILE: &str = "report.json";

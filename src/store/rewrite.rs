@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::publish::{create_folders, sync_folder};
 use super::staging::Staging;
-use super::{CORE_FILE, METADATA_FILE, StoreError, annotations};
+use super::{CORE_FILE, METADATA_FILE, PACK_FILE, StoreError, annotations};
 
 /// A core that is written anew.
 #[derive(Debug)]
@@ -99,6 +99,7 @@ impl Rewrite {
             let (from, to) = (new.join(name), old.join(name));
             fs::rename(from, &to).map_err(|source| StoreError::io("publish", to, source))?;
         }
+        let _ = fs::remove_file(old.join(PACK_FILE));
         let _ = fs::remove_dir_all(new);
         sync_folder(old)
     }
@@ -117,12 +118,13 @@ impl Rewrite {
     }
 }
 
-/// Names of all files of an entry but core and metadata.
+/// Names of all files of an entry but core, metadata, and the triage pack, which is of the old core.
 fn others(entry: &Path) -> Vec<OsString> {
     let files = fs::read_dir(entry).into_iter().flatten().filter_map(Result::ok);
     let files = files.filter(|file| file.file_type().is_ok_and(|kind| kind.is_file()));
     let names = files.map(|file| file.file_name());
-    names.filter(|name| name != CORE_FILE && name != METADATA_FILE).collect()
+    let of_core = [CORE_FILE, METADATA_FILE, PACK_FILE];
+    names.filter(|name| of_core.iter().all(|of_core| name != of_core)).collect()
 }
 
 /// Has one directory have the annotations of the other one, too.
@@ -184,7 +186,8 @@ mod tests {
     #[test]
     fn an_entry_gets_its_new_core_and_keeps_what_else_it_has() {
         let store = tempfile::tempdir().unwrap();
-        let entry = entry(store.path(), &[CORE_FILE, METADATA_FILE, "report.json", "unpinned"]);
+        let files = [CORE_FILE, METADATA_FILE, "report.json", "unpinned", PACK_FILE];
+        let entry = entry(store.path(), &files);
         let (rewrite, mut file) = Rewrite::begin(&entry).unwrap();
         file.write_all(b"new").unwrap();
         assert_eq!(read(&entry.join(CORE_FILE)), CORE_FILE);
@@ -202,6 +205,7 @@ mod tests {
         names.sort();
         assert_eq!(names, ["pinned", "report.json", "unpinned"]);
         assert_eq!(read(&entry.join("annotations/0.json")), "{}");
+        assert!(!entry.join(PACK_FILE).exists(), "it is of the old core");
         assert_eq!(fs::read_dir(store.path().join("web")).unwrap().count(), 1);
     }
 

@@ -31,5 +31,5 @@ mod verify_metadata;
 
 pub use dump::Dump;
 pub use memory::{MemoryError, MemoryRange, PhysMemory};
-pub use open::OpenError;
+pub use open::{OpenError, pack_of};
 pub use opened::Vmcore;

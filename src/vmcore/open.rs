@@ -5,6 +5,7 @@
 //! ```
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +17,12 @@ use super::dump::Dump;
 use super::opened::Vmcore;
 use super::reader::flattened::FlattenedFile;
 use super::reader::{ReadError, reader_of};
+use crate::corefile::pack::{self, PackedCore, RestOfCore};
 use crate::corefile::read::bytes::{Bytes, DataError, PlainFile, read_vec};
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::read::frame_table;
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
+use crate::metadata::{CORE_FILE, PACK_FILE};
 use crate::regular_file;
 
 /// How many bytes at a file's start are compared with magics.
@@ -52,6 +56,14 @@ pub enum OpenError {
         /// What is wrong with it.
         source: frame_table::Error,
     },
+    /// A file that should be a triage pack.
+    #[error("cannot use {} instead of the core: {source}", path.display())]
+    Pack {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: pack::OpenError,
+    },
     /// It begins like a dump, and cannot be read as one.
     #[error("cannot open {} as {format}: {source}", path.display())]
     Format {
@@ -73,13 +85,19 @@ pub enum OpenError {
 }
 
 impl Vmcore {
-    /// Opens a core. Reads its head alone, whatever its size.
+    /// Opens a core. Reads its head alone, whatever its size. Of an entry that has lost its core,
+    /// this is what its triage pack has.
     ///
     /// A file that was cut off is opened as far as it goes; [`Self::findings`] says
     /// what is missing.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = regular_file::open(path);
-        Self::of_file(file.map_err(|source| OpenError::Io { path: path.to_owned(), source })?, path)
+        let wrong = |source| OpenError::Io { path: path.to_owned(), source };
+        match regular_file::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Self::of_pack(pack_of(path).ok_or_else(|| wrong(error))?, path)
+            }
+            file => Self::of_file(file.map_err(wrong)?, path),
+        }
     }
 
     /// Opens a core whose file is open already. `path` is where its metadata is looked
@@ -90,8 +108,33 @@ impl Vmcore {
         Self::of_bytes(Arc::new(plain), path)
     }
 
+    /// The same. Records the chunks that are read, if the core has any, from the first one on.
+    pub fn of_file_recorded(file: File, path: &Path) -> Result<Self, OpenError> {
+        let plain = PlainFile::new(file);
+        let plain = plain.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        Self::open_bytes(Arc::new(plain), path, ChunkedFile::record_use)
+    }
+
+    /// Opens what the triage pack in a file has of a core. `path` is where the core was.
+    pub fn of_pack(pack: File, path: &Path) -> Result<Self, OpenError> {
+        let wrong = |source| OpenError::Io { path: path.with_file_name(PACK_FILE), source };
+        let pack = Arc::new(PlainFile::new(pack).map_err(wrong)?);
+        let gone = Arc::new(Gone { core: path.to_owned() });
+        let packed = PackedCore::open(pack, gone)
+            .map_err(|source| OpenError::Pack { path: path.with_file_name(PACK_FILE), source })?;
+        Self::of_bytes(Arc::new(packed), path)
+    }
+
     /// Opens a core by the bytes of its file, wherever that is.
     pub fn of_bytes(file: Arc<dyn Bytes>, path: &Path) -> Result<Self, OpenError> {
+        Self::open_bytes(file, path, |_| ())
+    }
+
+    fn open_bytes(
+        file: Arc<dyn Bytes>,
+        path: &Path,
+        prepare: impl FnOnce(&ChunkedFile),
+    ) -> Result<Self, OpenError> {
         let file_bytes = file.length();
         if !magic(path, &*file)?.starts_with(&zstd_frame::MAGIC.to_le_bytes()) {
             let dump = open_bytes(path, file)?;
@@ -99,6 +142,7 @@ impl Vmcore {
         }
         let chunked = ChunkedFile::of_bytes(file)
             .map_err(|source| OpenError::Compressed { path: path.to_owned(), source })?;
+        prepare(&chunked);
         let chunked = Arc::new(chunked);
         let mut dump = open_bytes(path, Arc::<ChunkedFile>::clone(&chunked))?;
         if let Some(at) = chunked.table().cut_off() {
@@ -108,6 +152,29 @@ impl Vmcore {
             );
         }
         Ok(Self::new(path, file_bytes, Some(chunked), dump))
+    }
+}
+
+/// The triage pack of the entry that has a core at this path.
+pub fn pack_of(core: &Path) -> Option<File> {
+    let in_entry = core.file_name().is_some_and(|name| name == CORE_FILE);
+    in_entry.then(|| regular_file::open(&core.with_file_name(PACK_FILE)).ok())?
+}
+
+/// A core that is not there any more.
+#[derive(Debug)]
+struct Gone {
+    core: PathBuf,
+}
+
+impl RestOfCore for Gone {
+    fn file(&self) -> Result<Arc<dyn Bytes>, String> {
+        let record = regular_file::read_own(&self.core.with_file_name(CORE_RECORD), MAX_RECORD);
+        let record = record.ok().and_then(|json| CoreRecord::parse(&json).ok());
+        Err(record.map_or_else(
+            || format!("{} is not there", self.core.display()),
+            |record| record.to_string(),
+        ))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Needs: an open core. Gives: every damage, with its place in the file and in the
 //! guest's memory, and what is missing. All of the core is read.
 
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 
 use serde::Serialize;
@@ -14,7 +15,9 @@ use super::memory::MemoryRange;
 use super::opened::Vmcore;
 use super::scan::{Content, scan};
 use super::{verify_chunks, verify_metadata};
-use crate::metadata::{CaptureResult, Metadata};
+use crate::corefile::pack;
+use crate::corefile::read::chunked::ChunkedFile;
+use crate::metadata::{CaptureResult, Metadata, PACK_FILE};
 
 /// How many ranges of memory are listed for one damage: segments may overlap, and a file
 /// may have hundreds of thousands of them.
@@ -110,6 +113,12 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
             if let Some(error) = checked.ended {
                 found.ended(&error);
             }
+            if checked.not_there > 0 {
+                found.missing.push(format!(
+                    "{} chunks are not in the triage pack, which is all that there is of the core",
+                    checked.not_there
+                ));
+            }
         }
         None => read_all(core, threads, &mut found),
     }
@@ -122,7 +131,19 @@ pub fn verify(core: &Vmcore, threads: usize) -> Verification {
     elf_problems(core, &mut |problem| found.add(damage(problem)));
     metadata.problems.into_iter().for_each(|problem| found.add(damage(problem)));
     found.missing.extend(metadata.not_compared);
+    if let Some(problem) = core.chunked().and_then(|chunked| pack_problem(core, chunked)) {
+        found.add(damage(format!("{PACK_FILE}: {problem}")));
+    }
     found
+}
+
+/// What is wrong with the triage pack beside a core.
+fn pack_problem(core: &Vmcore, chunked: &ChunkedFile) -> Option<String> {
+    match core.neighbours().pack() {
+        Ok(pack) => pack::check(chunked, pack),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => Some(format!("it cannot be read: {error}")),
+    }
 }
 
 /// Reads what is stored without checksums: what cannot be read is damaged.

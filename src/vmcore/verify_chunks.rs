@@ -34,6 +34,8 @@ pub(super) struct CheckedChunks {
     pub(super) bad: Vec<BadChunk>,
     /// How many are damaged, those in `bad` included.
     pub(super) count: u64,
+    /// How many are not there: of the core there is the triage pack alone.
+    pub(super) not_there: u64,
     /// Why not all were checked.
     pub(super) ended: Option<DataError>,
 }
@@ -49,6 +51,7 @@ impl CheckedChunks {
     fn join(&mut self, other: Self) {
         self.bad.extend(other.bad);
         self.count = self.count.saturating_add(other.count);
+        self.not_there = self.not_there.saturating_add(other.not_there);
         self.ended = self.ended.take().or(other.ended);
     }
 }
@@ -65,6 +68,9 @@ pub(super) fn check_chunks(core: &ChunkedFile, threads: usize, most: usize) -> C
                 Ok(()) => {}
                 // Chunks are taken in order: the first bad ones of each thread are enough.
                 Err(Bad::Chunk(problem)) => checked.add(BadChunk { chunk, problem }, most),
+                Err(Bad::Reading(DataError::NotInPack { .. })) => {
+                    checked.not_there = checked.not_there.saturating_add(1);
+                }
                 Err(Bad::Reading(error)) => {
                     checked.ended = Some(error);
                     break;
@@ -88,7 +94,7 @@ pub(super) fn check_chunks(core: &ChunkedFile, threads: usize, most: usize) -> C
 enum Bad {
     /// It is not.
     Chunk(String),
-    /// More would be read than the file is worth.
+    /// More would be read than the file is worth, or it is not there.
     Reading(DataError),
 }
 
@@ -120,7 +126,9 @@ impl Checker {
         }
         self.packed.resize(entry.compressed as usize, 0);
         match core.file().read(chunk.file_offset, &mut self.packed) {
-            Err(error @ DataError::TooMuch { .. }) => return Err(Bad::Reading(error)),
+            Err(error @ (DataError::TooMuch { .. } | DataError::NotInPack { .. })) => {
+                return Err(Bad::Reading(error));
+            }
             read => read.map_err(|error| error.to_string())?,
         }
         let has_checksum = self.check_header(chunk)?;

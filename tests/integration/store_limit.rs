@@ -54,7 +54,7 @@ fn duplicates_go_for_a_new_core_after_the_release() {
     let stream = script.stream.clone();
     let setting = Setting::new(script);
     fill(&setting.store, 4, MIB);
-    let ran = setting.capture(&["--store-limit", "5500K", "--resume", "--verbose"]).expect(0);
+    let ran = setting.capture(&["--store-limit", "5600K", "--resume", "--verbose"]).expect(0);
     assert_eq!(old(&setting.store), [0, 2, 3].map(id));
     let entry = ran.entry();
     assert!(crate::setting::check_whole(&entry, &stream).held_seconds.is_some());

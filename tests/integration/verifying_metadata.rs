@@ -34,6 +34,8 @@ fn rewrite(entry: &Path, change: impl Fn(&str) -> String) -> String {
     assert_ne!(changed, json);
     fs::write(&beside, &changed).unwrap();
     store_in_core(&core_of(entry), &changed);
+    // It is that of the core as it was.
+    fs::remove_file(entry.join("triage.zst")).unwrap();
     changed
 }
 

@@ -28,6 +28,7 @@ mod symbol_files;
 #[path = "../tool/mod.rs"]
 mod tool;
 mod transcript;
+mod triage_pack;
 mod vmlinux;
 
 /// The sample, as seen from the project's folder, in which the commands run.

@@ -42,6 +42,14 @@ pub enum DataError {
         /// What became of it.
         problem: String,
     },
+    /// Not in the triage pack, which is all of the core that can be had.
+    #[error("byte {offset:#x} of the core's file is not in its triage pack, and {problem}")]
+    NotInPack {
+        /// Where in the core's file.
+        offset: u64,
+        /// Why it does not come from the core.
+        problem: String,
+    },
     /// The bytes are computed from something else, which cannot be read.
     #[error(transparent)]
     Underlying(Box<dyn std::error::Error + Send + Sync>),
@@ -77,6 +85,9 @@ impl DataError {
             }
             Self::Remote { offset, problem } => {
                 Some(Self::Remote { offset: *offset, problem: problem.clone() })
+            }
+            Self::NotInPack { offset, problem } => {
+                Some(Self::NotInPack { offset: *offset, problem: problem.clone() })
             }
             Self::PastEnd { offset, length } => {
                 Some(Self::PastEnd { offset: *offset, length: *length })

@@ -7,13 +7,14 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use vmcore_formats::seekable::FrameEntry;
 use zstd::bulk::Decompressor;
 
 use super::bytes::{Bytes, DataError, PlainFile};
 use super::chunk_cache::ChunkCache;
 use super::failed_chunks::FailedChunks;
 use super::frame_table::{self, Chunk, FrameTable};
+use super::used_chunks::Record;
+use super::zero_checksums::ZeroChecksums;
 
 /// The longest buffer for a compressed chunk that is kept for the next one.
 const KEPT_PACKED: usize = 4 << 20;
@@ -33,8 +34,8 @@ pub struct ChunkedFile {
     idle: Mutex<Vec<Unpacker>>,
     /// Compressed chunks seen, and whether they are zeros from end to end.
     small_chunks: Mutex<Vec<(Vec<u8>, bool)>>,
-    /// Entries of the seek table whose chunks were unpacked and are zeros from end to end.
-    zero_entries: Mutex<Vec<FrameEntry>>,
+    zero_checksums: ZeroChecksums,
+    used: Record,
 }
 
 impl ChunkedFile {
@@ -62,7 +63,8 @@ impl ChunkedFile {
             failed: FailedChunks::default(),
             idle: Mutex::default(),
             small_chunks: Mutex::default(),
-            zero_entries: Mutex::default(),
+            zero_checksums: ZeroChecksums::default(),
+            used: Record::default(),
         })
     }
 
@@ -81,6 +83,7 @@ impl ChunkedFile {
     /// # Errors
     /// Fails if it does not unpack to just that, or its checksum is wrong.
     pub fn unpack(&self, chunk: &Chunk, buffer: &mut [u8]) -> Result<(), DataError> {
+        self.note_use(chunk);
         self.failed.check(chunk.index)?;
         self.spend(u64::from(chunk.entry.decompressed))?;
         let mut unpacker = self.unpacker()?;
@@ -127,36 +130,43 @@ impl ChunkedFile {
         if !chunk.is_small() {
             return false;
         }
-        if self.file.is_remote() && self.has_entry_of_zeros(chunk) {
+        if self.file.is_remote() && self.has_checksum_of_zeros(chunk) {
             return true;
         }
-        let zeros = self.unpacks_to_zeros(chunk);
-        if zeros && self.file.is_remote() {
-            self.keep_entry_of_zeros(chunk);
-        }
-        zeros
+        self.unpacks_to_zeros(chunk)
     }
 
-    /// Whether the seek table describes a chunk as it does one of zeros, with size and checksum.
-    ///
-    /// Other bytes may have the same checksum, but none that mean something: so few bytes of a
-    /// chunk hold a repeated byte at most. `verify` reads them all the same.
-    fn has_entry_of_zeros(&self, chunk: &Chunk) -> bool {
-        let entries = self.zero_entries.lock().unwrap_or_else(PoisonError::into_inner);
-        chunk.entry.checksum.is_some() && entries.contains(&chunk.entry)
+    /// Whether the seek table describes a chunk as one of zeros.
+    fn has_checksum_of_zeros(&self, chunk: &Chunk) -> bool {
+        chunk.is_small() && self.zero_checksums.is_of_zeros(&chunk.entry)
     }
 
-    fn keep_entry_of_zeros(&self, chunk: &Chunk) {
-        const KEPT: usize = 16;
-        let mut entries = self.zero_entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() < KEPT && !entries.contains(&chunk.entry) {
-            entries.push(chunk.entry);
+    /// Records the chunks that are read from now on.
+    pub fn record_use(&self) {
+        self.used.begin();
+    }
+
+    /// The numbers of the chunks that were read since, in the order of their first use, without
+    /// those that the seek table describes as zeros; and how many bytes their frames have.
+    pub fn used(&self) -> (Vec<u32>, u64) {
+        self.used.so_far()
+    }
+
+    /// How many bytes the frames of these chunks have.
+    pub fn used_bytes(&self) -> u64 {
+        self.used.packed()
+    }
+
+    fn note_use(&self, chunk: &Chunk) {
+        if self.used.is_kept() && !self.has_checksum_of_zeros(chunk) {
+            self.used.add(chunk);
         }
     }
 
     /// The same, by the compressed bytes.
     fn unpacks_to_zeros(&self, chunk: &Chunk) -> bool {
         const KNOWN: usize = 64;
+        self.note_use(chunk);
         let mut packed = vec![0; chunk.entry.compressed as usize];
         if self.file.read(chunk.file_offset, &mut packed).is_err() {
             return false;
@@ -198,7 +208,7 @@ impl Bytes for ChunkedFile {
             let size = chunk.entry.decompressed as usize;
             let take = size.saturating_sub(skip).min(rest.len());
             let (now, later) = rest.split_at_mut(take);
-            if self.file.is_remote() && self.has_entry_of_zeros(&chunk) {
+            if self.file.is_remote() && self.has_checksum_of_zeros(&chunk) {
                 now.fill(0);
             } else if take == size {
                 self.unpack(&chunk, now)?;

@@ -77,6 +77,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// Where its frame ends in the file.
+    pub fn file_end(&self) -> u64 {
+        self.file_offset.saturating_add(u64::from(self.entry.compressed))
+    }
+
     /// Whether so little of it is in the file that many are likely to be the same: chunks of
     /// zeros, or of a pattern that fills free memory.
     pub fn is_small(&self) -> bool {

@@ -6,4 +6,6 @@ pub mod chunked;
 mod failed_chunks;
 pub mod frame_table;
 pub mod stored_metadata;
+mod used_chunks;
 pub mod work;
+mod zero_checksums;

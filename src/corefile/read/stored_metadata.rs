@@ -6,14 +6,15 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use thiserror::Error;
 use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
 
-use super::bytes::read_vec;
+use super::bytes::{Bytes, PlainFile, read_vec};
 use super::chunked::ChunkedFile;
-use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata, SCHEMA};
+use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata, PACK_FILE, SCHEMA};
 use crate::regular_file;
 
 /// The longest metadata that is read, in bytes.
@@ -58,6 +59,9 @@ pub trait Neighbours: fmt::Debug + Send + Sync {
 
     /// Whether it has to be there: a core in a file of its own is complete without.
     fn has_metadata(&self) -> bool;
+
+    /// Its triage pack.
+    fn pack(&self) -> io::Result<Arc<dyn Bytes>>;
 }
 
 /// Beside a file of this machine.
@@ -74,6 +78,14 @@ impl Neighbours for LocalNeighbours {
 
     fn has_metadata(&self) -> bool {
         self.core.file_name().is_some_and(|name| name == CORE_FILE)
+    }
+
+    fn pack(&self) -> io::Result<Arc<dyn Bytes>> {
+        if !self.has_metadata() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let file = regular_file::open(&self.core.with_file_name(PACK_FILE))?;
+        Ok(Arc::new(PlainFile::new(file)?))
     }
 }
 

@@ -11,10 +11,9 @@ use std::io::{self, BufWriter, Write};
 
 use vmcore_formats::seekable::{Footer, FrameEntry, METADATA_MAGIC, SeekTable, skippable_frame};
 
+use crate::corefile::chunk_hash::CHECKSUM_OF_NOTHING;
 use crate::corefile::write::Written;
 
-/// Low 32 bits of XXH64 of no bytes: what a frame without content has.
-const CHECKSUM_OF_NOTHING: u32 = 0x51d8_e999;
 /// How much of the newest chunks is dropped where a full disk leaves no room for a seek
 /// table, in bytes.
 const GIVEN_UP: u64 = 1 << 20;

@@ -13,7 +13,7 @@ use crate::store::lock::{self, Writer};
 use crate::store::metadata_head::MetadataHead;
 use crate::store::pin::is_pinned;
 use crate::store::report_head::ReportHead;
-use crate::store::{CORE_FILE, CORE_RECORD, INCOMPLETE, METADATA_FILE, REPORT_FILE};
+use crate::store::{CORE_FILE, CORE_RECORD, INCOMPLETE, METADATA_FILE, PACK_FILE, REPORT_FILE};
 
 /// An entry, and what it was read of.
 pub(super) struct Read {
@@ -128,7 +128,8 @@ pub(super) fn read(folder: &Path, index: &Index) -> Option<Read> {
         (Writer::Absent, _) => EntryState::Interrupted,
         (Writer::Unknown, _) => EntryState::Unknown,
     };
-    let beside = [stamps.metadata, stamps.report].into_iter().flatten();
+    let beside = [stamps.metadata, stamps.report, stamp(&folder.join(PACK_FILE))];
+    let beside = beside.into_iter().flatten();
     let entry = Listed {
         id: id.to_owned(),
         // To the second in the id, finer in the metadata.

@@ -27,6 +27,7 @@ pub use tasks::blocked;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::Kernel;
 use crate::kernel::find::SearchDepth;
 use crate::metadata::Metadata;
 use crate::printable;
@@ -71,6 +72,17 @@ impl Report {
         families: &Families,
         options: ReportOptions,
     ) -> Self {
+        Self::made(core, metadata, families, options, &mut |_| ())
+    }
+
+    /// The same. `then` gets the kernel, if there is one, when all was read of it.
+    pub fn made(
+        core: &Vmcore,
+        metadata: Option<&Metadata>,
+        families: &Families,
+        options: ReportOptions,
+        then: &mut dyn FnMut(&Kernel),
+    ) -> Self {
         if options.search == SearchDepth::All {
             core.read_without_limit();
         }
@@ -83,7 +95,7 @@ impl Report {
         for finding in core.findings() {
             report.find("core", finding.clone(), Trust::Certain);
         }
-        parts::gather(&mut report, core, metadata, families, options);
+        parts::gather(&mut report, core, metadata, families, options, then);
         report
     }
 

@@ -35,6 +35,7 @@ pub(super) fn gather(
     metadata: Option<&Metadata>,
     families: &Families,
     options: ReportOptions,
+    then: &mut dyn FnMut(&Kernel),
 ) {
     let vcpus = registers(report, core);
     let info = panic_info(core, metadata);
@@ -42,6 +43,7 @@ pub(super) fn gather(
         match Kernel::find_in(core, options.search) {
             Ok(kernel) => {
                 of_kernel(report, core, &vcpus, &kernel, metadata, families, options.log_lines);
+                then(&kernel);
             }
             Err(error) => report.find("kernel", error.to_string(), Trust::Certain),
         }
