@@ -173,7 +173,7 @@ impl RestOfCore for Gone {
         let record = record.ok().and_then(|json| CoreRecord::parse(&json).ok());
         Err(record.map_or_else(
             || format!("{} is not there", self.core.display()),
-            |record| record.to_string(),
+            |record| format!("the core is not here: {record}"),
         ))
     }
 }

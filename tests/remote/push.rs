@@ -268,6 +268,7 @@ fn a_core_is_removed_only_when_it_is_there_and_says_where_it_is() {
     bucket.put(&key, &whole);
     let answer = push(store.path(), &options, &bucket.variables());
     assert_eq!((answer.code, local.exists()), (Some(0), false), "{}", answer.stderr);
+    fs::remove_file(store.path().join(ENTRY).join("triage.zst")).unwrap();
     let at = store.path().to_str().unwrap();
     let dmesg = run(&["dmesg", "latest", "--store", at], &[]);
     assert!(dmesg.stderr.contains(&format!("it is in {URL}/{ENTRY}")), "{}", dmesg.stderr);
