@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use super::exit::{Exit, UsageError};
 use super::guest::ConnectArgs;
 use super::kernel::KernelArgs;
+use super::module_files;
 use super::mount::mount;
 use super::stored_core::CoreArgs;
 use super::symbol_paths::symbol_paths;
@@ -19,7 +20,7 @@ use super::temporary_folder::TemporaryFolder;
 use super::ui::say;
 use super::vmlinux_cache::{self, Kind};
 use crate::debugger::{
-    self, KernelBuild, NotFound, NotInstalled, Program, Signals, Vmlinux, shell_quoted,
+    self, KernelBuild, ModuleFiles, NotFound, NotInstalled, Program, Signals, Vmlinux, shell_quoted,
 };
 use crate::kernel::find::SearchDepth;
 use crate::kernel::find::note;
@@ -32,7 +33,8 @@ use crate::units::parse::positive_duration;
 /// For example `debug latest --with volatility -- linux.pslist`.
 /// The core is mounted on a temporary directory while the debugger runs. The kernel's
 /// vmlinux is found by the build id in the core; a vmlinux of another build is refused. Where
-/// none is installed, one is made out of the core's own symbols and types, and cached. The exit code is the debugger's.
+/// none is installed, one is made out of the core's own symbols and types, and cached; so are files
+/// of its modules, for crash and drgn. The exit code is the debugger's.
 #[derive(Debug, clap::Args)]
 pub(super) struct DebugArgs {
     #[command(flatten)]
@@ -145,16 +147,18 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
     let (vmlinux, own) = (vmlinux.as_ref(), arguments.own.as_slice());
     if let Some(socket) = &arguments.remote {
         let words = debugger::gdb_on_guest(socket, vmlinux, offset, own);
-        return start(&file, &words, signals, &tell);
+        return start(&file, &words, &[], signals, &tell);
     }
+    let modules = vmlinux.map(|vmlinux| vmlinux.modules.files.as_slice()).unwrap_or_default();
     if arguments.held && is_whole {
         let words = program.arguments(core.path(), vmlinux, offset, own);
-        return start(&file, &words, signals, &tell);
+        return start(&file, &words, modules, signals, &tell);
     }
     let folder = TemporaryFolder::new()?;
     let mounted = mount(&core, &folder.0, &tell)?;
     let vmcore = mounted.folder().join(VMCORE_FILE);
-    let ended = start(&file, &program.arguments(&vmcore, vmlinux, offset, own), signals, &tell);
+    let words = program.arguments(&vmcore, vmlinux, offset, own);
+    let ended = start(&file, &words, modules, signals, &tell);
     // Whatever became of the debugger: nothing is left behind.
     let unmounted = mounted.unmount();
     let code = ended?;
@@ -164,14 +168,15 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
     Ok(code)
 }
 
-/// Runs the debugger to its end.
+/// Runs the debugger to its end. Of the files of modules, one is shown.
 fn start(
     file: &Path,
     words: &[OsString],
+    modules: &[PathBuf],
     signals: Signals,
     tell: &dyn Fn(&str),
 ) -> anyhow::Result<Exit> {
-    tell(&format!("+ {}", line(file, words)));
+    tell(&format!("+ {}", line(file, words, modules)));
     let mut command = Command::new(file);
     command.args(words);
     let code = debugger::run(command, signals);
@@ -215,8 +220,13 @@ fn made(
         }
     };
     let what = if cached.with_types { "symbols and types" } else { "symbols; it has no types" };
+    let modules = cached.modules.as_deref().map(module_files::of_cache).unwrap_or_default();
+    let more = match modules.files.len() {
+        0 => String::new(),
+        count => format!("; so are files of {count} modules"),
+    };
     tell(&format!(
-        "note: no vmlinux of {} is installed; {} is used, made out of the core's own {what}",
+        "note: no vmlinux of {} is installed; {} is used, made out of the core's own {what}{more}",
         missing.kernel.describe(),
         cached.path.display()
     ));
@@ -224,7 +234,7 @@ fn made(
     if !cached.with_types && needs_types {
         return Ok(Err(missing));
     }
-    Ok(Ok(Vmlinux { path: cached.path, verified: true }))
+    Ok(Ok(Vmlinux { path: cached.path, verified: true, modules }))
 }
 
 /// volatility3's symbols, which are made out of the core.
@@ -243,7 +253,7 @@ fn isf(core: &Path, arguments: &DebugArgs, tell: &dyn Fn(&str)) -> anyhow::Resul
         .context("no symbols for volatility3 can be made out of the core")?;
     let folder = cached.path.display();
     tell(&format!("note: symbols made out of the core's own symbols and types are in {folder}"));
-    Ok(Vmlinux { path: cached.path, verified: true })
+    Ok(Vmlinux { path: cached.path, verified: true, modules: ModuleFiles::default() })
 }
 
 /// The debugger that was asked for, or the first that is installed and can start.
@@ -265,12 +275,20 @@ fn program(arguments: &DebugArgs, vmlinux: Option<&Vmlinux>) -> anyhow::Result<(
     }
 }
 
-/// The command as it could be typed.
-fn line(file: &Path, words: &[OsString]) -> String {
-    let words: Vec<_> = [file.as_os_str()]
-        .into_iter()
-        .chain(words.iter().map(OsString::as_os_str))
-        .map(shell_quoted)
-        .collect();
-    words.join(OsStr::new(" ")).to_string_lossy().into_owned()
+/// The command as it could be typed, but for what it has of the second module and others.
+fn line(file: &Path, words: &[OsString], modules: &[PathBuf]) -> String {
+    let further = modules.get(1..).unwrap_or_default();
+    let is_further = |word: &OsString| further.iter().any(|file| file.as_os_str() == word);
+    let mut shown = vec![shell_quoted(file.as_os_str())];
+    for word in words {
+        if !is_further(word) {
+            shown.push(shell_quoted(word));
+        } else if further.first().is_some_and(|first| first.as_os_str() == word) {
+            shown.pop();
+            shown.push("...".into());
+        } else {
+            shown.pop();
+        }
+    }
+    shown.join(OsStr::new(" ")).to_string_lossy().into_owned()
 }

@@ -8,22 +8,26 @@
 //! Names come from the guest. One that is no plain name of a file, or that another module has,
 //! gets no file, and is a finding.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use sha2::{Digest, Sha256};
 use vmcore_formats::elf::build_id::BuildId;
 
 use super::ui::say;
+use crate::debugger::ModuleFiles;
 use crate::kernel::Kernel;
 use crate::printable::shown;
 use crate::store::single_file::SingleFile;
-use crate::vmlinux::MadeModule;
+use crate::vmlinux::{MadeModule, digest_module};
 
 /// The folder of links.
 pub(super) const BUILD_IDS: &str = ".build-id";
+/// The command by which crash loads them.
+const CRASH_COMMANDS: &str = "crash.commands";
 /// The longest name of a module.
 const MAX_NAME: usize = 64;
 /// The most bytes of all files. Those of a distribution's modules take 100 MB.
@@ -92,6 +96,40 @@ pub(super) fn write(kernel: &Kernel, folder: &Path) -> anyhow::Result<Vec<PathBu
         say(&format!("note: files of {count} modules have no types ({names}{more}): {why}"));
     }
     Ok(written)
+}
+
+/// The name of a directory with the files of all modules: that of the kernel's vmlinux, and a
+/// digest of what they are made of. None, if there are none.
+pub(super) fn name(kernel: &Kernel, vmlinux: &str) -> Option<String> {
+    let mut digest = Sha256::new();
+    let mut any = false;
+    for module in kernel.modules().modules.iter().filter(|module| is_plain(&module.name)) {
+        any |= digest_module(kernel, module, &mut digest).is_ok();
+    }
+    let digits: String =
+        digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    any.then(|| format!("{vmlinux}-{digits}"))
+}
+
+/// Writes what crash is to be told to load the files, which are going to be in `folder`. No file,
+/// if crash would take the directory's name for something else.
+pub(super) fn write_crash_commands(staged: &Path, folder: &Path) -> anyhow::Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@:,=".contains(&byte);
+    if let Some(name) = folder.to_str().filter(|name| name.bytes().all(plain)) {
+        fs::write(staged.join(CRASH_COMMANDS), format!("mod -S {name} > /dev/null\n"))?;
+    }
+    Ok(())
+}
+
+/// What is in such a directory.
+pub(super) fn of_cache(folder: &Path) -> ModuleFiles {
+    let Ok(entries) = fs::read_dir(folder) else { return ModuleFiles::default() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "ko")).collect();
+    files.sort();
+    let commands = folder.join(CRASH_COMMANDS);
+    ModuleFiles { files, crash_commands: commands.exists().then_some(commands) }
 }
 
 /// Whether a name is one that a file of a module can have.

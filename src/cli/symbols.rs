@@ -39,7 +39,7 @@ pub(super) struct SymbolsArgs {
     ///
     /// crash loads them by `mod -S DIR`; drgn by `--debug-directory DIR`, or as files (`-s`). A
     /// module without BTF has symbols alone.
-    #[arg(long, value_name = "DIR", conflicts_with = "cached")]
+    #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
     /// Also list variables of known names that are left out, because none of their types fits
     #[arg(short, long)]
@@ -156,32 +156,63 @@ fn elf(kernel: &Kernel, output: &Path, verbose: bool) -> anyhow::Result<()> {
 /// What `debug` asks for: a file that depends on nothing but the kernel's build.
 fn cached(arguments: &SymbolsArgs) -> anyhow::Result<Exit> {
     let folder = arguments.output.as_ref().context("--cached needs a directory (--output)")?;
-    let writable = folder.join("vmlinux");
-    let core = arguments.core.open_to_write(arguments.find_kernel.reads(), &writable)?;
+    let modules = arguments.modules.as_deref();
+    let inside = [Some(folder.as_path()), modules].into_iter().flatten();
+    let inside: Vec<PathBuf> = inside.map(|folder| folder.join("file")).collect();
+    let inside: Vec<&Path> = inside.iter().map(PathBuf::as_path).collect();
+    let core = arguments.core.open_to_write_all(arguments.find_kernel.reads(), &inside)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let made = MadeVmlinux::of(&kernel)?;
-    let path = folder.join(made.name()?);
-    if !path.exists() || arguments.fresh {
+    let name = made.name()?;
+    let path = keep(folder, &name, arguments.fresh, |staged| {
         say_findings(made.findings());
-        let staged = folder.join(format!("{}.incomplete", std::process::id()));
-        let written = match arguments.format {
-            Form::Isf => isf_folder(&kernel, &staged),
+        match arguments.format {
+            Form::Isf => isf_folder(&kernel, staged),
             _ => {
-                create(&staged).and_then(|file| Ok(made.write(Contents::Build, &file).map(drop)?))
+                create(staged).and_then(|file| Ok(made.write(Contents::Build, &file).map(drop)?))
             }
-        };
-        // A directory is not replaced by one that is renamed.
-        let written = written.and_then(|()| {
-            let _ = fs::remove_dir_all(&path);
-            Ok(fs::rename(&staged, &path)?)
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&staged).or_else(|_| fs::remove_dir_all(&staged));
         }
-        written.with_context(|| format!("cannot write {}", path.display()))?;
+    })?;
+    let mut kept = vec![path];
+    if let Some(folder) = modules
+        && let Some(name) = module_files::name(&kernel, &name)
+    {
+        let written = keep(folder, &name, arguments.fresh, |staged| {
+            fs::DirBuilder::new().mode(0o700).create(staged)?;
+            module_files::write(&kernel, staged)?;
+            module_files::write_crash_commands(staged, &folder.join(&name))
+        });
+        match written {
+            Ok(path) => kept.push(path),
+            Err(error) => say(&format!("warning: no files of modules were made: {error:#}")),
+        }
     }
-    print(|out| writeln!(out, "{}", path.display()))?;
+    print(|out| kept.iter().try_for_each(|path| writeln!(out, "{}", path.display())))?;
     Ok(if made.has_types() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// What a directory has under a name: what is there, or what is written now.
+fn keep(
+    folder: &Path,
+    name: &str,
+    fresh: bool,
+    write: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let path = folder.join(name);
+    if path.exists() && !fresh {
+        return Ok(path);
+    }
+    let staged = folder.join(format!("{}.incomplete", std::process::id()));
+    // A directory is not replaced by one that is renamed.
+    let written = write(&staged).and_then(|()| {
+        let _ = fs::remove_dir_all(&path);
+        Ok(fs::rename(&staged, &path)?)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&staged).or_else(|_| fs::remove_dir_all(&staged));
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 /// A directory with nothing but volatility3's symbols.

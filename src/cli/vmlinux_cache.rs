@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! $XDG_CACHE_HOME/vmcorectl/vmlinux/<build id>-<digest>
+//! $XDG_CACHE_HOME/vmcorectl/modules/<build id>-<digest>-<digest>/NAME.ko
 //! $XDG_CACHE_HOME/vmcorectl/isf/<build id>-<digest>/kernel.json
 //! ```
 //!
@@ -27,6 +28,8 @@ use crate::remote::address::Address;
 /// The most files that are kept, and their length together. One takes 20 to 40 MB.
 const MAX_FILES: usize = 12;
 const MAX_LENGTH: u64 = 512 << 20;
+/// The directory of those of modules.
+const MODULES: &str = "modules";
 /// Files of makers that were killed are removed after this time.
 const ABANDONED: u64 = 3600;
 
@@ -56,6 +59,8 @@ pub(super) struct Cached {
     pub(super) path: PathBuf,
     /// Whether it has types. Without them, crash does not start.
     pub(super) with_types: bool,
+    /// The directory of the files of the kernel's modules, beside a vmlinux.
+    pub(super) modules: Option<PathBuf>,
 }
 
 /// What is made of a core: the one that is there, or a new one.
@@ -69,9 +74,8 @@ pub(super) fn find_or_make(
     deep: bool,
 ) -> anyhow::Result<Cached> {
     let (name, format) = kind.names();
-    let folder = folder(name).context("neither XDG_CACHE_HOME nor HOME has a directory for it")?;
-    let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-    created.with_context(|| format!("cannot create the directory {}", folder.display()))?;
+    let folder = created(name)?;
+    let modules = (kind == Kind::Vmlinux).then(|| created(MODULES)).transpose()?;
     let mut command = Command::new("/proc/self/exe");
     let remote = core.to_str().is_some_and(|core| Address::parse(core).is_some());
     // An entry may have its triage pack alone.
@@ -79,6 +83,9 @@ pub(super) fn find_or_make(
     let core = if remote { core.to_owned() } else { absolute };
     command.arg("symbols").arg(core).arg("--cached").arg("-o").arg(&folder);
     command.args(["--format", format]);
+    if let Some(modules) = &modules {
+        command.arg("--modules").arg(modules);
+    }
     command.args(fresh.then_some("--fresh")).args(deep.then_some("--deep"));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.context("cannot start the process that makes it")?;
@@ -88,16 +95,31 @@ pub(super) fn find_or_make(
         Some(3) => false,
         _ => bail!("the process that makes it failed"),
     };
-    let name = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
-    let path = PathBuf::from(OsStr::from_bytes(name));
-    let inside = path.parent() == Some(&folder) && path.exists();
-    if !inside {
+    let mut names = output.stdout.split(|byte| *byte == b'\n');
+    let mut next = |folder: &Path| {
+        let path = PathBuf::from(OsStr::from_bytes(names.next()?));
+        let inside = path.parent() == Some(folder) && path.exists();
+        inside.then(|| used(folder, path))
+    };
+    let Some(path) = next(&folder) else {
         bail!("the process that makes it named no file of the cache");
-    }
-    // It is the last one to go.
+    };
+    Ok(Cached { path, with_types, modules: modules.and_then(|modules| next(&modules)) })
+}
+
+/// What is used now is the last one to go.
+fn used(folder: &Path, path: PathBuf) -> PathBuf {
     let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-    trim(&folder, &path);
-    Ok(Cached { path, with_types })
+    trim(folder, &path);
+    path
+}
+
+/// A directory of the cache, which is there now.
+fn created(kind: &str) -> anyhow::Result<PathBuf> {
+    let folder = folder(kind).context("neither XDG_CACHE_HOME nor HOME has a directory for it")?;
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    created.with_context(|| format!("cannot create the directory {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// Where the files are.

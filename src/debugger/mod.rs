@@ -19,4 +19,4 @@ mod vmlinux;
 pub use child::{Signals, run};
 pub use gdb_proxy::{GdbProxy, Outcome as ProxyOutcome};
 pub use program::{NotInstalled, Program, gdb_on_guest, shell_quoted};
-pub use vmlinux::{KernelBuild, NotFound, SymbolPaths, Vmlinux, VmlinuxError};
+pub use vmlinux::{KernelBuild, ModuleFiles, NotFound, SymbolPaths, Vmlinux, VmlinuxError};

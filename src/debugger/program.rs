@@ -94,6 +94,7 @@ impl Program {
         kernel_offset: Option<u64>,
         own: &[OsString],
     ) -> Vec<OsString> {
+        let modules = vmlinux.map(|vmlinux| &vmlinux.modules);
         let vmlinux = vmlinux.map(|vmlinux| vmlinux.path.as_os_str());
         let mut arguments: Vec<OsString> = Vec::new();
         let mut add = |argument: &OsStr| arguments.push(argument.to_owned());
@@ -101,13 +102,19 @@ impl Program {
             Self::Crash => {
                 vmlinux.into_iter().for_each(&mut add);
                 add(core.as_os_str());
+                if let Some(commands) = modules.and_then(|modules| modules.crash_commands.as_ref())
+                {
+                    add("-i".as_ref());
+                    add(commands.as_os_str());
+                }
             }
             Self::Drgn => {
                 add("-c".as_ref());
                 add(core.as_os_str());
-                if let Some(vmlinux) = vmlinux {
+                let modules = modules.map(|modules| modules.files.as_slice()).unwrap_or_default();
+                for file in vmlinux.into_iter().chain(modules.iter().map(|file| file.as_os_str())) {
                     add("-s".as_ref());
-                    add(vmlinux);
+                    add(file);
                 }
             }
             Self::Gdb => {
@@ -181,10 +188,15 @@ fn split_at_quotes(word: &OsStr) -> Vec<&OsStr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vmlinux::ModuleFiles;
     use super::*;
 
+    fn vmlinux(path: &str) -> Vmlinux {
+        Vmlinux { path: path.into(), verified: true, modules: ModuleFiles::default() }
+    }
+
     fn line(program: Program, offset: Option<u64>) -> String {
-        let vmlinux = Vmlinux { path: "/usr/lib/my kernel".into(), verified: true };
+        let vmlinux = vmlinux("/usr/lib/my kernel");
         let own = ["-x".into(), "a'b".into()];
         let arguments = program.arguments(Path::new("/m/vmcore"), Some(&vmlinux), offset, &own);
         let words: Vec<_> = arguments.iter().map(|word| shell_quoted(word)).collect();
@@ -199,13 +211,27 @@ mod tests {
         assert_eq!(line, r"-s '/usr/lib/my kernel' -f /m/vmcore -x 'a'\''b'");
         let gdb = Program::Gdb;
         let path = Path::new("/m/vmcore");
-        let vmlinux = Vmlinux { path: "/vmlinux".into(), verified: true };
+        let vmlinux = vmlinux("/vmlinux");
         let arguments = gdb.arguments(path, Some(&vmlinux), Some(0x1ae0_0000), &[]);
         assert_eq!(arguments, ["-ex", "symbol-file -o 0x1ae00000 /vmlinux", "--core", "/m/vmcore"]);
         assert_eq!(gdb.arguments(path, None, None, &[]), ["--core", "/m/vmcore"]);
         let arguments = gdb_on_guest(Path::new("/m/gdb"), Some(&vmlinux), None, &["-q".into()]);
         let expected = ["-ex", "symbol-file /vmlinux", "-ex", "target remote /m/gdb", "-q"];
         assert_eq!(arguments, expected);
+    }
+
+    #[test]
+    fn files_of_modules_are_given_to_those_who_take_them() {
+        let modules = ModuleFiles {
+            files: vec!["/m/xfs.ko".into(), "/m/ext4.ko".into()],
+            crash_commands: Some("/m/crash.commands".into()),
+        };
+        let vmlinux = Vmlinux { modules, ..vmlinux("/vmlinux") };
+        let of = |program: Program| program.arguments(Path::new("/c"), Some(&vmlinux), None, &[]);
+        let drgn = ["-c", "/c", "-s", "/vmlinux", "-s", "/m/xfs.ko", "-s", "/m/ext4.ko"];
+        assert_eq!(of(Program::Drgn), drgn);
+        assert_eq!(of(Program::Crash), ["/vmlinux", "/c", "-i", "/m/crash.commands"]);
+        assert_eq!(of(Program::Gdb), ["-ex", "symbol-file /vmlinux", "--core", "/c"]);
     }
 
     #[test]

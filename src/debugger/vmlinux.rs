@@ -29,6 +29,17 @@ pub struct Vmlinux {
     pub path: PathBuf,
     /// Whether it is known to be of the core's build.
     pub verified: bool,
+    /// Files of the kernel's modules, if they were made with it.
+    pub modules: ModuleFiles,
+}
+
+/// Files that were made of the kernel's modules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModuleFiles {
+    /// All of them.
+    pub files: Vec<PathBuf>,
+    /// A file with the command by which crash loads them.
+    pub crash_commands: Option<PathBuf>,
 }
 
 /// Where files with symbols are.
@@ -207,7 +218,10 @@ impl KernelBuild {
                 let (path, wanted) = (path.to_owned(), wanted.clone());
                 Err(VmlinuxError::OtherBuild { path, found, wanted })
             }
-            wanted => Ok(Vmlinux { path: path.to_owned(), verified: wanted.is_some() }),
+            wanted => {
+                let modules = ModuleFiles::default();
+                Ok(Vmlinux { path: path.to_owned(), verified: wanted.is_some(), modules })
+            }
         }
     }
 }

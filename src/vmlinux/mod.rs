@@ -26,7 +26,7 @@ mod system_map;
 pub mod types_alone;
 
 pub use isf::{Isf, IsfError};
-pub use module::MadeModule;
+pub use module::{MadeModule, digest_module};
 pub use system_map::system_map;
 
 use std::fs::File;

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use object::elf as format;
+use sha2::{Digest, Sha256};
 use vmcore_formats::btf::Btf;
 use vmcore_formats::elf::build_id::BuildId;
 use vmcore_formats::endian::Endian;
@@ -36,13 +37,16 @@ pub struct MadeModule {
     build_id: Option<BuildId>,
 }
 
-impl MadeModule {
-    /// Makes it.
-    ///
-    /// # Errors
-    /// Fails if it is not known where the module is. Without types, [`Self::without_types`] says
-    /// why.
-    pub fn of(kernel: &Kernel, module: &Module) -> Result<Self, VmlinuxError> {
+/// What the kernel's memory has of a module.
+struct Parts {
+    sections: Vec<ModuleSection>,
+    linked: Linked,
+    sizes: Vec<u64>,
+    types: Result<Arc<Types>, ModuleTypesError>,
+}
+
+impl Parts {
+    fn of(kernel: &Kernel, module: &Module) -> Result<Self, VmlinuxError> {
         if kernel.space.endian() != Endian::Little {
             return Err(VmlinuxError::BigEndian);
         }
@@ -56,12 +60,50 @@ impl MadeModule {
         symbols.retain(|symbol| sections.iter().any(|section| section.contains(symbol.at)));
         let linked = Linked::of_module(&symbols);
         let sizes = sizes(&linked, &symbols);
+        Ok(Self { sections, linked, sizes, types: kernel.module_types(module.at) })
+    }
+}
+
+/// Adds to a digest what the file of a module is made of, and nothing that depends on a boot.
+///
+/// # Errors
+/// Fails like [`MadeModule::of`].
+pub fn digest_module(
+    kernel: &Kernel,
+    module: &Module,
+    digest: &mut Sha256,
+) -> Result<(), VmlinuxError> {
+    let Parts { sections, linked, sizes, types } = Parts::of(kernel, module)?;
+    let mut add = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    };
+    add(module.name.as_bytes());
+    add(module.build_id.as_deref().unwrap_or_default().as_bytes());
+    for section in &sections {
+        add(section.name.as_bytes());
+        add(&section.size.to_le_bytes());
+    }
+    add(&relocatable::symbols(&linked, &sizes, &sections).0);
+    add(&linked.names);
+    let btf = types.as_ref().ok().and_then(|types: &Arc<Types>| types.btf());
+    add(btf.map(|btf| btf.bytes()).unwrap_or_default());
+    Ok(())
+}
+
+impl MadeModule {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// Fails if it is not known where the module is. Without types, [`Self::without_types`] says
+    /// why.
+    pub fn of(kernel: &Kernel, module: &Module) -> Result<Self, VmlinuxError> {
+        let Parts { sections, linked, sizes, types } = Parts::of(kernel, module)?;
         let mut findings = Vec::new();
         if linked.left_out > 0 {
             let count = linked.left_out;
             findings.push(format!("{count} symbols were left out: their names are not valid"));
         }
-        let types = kernel.module_types(module.at);
         let btf = types.as_ref().ok().and_then(|types: &Arc<Types>| types.btf());
         let debug = btf.map(|btf| debug_information(btf, module, &linked, &sizes, &sections));
         let (machine, relocation) = match kernel.space.paging() {

@@ -196,6 +196,27 @@ fn nothing_is_left(temporary: &Path) {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// Neither the kernel's file nor those of its modules are installed, and debuggers have the types.
+fn types_of_modules(stored: &str, machine: &Machine) {
+    let (script, commands) = (machine.space("types.py"), machine.space("types"));
+    fs::write(&script, "print(prog.type('struct virtio_blk'), prog.function('virtblk_probe'))")
+        .unwrap();
+    fs::write(&commands, "struct virtio_blk\nwhatis virtblk_probe\nquit\n").unwrap();
+    let path = format!("{}:{}", std::env::var("PATH").unwrap(), drgn_folder().display());
+    let debug = |arguments: &[&str], said: &Path| -> String {
+        let mut command = tool::command(["debug", stored].iter().chain(arguments));
+        command.env("PATH", &path).stdin(fs::File::open(said).unwrap());
+        let ran = Ran::from(command.output().unwrap()).expect(0);
+        ran.says("; so are files of ").says(" modules").stdout
+    };
+    let drgn = debug(&["--with", "drgn", "--", "-q", script.to_str().unwrap()], &script);
+    let crash = debug(&["--with", "crash", "--", "-s"], &commands);
+    for said in [drgn, crash] {
+        assert!(said.contains("struct virtio_device *vdev;"), "{said}");
+        assert!(said.contains("(struct virtio_device *"), "{said}");
+    }
+}
+
 fn debugged(stored: &str, machine: &Machine, unpacked: &Path) {
     let temporary = machine.space("temporary");
     fs::create_dir(&temporary).unwrap();
@@ -222,6 +243,9 @@ fn debugged(stored: &str, machine: &Machine, unpacked: &Path) {
     let script = script.to_str().unwrap();
     let ran = debug(&["--with", "drgn", "-q", "--", script]).expect(9);
     assert_eq!(ran.stdout.trim(), memory_at_16_mib(unpacked));
+    nothing_is_left(&temporary);
+
+    types_of_modules(stored, machine);
     nothing_is_left(&temporary);
 
     if std::env::var_os("VMCORECTL_TEST_FULL").is_some() {

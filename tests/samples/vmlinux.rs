@@ -93,3 +93,31 @@ fn what_debug_caches_depends_on_the_build_alone() {
     let banner = b"Linux version 6.1.0-50-cloud-amd64";
     assert!(of(".rodata").windows(banner.len()).any(|at| at == banner), "no banner");
 }
+
+#[test]
+fn files_of_modules_are_cached_beside_and_depend_on_the_build_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (kernels, modules) = (inside("vmlinux"), inside("modules"));
+    let make = |core: &str, more: &[&str]| -> Vec<PathBuf> {
+        let words = ["symbols", core, "--cached", "-o", &kernels, "--modules", &modules];
+        run([&words, more].concat()).expect(0).stdout.lines().map(PathBuf::from).collect()
+    };
+    fs::create_dir(&kernels).unwrap();
+    fs::create_dir(&modules).unwrap();
+    let made = make(CORE, &[]);
+    let [vmlinux, of_modules] = &made[..] else { panic!("{made:?}") };
+    assert_eq!(vmlinux.parent(), Some(Path::new(&kernels)));
+    assert_eq!(of_modules.parent(), Some(Path::new(&modules)));
+    let module = of_modules.join("virtio_blk.ko");
+    let bytes = fs::read(&module).unwrap();
+    assert!(object::File::parse(&*bytes).unwrap().section_by_name(".debug_info").is_some());
+    let commands = fs::read_to_string(of_modules.join("crash.commands")).unwrap();
+    assert_eq!(commands, format!("mod -S {} > /dev/null\n", of_modules.display()));
+    let inode = || fs::metadata(&module).unwrap().ino();
+    let first = inode();
+    assert_eq!((make(CORE, &[]), inode()), (made.clone(), first));
+    assert_eq!(make(CORE, &["--fresh"]), made);
+    assert_ne!(inode(), first);
+    assert_eq!(fs::read_dir(&modules).unwrap().count(), 1);
+}

@@ -158,6 +158,11 @@ impl Btf {
         (self.first_id()..self.next_id()).filter_map(|id| self.by_id(id))
     }
 
+    /// All of it, as it was read.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The section of strings: of a module, its own one only. Its first string is at
     /// [`Self::first_string`].
     pub fn strings(&self) -> &[u8] {
