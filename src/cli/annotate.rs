@@ -1,13 +1,18 @@
 //! `vmcorectl annotate`: what is noted of a crash after its capture.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::exit::{Exit, UsageError};
-use super::store_folder::StoreArgs;
+use super::remote_store::{self, RemoteStore};
+use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use crate::printable::shown;
-use crate::store::annotations::{Annotation, Annotations};
+use crate::remote::address::RemoteAddress;
+use crate::store::annotations::{Annotation, Annotations, FOLDER};
 use crate::store::{StoreError, entry, listing};
+use crate::tables::layout;
 
 /// Note something of a stored crash: a ticket, an owner
 ///
@@ -28,7 +33,10 @@ pub(super) struct AnnotateArgs {
 /// Notes it, or prints what was noted.
 pub(super) fn run(arguments: &AnnotateArgs) -> anyhow::Result<Exit> {
     let annotation = annotation(&arguments.values)?;
-    let store = arguments.store.folder()?;
+    let store = match arguments.store.place() {
+        StorePlace::Folder(store) => store,
+        StorePlace::Remote(address) => return elsewhere(arguments, annotation, &address),
+    };
     let folder = entry::folder(&arguments.entry, &store)?;
     let none = || StoreError::NoEntry { wanted: arguments.entry.clone(), store: store.clone() };
     listing::read_entry(&folder).ok_or_else(none)?;
@@ -36,6 +44,27 @@ pub(super) fn run(arguments: &AnnotateArgs) -> anyhow::Result<Exit> {
         annotation.write(&folder, &random()?)?;
     }
     say(&folder.display().to_string(), &Annotations::read(&folder))
+}
+
+/// The same in a store that is elsewhere. The entry has the annotation, which comes with it
+/// wherever it is copied to, and the table has it, which is read for all entries at once.
+fn elsewhere(
+    arguments: &AnnotateArgs,
+    annotation: Option<Annotation>,
+    address: &RemoteAddress,
+) -> anyhow::Result<Exit> {
+    let channel = remote_store::open_to_write(address)?;
+    let store = RemoteStore::of(Arc::clone(&channel))?;
+    let entry = store.find(&arguments.entry)?;
+    if let Some(annotation) = annotation {
+        let (random, json) = (random()?, annotation.to_json());
+        let id = entry.rsplit_once('/').map_or(entry.as_str(), |(_, id)| id);
+        let of_table = layout::annotation(&layout::day(annotation.time), id, &random);
+        for name in [format!("{entry}/{FOLDER}/{random}.json"), of_table] {
+            channel.put_new(&name, &json)?;
+        }
+    }
+    say(&channel.shown(&entry), &remote_store::annotations(&channel, &entry)?)
 }
 
 /// What is to be noted; `None` if nothing is.

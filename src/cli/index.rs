@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::exit::Exit;
-use super::store_folder::StoreArgs;
+use super::remote_store::{self, RemoteStore};
+use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use super::ui;
 use crate::regular_file;
 use crate::store::listing::{self, Listed};
 use crate::store::{METADATA_FILE, REPORT_FILE, report_file};
-use crate::tables::{self, EntryTexts, Folder, Objects, Row};
+use crate::tables::{self, Elsewhere, EntryTexts, Folder, Objects, Row};
 
 /// Make the table of a store's crashes: a row for each, and Parquet of them
 ///
@@ -29,9 +31,28 @@ pub(super) struct IndexArgs {
 
 /// Makes rows, and on request parts.
 pub(super) fn run(arguments: &IndexArgs) -> anyhow::Result<Exit> {
-    let store = arguments.store.folder()?;
-    let objects = Folder::new(&store);
-    let (entries, problems) = listing::list(&store)?;
+    match arguments.store.place() {
+        StorePlace::Folder(store) => of_folder(&store, arguments.compact),
+        StorePlace::Remote(address) => {
+            let channel = remote_store::open_to_write(&address)?;
+            let objects = Elsewhere::new(Arc::clone(&channel));
+            let with_row = tables::ids(&objects)?;
+            let store = RemoteStore::of(channel)?;
+            let rows = store.each(|name| match name.rsplit_once('/') {
+                Some((_, id)) if !with_row.contains(id) => store.row(name, None),
+                _ => Ok(None),
+            })?;
+            let made = rows.iter().map(|row| row.publish(&objects));
+            let made = made.collect::<Result<Vec<_>, _>>()?;
+            let made = made.into_iter().filter(|made| *made).count();
+            finish(&objects, arguments.compact, made, Vec::new())
+        }
+    }
+}
+
+fn of_folder(store: &Path, compact: bool) -> anyhow::Result<Exit> {
+    let objects = Folder::new(store);
+    let (entries, problems) = listing::list(store)?;
     let mut problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
     let mut made = 0_usize;
     let with_row = tables::ids(&objects)?;
@@ -41,7 +62,7 @@ pub(super) fn run(arguments: &IndexArgs) -> anyhow::Result<Exit> {
             None => problems.push(format!("{} has no metadata", entry.folder.display())),
         }
     }
-    finish(&objects, arguments.compact, made, problems)
+    finish(&objects, compact, made, problems)
 }
 
 /// The published entries that have no row.

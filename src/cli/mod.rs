@@ -54,6 +54,7 @@ mod symbol_paths;
 mod symbols;
 mod temporary_folder;
 mod time_argument;
+mod triage;
 mod ui;
 mod verify;
 mod vmlinux_cache;
@@ -109,6 +110,7 @@ enum Command {
     Unpin(pin::UnpinArgs),
     Annotate(annotate::AnnotateArgs),
     Index(index::IndexArgs),
+    Triage(triage::TriageArgs),
     Hook(hook::HookArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -170,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Unpin(arguments) => pin::unpin(&arguments),
         Command::Annotate(arguments) => annotate::run(&arguments),
         Command::Index(arguments) => index::run(&arguments),
+        Command::Triage(arguments) => triage::run(&arguments),
         Command::Hook(arguments) => Ok(hook::run(arguments)),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::remote_store::annotations;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::read::stored_metadata::MAX_METADATA;
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
@@ -10,6 +11,7 @@ use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata};
 use crate::remote::address::RemoteAddress;
 use crate::remote::file::{RemoteFile, RemoteNeighbours};
 use crate::remote::{self, Channel, RemoteError};
+use crate::store::annotations::Annotations;
 use crate::store::pin::PIN_FILE;
 use crate::store::{REPORT_FILE, StoreError, report_file};
 use crate::vmcore::{OpenError, Vmcore};
@@ -114,6 +116,20 @@ impl RemoteEntry {
                 })
             }
         }
+    }
+
+    /// What was noted of it since its capture; nothing where that cannot be listed.
+    pub(super) fn annotations(&self) -> Annotations {
+        let (channel, folder) = match self {
+            Self::Core(core) if !core.neighbours.is_in_entry() => return Annotations::default(),
+            Self::Core(core) => core.neighbours.folder(),
+            Self::WithoutCore(entry) => (&entry.channel, entry.folder.trim_end_matches('/')),
+        };
+        // A web server has no lists.
+        if channel.root().with_secrets().starts_with("http") {
+            return Annotations::default();
+        }
+        annotations(channel, folder).unwrap_or_default()
     }
 
     /// Whether it is pinned.

@@ -10,11 +10,11 @@ use super::store_folder::{StoreArgs, StorePlace};
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, is_core};
 use crate::remote::address::RemoteAddress;
 use crate::remote::{self, Channel, RemoteError};
-use crate::store::annotations::Annotations;
+use crate::store::annotations::{Annotation, Annotations, FOLDER, MAX_ANNOTATION, MAX_FILES};
 use crate::store::listing::{self, Listed, Parts};
 use crate::store::pin::PIN_FILE;
 use crate::store::{CORE_FILE, METADATA_FILE, REPORT_FILE, StoreError, entry, report_file};
-use crate::tables::{Elsewhere, Folder, Table, layout};
+use crate::tables::{Elsewhere, EntryTexts, Folder, PACK_FILE, Row, Table};
 
 /// How many entries are read at the same time.
 const AT_ONCE: usize = 16;
@@ -58,9 +58,10 @@ pub(super) fn list(
         }
         StorePlace::Remote(address) => {
             let mut problems = Vec::new();
-            let table = read_table(&address)?;
+            let channel = open(&address)?;
+            let table = Table::read(&Elsewhere::new(Arc::clone(&channel)), &address.shown())?;
             if !table.exists {
-                return Ok((RemoteStore::open(&address)?.list(table.annotations)?, problems));
+                return Ok((RemoteStore::of(channel)?.list(table.annotations)?, problems));
             }
             let mut entries = listed(table, Path::new(&address.shown()), &mut problems);
             listing::sort(&mut entries);
@@ -69,18 +70,37 @@ pub(super) fn list(
     }
 }
 
-/// The table of a store that is elsewhere.
-fn read_table(address: &RemoteAddress) -> anyhow::Result<Table> {
-    Ok(Table::read(&table(address)?, &address.shown())?)
-}
-
-/// The objects of the table of a store that is elsewhere.
-pub(super) fn table(address: &RemoteAddress) -> anyhow::Result<Elsewhere> {
+/// A store that is elsewhere, to read.
+fn open(address: &RemoteAddress) -> anyhow::Result<Arc<Channel>> {
     if cfg!(not(feature = "remote")) {
         anyhow::bail!("{}", remote::LEFT_OUT);
     }
-    let index = address.join(layout::INDEX);
-    Ok(Elsewhere::new(Arc::new(Channel::open(remote::start()?, index)?)))
+    Ok(Arc::new(Channel::open(remote::start()?, address.clone())?))
+}
+
+/// The same, to write.
+pub(super) fn open_to_write(address: &RemoteAddress) -> anyhow::Result<Arc<Channel>> {
+    if cfg!(not(feature = "remote")) {
+        anyhow::bail!("{}", remote::LEFT_OUT);
+    }
+    Ok(Arc::new(Channel::open_to_write(remote::start()?, address.clone())?))
+}
+
+/// What was noted of an entry: `GUEST/ID`, or empty if it is the channel's root.
+pub(super) fn annotations(channel: &Channel, entry: &str) -> Result<Annotations, RemoteError> {
+    let folder = [entry, if entry.is_empty() { "" } else { "/" }, FOLDER].concat();
+    let mut found = Annotations::default();
+    for (name, _) in channel.list_below(&folder)?.into_iter().take(MAX_FILES) {
+        match channel.get(&name, MAX_ANNOTATION) {
+            Err(RemoteError::NotFound { .. }) => {}
+            got => {
+                if let Some(annotation) = Annotation::parse(&got?) {
+                    found.add(annotation);
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The rows of a table, as entries of its store.
@@ -96,10 +116,11 @@ fn listed(mut table: Table, store: &Path, problems: &mut Vec<String>) -> Vec<Lis
 impl RemoteStore {
     /// Lists what is in it.
     pub(super) fn open(address: &RemoteAddress) -> anyhow::Result<Self> {
-        if cfg!(not(feature = "remote")) {
-            anyhow::bail!("{}", remote::LEFT_OUT);
-        }
-        let channel = Arc::new(Channel::open(remote::start()?, address.clone())?);
+        Ok(Self::of(open(address)?)?)
+    }
+
+    /// The same, through a channel to it.
+    pub(super) fn of(channel: Arc<Channel>) -> Result<Self, RemoteError> {
         let mut entries: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         for (name, length) in channel.list()? {
             let Some((entry, file)) = name.rsplit_once('/') else { continue };
@@ -126,23 +147,7 @@ impl RemoteStore {
         &self,
         mut annotations: BTreeMap<String, Annotations>,
     ) -> Result<Vec<Listed>, RemoteError> {
-        let names: Vec<&String> = self.entries.keys().collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut found = Vec::new();
-            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                found.extend(self.read(name)?);
-            }
-            Ok(found)
-        };
-        let read: Vec<Result<Vec<Listed>, RemoteError>> = thread::scope(|scope| {
-            let count = names.len().min(AT_ONCE);
-            let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
-            let ended = || Err(RemoteError::Ended);
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| ended())).collect()
-        });
-        let read: Result<Vec<_>, _> = read.into_iter().collect();
-        let mut entries: Vec<Listed> = read?.into_iter().flatten().collect();
+        let mut entries = self.each(|name| self.read(name))?;
         for entry in &mut entries {
             entry.annotations = annotations.remove(&entry.id).unwrap_or_default();
         }
@@ -150,30 +155,83 @@ impl RemoteStore {
         Ok(entries)
     }
 
+    /// Does something with each entry, several at the same time.
+    pub(super) fn each<T: Send>(
+        &self,
+        work: impl Fn(&str) -> Result<Option<T>, RemoteError> + Sync,
+    ) -> Result<Vec<T>, RemoteError> {
+        let names: Vec<&String> = self.entries.keys().collect();
+        let next = AtomicUsize::new(0);
+        let some = || {
+            let mut found = Vec::new();
+            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                found.extend(work(name)?);
+            }
+            Ok(found)
+        };
+        let read: Vec<Result<Vec<T>, RemoteError>> = thread::scope(|scope| {
+            let count = names.len().min(AT_ONCE);
+            let workers: Vec<_> = (0..count).map(|_| scope.spawn(some)).collect();
+            let ended = || Err(RemoteError::Ended);
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| ended())).collect()
+        });
+        let read: Result<Vec<_>, _> = read.into_iter().collect();
+        Ok(read?.into_iter().flatten().collect())
+    }
+
+    /// The length of a file of an entry, if it is there.
+    fn length(&self, name: &str, file: &str) -> Option<u64> {
+        self.entries.get(name)?.get(file).copied()
+    }
+
+    /// A file of an entry, if it is there.
+    fn text(&self, name: &str, file: &str) -> Result<Option<Vec<u8>>, RemoteError> {
+        if self.length(name, file).is_none() {
+            return Ok(None);
+        }
+        match self.channel.get(&format!("{name}/{file}"), report_file::MAX_BYTES) {
+            // It was removed meanwhile.
+            Err(RemoteError::NotFound { .. }) => Ok(None),
+            got => got.map(Some),
+        }
+    }
+
+    /// The metadata of an entry, if it is there.
+    pub(super) fn metadata(&self, name: &str) -> Result<Option<Vec<u8>>, RemoteError> {
+        self.text(name, METADATA_FILE)
+    }
+
+    /// The row of an entry in the store's table; `None` if it is no entry any more. The report is
+    /// the one that is stored, or another one.
+    pub(super) fn row(
+        &self,
+        name: &str,
+        report: Option<&[u8]>,
+    ) -> Result<Option<Row>, RemoteError> {
+        let Some(metadata) = self.text(name, METADATA_FILE)? else { return Ok(None) };
+        let stored = if report.is_none() { self.text(name, REPORT_FILE)? } else { None };
+        let texts = EntryTexts {
+            entry: name,
+            metadata: &metadata,
+            report: report.or(stored.as_deref()),
+            core_bytes: self.core_bytes(name)?,
+            pack_bytes: self.length(name, PACK_FILE),
+        };
+        Ok(texts.row())
+    }
+
     fn read(&self, name: &str) -> Result<Option<Listed>, RemoteError> {
         let files = self.entries.get(name);
-        let length = |file: &str| files.and_then(|files| files.get(file)).copied();
-        let text = |file: &str| match length(file) {
-            None => Ok(None),
-            Some(_) => {
-                let got = self.channel.get(&format!("{name}/{file}"), report_file::MAX_BYTES);
-                match got {
-                    // It was removed meanwhile.
-                    Err(RemoteError::NotFound { .. }) => Ok(None),
-                    got => got.map(Some),
-                }
-            }
-        };
         let parts = Parts {
             core_bytes: self.core_bytes(name)?,
-            core_recorded: length(CORE_RECORD).is_some(),
+            core_recorded: self.length(name, CORE_RECORD).is_some(),
             bytes: files
                 .into_iter()
                 .flatten()
                 .fold(0, |sum, (_, length)| sum.saturating_add(*length)),
-            metadata: text(METADATA_FILE)?,
-            report: text(REPORT_FILE)?,
-            pinned: length(PIN_FILE).is_some(),
+            metadata: self.text(name, METADATA_FILE)?,
+            report: self.text(name, REPORT_FILE)?,
+            pinned: self.length(name, PIN_FILE).is_some(),
         };
         Ok(listing::of_parts(Path::new(&self.channel.shown(name)), parts))
     }

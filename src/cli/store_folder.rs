@@ -62,7 +62,7 @@ impl StoreArgs {
 }
 
 /// A directory, or an address.
-fn place(text: &OsStr) -> StorePlace {
+pub(super) fn place(text: &OsStr) -> StorePlace {
     match text.to_str().and_then(Address::parse) {
         None => StorePlace::Folder(PathBuf::from(text)),
         Some(Address::Local(path)) => StorePlace::Folder(path),

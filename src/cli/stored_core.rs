@@ -130,7 +130,7 @@ impl Found {
                 let folder = entry.core.parent().filter(|_| entry.core.ends_with(CORE_FILE));
                 folder.map(Annotations::read).unwrap_or_default()
             }
-            Self::Remote(_) => Annotations::default(),
+            Self::Remote(entry) => entry.annotations(),
         }
     }
 

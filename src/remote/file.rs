@@ -157,6 +157,11 @@ impl RemoteNeighbours {
         }
     }
 
+    /// The channel, and the core's directory below its root: empty if it is the root.
+    pub fn folder(&self) -> (&Arc<Channel>, &str) {
+        (&self.channel, self.name.rsplit_once('/').map_or("", |(folder, _)| folder))
+    }
+
     /// Whether the core is that of an entry.
     pub fn is_in_entry(&self) -> bool {
         let name = self.name.rsplit_once('/').map_or(self.name.as_str(), |(_, name)| name);

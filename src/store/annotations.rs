@@ -29,7 +29,7 @@ pub const FOLDER: &str = "annotations";
 /// The longest annotation that is read, in bytes.
 pub const MAX_ANNOTATION: u64 = 64 << 10;
 /// The most annotations of an entry that are read.
-const MAX_FILES: usize = 1024;
+pub const MAX_FILES: usize = 1024;
 /// The most keys of an entry, and of one annotation.
 const MAX_KEYS: usize = 64;
 /// The longest key and the longest value, in bytes.

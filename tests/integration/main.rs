@@ -64,6 +64,7 @@ mod store_limit;
 mod stored_entries;
 mod stuck_stderr;
 mod tables;
+mod triage;
 mod usage;
 mod verifying;
 mod verifying_metadata;

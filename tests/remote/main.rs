@@ -23,6 +23,7 @@ mod object_storage;
 mod push;
 mod seaweedfs;
 mod secrets;
+mod tables;
 mod writing;
 
 /// The sample, as seen from the project's folder, in which the commands run.
