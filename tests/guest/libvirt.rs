@@ -1,5 +1,6 @@
 //! Guests of a real libvirt, by name.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 use vmcorectl::metadata::{ReleasedBy, SourceUsed};
 
 use crate::domain::{Domain, GUEST, NAME};
-use crate::same_memory::assert_same_at;
+use crate::same_memory::{assert_same_at, unpack_to};
 use crate::tool::{self, Ran, listing, metadata_of, run, start};
 
 const PANICKED: &str = "crashed (panicked)";
@@ -108,6 +109,19 @@ fn a_domain_is_read_in_its_qemu_if_that_may_taint_it() {
     let source = metadata_of(&ran.entry()).source.expect("a source");
     assert_eq!(source.used, SourceUsed::Stream);
     assert!(source.reason.is_some_and(|reason| reason.contains("tainted")));
+    let whole = ran.entry();
+
+    let ran = capture(&domain, &["--pages", "kernel"]).expect(0);
+    let kernel = ran.entry();
+    let source = metadata_of(&kernel).source.expect("a source");
+    assert_eq!(source.used, SourceUsed::Ranges, "{source:?}");
+    let exported = domain.space("kernel.elf");
+    let core = |entry: &Path| entry.join("vmcore.elf.zst");
+    let arguments =
+        ["export", core(&whole).to_str().unwrap(), "--pages", "kernel", "-o"].map(str::to_owned);
+    run(arguments.into_iter().chain([exported.to_str().unwrap().to_owned()])).expect(0);
+    let read = unpack_to(domain.space("ranges.elf"), &core(&kernel));
+    assert!(fs::read(read).unwrap() == fs::read(exported).unwrap(), "other bytes");
     assert!(!taints(&domain));
 
     let ran = capture(&domain, &["--source", "direct"]).expect(0);

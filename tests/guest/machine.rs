@@ -193,6 +193,12 @@ impl Machine {
         }
     }
 
+    /// Kills QEMU.
+    pub(crate) fn kill(&mut self) {
+        self.qemu.kill().expect("QEMU is killed");
+        self.qemu.wait().expect("QEMU has ended");
+    }
+
     fn second_monitor(&self) -> Client {
         Client::connect(&self.path("qmp2.sock"), &limits()).expect("the second monitor")
     }

@@ -3,7 +3,7 @@
 //! | | a request | a MiB of it | the whole dump | a MiB of it |
 //! |---|---:|---:|---:|---:|
 //! | QEMU: `dump-guest-memory` with `begin` and `length` | 0.5 ms | 0.4 ms | 1 ms | 0.4 ms |
-//! | libvirt: `virDomainMemoryPeek` | 8 ms | 20 ms | 60 ms | 1.3 ms |
+//! | libvirt: `virDomainMemoryPeek` | 1.5 ms | 5 ms | 60 ms | 1.3 ms |
 //!
 //! Measured on two-core Intel machines with QEMU 7.2 and libvirt 9.0 and 11.3. Only ratios
 //! count: on a busy machine all of them grow alike.
@@ -29,7 +29,7 @@ const QEMU: Cost =
     Cost { request: 500, request_mib: 400, dump: 1_000, dump_mib: 400, most: 8 * MIB };
 /// libvirt writes each peek to a file, and reads it back.
 const LIBVIRT: Cost =
-    Cost { request: 8_000, request_mib: 20_000, dump: 60_000, dump_mib: 1_300, most: 4 * MIB };
+    Cost { request: 1_500, request_mib: 5_000, dump: 60_000, dump_mib: 1_300, most: 4 * MIB };
 
 impl Cost {
     /// Of this manager's ways.

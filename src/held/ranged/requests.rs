@@ -174,7 +174,7 @@ mod tests {
         assert!(!of(Manager::Qemu, &[segment(0, 4096 * MIB)]));
         assert!(of(Manager::Qemu, &[segment(0, 2048 * MIB)]));
         // libvirt gives single ranges much more slowly.
-        assert!(!of(Manager::Libvirt, &[segment(0, 512 * MIB)]));
-        assert!(of(Manager::Libvirt, &[segment(0, 128 * MIB)]));
+        assert!(!of(Manager::Libvirt, &[segment(0, 1024 * MIB)]));
+        assert!(of(Manager::Libvirt, &[segment(0, 512 * MIB)]));
     }
 }
