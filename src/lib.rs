@@ -3,12 +3,12 @@
 //! ```text
 //! cli ─► all                                                                      what was typed, and what is answered
 //! all ─► formats, host_memory, interrupt, printable, regular_file, spool, units, wildcard      bytes to values; the host's free memory; signals; safe text; opening files; events of daemons; sizes and times; patterns
-//! capture ─► corefile, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
+//! capture ─► corefile, encryption, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
 //! watch ─► capture, metadata, monitor, store                                      panics of all guests of a host, each to a capture of its own
-//! import ─► corefile, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
+//! import ─► corefile, encryption, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! doctor ─► corefile, metadata, monitor, store, watch                             what is seen of guests; whether a capture would succeed
 //! held ─► corefile, metadata, monitor, sandbox, vmcore                            the memory of a held guest
-//! sandbox ─► corefile, kernel, metadata, triage                                   a report by a process without rights
+//! sandbox ─► corefile, encryption, kernel, metadata, triage                       a report by a process without rights
 //! vmlinux ─► kernel                                                               a vmlinux made out of a core
 //! export ─► corefile, kernel, vmcore                                              a core as another tool's file
 //! mount ─► corefile, metadata, vmcore                                             a core as a plain file
@@ -21,6 +21,7 @@
 //! remote ─► corefile, metadata                                                    cores in object storage and behind HTTP
 //! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address
 //! store ─► metadata                                                               entries on disk
+//! encryption ─► corefile, metadata                                                files that only their recipients can read
 //! observer ─► corefile                                                            who is notified of progress
 //! corefile ─► metadata                                                            the compressed core as a file
 //! ```
@@ -38,6 +39,7 @@ pub mod cli;
 pub mod corefile;
 pub mod debugger;
 pub mod doctor;
+pub mod encryption;
 pub mod export;
 pub mod held;
 pub mod host_memory;

@@ -1,12 +1,15 @@
 //! The core file in the metadata.
 
+use std::io;
+
 use vmcore_formats::elf::Class;
 
 use super::attempt::Attempt;
 use super::session::Session;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::write::{CHUNK, Pipeline, Written};
-use crate::metadata::Core;
+use crate::encryption::Sealed;
+use crate::metadata::{Core, Metadata, MetadataFiles};
 use crate::store::staging::Staging;
 
 /// Notes what was left out of the dump, and warns of what makes its contents doubtful.
@@ -29,6 +32,33 @@ pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
             summary.trailing_sections
         ));
     }
+}
+
+/// The metadata's files. What stays in the clear of an encrypted entry has title and signature of
+/// the report, as soon as there is one.
+pub(super) fn files(
+    session: &Session<'_>,
+    metadata: &Metadata,
+    core_file_bytes: Option<u64>,
+) -> io::Result<MetadataFiles> {
+    let mut files = session.encryption().metadata_files(metadata, core_file_bytes)?;
+    if let Some(clear) = in_the_clear(session, metadata, core_file_bytes) {
+        files.clear = clear;
+    }
+    Ok(files)
+}
+
+/// What stays in the clear of an encrypted entry whose report was made.
+pub(super) fn in_the_clear(
+    session: &Session<'_>,
+    metadata: &Metadata,
+    core_file_bytes: Option<u64>,
+) -> Option<Vec<u8>> {
+    let (encryption, report) = (session.encryption()?, session.report.as_ref()?);
+    let mut metadata = metadata.clone();
+    metadata.title = Some(report.title.clone());
+    metadata.signature.clone_from(&report.signature);
+    Some(encryption.clear(&metadata, core_file_bytes))
 }
 
 /// Describes what is in the file.

@@ -3,7 +3,6 @@
 //! Needs: a stopped guest. Gives: what was written, and whether it is the whole
 //! core. The guest is not released here.
 
-use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -15,20 +14,21 @@ use super::dump_completion::{DumpCompletion, follow, give_up};
 use super::outcome::CaptureError;
 use super::session::Session;
 use super::{direct_dump, facts, guard, other_dump, plan, ranged_dump, store_limit};
-use crate::corefile::write::{PipeSource, Pipeline, SpoolLimit, StreamOptions};
+use crate::corefile::write::{CoreSink, PipeSource, Pipeline, SpoolLimit, StreamOptions};
+use crate::encryption::{EntryEncryption, Sealed};
 use crate::host_memory::HostMemory;
 use crate::monitor::dump_pipe::large_pipe;
 use crate::monitor::{DumpPart, DumpReply, MonitorError, WaitResult};
 use crate::store::StoreError;
-use crate::store::staging::Staging;
+use crate::store::staging::{Form, Staging};
 
 /// Dumps the guest into a new entry.
 pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
     let mut attempt = Attempt::new("prepare");
     let prepared = prepare(session, &mut attempt);
     session.clock.lap("prepare");
-    let outcome = prepared.and_then(|(file, reserve)| {
-        let outcome = dump(session, &mut attempt, file, reserve);
+    let outcome = prepared.and_then(|(sink, reserve)| {
+        let outcome = dump(session, &mut attempt, sink, reserve);
         // A guest that stays waited for the file, too.
         session.clock.lap(if session.clock.last_is("dump") { "write" } else { "dump" });
         if outcome.is_ok() {
@@ -43,7 +43,10 @@ pub(crate) fn attempt(session: &mut Session<'_>) -> Attempt {
     attempt
 }
 
-fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u64), CaptureError> {
+fn prepare(
+    session: &mut Session<'_>,
+    attempt: &mut Attempt,
+) -> Result<(Box<dyn CoreSink>, u64), CaptureError> {
     let limits = session.limits();
     session.monitor.close_stale_pipe(&limits)?;
     other_dump::wait(session, &limits)?;
@@ -56,38 +59,48 @@ fn prepare(session: &mut Session<'_>, attempt: &mut Attempt) -> Result<(File, u6
 pub(super) fn create_entry(
     session: &mut Session<'_>,
     attempt: &mut Attempt,
-) -> Result<File, CaptureError> {
+) -> Result<Box<dyn CoreSink>, CaptureError> {
     let destination = session.request.destination.clone();
     let mut metadata = session.metadata.clone();
+    let encryption = session.request.encryption.clone();
     let create = move || -> Result<_, StoreError> {
+        let encryption = encryption.as_deref();
         let guest = metadata.guest.name.as_deref();
-        let (staging, file) = Staging::create(&destination, guest, Timestamp::now())?;
+        let guest = encryption.map_or(guest.map(str::to_owned), |it| it.guest(guest));
+        let form = encryption.map_or(Form::Plain, |_: &EntryEncryption| Form::Encrypted);
+        let now = Timestamp::now();
+        let (staging, file) = Staging::create_as(form, &destination, guest.as_deref(), now)?;
         metadata.id = staging.id().to_owned();
         metadata.warnings.extend(staging.lock_warning());
+        let sink = encryption.sink(file);
+        let files = sink.and_then(|sink| Ok((sink, encryption.metadata_files(&metadata, None)?)));
+        let failed = |source| StoreError::io("write", staging.staged(), source);
         // Not synced: it only describes what a killed capture left.
-        let written = staging.write_metadata(&metadata.to_json(), false);
-        Ok((staging, file, written))
+        let written = files.map_err(failed).and_then(|(sink, files)| {
+            staging.write_metadata(&files, false)?;
+            Ok(sink)
+        });
+        Ok((staging, written))
     };
-    let undo = |created: Result<(Staging, _, _), _>| {
-        if let Ok((staging, ..)) = created {
+    let undo = |created: Result<(Staging, _), _>| {
+        if let Ok((staging, _)) = created {
             staging.discard();
         }
     };
-    let (staging, file, written) = on_disk(session, create, undo)??;
+    let (staging, written) = on_disk(session, create, undo)??;
     session.metadata.id = staging.id().to_owned();
     if let Some(warning) = staging.lock_warning() {
         session.warn(warning);
     }
     session.observer.step(&format!("the entry goes to {}", staging.staged().display()));
     attempt.staging = Some(staging);
-    written?;
-    Ok(file)
+    Ok(written?)
 }
 
 fn dump(
     session: &mut Session<'_>,
     attempt: &mut Attempt,
-    file: File,
+    sink: Box<dyn CoreSink>,
     reserve: u64,
 ) -> Result<(), CaptureError> {
     attempt.stage = "dump";
@@ -98,7 +111,7 @@ fn dump(
         memory: session.metadata.guest.memory_bytes.unwrap_or(0),
         spool: SpoolLimit::of(session.request.spool, &HostMemory::of_this_process()),
     };
-    let Some(sink) = direct_dump::attempt(session, attempt, Box::new(file), options)? else {
+    let Some(sink) = direct_dump::attempt(session, attempt, sink, options)? else {
         return Ok(());
     };
     plan::before_dump(session, None)?;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
-use super::core_metadata::{describe, warn_of_contents};
+use super::core_metadata::{describe, files, warn_of_contents};
 use super::disk::in_time;
 use super::outcome::{CaptureError, Problem};
 use super::session::Session;
@@ -143,10 +143,11 @@ fn take_written(
 /// wrote may be all that is left of the guest's memory.
 fn leave_to_writer(session: &Session<'_>, staging: Staging) -> Finished {
     let staged = staging.staged().to_owned();
-    let json = session.metadata.to_json();
-    in_time(session.request.timeout, move || {
-        let _ = staging.write_metadata(&json, true);
-    });
+    if let Ok(files) = files(session, &session.metadata, None) {
+        in_time(session.request.timeout, move || {
+            let _ = staging.write_metadata(&files, true);
+        });
+    }
     Finished { incomplete: Some(staged), ..Finished::default() }
 }
 
@@ -176,7 +177,8 @@ fn complete(
         tail::append(written, &json).map_err(core_error)?;
     }
     written.sink.sync_all().map_err(core_error)?;
-    staging.write_metadata(&json, true)?;
+    let files = files(session, &session.metadata, staging.core_bytes()).map_err(core_error)?;
+    staging.write_metadata(&files, true)?;
     if !whole {
         return Ok(None);
     }
@@ -202,5 +204,7 @@ fn correct(session: &mut Session<'_>, attempt: &Attempt, staging: &Staging, writ
         json = session.metadata.to_json();
         let _ = tail::append(written, &json);
     }
-    let _ = staging.write_metadata(&json, false);
+    if let Ok(files) = files(session, &session.metadata, staging.core_bytes()) {
+        let _ = staging.write_metadata(&files, false);
+    }
 }

@@ -6,17 +6,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::core_metadata::files;
 use super::finish::Finished;
 use super::outcome::with_causes;
 use super::session::Session;
 use crate::corefile::chunk_hash::chunk_hash;
+use crate::corefile::read::bytes::{Bytes, PlainFile};
 use crate::corefile::read::chunked::ChunkedFile;
 use crate::corefile::write::{
     OutputError, Pipeline, SpoolLimit, StoredSource, StreamOptions, tail,
 };
+use crate::encryption::{AgeFile, Sealed};
 use crate::store::rewrite::Rewrite;
 use crate::store::space::Space;
-use crate::store::{CORE_FILE, StoreError};
+use crate::store::{StoreError, core_in};
 
 /// Rewrites the core, if some of it got less work than was asked for.
 pub(super) fn after_report(session: &mut Session<'_>, finished: &Finished) {
@@ -41,10 +44,15 @@ fn rewrite(
     entry: &Path,
     lighter: Vec<u32>,
 ) -> Result<bool, Box<dyn std::error::Error>> {
-    let path = if entry.is_dir() { entry.join(CORE_FILE) } else { entry.to_owned() };
+    let path = if entry.is_dir() { core_in(entry) } else { entry.to_owned() };
     let file =
         crate::regular_file::open(&path).map_err(|source| StoreError::io("read", &path, source))?;
-    let source = StoredSource { core: Arc::new(ChunkedFile::open(file)?), lighter };
+    let plain: Arc<dyn Bytes> = Arc::new(PlainFile::new(file)?);
+    let plain = match session.encryption() {
+        Some(encryption) => Arc::new(AgeFile::with_key(plain, encryption.core().key())?),
+        None => plain,
+    };
+    let source = StoredSource { core: Arc::new(ChunkedFile::of_bytes(plain)?), lighter };
     let (rewrite, file) = Rewrite::begin(entry)?;
     let staged = rewrite.staged().to_owned();
     let options = StreamOptions {
@@ -57,7 +65,9 @@ fn rewrite(
         memory: session.metadata.guest.memory_bytes.unwrap_or(0),
         spool: SpoolLimit::NONE,
     };
-    let written = Pipeline::start(source, Box::new(file), options)
+    let sink = session.encryption().sink(file);
+    let written = sink
+        .and_then(|sink| Pipeline::start(source, sink, options))
         .map(|pipeline| pipeline.wait(|_| !session.interrupt.is_raised()));
     let mut written = match written {
         Ok(Some(Ok(written))) => written,
@@ -89,7 +99,10 @@ fn rewrite(
         rewrite.discard();
         return Err(StoreError::io("write", staged, source).into());
     }
-    rewrite.publish(&json)?;
+    let bytes = rewrite.staged_bytes();
+    let files = files(session, &metadata, bytes)
+        .map_err(|source| StoreError::io("write", &staged, source))?;
+    rewrite.publish(&files)?;
     session.metadata = metadata;
     Ok(true)
 }

@@ -9,16 +9,18 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::core_metadata::in_the_clear;
 use super::finish::Finished;
 use super::outcome::{CaptureError, with_causes};
 use super::session::Session;
 use super::{guard, other_dump};
+use crate::encryption::Sealed;
 use crate::held;
 use crate::held::facts;
 use crate::monitor::WaitLimits;
 use crate::sandbox::ChildError;
 use crate::sandbox::report::{Answer, LIMIT as LIMIT_AFTER, Request};
-use crate::store::{CORE_FILE, report_file};
+use crate::store::{StoreError, core_in, metadata_file, report_file};
 use crate::triage::report::{Report, ReportOptions};
 
 /// How long a report may hold the guest.
@@ -84,9 +86,11 @@ fn request(session: &Session<'_>, core: &Path) -> Request {
     Request::new(core, metadata, &session.request.families, ReportOptions::default())
 }
 
-/// The report of a stored core, and the chunks that its triage pack has.
+/// The report of a stored core, and the chunks that its triage pack has. The key of an encrypted
+/// core is what this process has of it, and gives to its child: the recipients' are elsewhere.
 pub(super) fn of_stored(session: &mut Session<'_>, core: &Path) -> Result<Answer, ChildError> {
-    let request = request(session, core).with_used_chunks();
+    let key = session.encryption().map(|encryption| encryption.core().key().clone());
+    let request = request(session, core).with_used_chunks().with_key(key);
     let mut answer = request.of_stored(core, Some(LIMIT_AFTER), session.interrupt)?;
     session.used_chunks = answer.used_chunks.take();
     Ok(answer)
@@ -142,12 +146,20 @@ pub(super) fn after_release(session: &mut Session<'_>, finished: &Finished) {
 
 /// The core of an entry, or the file that is one by itself.
 fn core_of(entry: &Path) -> std::path::PathBuf {
-    if entry.is_dir() { entry.join(CORE_FILE) } else { entry.to_owned() }
+    if entry.is_dir() { core_in(entry) } else { entry.to_owned() }
 }
 
 fn write(session: &Session<'_>, core: &Path) {
     let Some(report) = &session.report else { return };
-    if let Err(error) = report_file::write(core, &report.to_json()) {
+    let failed = |source| StoreError::io("write", core, source);
+    let file = session.encryption().report_file(report.to_json()).map_err(failed);
+    let written = file.and_then(|file| report_file::write(core, &file));
+    let bytes = core.metadata().ok().map(|file| file.len());
+    let titled = match in_the_clear(session, &session.metadata, bytes) {
+        Some(clear) => metadata_file::replace(core, &clear),
+        None => Ok(()),
+    };
+    if let Err(error) = written.and(titled) {
         let text = format!("the report is not beside the core: {}", with_causes(&error));
         session.observer.warning(&text);
     }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use vmcore_formats::text::{MAX_TITLE, bounded};
 
 use super::attempt::{Attempt, in_time};
+use super::core_metadata::files;
 use super::dump::create_entry;
 use super::finish::{Finished, note_failure};
 use super::outcome::{CaptureError, Problem, with_causes};
@@ -17,6 +18,7 @@ use super::report::of_held_guest;
 use super::session::Session;
 use super::verdict::Stored;
 use super::{facts, guard};
+use crate::encryption::Sealed;
 use crate::metadata::{CaptureResult, CoreLeftOut, LeftOutCause};
 use crate::store::StoreError;
 use crate::store::entry_without_core::publish;
@@ -99,7 +101,8 @@ pub(super) fn finish(
 }
 
 fn write(session: &mut Session<'_>, staging: &Staging) -> Result<PathBuf, StoreError> {
-    let metadata = session.metadata.to_json();
+    let failed = |source| StoreError::io("write", staging.staged(), source);
+    let metadata = files(session, &session.metadata, None).map_err(failed)?;
     let report = match &session.report {
         Some(report) => report.to_json(),
         None => {
@@ -107,6 +110,7 @@ fn write(session: &mut Session<'_>, staging: &Staging) -> Result<PathBuf, StoreE
             Report::not_made(Some(&session.metadata), problem).to_json()
         }
     };
+    let report = session.encryption().report_file(report).map_err(failed)?;
     let (entry, synced) = publish(staging, &metadata, Some(&report))?;
     if let Err(error) = synced {
         let text = with_causes(&error);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use vmcore_formats::page_class::PageClasses;
 
+use crate::encryption::EntryEncryption;
 use crate::monitor::Target;
 use crate::store::staging::Destination;
 use crate::triage::crash::families::Families;
@@ -88,6 +89,8 @@ pub struct Request {
     pub report_only: Option<ReportOnly>,
     /// What the metadata is to note.
     pub note: Option<String>,
+    /// What the entry is encrypted with, if it is to be.
+    pub encryption: Option<Arc<EntryEncryption>>,
     /// The functions that a crash is not named by.
     pub families: Arc<Families>,
     /// How long QEMU may be silent.

@@ -10,6 +10,7 @@ use super::request::{Policy, Request, Wait};
 use super::same_guest::SameGuest;
 use super::verdict::Found;
 use crate::corefile::pack::UsedChunks;
+use crate::encryption::EntryEncryption;
 use crate::held::facts::{metadata_of_guest, note_manager};
 use crate::interrupt::Interrupt;
 use crate::metadata::{Metadata, Phase, Request as RequestMetadata};
@@ -43,6 +44,11 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// What the entry is encrypted with.
+    pub(super) fn encryption(&self) -> Option<&'a EntryEncryption> {
+        self.request.encryption.as_deref()
+    }
+
     /// Connects to the guest's monitor.
     pub(crate) fn connect(
         request: &'a Request,

@@ -9,7 +9,8 @@ use super::finish::Finished;
 use super::outcome::with_causes;
 use super::session::Session;
 use crate::corefile::pack::Pack;
-use crate::store::{CORE_FILE, pack_file};
+use crate::encryption::seal_pack;
+use crate::store::{core_in, pack_file};
 
 /// Writes the pack of an entry.
 pub(super) fn after_all(session: &mut Session<'_>, finished: &Finished) {
@@ -17,7 +18,7 @@ pub(super) fn after_all(session: &mut Session<'_>, finished: &Finished) {
     if session.interrupt.is_raised() {
         return;
     }
-    if let Err(problem) = write(session, &entry.join(CORE_FILE)) {
+    if let Err(problem) = write(session, &core_in(entry)) {
         session.observer.warning(&format!("no triage pack: {problem}"));
     }
 }
@@ -25,6 +26,12 @@ pub(super) fn after_all(session: &mut Session<'_>, finished: &Finished) {
 fn write(session: &mut Session<'_>, core: &Path) -> Result<(), String> {
     // Why there is no report of the core was reported.
     let Some(used) = session.used_chunks.take() else { return Ok(()) };
+    if let Some(encryption) = session.encryption() {
+        let sealed = seal_pack(core, encryption.core().key(), encryption.pack(), &used);
+        let sealed = sealed.map_err(|error| with_causes(&error))?;
+        return pack_file::replace(core, sealed.len() as u64, |out| out.write_all(&sealed))
+            .map_err(|error| with_causes(&error));
+    }
     let pack = Pack::of_file(core, &used).map_err(|error| with_causes(&error))?;
     pack_file::replace(core, pack.length(), |out| pack.write(out))
         .map_err(|error| with_causes(&error))

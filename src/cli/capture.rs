@@ -10,6 +10,7 @@ use anyhow::Context;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest::ConnectArgs;
+use super::identity::EncryptArgs;
 use super::pages::PagesArgs;
 use super::store_folder::StoreArgs;
 use super::ui::{StderrObserver, Verbosity};
@@ -103,6 +104,8 @@ pub(super) struct CaptureArgs {
     /// Write the core to FILE and its metadata to FILE.json instead of the store
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    encrypt: EncryptArgs,
     #[command(flatten)]
     pages: PagesArgs,
     /// zstd level, from -7 to 19
@@ -231,7 +234,7 @@ impl CaptureArgs {
         Ok(target)
     }
 
-    fn request(&self) -> Result<Request, UsageError> {
+    fn request(&self) -> anyhow::Result<Request> {
         let chosen = [
             (self.hold, Action::Hold),
             (self.resume, Action::Resume),
@@ -258,6 +261,8 @@ impl CaptureArgs {
             report_first: self.report_first,
             report_only: self.report_only.then(|| ReportOnly { reason: self.reason.clone() }),
             note: self.note.clone(),
+            // Before the guest is asked for anything: a plugin may take its time.
+            encryption: self.encrypt.encryption()?,
             families: self.families.table_or_own(),
             timeout: self.timeout,
             level: self.level,
@@ -273,7 +278,8 @@ impl CaptureArgs {
             return Err(UsageError {
                 message: "--max-hold needs an action that releases the guest".to_owned(),
                 hint: Some("add --on-failure resume, reset or quit".to_owned()),
-            });
+            }
+            .into());
         }
         Ok(request)
     }

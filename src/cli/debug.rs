@@ -212,7 +212,13 @@ fn made(
     tell: &dyn Fn(&str),
 ) -> anyhow::Result<Result<Vmlinux, NotFound>> {
     let deep = arguments.find_kernel.depth() == SearchDepth::All;
-    let cached = match vmlinux_cache::find_or_make(Kind::Vmlinux, core, arguments.fresh, deep) {
+    let cached = match vmlinux_cache::find_or_make(
+        Kind::Vmlinux,
+        core,
+        arguments.core.identity(),
+        arguments.fresh,
+        deep,
+    ) {
         Ok(cached) => cached,
         Err(error) => {
             tell(&format!("warning: no vmlinux was made out of the core: {error:#}"));
@@ -249,8 +255,14 @@ fn isf(core: &Path, arguments: &DebugArgs, tell: &dyn Fn(&str)) -> anyhow::Resul
     // Before seconds are spent on what nobody reads.
     program(arguments, None)?;
     let deep = arguments.find_kernel.is_deep();
-    let cached = vmlinux_cache::find_or_make(Kind::Isf, core, arguments.fresh, deep)
-        .context("no symbols for volatility3 can be made out of the core")?;
+    let cached = vmlinux_cache::find_or_make(
+        Kind::Isf,
+        core,
+        arguments.core.identity(),
+        arguments.fresh,
+        deep,
+    )
+    .context("no symbols for volatility3 can be made out of the core")?;
     let folder = cached.path.display();
     tell(&format!("note: symbols made out of the core's own symbols and types are in {folder}"));
     Ok(Vmlinux { path: cached.path, verified: true, modules: ModuleFiles::default() })

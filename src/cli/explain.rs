@@ -11,6 +11,7 @@ use super::completers;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
+use super::identity::IdentityArgs;
 use super::kernel::KernelArgs;
 use super::log_input::{self, LogId, TextLog};
 use super::store_folder::StoreArgs;
@@ -38,6 +39,8 @@ pub(super) struct ExplainArgs {
     entry: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
     #[command(flatten)]
@@ -115,7 +118,8 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
 /// The log of a stored core, and the stacks of its CPUs.
 fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, CoreStacks)> {
     let entry = Found::find(entry, &arguments.store)?;
-    let core = entry.open(arguments.sandbox, arguments.find_kernel.reads(), None)?;
+    let core =
+        entry.open(arguments.sandbox, &arguments.identity, arguments.find_kernel.reads(), None)?;
     let kernel = arguments.find_kernel.find(&core)?;
     let log = Log::read(&kernel.space, &kernel.info)?;
     say_findings(core.findings().iter().chain(&kernel.origin()).chain(&log.findings));

@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
+use super::identity::{EncryptArgs, IdentityArgs};
 use super::kernel::KernelArgs;
 use super::pages::PagesArgs;
 use super::store_folder::StoreArgs;
@@ -51,6 +52,10 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
+    encrypt: EncryptArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
     pages: PagesArgs,
     /// zstd level, from -7 to 19
     #[arg(long, value_name = "N", default_value_t = super::capture::LEVEL,
@@ -81,6 +86,8 @@ pub(super) fn run(arguments: &ImportArgs) -> anyhow::Result<Exit> {
             None => Destination::Store(arguments.store.folder()?),
         },
         guest: arguments.guest.clone(),
+        key: arguments.identity.header_of(&arguments.file)?.map(|header| header.key().clone()),
+        encryption: arguments.encrypt.encryption()?,
         families: arguments.families.table()?,
         search: arguments.find_kernel.depth(),
         pages: arguments.pages.classes(),

@@ -41,7 +41,15 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
     let entry = arguments.core.find()?;
     let pinned = !arguments.json && entry.is_pinned();
     let annotations = entry.annotations();
-    if let Some(metadata) = entry.without_core().filter(|_| !arguments.kernel) {
+    let identity = arguments.core.identity();
+    let known = match entry.in_the_clear().filter(|_| !arguments.kernel) {
+        // What everybody may see; its keys open the rest.
+        Some(clear) if identity.is_empty() => Some(clear),
+        Some(_) if entry.has_core() => None,
+        Some(_) => Some(entry.sealed_metadata(identity)?),
+        None => entry.without_core().filter(|_| !arguments.kernel),
+    };
+    if let Some(metadata) = known {
         return print(|out| match arguments.json {
             true => render::json::pretty(
                 &Annotated { metadata: &metadata, annotations: &annotations },
@@ -52,7 +60,8 @@ pub(super) fn run(arguments: &InfoArgs) -> anyhow::Result<Exit> {
                 .and_then(|()| say_pinned(pinned, out)),
         });
     }
-    let core = entry.open(arguments.core.sandbox(), arguments.find_kernel.reads(), None)?;
+    let core =
+        entry.open(arguments.core.sandbox(), identity, arguments.find_kernel.reads(), None)?;
     let kernel = if arguments.kernel { Some(arguments.find_kernel.find(&core)?) } else { None };
     let parts = kernel.as_ref().map(|kernel| {
         let (identity, memory) = (Identity::of(kernel), MemoryUsage::of(kernel));

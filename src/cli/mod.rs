@@ -20,6 +20,7 @@ mod fetcher;
 mod group;
 mod guest;
 mod hook;
+mod identity;
 mod import;
 mod index;
 mod info;

@@ -8,6 +8,7 @@ use super::completers;
 use super::confinement::SandboxArgs;
 use super::exit::{Exit, UsageError};
 use super::guest::ConnectArgs;
+use super::identity::IdentityArgs;
 use super::kernel::KernelArgs;
 use super::store_folder::StoreArgs;
 use super::stored_core::{Found, print};
@@ -82,6 +83,8 @@ pub(super) struct PrintArgs {
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
+    identity: IdentityArgs,
+    #[command(flatten)]
     sandbox: SandboxArgs,
 }
 
@@ -97,7 +100,7 @@ pub(super) fn run(arguments: &PrintArgs) -> anyhow::Result<Exit> {
         None => {
             let reads = arguments.find_kernel.reads();
             let entry = Found::find(&arguments.entry, &arguments.store)?;
-            let core = entry.open(arguments.sandbox, reads, None)?;
+            let core = entry.open(arguments.sandbox, &arguments.identity, reads, None)?;
             let path = core.path().to_owned();
             let request = Request { path, search, query: query(arguments) };
             answer_with(&core, &request, Kernel::read_symbols_and_types)

@@ -3,17 +3,24 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
+
+use super::identity::{Beside, IdentityArgs};
 use super::remote_store::annotations;
 use crate::corefile::read::bytes::Bytes;
-use crate::corefile::read::stored_metadata::MAX_METADATA;
+use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
-use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata};
+use crate::metadata::{
+    CORE_FILE, ENCRYPTED, ENCRYPTED_CORE_FILE, ENCRYPTED_METADATA_FILE, METADATA_FILE, Metadata,
+};
 use crate::remote::address::RemoteAddress;
 use crate::remote::file::{RemoteFile, RemoteNeighbours};
 use crate::remote::{self, Channel, RemoteError};
 use crate::store::annotations::Annotations;
 use crate::store::pin::PIN_FILE;
-use crate::store::{REPORT_FILE, StoreError, report_file};
+use crate::store::{
+    ENCRYPTED_PACK_FILE, ENCRYPTED_REPORT_FILE, REPORT_FILE, StoreError, report_file,
+};
 use crate::vmcore::{OpenError, Vmcore};
 
 /// A core that is not on this machine, opened and not yet parsed.
@@ -21,6 +28,14 @@ use crate::vmcore::{OpenError, Vmcore};
 pub(super) struct RemoteCore {
     file: RemoteFile,
     neighbours: RemoteNeighbours,
+}
+
+/// A core whose plain bytes can be read.
+#[derive(Debug)]
+pub(super) struct OpenedCore {
+    bytes: Arc<dyn Bytes>,
+    path: PathBuf,
+    neighbours: Arc<dyn Neighbours>,
 }
 
 /// What an address turned out to be.
@@ -50,7 +65,11 @@ impl WithoutCore {
 
     /// Its report, as stored.
     pub(super) fn report(&self) -> Result<Vec<u8>, RemoteError> {
-        self.channel.get(&format!("{}{REPORT_FILE}", self.folder), report_file::MAX_BYTES)
+        let name = match self.metadata.encrypted {
+            Some(_) => ENCRYPTED_REPORT_FILE,
+            None => REPORT_FILE,
+        };
+        self.channel.get(&format!("{}{name}", self.folder), report_file::MAX_BYTES)
     }
 }
 
@@ -80,11 +99,18 @@ impl RemoteEntry {
             None => "it is not uploaded (yet)".to_owned(),
         };
         let key = record.and_then(|record| record.key);
-        let name = match (&folder, key) {
+        let mut name = match (&folder, key) {
             (Some(folder), Some(key)) => [folder, key.as_str()].concat(),
             _ => name,
         };
-        match RemoteFile::open(Arc::clone(&channel), &name) {
+        let mut opened = RemoteFile::open(Arc::clone(&channel), &name);
+        if let (Err(RemoteError::NotFound { .. }), true) = (&opened, name.ends_with(CORE_FILE)) {
+            let encrypted = name.clone() + ENCRYPTED;
+            if let Ok(file) = RemoteFile::open(Arc::clone(&channel), &encrypted) {
+                (opened, name) = (Ok(file), encrypted);
+            }
+        }
+        match opened {
             Ok(file) => {
                 let neighbours = RemoteNeighbours::new(channel, &name);
                 Ok(Self::Core(Box::new(RemoteCore { file, neighbours })))
@@ -132,6 +158,34 @@ impl RemoteEntry {
         annotations(channel, folder).unwrap_or_default()
     }
 
+    /// The text of what stays in the clear beside an encrypted core, or of an entry without one.
+    pub(super) fn in_the_clear(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Core(core) if core.neighbours.is_encrypted() => core.neighbours.metadata().ok(),
+            Self::Core(_) => None,
+            Self::WithoutCore(entry) => Some(entry.metadata.to_json()),
+        }
+    }
+
+    /// The file of the encrypted metadata.
+    pub(super) fn sealed_metadata(&self) -> Result<Vec<u8>, RemoteError> {
+        match self {
+            Self::Core(core) => core.neighbours.get(ENCRYPTED_METADATA_FILE, MAX_METADATA),
+            Self::WithoutCore(entry) => {
+                let name = format!("{}{ENCRYPTED_METADATA_FILE}", entry.folder);
+                entry.channel.get(&name, MAX_METADATA)
+            }
+        }
+    }
+
+    /// The file of the encrypted triage pack, if there is one that is no longer than this.
+    pub(super) fn sealed_pack(&self, most: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Core(core) => core.neighbours.get(ENCRYPTED_PACK_FILE, most).ok(),
+            Self::WithoutCore(_) => None,
+        }
+    }
+
     /// Whether it is pinned.
     pub(super) fn is_pinned(&self) -> bool {
         match self {
@@ -149,14 +203,33 @@ impl RemoteCore {
         self.file.length()
     }
 
-    /// Parses its head. What is printed names the core as in any entry.
-    pub(super) fn parse(self) -> Result<Vmcore, OpenError> {
+    /// Its file as it is stored.
+    pub(super) fn stored(self) -> Arc<dyn Bytes> {
+        Arc::new(self.file)
+    }
+
+    /// Opens it, if it is encrypted, by one of these keys.
+    pub(super) fn opened(self, identity: &IdentityArgs) -> anyhow::Result<OpenedCore> {
         let mut path = PathBuf::from(self.file.shown());
         if self.neighbours.is_in_entry() {
-            path.set_file_name(CORE_FILE);
+            // What is printed names the core as in any entry.
+            let encrypted = self.neighbours.is_encrypted();
+            path.set_file_name(if encrypted { ENCRYPTED_CORE_FILE } else { CORE_FILE });
         }
-        let core = Vmcore::of_bytes(Arc::new(self.file), &path)?;
-        Ok(core.with_neighbours(Arc::new(self.neighbours)))
+        let plain = identity.plain(Arc::new(self.file));
+        let plain = plain.with_context(|| format!("cannot open {}", path.display()))?;
+        let neighbours: Arc<dyn Neighbours> = match plain.header {
+            Some(_) => Arc::new(Beside::default()),
+            None => Arc::new(self.neighbours),
+        };
+        Ok(OpenedCore { bytes: plain.bytes, path, neighbours })
+    }
+}
+
+impl OpenedCore {
+    /// Parses its head.
+    pub(super) fn parse(self) -> Result<Vmcore, OpenError> {
+        Ok(Vmcore::of_bytes(self.bytes, &self.path)?.with_neighbours(self.neighbours))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::store_folder::{StoreArgs, StorePlace};
+use crate::metadata::ENCRYPTED_CORE_FILE;
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, is_core};
 use crate::remote::address::RemoteAddress;
 use crate::remote::{self, Channel, RemoteError};
@@ -240,7 +241,8 @@ impl RemoteStore {
     fn core_bytes(&self, name: &str) -> Result<Option<u64>, RemoteError> {
         let Some(files) = self.entries.get(name) else { return Ok(None) };
         if !files.contains_key(CORE_RECORD) {
-            return Ok(files.get(CORE_FILE).copied());
+            let core = files.get(CORE_FILE).or_else(|| files.get(ENCRYPTED_CORE_FILE));
+            return Ok(core.copied());
         }
         let mut cores = files.iter().filter(|(file, _)| is_core(file));
         match (cores.next(), cores.next()) {

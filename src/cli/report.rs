@@ -11,14 +11,17 @@ use super::confinement::SandboxArgs;
 use super::exit::{Exit, UsageError};
 use super::families::FamiliesArgs;
 use super::guest::ConnectArgs;
+use super::identity::IdentityArgs;
 use super::kernel::KernelArgs;
 use super::remote_core::RemoteEntry;
 use super::store_folder::StoreArgs;
 use super::stored_core::{Found, print};
 use super::ui::{self, say};
 use crate::corefile::pack::{Pack, UsedChunks};
+use crate::encryption::{SealedHeader, is_age, open_text, seal, seal_pack};
 use crate::held;
 use crate::interrupt::Interrupt;
+use crate::metadata::Metadata;
 use crate::printable::shown;
 use crate::regular_file;
 use crate::render::report::{html, paint::Paint, text};
@@ -28,7 +31,7 @@ use crate::store::entry::Entry;
 use crate::store::listing::{self, Listed};
 use crate::store::report_head::ReportVersion;
 use crate::store::single_file::SingleFile;
-use crate::store::{CORE_FILE, pack_file, report_file};
+use crate::store::{ENCRYPTED_REPORT_FILE, core_in, metadata_file, pack_file, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::data::SCHEMA;
 use crate::triage::report::{Report, ReportOptions, STORED_LOG};
@@ -82,6 +85,8 @@ pub(super) struct ReportArgs {
     families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
 }
@@ -137,7 +142,8 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
         return stored(entry, arguments);
     }
     let reads = arguments.find_kernel.reads();
-    let core = entry.open(arguments.sandbox, reads, arguments.output.as_deref())?;
+    let core =
+        entry.open(arguments.sandbox, &arguments.identity, reads, arguments.output.as_deref())?;
     Ok(Report::with(&core, core.metadata().as_ref(), &families, options))
 }
 
@@ -149,6 +155,10 @@ fn stored(entry: Found, arguments: &ReportArgs) -> anyhow::Result<Report> {
             (PathBuf::from(entry.report_address()), entry.report()?)
         }
         Found::Remote(RemoteEntry::Core(_)) => bail!("the entry has a core"),
+    };
+    let json = match is_age(&json) {
+        true => open_text(&json, &arguments.identity.read()?)?.0,
+        false => json,
     };
     let limits = Limits::of_stored(json.len() as u64, arguments.find_kernel.reads());
     arguments.sandbox.confine(&limits, arguments.output.as_deref().as_slice());
@@ -166,7 +176,9 @@ fn stored(entry: Found, arguments: &ReportArgs) -> anyhow::Result<Report> {
 
 /// The file of a report, and what is in it.
 fn stored_here(entry: Entry) -> anyhow::Result<(PathBuf, Vec<u8>)> {
-    let path = report_file::path(&entry.core);
+    let plain = report_file::path(&entry.core);
+    let encrypted = plain.with_file_name(ENCRYPTED_REPORT_FILE);
+    let path = if plain.exists() || !encrypted.exists() { plain } else { encrypted };
     let json = match regular_file::read_own(&path, report_file::MAX_BYTES) {
         // Its guest was lost before a report could be made.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -188,17 +200,21 @@ fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
         if interrupt.is_raised() {
             bail!("interrupted by {}", interrupt.signal_name());
         }
-        let saved = Request::new(&core, None, &families, options)
-            .with_used_chunks()
-            .of_stored(&core, None, &interrupt)
-            .map_err(anyhow::Error::from)
-            .and_then(|answer| {
-                report_file::replace(&core, &answer.report.to_json())?;
-                Ok(answer.used_chunks)
-            });
+        let mut header = None;
+        let saved = arguments.identity.header_of(&core).and_then(|found| {
+            let key = found.as_ref().map(|header| header.key().clone());
+            let request = Request::new(&core, None, &families, options).with_key(key);
+            let answer = request.with_used_chunks().of_stored(&core, None, &interrupt)?;
+            match &found {
+                None => report_file::replace(&core, &answer.report.to_json())?,
+                Some(header) => replace_encrypted(&core, header, &answer.report, arguments)?,
+            }
+            header = found;
+            Ok(answer.used_chunks)
+        });
         match saved {
             Ok(used) => {
-                if let Err(error) = save_pack(&core, used) {
+                if let Err(error) = save_pack(&core, header.as_ref(), used) {
                     say(&format!("warning: no triage pack: {error:#}"));
                 }
                 let path = report_file::path(&core).display().to_string();
@@ -214,10 +230,41 @@ fn save(arguments: &ReportArgs) -> anyhow::Result<Exit> {
 }
 
 /// Writes the triage pack of an entry's core anew: another version reads other chunks.
-fn save_pack(core: &Path, used: Option<UsedChunks>) -> anyhow::Result<()> {
+fn save_pack(
+    core: &Path,
+    header: Option<&SealedHeader>,
+    used: Option<UsedChunks>,
+) -> anyhow::Result<()> {
     let Some(used) = used.filter(|_| pack_file::path(core).is_some()) else { return Ok(()) };
+    if let Some(header) = header {
+        let sealed = seal_pack(core, header.key(), header, &used)?;
+        return Ok(pack_file::replace(core, sealed.len() as u64, |out| out.write_all(&sealed))?);
+    }
     let pack = Pack::of_file(core, &used)?;
     Ok(pack_file::replace(core, pack.length(), |out| pack.write(out))?)
+}
+
+/// Writes the report of an encrypted core over the old one, for the recipients of that, or of the
+/// core. What stays in the clear follows, as far as it did.
+fn replace_encrypted(
+    core: &Path,
+    header: &SealedHeader,
+    report: &Report,
+    arguments: &ReportArgs,
+) -> anyhow::Result<()> {
+    let old = regular_file::read_own(&report_file::path(core), report_file::MAX_BYTES);
+    let old = match old {
+        Ok(old) if is_age(&old) => Some(open_text(&old, &arguments.identity.read()?)?.1),
+        _ => None,
+    };
+    let header = old.as_ref().unwrap_or(header);
+    report_file::replace(core, &seal(header, &report.to_json())?)?;
+    let clear = regular_file::read_own(&metadata_file::path(core), report_file::MAX_BYTES);
+    let clear = clear.ok().and_then(|text| serde_json::from_slice::<Metadata>(&text).ok());
+    let Some(mut clear) = clear.filter(|clear| clear.encrypted.is_some()) else { return Ok(()) };
+    clear.title = clear.title.map(|_| report.title.clone());
+    clear.signature.clone_from(&report.signature);
+    Ok(metadata_file::replace(core, &clear.to_json())?)
 }
 
 /// The cores whose reports are wanted. All that are named exist, or none is touched.
@@ -238,7 +285,7 @@ fn cores_to_save(arguments: &ReportArgs, families: &Families) -> anyhow::Result<
         entry.published && entry.core_bytes.is_some() && !(arguments.outdated && up_to_date)
     };
     let wanted = entries.iter().filter(|entry| is_wanted(entry));
-    Ok(wanted.map(|entry| entry.folder.join(CORE_FILE)).collect())
+    Ok(wanted.map(|entry| core_in(&entry.folder)).collect())
 }
 
 fn write(report: &Report, format: FormatArg, paint: Paint, out: &mut dyn Write) -> io::Result<()> {

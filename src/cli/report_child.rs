@@ -7,12 +7,15 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic;
+use std::sync::Arc;
 
 use super::exit::Exit;
 use super::print;
 use super::ui::say;
 use crate::corefile::pack::{MAX_STACKS, UsedChunks};
+use crate::corefile::read::bytes::{Bytes, PlainFile};
 use crate::corefile::read::chunked::ChunkedFile;
+use crate::encryption::AgeFile;
 use crate::held;
 use crate::kernel::Kernel;
 use crate::kernel::backtrace::read_sleepers;
@@ -58,10 +61,16 @@ pub(super) fn run() -> anyhow::Result<Exit> {
     };
     let core = if request.held {
         held::open(&request.path, &head, UnixStream::from(OwnedFd::from(memory)))?
-    } else if request.used_chunks {
-        Vmcore::of_file_recorded(memory, &request.path)?
     } else {
-        Vmcore::of_file(memory, &request.path)?
+        let file: Arc<dyn Bytes> = Arc::new(PlainFile::new(memory)?);
+        let file = match &request.key {
+            Some(key) => Arc::new(AgeFile::with_key(file, key)?),
+            None => file,
+        };
+        match request.used_chunks {
+            true => Vmcore::of_bytes_recorded(file, &request.path)?,
+            false => Vmcore::of_bytes(file, &request.path)?,
+        }
     };
     if let Some(pages) = &request.pages {
         let Planned { left_out, warnings } = leave_out::plan(&core, pages.parse()?);

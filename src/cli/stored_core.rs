@@ -2,23 +2,32 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 
 use super::completers;
 use super::confinement::SandboxArgs;
 use super::exit::Exit;
+use super::identity::{Beside, IdentityArgs, Plain};
 use super::remote_core::RemoteEntry;
 use super::remote_store::RemoteStore;
 use super::store_folder::{StoreArgs, StorePlace};
+use crate::corefile::pack::MAX_PACK;
+use crate::corefile::read::bytes::{Bytes, PlainFile};
+use crate::corefile::read::stored_metadata::MAX_METADATA;
+use crate::encryption::open_text;
 use crate::metadata::Metadata;
+use crate::regular_file::{self, read_own};
 use crate::remote::address::Address;
 use crate::sandbox::limits::{Limits, Reads};
 use crate::store::annotations::Annotations;
 use crate::store::entry::Entry;
 use crate::store::pin::is_pinned;
-use crate::store::{CORE_FILE, entry_without_core};
-use crate::vmcore::Vmcore;
+use crate::store::{
+    ENCRYPTED_PACK_FILE, PACK_FILE, entry_without_core, is_in_entry, metadata_file, report_file,
+};
+use crate::vmcore::{OpenError, Vmcore};
 
 /// The ENTRY argument of every command that reads a core.
 #[derive(Debug, clap::Args)]
@@ -29,6 +38,8 @@ pub(super) struct CoreArgs {
     entry: String,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    identity: IdentityArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
 }
@@ -46,7 +57,7 @@ impl CoreArgs {
 
     /// Opens the core, and confines this process before it parses anything.
     pub(super) fn open(&self, reads: Reads) -> anyhow::Result<Vmcore> {
-        self.find()?.open(self.sandbox, reads, None)
+        self.find()?.open(self.sandbox, &self.identity, reads, None)
     }
 
     /// The same, for a command that writes `output`.
@@ -60,12 +71,17 @@ impl CoreArgs {
         reads: Reads,
         outputs: &[&Path],
     ) -> anyhow::Result<Vmcore> {
-        self.find()?.open_to_write(self.sandbox, reads, outputs)
+        self.find()?.open_to_write(self.sandbox, &self.identity, reads, outputs)
     }
 
     /// Opens the core for a command that mounts or starts programs.
     pub(super) fn open_unconfined(&self) -> anyhow::Result<Vmcore> {
-        self.find()?.open_unconfined()
+        self.find()?.open_unconfined(&self.identity)
+    }
+
+    /// The keys of an encrypted core.
+    pub(super) fn identity(&self) -> &IdentityArgs {
+        &self.identity
     }
 
     /// How this process may be confined.
@@ -112,11 +128,96 @@ impl Found {
         }
     }
 
+    /// What stays in the clear of an encrypted entry; `None` for one that is not encrypted.
+    pub(super) fn in_the_clear(&self) -> Option<Metadata> {
+        let text = match self {
+            Self::Local(entry) => read_own(&metadata_file::path(&entry.core), MAX_METADATA).ok()?,
+            Self::Remote(entry) => entry.in_the_clear()?,
+        };
+        let metadata: Metadata = serde_json::from_slice(&text).ok()?;
+        metadata.encrypted.is_some().then_some(metadata)
+    }
+
+    /// Whether it has a core.
+    pub(super) fn has_core(&self) -> bool {
+        match self {
+            Self::Local(entry) => entry.core.exists(),
+            Self::Remote(entry) => matches!(entry, RemoteEntry::Core(_)),
+        }
+    }
+
+    /// All metadata of an encrypted entry, from beside its core.
+    pub(super) fn sealed_metadata(&self, identity: &IdentityArgs) -> anyhow::Result<Metadata> {
+        let text = open_text(&self.sealed_metadata_file()?, &identity.read()?)?.0;
+        serde_json::from_slice(&text).context("the metadata is damaged")
+    }
+
+    /// The file of the encrypted metadata.
+    fn sealed_metadata_file(&self) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Local(entry) => {
+                let path = report_file::sealed_metadata(&entry.core);
+                let read = read_own(&path, MAX_METADATA);
+                read.with_context(|| format!("cannot read {}", path.display()))
+            }
+            Self::Remote(entry) => Ok(entry.sealed_metadata()?),
+        }
+    }
+
+    /// The file of the encrypted triage pack, if there is one.
+    fn sealed_pack_file(&self) -> Option<Vec<u8>> {
+        /// The longest pack, and what its encryption adds.
+        const MOST: u64 = MAX_PACK + (MAX_PACK >> 8);
+        match self {
+            Self::Local(entry) if is_in_entry(&entry.core) => {
+                read_own(&entry.core.with_file_name(ENCRYPTED_PACK_FILE), MOST).ok()
+            }
+            Self::Local(_) => None,
+            Self::Remote(entry) => entry.sealed_pack(MOST),
+        }
+    }
+
+    /// Opens the core to compare it with the metadata beside it, too.
+    pub(super) fn open_to_verify(
+        self,
+        sandbox: SandboxArgs,
+        identity: &IdentityArgs,
+        reads: Reads,
+    ) -> anyhow::Result<Vmcore> {
+        if self.in_the_clear().is_none() {
+            return self.open(sandbox, identity, reads, None);
+        }
+        let beside = self.sealed_metadata_file().and_then(|file| {
+            let opened = open_text(&file, &identity.read()?);
+            Ok(opened.context("cannot open the encrypted metadata")?.0)
+        });
+        let beside = beside.map_err(|error| format!("{error:#}"));
+        // One that does not open is compared as one that is damaged.
+        let pack = self.sealed_pack_file().map(|file| match identity.read() {
+            Ok(identities) => open_text(&file, &identities).map_or(Vec::new(), |opened| opened.0),
+            Err(_) => Vec::new(),
+        });
+        let core = self.open(sandbox, identity, reads, None)?;
+        Ok(core.with_neighbours(Arc::new(Beside { metadata: Some(beside), pack })))
+    }
+
+    /// The core's file as it is stored.
+    pub(super) fn stored_bytes(self) -> anyhow::Result<Arc<dyn Bytes>> {
+        Ok(match self {
+            Self::Local(entry) => {
+                let path = entry.with_core()?;
+                let file = regular_file::open(&path).and_then(PlainFile::new);
+                Arc::new(file.map_err(|source| OpenError::Io { path, source })?)
+            }
+            Self::Remote(entry) => entry.with_core()?.stored(),
+        })
+    }
+
     /// Whether it is kept until its pin is taken away.
     pub(super) fn is_pinned(&self) -> bool {
         match self {
             Self::Local(entry) => {
-                let folder = entry.core.parent().filter(|_| entry.core.ends_with(CORE_FILE));
+                let folder = entry.core.parent().filter(|_| is_in_entry(&entry.core));
                 folder.is_some_and(is_pinned)
             }
             Self::Remote(entry) => entry.is_pinned(),
@@ -127,7 +228,7 @@ impl Found {
     pub(super) fn annotations(&self) -> Annotations {
         match self {
             Self::Local(entry) => {
-                let folder = entry.core.parent().filter(|_| entry.core.ends_with(CORE_FILE));
+                let folder = entry.core.parent().filter(|_| is_in_entry(&entry.core));
                 folder.map(Annotations::read).unwrap_or_default()
             }
             Self::Remote(entry) => entry.annotations(),
@@ -139,35 +240,92 @@ impl Found {
     pub(super) fn open(
         self,
         sandbox: SandboxArgs,
+        identity: &IdentityArgs,
         reads: Reads,
         output: Option<&Path>,
     ) -> anyhow::Result<Vmcore> {
-        self.open_to_write(sandbox, reads, output.as_slice())
+        self.open_to_write(sandbox, identity, reads, output.as_slice())
     }
 
     /// The same, for a command that may write beside several files.
     fn open_to_write(
         self,
         sandbox: SandboxArgs,
+        identity: &IdentityArgs,
         reads: Reads,
         outputs: &[&Path],
     ) -> anyhow::Result<Vmcore> {
         match self {
-            Self::Local(entry) => sandbox.open(&entry.with_core()?, reads, outputs),
+            Self::Local(entry) => {
+                let path = entry.with_core()?;
+                let (opened, limits) = open_here(&path, identity, reads)?;
+                sandbox.confine(&limits, outputs);
+                opened.parse(&path)
+            }
             Self::Remote(entry) => {
                 let core = entry.with_core()?;
-                sandbox.confine(&Limits::of_stored(core.length(), reads), outputs);
+                let limits = Limits::of_stored(core.length(), reads);
+                let core = core.opened(identity)?;
+                sandbox.confine(&limits, outputs);
                 Ok(core.parse()?)
             }
         }
     }
 
     /// Opens the core for a command that mounts or starts programs.
-    pub(super) fn open_unconfined(self) -> anyhow::Result<Vmcore> {
+    pub(super) fn open_unconfined(self, identity: &IdentityArgs) -> anyhow::Result<Vmcore> {
         match self {
-            Self::Local(entry) => Ok(Vmcore::open(&entry.with_core()?)?),
-            Self::Remote(entry) => Ok(entry.with_core()?.parse()?),
+            Self::Local(entry) => {
+                let path = entry.with_core()?;
+                open_here(&path, identity, Reads::Unlimited)?.0.parse(&path)
+            }
+            Self::Remote(entry) => Ok(entry.with_core()?.opened(identity)?.parse()?),
         }
+    }
+}
+
+/// A core on this machine, or what its triage pack has of it.
+struct Opened {
+    plain: Plain,
+    is_pack: bool,
+}
+
+/// Opens a core on this machine. Gives what reading it may cost, too.
+fn open_here(
+    path: &Path,
+    identity: &IdentityArgs,
+    reads: Reads,
+) -> anyhow::Result<(Opened, Limits)> {
+    let packs = [PACK_FILE, ENCRYPTED_PACK_FILE].iter().filter(|_| is_in_entry(path));
+    let pack = || packs.map(|pack| regular_file::open(&path.with_file_name(pack)).ok());
+    let (opened, is_pack) = match regular_file::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match pack().flatten().next() {
+            Some(pack) => (Ok(pack), true),
+            None => (Err(error), false),
+        },
+        opened => (opened, false),
+    };
+    let opened = opened.and_then(|file| {
+        let limits = Limits::of(&file.metadata()?, reads);
+        Ok((PlainFile::new(file)?, limits))
+    });
+    let (file, limits) =
+        opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    let plain = identity.plain(Arc::new(file));
+    let plain = plain.with_context(|| format!("cannot open {}", path.display()))?;
+    Ok((Opened { plain, is_pack }, limits))
+}
+
+impl Opened {
+    fn parse(self, path: &Path) -> anyhow::Result<Vmcore> {
+        let core = match self.is_pack {
+            true => Vmcore::of_pack_bytes(self.plain.bytes, path)?,
+            false => Vmcore::of_bytes(self.plain.bytes, path)?,
+        };
+        Ok(match self.plain.header {
+            Some(_) => core.with_neighbours(Arc::new(Beside::default())),
+            None => core,
+        })
     }
 }
 

@@ -1,12 +1,17 @@
 //! `vmcorectl verify`: checks a stored core for damage.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use super::exit::Exit;
 use super::kernel::ReadAllArgs;
 use super::stored_core::{CoreArgs, print};
+use crate::corefile::read::bytes::Bytes;
+use crate::encryption::AgeFile;
+use crate::metadata::{METADATA_FILE, Metadata};
 use crate::render;
-use crate::vmcore::verify::verify;
+use crate::vmcore::Vmcore;
+use crate::vmcore::verify::{Damage, Verification, verify};
 
 /// Check a stored core from end to end
 ///
@@ -33,15 +38,59 @@ pub(super) struct VerifyArgs {
 
 /// Checks a core, and says what is wrong with it.
 pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
-    let core = arguments.core.open(arguments.read_all.reads())?;
+    let (entry, identity) = (arguments.core.find()?, arguments.core.identity());
+    let clear = entry.in_the_clear();
+    if let Some(clear) = clear.as_ref().filter(|_| identity.is_empty()) {
+        let found = without_key(&*entry.stored_bytes()?, clear);
+        return print_found(arguments, Path::new(arguments.core.name()), &found);
+    }
+    let core =
+        entry.open_to_verify(arguments.core.sandbox(), identity, arguments.read_all.reads())?;
     arguments.read_all.apply(&core);
     let available = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let found = verify(&core, arguments.threads.map_or(available, usize::from));
+    let mut found = verify(&core, arguments.threads.map_or(available, usize::from));
+    if let Some(clear) = &clear {
+        found.damage.extend(contradictions(clear, &core));
+    }
+    print_found(arguments, core.path(), &found)
+}
+
+/// What can be checked of an encrypted core without its key.
+fn without_key(file: &dyn Bytes, clear: &Metadata) -> Verification {
+    let mut found = Verification::default();
+    let problem = |problem: String| Damage { problem, ..Damage::default() };
+    let recorded = clear.encrypted.as_ref().and_then(|encrypted| encrypted.core_file_bytes);
+    match AgeFile::length_of(file) {
+        Ok(_) => found.missing.push(
+            "its contents were not checked: they are encrypted, and no identity was given"
+                .to_owned(),
+        ),
+        Err(error) => found.damage.push(problem(error.to_string())),
+    }
+    if let Some(recorded) = recorded.filter(|recorded| *recorded != file.length()) {
+        let length = file.length();
+        let text = format!("the file has {length} bytes, and {METADATA_FILE} says {recorded}");
+        found.damage.push(problem(text));
+    }
+    found
+}
+
+/// What the metadata in the clear says otherwise than those in the core.
+fn contradictions(clear: &Metadata, core: &Vmcore) -> Option<Damage> {
+    let inside = core.metadata()?;
+    let recorded = clear.encrypted.as_ref().and_then(|encrypted| encrypted.core_file_bytes);
+    let same = (&clear.id, clear.started, clear.result, &clear.core)
+        == (&inside.id, inside.started, inside.result, &inside.core);
+    let problem = format!("{METADATA_FILE} contradicts the metadata in the core");
+    (!same || recorded.is_none()).then(|| Damage { problem, ..Damage::default() })
+}
+
+fn print_found(arguments: &VerifyArgs, path: &Path, found: &Verification) -> anyhow::Result<Exit> {
     print(|out| {
         if arguments.json {
-            render::json::pretty(&found, out)
+            render::json::pretty(found, out)
         } else {
-            render::verify::text(core.path(), &found, out)
+            render::verify::text(path, found, out)
         }
     })?;
     Ok(match (found.damage.is_empty(), found.missing.is_empty()) {

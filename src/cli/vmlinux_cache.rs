@@ -23,6 +23,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 
+use super::identity::IdentityArgs;
 use crate::remote::address::Address;
 
 /// The most files that are kept, and their length together. One takes 20 to 40 MB.
@@ -70,6 +71,7 @@ pub(super) struct Cached {
 pub(super) fn find_or_make(
     kind: Kind,
     core: &Path,
+    identity: &IdentityArgs,
     fresh: bool,
     deep: bool,
 ) -> anyhow::Result<Cached> {
@@ -83,6 +85,9 @@ pub(super) fn find_or_make(
     let core = if remote { core.to_owned() } else { absolute };
     command.arg("symbols").arg(core).arg("--cached").arg("-o").arg(&folder);
     command.args(["--format", format]);
+    for file in identity.files() {
+        command.arg("--identity").arg(file);
+    }
     if let Some(modules) = &modules {
         command.arg("--modules").arg(modules);
     }

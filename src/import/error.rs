@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::corefile::read::bytes::DataError;
 use crate::corefile::write::OutputError;
+use crate::encryption::EncryptionError;
 use crate::store::StoreError;
 use crate::vmcore::OpenError;
 use crate::vmcore::elf_image::ElfImageError;
@@ -18,6 +19,9 @@ pub enum ImportError {
     /// It is no core that can be read.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It is encrypted, and not whole.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// Its memory does not fit into an ELF file.
     #[error("cannot store the core as ELF")]
     Layout(#[from] ElfImageError),

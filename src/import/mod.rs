@@ -24,24 +24,26 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use vmcore_formats::page_class::PageClasses;
 
-use crate::corefile::pack::Pack;
-use crate::corefile::read::bytes::Bytes;
+use crate::corefile::pack::{Pack, UsedChunks};
+use crate::corefile::read::bytes::{Bytes, PlainFile};
 use crate::corefile::write::{
     BytesSource, MAX_CORE, Pipeline, Progress, SpoolLimit, StreamOptions, tail,
 };
+use crate::encryption::{AgeFile, EntryEncryption, FileKey, Sealed, seal_pack};
 use crate::interrupt::Interrupt;
 use crate::kernel::find::{SearchDepth, note};
 use crate::kernel::leave_out;
 use crate::metadata::Metadata;
 use crate::observer::Observer;
+use crate::regular_file;
 use crate::sandbox::report::{LIMIT, Request as ReportRequest};
 use crate::store::space::Space;
-use crate::store::staging::{Destination, Staging};
-use crate::store::{StoreError, pack_file, report_file};
+use crate::store::staging::{Destination, Form, Staging};
+use crate::store::{StoreError, metadata_file, pack_file, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::{Report, ReportOptions};
-use crate::vmcore::Vmcore;
 use crate::vmcore::elf_image::ElfImage;
+use crate::vmcore::{OpenError, Vmcore};
 use describe::Missing;
 
 /// What is to be imported, and how.
@@ -53,6 +55,10 @@ pub struct ImportRequest {
     pub destination: Destination,
     /// The guest's name; `None` for the one in the file's metadata, if it has any.
     pub guest: Option<String>,
+    /// The key of the file, if that is encrypted.
+    pub key: Option<FileKey>,
+    /// What the entry is encrypted with, if it is to be.
+    pub encryption: Option<Arc<EntryEncryption>>,
     /// The functions that a crash is not named by.
     pub families: Arc<Families>,
     /// How much of memory is searched for VMCOREINFO, if no note has it.
@@ -86,7 +92,7 @@ pub fn run(
     interrupt: &Interrupt,
     observer: &dyn Observer,
 ) -> Result<Imported, ImportError> {
-    let mut core = Vmcore::open(&request.file)?;
+    let mut core = open(request)?;
     if request.search == SearchDepth::All {
         core.read_without_limit();
     }
@@ -100,9 +106,12 @@ pub fn run(
         observer.warning(warning);
     }
     let image = Arc::new(image);
-    let guest = metadata.guest.name.clone();
-    let (staging, file) =
-        Staging::create(&request.destination, guest.as_deref(), Timestamp::now())?;
+    let encryption = request.encryption.as_deref();
+    let guest = metadata.guest.name.as_deref();
+    let guest = encryption.map_or(guest.map(str::to_owned), |it| it.guest(guest));
+    let form = encryption.map_or(Form::Plain, |_| Form::Encrypted);
+    let now = Timestamp::now();
+    let (staging, file) = Staging::create_as(form, &request.destination, guest.as_deref(), now)?;
     metadata.id = staging.id().to_owned();
     if let Some(warning) = staging.lock_warning() {
         observer.warning(&warning);
@@ -131,6 +140,15 @@ pub fn run(
     Ok(Imported { entry, metadata, cut_off: missing.cut_off > 0 })
 }
 
+/// Opens the file, encrypted or not.
+fn open(request: &ImportRequest) -> Result<Vmcore, ImportError> {
+    let path = &request.file;
+    let Some(key) = &request.key else { return Ok(Vmcore::open(path)?) };
+    let file = regular_file::open(path).and_then(PlainFile::new);
+    let file = file.map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    Ok(Vmcore::of_bytes(Arc::new(AgeFile::with_key(Arc::new(file), key)?), path)?)
+}
+
 /// Writes the report beside the core. The entry is complete without it.
 fn write_report(
     request: &ImportRequest,
@@ -139,12 +157,15 @@ fn write_report(
     interrupt: &Interrupt,
     observer: &dyn Observer,
 ) {
+    let encryption = request.encryption.as_deref();
     let asked = ReportRequest::new(
         core,
         Some(metadata.clone()),
         &request.families,
         ReportOptions::default(),
     );
+    // This process has just written it; nobody but the recipients can read it afterwards.
+    let asked = asked.with_key(encryption.map(|encryption| encryption.core().key().clone()));
     let mut used_chunks = None;
     let report = match asked.with_used_chunks().of_stored(core, Some(LIMIT), interrupt) {
         Ok(answer) => {
@@ -158,17 +179,39 @@ fn write_report(
             Box::new(Report::not_made(Some(metadata), &problem))
         }
     };
-    if let Err(error) = report_file::write(core, &report.to_json()) {
+    let failed = |source| StoreError::io("write", core, source);
+    let file = encryption.report_file(report.to_json()).map_err(failed);
+    let written = file.and_then(|file| report_file::write(core, &file));
+    let titled = match encryption {
+        None => Ok(()),
+        Some(encryption) => {
+            let mut metadata = metadata.clone();
+            metadata.title = Some(report.title.clone());
+            metadata.signature.clone_from(&report.signature);
+            let bytes = core.metadata().ok().map(|file| file.len());
+            metadata_file::replace(core, &encryption.clear(&metadata, bytes))
+        }
+    };
+    if let Err(error) = written.and(titled) {
         observer.warning(&format!("the report is not beside the core: {error}"));
     }
     let Some(used) = used_chunks.filter(|_| pack_file::path(core).is_some()) else { return };
-    let written = Pack::of_file(core, &used).map_err(|error| error.to_string()).and_then(|pack| {
-        pack_file::replace(core, pack.length(), |out| pack.write(out))
-            .map_err(|error| error.to_string())
-    });
-    if let Err(problem) = written {
+    if let Err(problem) = write_pack(core, encryption, &used) {
         observer.warning(&format!("no triage pack: {problem}"));
     }
+}
+
+fn write_pack(
+    core: &Path,
+    encryption: Option<&EntryEncryption>,
+    used: &UsedChunks,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(encryption) = encryption {
+        let sealed = seal_pack(core, encryption.core().key(), encryption.pack(), used)?;
+        return Ok(pack_file::replace(core, sealed.len() as u64, |out| out.write_all(&sealed))?);
+    }
+    let pack = Pack::of_file(core, used)?;
+    Ok(pack_file::replace(core, pack.length(), |out| pack.write(out))?)
 }
 
 fn write(
@@ -181,7 +224,10 @@ fn write(
     watch: &dyn Fn(Progress) -> bool,
 ) -> Result<(), ImportError> {
     // Says what it is, should the import be killed.
-    staging.write_metadata(&metadata.to_json(), false)?;
+    let encryption = request.encryption.as_deref();
+    let core_error = |source| StoreError::io("complete", staging.staged(), source);
+    let files = encryption.metadata_files(metadata, None).map_err(core_error)?;
+    staging.write_metadata(&files, false)?;
     let reserve = match request.keep_free {
         Some(reserve) => reserve,
         None => Space::of(request.destination.path()).map_or(0, |space| space.default_reserve()),
@@ -199,8 +245,9 @@ fn write(
         return Err(ImportError::Start { source: io::ErrorKind::FileTooLarge.into() });
     }
     let source = BytesSource(Arc::<ElfImage>::clone(image));
-    let pipeline = Pipeline::start(source, Box::new(file), options)
-        .map_err(|source| ImportError::Start { source })?;
+    let sink = encryption.sink(file).map_err(core_error)?;
+    let pipeline =
+        Pipeline::start(source, sink, options).map_err(|source| ImportError::Start { source })?;
     let mut written = match pipeline.wait(watch) {
         Some(Ok(written)) => written,
         Some(Err(error)) => {
@@ -208,7 +255,6 @@ fn write(
         }
         None => return Err(ImportError::Stopped { signal: "a signal" }),
     };
-    let core_error = |source| StoreError::io("complete", staging.staged(), source);
     written.sink.sync_data().map_err(core_error)?;
     let packed = describe::Packed {
         table: &written.table,
@@ -219,5 +265,6 @@ fn write(
     let json = metadata.to_json();
     tail::append(&mut written, &json).map_err(core_error)?;
     written.sink.sync_all().map_err(core_error)?;
-    Ok(staging.write_metadata(&json, true)?)
+    let files = encryption.metadata_files(metadata, staging.core_bytes()).map_err(core_error)?;
+    Ok(staging.write_metadata(&files, true)?)
 }

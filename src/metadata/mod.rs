@@ -5,6 +5,7 @@
 
 mod core_left_out;
 pub mod core_record;
+mod encrypted;
 mod pages_left_out;
 
 use std::ffi::CStr;
@@ -14,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use core_left_out::{CoreLeftOut, LeftOutCause};
+pub use encrypted::{
+    ENCRYPTED, ENCRYPTED_CORE_FILE, ENCRYPTED_METADATA_FILE, Encrypted, Hidden, MetadataFiles,
+    RecipientKey, is_core_name,
+};
 pub use pages_left_out::ClassBytes;
 
 use crate::printable;
@@ -86,6 +91,9 @@ pub struct Metadata {
     pub bytes_dropped: Vec<ClassBytes>,
     /// What the reader should know.
     pub warnings: Vec<String>,
+    /// That the entry is encrypted: this is then what of it stays in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<Encrypted>,
 }
 
 /// The program.
@@ -434,6 +442,7 @@ impl Metadata {
             pages_dropped: Vec::new(),
             bytes_dropped: Vec::new(),
             warnings: Vec::new(),
+            encrypted: None,
         }
     }
 

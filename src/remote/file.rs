@@ -11,7 +11,7 @@ use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
 use crate::corefile::read::work::Work;
 use crate::metadata::core_record::is_core;
-use crate::metadata::{CORE_FILE, METADATA_FILE, PACK_FILE};
+use crate::metadata::{ENCRYPTED, METADATA_FILE, PACK_FILE, is_core_name};
 
 /// How many bytes of its end come when a file is opened: footer, seek table and metadata of most
 /// cores.
@@ -150,6 +150,19 @@ impl RemoteNeighbours {
         self.channel.get(&self.sibling(name), MAX_METADATA).is_ok()
     }
 
+    /// What is beside it under this name, of so many bytes at most.
+    ///
+    /// # Errors
+    /// Fails if it is not there or cannot be had.
+    pub fn get(&self, name: &str, most: u64) -> Result<Vec<u8>, RemoteError> {
+        self.channel.get(&self.sibling(name), most)
+    }
+
+    /// Whether the core is encrypted, by its name.
+    pub fn is_encrypted(&self) -> bool {
+        self.name.ends_with(ENCRYPTED)
+    }
+
     fn sibling(&self, name: &str) -> String {
         match self.name.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{name}"),
@@ -165,7 +178,7 @@ impl RemoteNeighbours {
     /// Whether the core is that of an entry.
     pub fn is_in_entry(&self) -> bool {
         let name = self.name.rsplit_once('/').map_or(self.name.as_str(), |(_, name)| name);
-        name == CORE_FILE || is_core(name)
+        is_core_name(name) || is_core(name)
     }
 }
 

@@ -42,13 +42,24 @@ pub fn text(metadata: &Metadata, summary: Option<&Summary>, out: &mut dyn Write)
         line("core", left_out.to_string())?;
     }
     // An imported file has no capture to describe.
+    let encrypted = metadata.encrypted.as_ref();
     let captured = metadata.imported.is_none() || !metadata.phases.is_empty();
+    let captured = captured && encrypted.is_none();
     if let Some(imported) = &metadata.imported {
         line("imported", imported_line(imported))?;
     }
     if captured {
         line("guest", guest_line(&metadata.guest))?;
         line("panic", panic_line(metadata))?;
+    }
+    if let Some(encrypted) = encrypted {
+        let memory = metadata.guest.memory_bytes.map_or_else(|| "memory unknown".to_owned(), bytes);
+        let architecture = or_unknown(metadata.guest.architecture.as_deref());
+        line("guest", format!("{architecture}, {memory}"))?;
+        line("panic", panic_line(metadata))?;
+        for key in &encrypted.to {
+            line("encrypted", format!("to {} {}", key.kind, key.fingerprint))?;
+        }
     }
     if let Some(release) = &metadata.release {
         line("release", release_line(release, metadata.held_seconds))?;

@@ -16,6 +16,7 @@ use super::child::{Child, ChildLimits, Waited};
 use super::end::ChildError;
 use super::request_line;
 use crate::corefile::pack::UsedChunks;
+use crate::encryption::FileKey;
 use crate::interrupt::Interrupt;
 use crate::metadata::Metadata;
 use crate::regular_file;
@@ -39,6 +40,9 @@ pub struct Request {
     site_families: Option<String>,
     /// How much is put into the report, and read for it.
     pub options: ReportOptions,
+    /// The key of the core's file, if that is encrypted.
+    #[serde(default)]
+    pub key: Option<FileKey>,
     /// Which pages are to be left out of a core: a plan of that is wanted, and no report.
     pub pages: Option<String>,
     /// Whether the chunks of the core are wanted that its triage pack has.
@@ -66,14 +70,20 @@ impl Request {
     ) -> Self {
         let site_families = families.site_table().map(str::to_owned);
         let path = path.to_owned();
-        let (held, pages, used_chunks) = (false, None, false);
-        Self { path, held, metadata, site_families, options, pages, used_chunks }
+        let (held, pages, used_chunks, key) = (false, None, false, None);
+        Self { path, held, metadata, site_families, options, key, pages, used_chunks }
     }
 
     /// The same, for which the chunks of the core's triage pack are wanted, too.
     #[must_use]
     pub fn with_used_chunks(self) -> Self {
         Self { used_chunks: true, ..self }
+    }
+
+    /// The same, of a core that is encrypted with this key.
+    #[must_use]
+    pub fn with_key(self, key: Option<FileKey>) -> Self {
+        Self { key, ..self }
     }
 
     /// A request for the plan of the pages to leave out of a core.

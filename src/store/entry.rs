@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::guest_folder::folder_name;
-use super::{CORE_FILE, INCOMPLETE, StoreError, entry_without_core};
+use super::{INCOMPLETE, StoreError, core_in, entry_without_core, is_in_entry};
 
 /// A core to read, in a store or by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ impl Entry {
         if path.exists() {
             return Ok(Self::at(path));
         }
-        Ok(Self { core: choose(wanted, entries(store)?, store)?.join(CORE_FILE) })
+        Ok(Self { core: core_in(&choose(wanted, entries(store)?, store)?) })
     }
 
     /// The core at a path: that of its file, or of an entry's directory.
     pub fn at(path: &Path) -> Self {
-        let core = if path.is_dir() { path.join(CORE_FILE) } else { path.to_owned() };
+        let core = if path.is_dir() { core_in(path) } else { path.to_owned() };
         Self { core }
     }
 
@@ -95,7 +95,7 @@ pub fn whole(wanted: &str, store: &Path) -> Result<PathBuf, StoreError> {
 /// Fails if it means none, or a core that is in no entry of the store.
 pub fn folder(wanted: &str, store: &Path) -> Result<PathBuf, StoreError> {
     let core = Entry::find(wanted, store)?.core;
-    let found = core.parent().filter(|_| core.ends_with(CORE_FILE));
+    let found = core.parent().filter(|_| is_in_entry(&core));
     let found = found.and_then(|folder| folder.canonicalize().ok());
     let mut folders = entries(store)?.into_iter();
     let is_meant = |folder: &PathBuf| found.is_some() && folder.canonicalize().ok() == found;
@@ -212,6 +212,7 @@ fn random_part(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::CORE_FILE;
 
     fn store() -> tempfile::TempDir {
         let store = tempfile::tempdir().unwrap();

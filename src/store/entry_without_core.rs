@@ -10,10 +10,13 @@ use vmcore_formats::text::{MAX_TEXT, MAX_TITLE, bounded};
 use super::publish::create_file;
 use super::report_head::json;
 use super::staging::{Destination, Staging};
-use super::{METADATA_FILE, PACK_FILE, REPORT_FILE, StoreError};
+use super::{
+    ENCRYPTED_PACK_FILE, ENCRYPTED_REPORT_FILE, METADATA_FILE, PACK_FILE, REPORT_FILE, StoreError,
+};
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::metadata::{
-    CaptureResult, CoreLeftOut, Guest, Host, LeftOutCause, Metadata, NoticedBy, Panic, Request,
+    CaptureResult, CoreLeftOut, Guest, Host, LeftOutCause, Metadata, MetadataFiles, NoticedBy,
+    Panic, Request,
 };
 use crate::regular_file;
 
@@ -45,7 +48,7 @@ impl LostPanic {
         let destination = Destination::Store(store.to_owned());
         let (staging, _core) = Staging::create(&destination, self.guest.as_deref(), when)?;
         let metadata = Metadata { id: staging.id().to_owned(), ..self.metadata(when) };
-        let published = publish(&staging, &metadata.to_json(), None);
+        let published = publish(&staging, &MetadataFiles::plain(metadata.to_json()), None);
         if published.is_err() {
             staging.discard();
         }
@@ -85,12 +88,13 @@ impl LostPanic {
 /// Fails as [`Staging::publish`] does.
 pub fn publish(
     staging: &Staging,
-    metadata: &[u8],
+    metadata: &MetadataFiles,
     report: Option<&[u8]>,
 ) -> Result<(PathBuf, Result<(), StoreError>), StoreError> {
     staging.write_metadata(metadata, true)?;
     if let Some(report) = report {
-        let path = staging.staged().join(REPORT_FILE);
+        let name = if metadata.sealed.is_some() { ENCRYPTED_REPORT_FILE } else { REPORT_FILE };
+        let path = staging.staged().join(name);
         let mut file = create_file(&path)?;
         let written = file.write_all(report).and_then(|()| file.sync_all());
         written.map_err(|source| StoreError::io("write", &path, source))?;
@@ -107,7 +111,9 @@ pub fn read(core: &Path) -> Option<Metadata> {
         return None;
     }
     let metadata: Metadata = json(&core.with_file_name(METADATA_FILE))?;
-    let elsewhere = || record(core).is_some() && !core.with_file_name(PACK_FILE).is_file();
+    let packs = [PACK_FILE, ENCRYPTED_PACK_FILE];
+    let elsewhere =
+        || record(core).is_some() && !packs.iter().any(|pack| core.with_file_name(pack).is_file());
     (metadata.core_left_out.is_some() || elsewhere()).then_some(metadata)
 }
 

@@ -13,6 +13,9 @@
 //!     annotations/                           what was noted of it since
 //! ```
 //!
+//! An encrypted entry has `.age` behind the names of core and report, and all of its metadata in
+//! `metadata.json.age`; its `metadata.json` has what may be in the clear.
+//!
 //! An entry is published by one rename, after everything in it is on disk.
 //! What a crash of the tool or of the host leaves has the other name. Does not
 //! know how a core is made (`capture`) or read (`vmcore`).
@@ -26,6 +29,7 @@ pub mod guest_folder;
 mod index;
 pub mod listing;
 mod lock;
+pub mod metadata_file;
 pub mod metadata_head;
 pub mod pack_file;
 pub mod pin;
@@ -48,9 +52,14 @@ use thiserror::Error;
 use crate::metadata::CoreLeftOut;
 pub use crate::metadata::core_record::CORE_RECORD;
 pub use crate::metadata::{CORE_FILE, METADATA_FILE, PACK_FILE};
+use crate::metadata::{ENCRYPTED_CORE_FILE, is_core_name};
 
 /// Name of the report in an entry.
 pub const REPORT_FILE: &str = "report.json";
+/// Name of the report in an encrypted entry.
+pub const ENCRYPTED_REPORT_FILE: &str = "report.json.age";
+/// Name of the triage pack in an encrypted entry.
+pub const ENCRYPTED_PACK_FILE: &str = "triage.zst.age";
 /// What the name of something unpublished ends in.
 pub const INCOMPLETE: &str = ".incomplete";
 
@@ -166,6 +175,21 @@ impl StoreError {
             Self::Io { .. } | Self::NoEntry { .. } => None,
         }
     }
+}
+
+/// The core's file in the directory of an entry, encrypted or not.
+pub fn core_in(folder: &Path) -> PathBuf {
+    let core = folder.join(CORE_FILE);
+    if core.symlink_metadata().is_ok() {
+        return core;
+    }
+    let encrypted = folder.join(ENCRYPTED_CORE_FILE);
+    if encrypted.symlink_metadata().is_ok() { encrypted } else { core }
+}
+
+/// Whether a core has the name that it has in an entry.
+pub fn is_in_entry(core: &Path) -> bool {
+    core.file_name().and_then(|name| name.to_str()).is_some_and(is_core_name)
 }
 
 fn folder_id(folder: &Path) -> std::borrow::Cow<'_, str> {

@@ -8,13 +8,16 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::publish::create_file;
+use super::report_file::is_encrypted;
 use super::space::Space;
-use super::{CORE_FILE, INCOMPLETE, PACK_FILE, StoreError};
+use super::{ENCRYPTED_PACK_FILE, INCOMPLETE, PACK_FILE, StoreError, is_in_entry};
 
 /// Where the triage pack of a core is. `None` for a core in a file of its own, which has none.
 pub fn path(core: &Path) -> Option<PathBuf> {
-    let in_entry = core.file_name().is_some_and(|name| name == CORE_FILE);
-    in_entry.then(|| core.with_file_name(PACK_FILE))
+    is_in_entry(core).then(|| match is_encrypted(core) {
+        true => core.with_file_name(ENCRYPTED_PACK_FILE),
+        false => core.with_file_name(PACK_FILE),
+    })
 }
 
 /// Writes the pack of a core, of so many bytes, over an older one.
@@ -56,6 +59,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::store::CORE_FILE;
 
     #[test]
     fn a_pack_is_seen_when_it_is_whole_and_for_its_owner_alone() {

@@ -10,7 +10,7 @@ use super::listing::Listed;
 use super::lock::{self, Attempt};
 use super::pin::is_pinned;
 use super::publish::{rename_new, sync_folder};
-use super::{CORE_FILE, INCOMPLETE, StoreError};
+use super::{INCOMPLETE, StoreError, core_in, is_in_entry};
 use crate::regular_file;
 
 /// Removes an entry and everything in it.
@@ -25,7 +25,7 @@ pub fn remove(entry: &Listed) -> Result<(), StoreError> {
     if is_pinned(&entry.folder) {
         return Err(pinned());
     }
-    let core = entry.folder.join(CORE_FILE);
+    let core = core_in(&entry.folder);
     // Held until the files are gone.
     let locked = match regular_file::open_own(&core) {
         Ok(file) => Some(file),
@@ -73,7 +73,7 @@ pub fn remove(entry: &Listed) -> Result<(), StoreError> {
 fn remove_without_core(folder: &Path) -> Result<(), StoreError> {
     for file in fs::read_dir(folder).map_err(cannot_remove(folder))? {
         let file = file.map_err(cannot_remove(folder))?;
-        if file.file_name() == CORE_FILE && is_file(&file.path()) {
+        if is_in_entry(&file.path()) && is_file(&file.path()) {
             return Err(StoreError::InUse { path: folder.to_owned() });
         }
         let path = file.path();
@@ -102,6 +102,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+    use crate::store::CORE_FILE;
     use crate::store::listing::read_entry;
 
     /// An unpublished entry of a store.

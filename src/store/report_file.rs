@@ -9,19 +9,45 @@ use std::path::{Path, PathBuf};
 
 use super::publish::{create_file, rename_new};
 use super::report_head::ReportHead;
-use super::{CORE_FILE, INCOMPLETE, REPORT_FILE, StoreError};
+use super::{
+    CORE_FILE, ENCRYPTED_REPORT_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE, StoreError,
+    is_in_entry,
+};
+use crate::metadata::{ENCRYPTED, ENCRYPTED_CORE_FILE};
 
 pub use super::report_head::MAX_FILE as MAX_BYTES;
 
 /// Where the report of a core is: `report.json` in an entry, else the core's own name and
-/// `.report.json`.
+/// `.report.json`. That of an encrypted core has `.age` behind it.
 pub fn path(core: &Path) -> PathBuf {
-    if core.file_name().is_some_and(|name| name == CORE_FILE) {
-        return core.with_file_name(REPORT_FILE);
+    if is_in_entry(core) {
+        let encrypted = is_encrypted(core);
+        return core.with_file_name(if encrypted { ENCRYPTED_REPORT_FILE } else { REPORT_FILE });
     }
     let mut name = OsString::from(core);
     name.push(".");
-    name.push(REPORT_FILE);
+    name.push(if is_encrypted(core) { ENCRYPTED_REPORT_FILE } else { REPORT_FILE });
+    name.into()
+}
+
+/// Whether what is beside a core is encrypted, as the core is. One in a file of its own has any
+/// name; its metadata has theirs.
+pub fn is_encrypted(core: &Path) -> bool {
+    match core.file_name() {
+        Some(name) if name == CORE_FILE => false,
+        Some(name) if name == ENCRYPTED_CORE_FILE => true,
+        _ => sealed_metadata(core).symlink_metadata().is_ok(),
+    }
+}
+
+/// Where the encrypted metadata of a core is.
+pub fn sealed_metadata(core: &Path) -> PathBuf {
+    if is_in_entry(core) {
+        return core.with_file_name(METADATA_FILE.to_owned() + ENCRYPTED);
+    }
+    let mut name = OsString::from(core);
+    name.push(".json");
+    name.push(ENCRYPTED);
     name.into()
 }
 
@@ -41,8 +67,11 @@ pub fn write(core: &Path, json: &[u8]) -> Result<(), StoreError> {
 pub fn replace(core: &Path, json: &[u8]) -> Result<(), StoreError> {
     let path = path(core);
     // In an entry the name is the store's. Elsewhere a file of another kind may have it.
-    let in_entry = path.file_name().is_some_and(|name| name == REPORT_FILE);
-    if !in_entry && path.symlink_metadata().is_ok() && !is_report(&path) {
+    if !is_in_entry(core)
+        && !is_encrypted(core)
+        && path.symlink_metadata().is_ok()
+        && !is_report(&path)
+    {
         return Err(StoreError::Exists { path });
     }
     let staged = staged(&path);

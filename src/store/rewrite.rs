@@ -5,7 +5,7 @@
 //! exchanged by one rename of its directory, so that they always belong together; whatever
 //! ends the process, what is left beside it is an incomplete entry.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,8 @@ use rustix::io::Errno;
 
 use super::publish::{create_folders, sync_folder};
 use super::staging::Staging;
-use super::{CORE_FILE, METADATA_FILE, PACK_FILE, StoreError, annotations};
+use super::{ENCRYPTED_PACK_FILE, METADATA_FILE, PACK_FILE, StoreError, annotations, is_in_entry};
+use crate::metadata::{ENCRYPTED_METADATA_FILE, MetadataFiles};
 
 /// A core that is written anew.
 #[derive(Debug)]
@@ -44,14 +45,19 @@ impl Rewrite {
         self.staging.staged()
     }
 
+    /// How long the new core's file is now.
+    pub fn staged_bytes(&self) -> Option<u64> {
+        self.staging.core_bytes()
+    }
+
     /// Puts the core, which must be on disk, and this metadata in the place of the old ones.
     ///
     /// # Errors
     /// Fails if the system refuses; the old ones are then still there.
-    pub fn publish(self, json: &[u8]) -> Result<(), StoreError> {
+    pub fn publish(self, metadata: &MetadataFiles) -> Result<(), StoreError> {
         let published = self
             .staging
-            .write_metadata(json, true)
+            .write_metadata(metadata, true)
             .and_then(|()| if self.in_store { self.exchange() } else { self.replace_file() });
         if published.is_err() {
             self.staging.discard();
@@ -95,11 +101,13 @@ impl Rewrite {
     }
 
     fn replace_in(&self, old: &Path, new: &Path) -> Result<(), StoreError> {
-        for name in [CORE_FILE, METADATA_FILE] {
-            let (from, to) = (new.join(name), old.join(name));
+        for name in files(new).into_iter().filter(|name| is_replaced(name)) {
+            let (from, to) = (new.join(&name), old.join(&name));
             fs::rename(from, &to).map_err(|source| StoreError::io("publish", to, source))?;
         }
-        let _ = fs::remove_file(old.join(PACK_FILE));
+        for pack in [PACK_FILE, ENCRYPTED_PACK_FILE] {
+            let _ = fs::remove_file(old.join(pack));
+        }
         let _ = fs::remove_dir_all(new);
         sync_folder(old)
     }
@@ -114,17 +122,28 @@ impl Rewrite {
         }
         fs::rename(self.staging.staged_core(), &self.entry).map_err(error)?;
         fs::rename(self.staging.staged_metadata(), beside).map_err(error)?;
+        self.staging.replace_sealed()?;
         self.entry.parent().map_or(Ok(()), sync_folder)
     }
 }
 
 /// Names of all files of an entry but core, metadata, and the triage pack, which is of the old core.
 fn others(entry: &Path) -> Vec<OsString> {
+    files(entry).into_iter().filter(|name| !is_replaced(name)).collect()
+}
+
+/// Names of all files of an entry.
+fn files(entry: &Path) -> Vec<OsString> {
     let files = fs::read_dir(entry).into_iter().flatten().filter_map(Result::ok);
     let files = files.filter(|file| file.file_type().is_ok_and(|kind| kind.is_file()));
-    let names = files.map(|file| file.file_name());
-    let of_core = [CORE_FILE, METADATA_FILE, PACK_FILE];
-    names.filter(|name| of_core.iter().all(|of_core| name != of_core)).collect()
+    files.map(|file| file.file_name()).collect()
+}
+
+/// Whether a file of this name is the core, its metadata, or a pack of its frames.
+fn is_replaced(name: &OsStr) -> bool {
+    let beside =
+        [METADATA_FILE, ENCRYPTED_METADATA_FILE, PACK_FILE, ENCRYPTED_PACK_FILE].map(OsStr::new);
+    is_in_entry(Path::new(name)) || beside.contains(&name)
 }
 
 /// Has one directory have the annotations of the other one, too.
@@ -168,6 +187,11 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::store::CORE_FILE;
+
+    fn metadata() -> MetadataFiles {
+        MetadataFiles::plain(b"{}".to_vec())
+    }
 
     /// An entry with these files, each with its name as contents.
     fn entry(store: &Path, names: &[&str]) -> PathBuf {
@@ -196,7 +220,7 @@ mod tests {
         fs::write(entry.join("pinned"), "").unwrap();
         fs::create_dir(entry.join("annotations")).unwrap();
         fs::write(entry.join("annotations/0.json"), "{}").unwrap();
-        rewrite.publish(b"{}").unwrap();
+        rewrite.publish(&metadata()).unwrap();
         assert_eq!(
             (read(&entry.join(CORE_FILE)), read(&entry.join(METADATA_FILE))),
             ("new".into(), "{}".into())
@@ -230,7 +254,7 @@ mod tests {
         let entry = entry(store.path(), &[CORE_FILE, METADATA_FILE]);
         let (rewrite, _file) = Rewrite::begin(&entry).unwrap();
         fs::remove_dir_all(&entry).unwrap();
-        assert!(rewrite.publish(b"{}").is_err());
+        assert!(rewrite.publish(&metadata()).is_err());
         assert!(!entry.exists());
         assert!(!store.path().join("web").exists(), "nothing is left");
     }
@@ -253,7 +277,7 @@ mod tests {
         fs::write(folder.path().join("core.zst.json"), "old").unwrap();
         let (rewrite, mut file) = Rewrite::begin(&core).unwrap();
         file.write_all(b"new").unwrap();
-        rewrite.publish(b"{}").unwrap();
+        rewrite.publish(&metadata()).unwrap();
         assert_eq!(
             (read(&core), read(&folder.path().join("core.zst.json"))),
             ("new".into(), "{}".into())

@@ -17,7 +17,8 @@ use sha2::{Digest, Sha256};
 use super::guest_folder::folder_name;
 use super::lock::{self, Attempt};
 use super::publish::{create_file, create_folders, rename_new, sync_folder};
-use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, StoreError, report_file};
+use super::{CORE_FILE, INCOMPLETE, METADATA_FILE, StoreError, core_in, report_file};
+use crate::metadata::{ENCRYPTED, ENCRYPTED_CORE_FILE, MetadataFiles};
 
 /// How many ids are tried for one entry.
 const TRIES: u32 = 100;
@@ -46,7 +47,10 @@ impl Destination {
     /// Fails with the first file that exists.
     pub fn check_free(&self) -> Result<(), StoreError> {
         let Self::File(core) = self else { return Ok(()) };
-        let published = [core.clone(), beside(core, ".json"), report_file::path(core)];
+        let sealed = report_file::sealed_metadata(core);
+        let reports = [".report.json", ".report.json.age"].map(|name| beside(core, name));
+        let metadata = [beside(core, ".json"), sealed];
+        let published = [core.clone()].into_iter().chain(metadata).chain(reports);
         for path in published {
             for path in [beside(&path, INCOMPLETE), path] {
                 if path.symlink_metadata().is_ok() {
@@ -71,6 +75,8 @@ pub struct Staging {
     id: String,
     core: Names,
     metadata: Names,
+    /// The metadata of an encrypted core, all of it.
+    sealed: Names,
     /// The directory that becomes the entry; `None` for a single file.
     folder: Option<Names>,
     /// Keeps the core locked until this is dropped, even if the core's own file is closed before.
@@ -79,11 +85,37 @@ pub struct Staging {
     unlocked: Option<String>,
 }
 
+/// How a core is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As it is.
+    Plain,
+    /// In the age format.
+    Encrypted,
+}
+
+impl Form {
+    /// The core's name in an entry.
+    fn core_file(self) -> &'static str {
+        match self {
+            Self::Plain => CORE_FILE,
+            Self::Encrypted => ENCRYPTED_CORE_FILE,
+        }
+    }
+}
+
 /// What something is called before and after it is published.
 #[derive(Debug)]
 struct Names {
     staged: PathBuf,
     published: PathBuf,
+}
+
+impl Names {
+    /// Those of a file that is published by a rename of its own.
+    fn of_file(published: PathBuf) -> Self {
+        Self { staged: beside(&published, INCOMPLETE), published }
+    }
 }
 
 impl Staging {
@@ -96,10 +128,23 @@ impl Staging {
         guest: Option<&str>,
         now: Timestamp,
     ) -> Result<(Self, File), StoreError> {
+        Self::create_as(Form::Plain, destination, guest, now)
+    }
+
+    /// The same, for a core that may be encrypted.
+    ///
+    /// # Errors
+    /// Fails if something of that name exists or the system refuses.
+    pub fn create_as(
+        form: Form,
+        destination: &Destination,
+        guest: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Self, File), StoreError> {
         match destination {
             Destination::Store(root) => {
                 let parent = root.join(folder_name(guest));
-                Self::in_store(&parent, |attempt| new_id(now, attempt))
+                Self::in_store(form, &parent, |attempt| new_id(now, attempt))
             }
             Destination::File(path) => Self::as_file(path, now)?.with_core(),
         }
@@ -111,31 +156,30 @@ impl Staging {
     /// Fails if something has its name or the system refuses.
     pub(super) fn in_place_of(entry: &Path, now: Timestamp) -> Result<(Self, File), StoreError> {
         if let (true, Some(parent)) = (entry.is_dir(), entry.parent()) {
-            return Self::in_store(parent, |attempt| new_id(now, attempt));
+            let is_encrypted = core_in(entry).ends_with(ENCRYPTED_CORE_FILE);
+            let form = if is_encrypted { Form::Encrypted } else { Form::Plain };
+            return Self::in_store(form, parent, |attempt| new_id(now, attempt));
         }
-        let names =
-            |published: PathBuf| Names { staged: beside(&published, INCOMPLETE), published };
-        let (core, metadata) = (names(entry.to_owned()), names(beside(entry, ".json")));
-        let id = new_id(now, 1);
-        Self { id, core, metadata, folder: None, lock: None, unlocked: None }.with_core()
+        Self::of_file(entry, now).with_core()
     }
 
     /// A new directory below `parent`, under the first of these ids that is free.
     fn in_store(
+        form: Form,
         parent: &Path,
         mut new_id: impl FnMut(u32) -> String,
     ) -> Result<(Self, File), StoreError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match Self::in_folder(parent, new_id(attempt)) {
+            match Self::in_folder(form, parent, new_id(attempt)) {
                 Err(error) if attempt < TRIES && is_lost_race(&error) => {}
                 other => return other,
             }
         }
     }
 
-    fn in_folder(parent: &Path, id: String) -> Result<(Self, File), StoreError> {
+    fn in_folder(form: Form, parent: &Path, id: String) -> Result<(Self, File), StoreError> {
         let published = parent.join(&id);
         let staged = parent.join(id.clone() + INCOMPLETE);
         if published.exists() {
@@ -149,11 +193,13 @@ impl Staging {
         }
         let made = fs::DirBuilder::new().mode(0o700).create(&staged);
         made.map_err(|source| StoreError::io("create the directory", &staged, source))?;
-        let inside = |name| Names { staged: staged.join(name), published: published.join(name) };
+        let inside =
+            |name: &str| Names { staged: staged.join(name), published: published.join(name) };
         let staging = Self {
             id,
-            core: inside(CORE_FILE),
+            core: inside(form.core_file()),
             metadata: inside(METADATA_FILE),
+            sealed: inside(&(METADATA_FILE.to_owned() + ENCRYPTED)),
             folder: Some(Names { staged, published }),
             lock: None,
             unlocked: None,
@@ -182,10 +228,19 @@ impl Staging {
 
     fn as_file(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
         Destination::File(path.to_owned()).check_free()?;
-        let names =
-            |published: PathBuf| Names { staged: beside(&published, INCOMPLETE), published };
-        let (core, metadata) = (names(path.to_owned()), names(beside(path, ".json")));
-        Ok(Self { id: new_id(now, 1), core, metadata, folder: None, lock: None, unlocked: None })
+        Ok(Self::of_file(path, now))
+    }
+
+    fn of_file(path: &Path, now: Timestamp) -> Self {
+        Self {
+            id: new_id(now, 1),
+            core: Names::of_file(path.to_owned()),
+            metadata: Names::of_file(beside(path, ".json")),
+            sealed: Names::of_file(report_file::sealed_metadata(path)),
+            folder: None,
+            lock: None,
+            unlocked: None,
+        }
     }
 
     /// What to warn of if the core is not locked.
@@ -205,6 +260,11 @@ impl Staging {
     /// Name of the core when it is published.
     pub fn core_file(&self) -> &Path {
         &self.core.published
+    }
+
+    /// How long the core's file is now.
+    pub fn core_bytes(&self) -> Option<u64> {
+        self.core.staged.metadata().ok().map(|file| file.len())
     }
 
     /// What the user will find: the entry's directory, or the core itself.
@@ -233,18 +293,22 @@ impl Staging {
     }
 
     /// Writes the metadata beside the core, over what was written before.
-    pub fn write_metadata(&self, json: &[u8], synced: bool) -> Result<(), StoreError> {
-        let path = &self.metadata.staged;
-        let error = |source| StoreError::io("write", path, source);
-        match fs::remove_file(path) {
-            Err(source) if source.kind() != ErrorKind::NotFound => {
-                return Err(error(source));
-            }
-            _ => {}
+    pub fn write_metadata(&self, files: &MetadataFiles, synced: bool) -> Result<(), StoreError> {
+        if let Some(sealed) = &files.sealed {
+            write(&self.sealed.staged, sealed, synced)?;
         }
-        let mut file = create_file(path)?;
-        file.write_all(json).map_err(error)?;
-        if synced { file.sync_all().map_err(error) } else { Ok(()) }
+        write(&self.metadata.staged, &files.clear, synced)
+    }
+
+    /// Gives the encrypted metadata of a single file their name, over those of the same core.
+    pub(super) fn replace_sealed(&self) -> Result<(), StoreError> {
+        let Names { staged, published } = &self.sealed;
+        match fs::rename(staged, published) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                Err(StoreError::io("publish", published, source))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Publishes the entry. The core and the metadata must be on disk.
@@ -261,6 +325,7 @@ impl Staging {
             }
             // The core comes last: who finds it finds its metadata, too.
             None => {
+                self.replace_sealed()?;
                 rename_new(&self.metadata.staged, &self.metadata.published)?;
                 if let Err(error) = rename_new(&self.core.staged, &self.core.published) {
                     let _ = fs::rename(&self.metadata.published, &self.metadata.staged);
@@ -280,12 +345,25 @@ impl Staging {
     pub fn discard(self) {
         let _ = fs::remove_file(&self.core.staged);
         let _ = fs::remove_file(&self.metadata.staged);
+        let _ = fs::remove_file(&self.sealed.staged);
         if let Some(folder) = &self.folder {
             let _ = fs::remove_dir(&folder.staged);
             // Goes only if no other entry of the guest is there.
             let _ = folder.staged.parent().map(fs::remove_dir);
         }
     }
+}
+
+/// Writes a file, over what was written before.
+fn write(path: &Path, bytes: &[u8], synced: bool) -> Result<(), StoreError> {
+    let error = |source| StoreError::io("write", path, source);
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => return Err(error(source)),
+        _ => {}
+    }
+    let mut file = create_file(path)?;
+    file.write_all(bytes).map_err(error)?;
+    if synced { file.sync_all().map_err(error) } else { Ok(()) }
 }
 
 /// Whether another name may do: this one is taken, or the guest's directory went with the

@@ -17,8 +17,8 @@ fn an_entry_is_seen_only_when_it_is_published() {
     core.write_all(b"core").unwrap();
     assert!(staging.staged().is_dir() && !staging.published().exists());
     assert!(staging.staged().to_str().unwrap().ends_with(INCOMPLETE));
-    staging.write_metadata(b"{\"early\":true}", false).unwrap();
-    staging.write_metadata(b"{}", true).unwrap();
+    staging.write_metadata(&MetadataFiles::plain(b"{\"early\":true}".to_vec()), false).unwrap();
+    staging.write_metadata(&MetadataFiles::plain(b"{}".to_vec()), true).unwrap();
 
     let entry = staging.publish().unwrap().0;
     assert_eq!(entry.parent().unwrap(), root.path().join("store/web-3"));
@@ -52,7 +52,7 @@ fn a_file_and_its_metadata_overwrite_nothing() {
         fs::remove_file(&taken).unwrap();
     }
     let (staging, _core) = Staging::create(&destination, None, Timestamp::now()).unwrap();
-    staging.write_metadata(b"{}", true).unwrap();
+    staging.write_metadata(&MetadataFiles::plain(b"{}".to_vec()), true).unwrap();
     fs::write(&path, "came in between").unwrap();
     let error = staging.publish().unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }), "{error}");
@@ -120,7 +120,7 @@ fn an_id_that_is_always_taken_is_an_error_in_the_end() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir(root.path().join("taken")).unwrap();
     let mut tried = 0;
-    let created = Staging::in_store(root.path(), |_| {
+    let created = Staging::in_store(Form::Plain, root.path(), |_| {
         tried += 1;
         "taken".to_owned()
     });

@@ -109,16 +109,18 @@ impl Vmcore {
     }
 
     /// The same. Records the chunks that are read, if the core has any, from the first one on.
-    pub fn of_file_recorded(file: File, path: &Path) -> Result<Self, OpenError> {
-        let plain = PlainFile::new(file);
-        let plain = plain.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        Self::open_bytes(Arc::new(plain), path, ChunkedFile::record_use)
+    pub fn of_bytes_recorded(file: Arc<dyn Bytes>, path: &Path) -> Result<Self, OpenError> {
+        Self::open_bytes(file, path, ChunkedFile::record_use)
     }
 
     /// Opens what the triage pack in a file has of a core. `path` is where the core was.
     pub fn of_pack(pack: File, path: &Path) -> Result<Self, OpenError> {
         let wrong = |source| OpenError::Io { path: path.with_file_name(PACK_FILE), source };
-        let pack = Arc::new(PlainFile::new(pack).map_err(wrong)?);
+        Self::of_pack_bytes(Arc::new(PlainFile::new(pack).map_err(wrong)?), path)
+    }
+
+    /// The same, of the bytes of the pack, wherever that is.
+    pub fn of_pack_bytes(pack: Arc<dyn Bytes>, path: &Path) -> Result<Self, OpenError> {
         let gone = Arc::new(Gone { core: path.to_owned() });
         let packed = PackedCore::open(pack, gone)
             .map_err(|source| OpenError::Pack { path: path.with_file_name(PACK_FILE), source })?;

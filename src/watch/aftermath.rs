@@ -15,6 +15,7 @@ use super::record::{Level, Record};
 use super::shared::Shared;
 use jiff::Timestamp;
 
+use crate::metadata::ENCRYPTED_CORE_FILE;
 use crate::metadata::NoticedBy;
 use crate::printable::json;
 use crate::regular_file;
@@ -23,7 +24,7 @@ use crate::store::entry_without_core::LostPanic;
 use crate::store::guest_folder::folder_name;
 use crate::store::listing::time_of;
 use crate::store::prune::{Limits, Pruning};
-use crate::store::{CORE_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE};
+use crate::store::{CORE_FILE, ENCRYPTED_REPORT_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE};
 
 /// How often the metrics file is written at most.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -317,6 +318,9 @@ fn has_entry_before(folder: &Path, time: Timestamp) -> bool {
     })
 }
 
+/// What an entry of a capture has: one of a lost panic has none of it.
+const OF_CAPTURE: [&str; 4] = [CORE_FILE, REPORT_FILE, ENCRYPTED_CORE_FILE, ENCRYPTED_REPORT_FILE];
+
 /// Whether a directory of entries has one of a capture that was published since then. That a panic
 /// was lost is an entry, too: that of the guest's last panic may be stored only now.
 fn has_entry_since(folder: &Path, since: Timestamp) -> bool {
@@ -328,8 +332,7 @@ fn has_entry_since(folder: &Path, since: Timestamp) -> bool {
             .is_some_and(|name| time_of(name).is_some() && !name.ends_with(INCOMPLETE));
         let changed = entry.metadata().and_then(|entry| entry.modified());
         let changed = changed.ok().and_then(|at| Timestamp::try_from(at).ok());
-        let is_of_capture =
-            || [CORE_FILE, REPORT_FILE].iter().any(|file| entry.path().join(file).exists());
+        let is_of_capture = || OF_CAPTURE.iter().any(|file| entry.path().join(file).exists());
         is_published && changed.is_some_and(|at| at >= since) && is_of_capture()
     })
 }

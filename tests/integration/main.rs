@@ -30,6 +30,7 @@ mod confined;
 mod damaged_dumps;
 mod direct;
 mod doctor;
+mod encrypted;
 mod faults_disk;
 mod faults_dump;
 mod faults_hanging_disk;

@@ -13,6 +13,7 @@
 )]
 
 mod command;
+mod encrypted;
 mod equal;
 mod fake_bucket;
 mod faults;

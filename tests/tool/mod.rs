@@ -68,6 +68,7 @@ pub(crate) fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -
 
 fn without_callers_environment(command: &mut Command) {
     command.env_remove("VMCORECTL_STORE").env_remove("VMCORECTL_FAMILIES");
+    command.env_remove("VMCORECTL_IDENTITY");
     // What is made for a debugger is kept, and not in the user's home.
     command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
 }

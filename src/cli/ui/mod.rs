@@ -14,6 +14,7 @@ use super::exit::UsageError;
 use crate::capture::Outcome;
 use crate::corefile::write::Progress;
 use crate::debugger::{NotFound, NotInstalled};
+use crate::encryption::EncryptionError;
 use crate::held::HeldError;
 use crate::import::ImportError;
 use crate::mount::MountError;
@@ -64,6 +65,7 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     let program = || Some(error.downcast_ref::<NotInstalled>()?.hint().to_owned());
     let import = || error.downcast_ref::<ImportError>()?.hint();
     let print = || error.downcast_ref::<Failure>()?.hint.clone();
+    let encryption = || error.downcast_ref::<EncryptionError>()?.hint().map(str::to_owned);
     let held = || error.downcast_ref::<HeldError>()?.hint().map(str::to_owned);
     let watch = || error.downcast_ref::<WatchError>()?.hint().map(str::to_owned);
     let usage = usage.or_else(watch).or_else(print);
@@ -73,6 +75,7 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
         .or_else(vmlinux)
         .or_else(program)
         .or_else(import)
+        .or_else(encryption)
         .or_else(held)
 }
 

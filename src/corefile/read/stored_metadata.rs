@@ -14,7 +14,7 @@ use vmcore_formats::seekable::{METADATA_MAGIC, skippable_content};
 
 use super::bytes::{Bytes, PlainFile, read_vec};
 use super::chunked::ChunkedFile;
-use crate::metadata::{CORE_FILE, METADATA_FILE, Metadata, PACK_FILE, SCHEMA};
+use crate::metadata::{METADATA_FILE, Metadata, PACK_FILE, SCHEMA, is_core_name};
 use crate::regular_file;
 
 /// The longest metadata that is read, in bytes.
@@ -77,7 +77,7 @@ impl Neighbours for LocalNeighbours {
     }
 
     fn has_metadata(&self) -> bool {
-        self.core.file_name().is_some_and(|name| name == CORE_FILE)
+        is_core(&self.core)
     }
 
     fn pack(&self) -> io::Result<Arc<dyn Bytes>> {
@@ -120,12 +120,17 @@ pub fn text_in_core(core: &ChunkedFile) -> Result<Vec<u8>, MetadataError> {
 
 /// Where the metadata of a core is beside it.
 pub fn path_beside(core: &Path) -> PathBuf {
-    if core.file_name().is_some_and(|name| name == CORE_FILE) {
+    if is_core(core) {
         return core.with_file_name(METADATA_FILE);
     }
     let mut name = OsString::from(core);
     name.push(".json");
     name.into()
+}
+
+/// Whether it has the name of an entry's core.
+fn is_core(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(is_core_name)
 }
 
 /// What a JSON text says.

@@ -16,6 +16,11 @@ pub trait CoreSink: Write + fmt::Debug + Send {
     /// Gives up what was written behind `length`; what is written next goes there.
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 
+    /// Ends what was written: nothing follows, unless some of it is given up before.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Waits until what was written would survive a crash of the host. Times of a file and
     /// the like may be left out.
     fn sync_data(&mut self) -> io::Result<()>;

@@ -24,6 +24,7 @@ const PIECE: usize = 64 << 10;
 pub(crate) fn append(written: &mut Written, json: &[u8]) -> io::Result<()> {
     written.sink.truncate(written.table.compressed_length())?;
     write(&mut written.sink, &written.table, json)?;
+    written.sink.finish()?;
     written.sink.trim();
     Ok(())
 }

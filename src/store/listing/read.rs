@@ -7,13 +7,17 @@ use jiff::Timestamp;
 
 use super::{EntryState, Listed, time_of};
 use crate::metadata::CaptureResult;
+use crate::metadata::ENCRYPTED_METADATA_FILE;
 use crate::store::annotations::Annotations;
 use crate::store::index::{Heads, Index, Stamp, Stamps};
 use crate::store::lock::{self, Writer};
 use crate::store::metadata_head::MetadataHead;
 use crate::store::pin::is_pinned;
 use crate::store::report_head::ReportHead;
-use crate::store::{CORE_FILE, CORE_RECORD, INCOMPLETE, METADATA_FILE, PACK_FILE, REPORT_FILE};
+use crate::store::{
+    CORE_RECORD, ENCRYPTED_PACK_FILE, ENCRYPTED_REPORT_FILE, INCOMPLETE, METADATA_FILE, PACK_FILE,
+    REPORT_FILE, core_in,
+};
 
 /// An entry, and what it was read of.
 pub(super) struct Read {
@@ -96,11 +100,11 @@ pub(super) fn read(folder: &Path, index: &Index) -> Option<Read> {
         None => (name, true),
     };
     let from_id = time_of(id);
-    let core = folder.join(CORE_FILE);
+    let core = core_in(folder);
     let core_file = fs::metadata(&core).ok().filter(fs::Metadata::is_file);
     let core_bytes = core_file.map(|file| file.len());
     let (metadata_file, report_file) = (folder.join(METADATA_FILE), folder.join(REPORT_FILE));
-    let stamp = |path| fs::symlink_metadata(path).ok().and_then(|file| Stamp::of(&file));
+    let stamp = |path: &Path| fs::symlink_metadata(path).ok().and_then(|file| Stamp::of(&file));
     let stamps = Stamps { metadata: stamp(&metadata_file), report: stamp(&report_file) };
     let found = if published { index.find(folder, &stamps) } else { None };
     let from_index = found.is_some();
@@ -129,7 +133,11 @@ pub(super) fn read(folder: &Path, index: &Index) -> Option<Read> {
         (Writer::Unknown, _) => EntryState::Unknown,
     };
     let beside = [stamps.metadata, stamps.report, stamp(&folder.join(PACK_FILE))];
-    let beside = beside.into_iter().flatten();
+    let beside = beside.into_iter().flatten().map(|file| file.length());
+    let sealed = [ENCRYPTED_METADATA_FILE, ENCRYPTED_REPORT_FILE, ENCRYPTED_PACK_FILE];
+    // Beside a report that is not encrypted, nothing is.
+    let sealed = sealed.into_iter().filter(|_| stamps.report.is_none());
+    let sealed = sealed.filter_map(|name| stamp(&folder.join(name))).map(|file| file.length());
     let entry = Listed {
         id: id.to_owned(),
         // To the second in the id, finer in the metadata.
@@ -139,7 +147,7 @@ pub(super) fn read(folder: &Path, index: &Index) -> Option<Read> {
         core_bytes,
         // A capture may have made its report before the dump, and lost the dump.
         report: report.or_else(|| metadata.as_ref()?.report()),
-        bytes: beside.fold(core_bytes.unwrap_or(0), |sum, file| sum.saturating_add(file.length())),
+        bytes: beside.chain(sealed).fold(core_bytes.unwrap_or(0), u64::saturating_add),
         pinned: is_pinned(folder),
         metadata,
         folder: folder.to_owned(),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::listing::{Listed, list};
 use super::removal::remove;
 use super::space::Space;
-use super::{CORE_FILE, StoreError, lock};
+use super::{StoreError, core_in, lock};
 
 pub use plan::{Chosen, Plan, Unmet};
 
@@ -93,7 +93,7 @@ impl Pruning {
     /// What would go now.
     pub fn plan(&self) -> Plan<'_> {
         let may_go = |entry: &Listed| {
-            let core = entry.folder.join(CORE_FILE);
+            let core = core_in(&entry.folder);
             // A file system without locks has none that are held.
             !self.stay.contains(&entry.folder) && lock::writer_of(&core) != lock::Writer::Present
         };

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::CORE_FILE;
 use crate::store::pin;
 
 /// An entry: guest, minute of its time, signature, length of its core; 0 for none.

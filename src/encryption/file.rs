@@ -1,0 +1,286 @@
+//! An age file, opened where it is read.
+//!
+//! ```text
+//! plain offset ──► chunk: offset / 64 KiB ──► file offset: start + chunk * (64 KiB + 16)
+//! ```
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::EncryptionError;
+use super::file_key::FileKey;
+use super::header::Header;
+use super::identities::Identities;
+use super::payload::{CHUNK, Layout, NONCE, PayloadKey, SEALED};
+use super::sealed::SealedHeader;
+use crate::corefile::read::bytes::{Bytes, DataError, read_vec};
+
+/// How many opened chunks are kept: a seek table and frames of zeros are read in small pieces.
+const KEPT: usize = 16;
+/// How many chunks are read at once at most.
+const AT_ONCE: u64 = 32;
+
+/// The plain bytes of an age file.
+#[derive(Debug)]
+pub struct AgeFile {
+    file: Arc<dyn Bytes>,
+    key: PayloadKey,
+    layout: Layout,
+    kept: Mutex<VecDeque<(u64, Arc<[u8]>)>>,
+}
+
+impl AgeFile {
+    /// Opens a file by one of the identities. Gives its header, too, for a file that is to have the
+    /// same recipients.
+    ///
+    /// # Errors
+    /// Fails if none of them opens it, or if it is not whole.
+    pub fn open(
+        file: Arc<dyn Bytes>,
+        identities: &Identities,
+    ) -> Result<(Self, SealedHeader), EncryptionError> {
+        let header = Header::read(&*file)?;
+        let key = identities.open(&header)?;
+        let start = header.bytes.len() as u64;
+        Ok((Self::new(file, start, &key)?, SealedHeader::of(header, key)))
+    }
+
+    /// Opens a file by its key.
+    ///
+    /// # Errors
+    /// Fails if it is not its key, or if the file is not whole.
+    pub fn with_key(file: Arc<dyn Bytes>, key: &FileKey) -> Result<Self, EncryptionError> {
+        let header = Header::read(&*file)?;
+        if !header.is_of(key)? {
+            return Err(EncryptionError::Header { problem: "it is not that of this key" });
+        }
+        Self::new(file, header.bytes.len() as u64, key)
+    }
+
+    fn new(file: Arc<dyn Bytes>, header: u64, key: &FileKey) -> Result<Self, EncryptionError> {
+        let length = file.length();
+        let cut_off = |at: u64| EncryptionError::NotWhole {
+            problem: format!("it was cut off at byte {at:#x}"),
+        };
+        let nonce = read_vec(&*file, header, NONCE as u64).map_err(|_| cut_off(length))?;
+        let nonce = nonce.first_chunk().ok_or_else(|| cut_off(length))?;
+        let key = PayloadKey::of(key, nonce)?;
+        let start = header.saturating_add(NONCE as u64);
+        let layout = Layout::of(start, length).ok_or_else(|| cut_off(length))?;
+        let opened = Self { file, key, layout, kept: Mutex::default() };
+        // The last chunk says that it is the last: nothing is missing behind it.
+        let last = layout.chunks.saturating_sub(1);
+        let (offset, sealed) = layout.sealed(last);
+        let mut bytes = read_vec(&*opened.file, offset, sealed)?;
+        if opened.key.open(last, true, &mut bytes.clone()).is_some() {
+            return Ok(opened);
+        }
+        Err(match opened.key.open(last, false, &mut bytes) {
+            Some(_) => cut_off(length),
+            None => EncryptionError::NotWhole {
+                problem: format!(
+                    "its last chunk, at byte {offset:#x}, was changed, or the rest was cut off"
+                ),
+            },
+        })
+    }
+
+    /// How many plain bytes a file has, by its length and its header alone: without a key, no more
+    /// can be said of it.
+    ///
+    /// # Errors
+    /// Fails if its header is damaged, or if no file has such a length.
+    pub fn length_of(file: &dyn Bytes) -> Result<u64, EncryptionError> {
+        let start = Header::read(file)?.bytes.len().saturating_add(NONCE) as u64;
+        let layout = Layout::of(start, file.length());
+        let layout = layout.ok_or_else(|| EncryptionError::NotWhole {
+            problem: format!("it was cut off at byte {:#x}", file.length()),
+        })?;
+        Ok(layout.length)
+    }
+
+    /// Opens the chunks of a range, which is short, into one buffer.
+    fn chunks(&self, numbers: Range<u64>) -> Result<Vec<u8>, DataError> {
+        let (offset, _) = self.layout.sealed(numbers.start);
+        let (last, length) = self.layout.sealed(numbers.end.saturating_sub(1));
+        let mut bytes =
+            read_vec(&*self.file, offset, last.saturating_add(length).saturating_sub(offset))?;
+        let mut plain = Vec::with_capacity(bytes.len());
+        for (number, sealed) in numbers.zip(bytes.chunks_mut(SEALED)) {
+            let opened = self.key.open(number, self.layout.is_last(number), sealed);
+            let opened = opened.ok_or_else(|| DataError::Damaged {
+                unit: "encrypted chunk",
+                offset: self.layout.sealed(number).0,
+                problem: "it was changed, or belongs elsewhere".to_owned(),
+            })?;
+            plain.extend_from_slice(opened);
+        }
+        Ok(plain)
+    }
+
+    /// A chunk, which is kept to be read again.
+    fn chunk(&self, number: u64) -> Result<Arc<[u8]>, DataError> {
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lock().iter().find(|(kept, _)| *kept == number).map(|(_, it)| Arc::clone(it));
+        if let Some(chunk) = found {
+            return Ok(chunk);
+        }
+        let chunk: Arc<[u8]> = self.chunks(number..number.saturating_add(1))?.into();
+        let mut kept = lock();
+        if kept.len() >= KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((number, Arc::clone(&chunk)));
+        Ok(chunk)
+    }
+}
+
+impl Bytes for AgeFile {
+    fn length(&self) -> u64 {
+        self.layout.length
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        let length = self.layout.length;
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= length);
+        let end = end.ok_or(DataError::PastEnd { offset, length })?;
+        let size = CHUNK as u64;
+        let (mut at, mut rest) = (offset, buffer);
+        while !rest.is_empty() {
+            let first = at / size;
+            let skip = usize::try_from(at % size).unwrap_or(CHUNK);
+            let more = end.div_ceil(size).min(first.saturating_add(AT_ONCE));
+            let copied = if more.saturating_sub(first) == 1 {
+                copy(&self.chunk(first)?, skip, rest)
+            } else {
+                copy(&self.chunks(first..more)?, skip, rest)
+            };
+            if copied == 0 {
+                return Err(DataError::PastEnd { offset: at, length });
+            }
+            at = at.saturating_add(copied as u64);
+            rest = rest.get_mut(copied..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn spend(&self, bytes: u64) -> Result<(), DataError> {
+        self.file.spend(bytes)
+    }
+
+    fn read_without_limit(&self) {
+        self.file.read_without_limit();
+    }
+
+    fn work_done(&self) -> u64 {
+        self.file.work_done()
+    }
+
+    fn is_remote(&self) -> bool {
+        self.file.is_remote()
+    }
+}
+
+/// Copies what is behind `skip` to the beginning of `buffer`. Gives how much.
+fn copy(bytes: &[u8], skip: usize, buffer: &mut [u8]) -> usize {
+    let from = bytes.get(skip..).unwrap_or_default();
+    let count = from.len().min(buffer.len());
+    if let (Some(to), Some(from)) = (buffer.get_mut(..count), from.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encryption::identities::tests::{identities, pair};
+    use crate::encryption::text::seal;
+
+    fn plain(length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at / 7 % 251) as u8).collect()
+    }
+
+    fn opened(file: Vec<u8>, key: &FileKey) -> Result<AgeFile, EncryptionError> {
+        AgeFile::with_key(Arc::new(file), key)
+    }
+
+    #[test]
+    fn any_range_is_that_of_the_plain_bytes() {
+        let (recipients, key) = pair();
+        let length = 40 * CHUNK + 4711;
+        let plain = plain(length);
+        let header = SealedHeader::new(&recipients).unwrap();
+        let file = Arc::new(seal(&header, &plain).unwrap());
+        let (file, again) = AgeFile::open(file, &identities(&key)).unwrap();
+        assert_eq!(again.length(), header.length());
+        assert_eq!(file.length(), length as u64);
+        for (start, count) in [
+            (0, 1),
+            (0, length),
+            (CHUNK - 1, 2),
+            (CHUNK, CHUNK),
+            (5 * CHUNK + 1, 3 * CHUNK),
+            (length - 1, 1),
+            (length, 0),
+            (3, 35 * CHUNK),
+        ] {
+            let mut buffer = vec![0; count];
+            file.read(start as u64, &mut buffer).unwrap();
+            assert!(buffer == plain[start..start + count], "{count} bytes at {start}");
+        }
+        assert!(matches!(file.read(length as u64, &mut [0]), Err(DataError::PastEnd { .. })));
+        assert!(file.read(u64::MAX, &mut [0]).is_err());
+    }
+
+    #[test]
+    fn what_was_cut_off_at_any_place_does_not_open() {
+        let (recipients, _) = pair();
+        let header = SealedHeader::new(&recipients).unwrap();
+        let file = seal(&header, &plain(2 * CHUNK + 1)).unwrap();
+        let start = header.bytes_in_front();
+        let ends = [0, 20, start - 1, start, start + 15, start + SEALED, start + 2 * SEALED];
+        for end in ends.into_iter().chain(file.len() - 18..file.len()) {
+            let error = opened(file[..end].to_vec(), header.key()).unwrap_err();
+            assert!(
+                matches!(error, EncryptionError::NotWhole { .. } | EncryptionError::Header { .. }),
+                "{end}: {error}"
+            );
+        }
+        // What was added is no better.
+        let mut longer = file.clone();
+        longer.extend([0; 40]);
+        assert!(opened(longer, header.key()).is_err());
+        let text = opened(file[..start + SEALED].to_vec(), header.key()).unwrap_err().to_string();
+        assert!(text.contains(&format!("cut off at byte {:#x}", start + SEALED)), "{text}");
+    }
+
+    #[test]
+    fn changed_and_swapped_chunks_are_errors_where_they_are_and_nowhere_else() {
+        let (recipients, _) = pair();
+        let header = SealedHeader::new(&recipients).unwrap();
+        let plain = plain(4 * CHUNK);
+        let good = seal(&header, &plain).unwrap();
+        let start = header.bytes_in_front();
+        let mut changed = good.clone();
+        changed[start + SEALED + 100] ^= 1;
+        let mut swapped = good.clone();
+        let (one, other) = swapped[start..].split_at_mut(SEALED);
+        one.swap_with_slice(&mut other[..SEALED]);
+        for (bad, chunks) in [(changed, vec![1]), (swapped, vec![0, 1])] {
+            let file = opened(bad, header.key()).unwrap();
+            for chunk in 0..4 {
+                let mut buffer = vec![0; CHUNK];
+                let read = file.read((chunk * CHUNK) as u64, &mut buffer);
+                if !chunks.contains(&chunk) {
+                    assert!(buffer == plain[chunk * CHUNK..][..CHUNK]);
+                    continue;
+                }
+                let at = (start + chunk * SEALED) as u64;
+                let wrong = matches!(read, Err(DataError::Damaged { offset, .. }) if offset == at);
+                assert!(wrong, "chunk {chunk}");
+            }
+        }
+    }
+}

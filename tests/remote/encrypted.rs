@@ -1,0 +1,77 @@
+//! An encrypted core answers as the plain one, byte for byte, here and on a server.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use age::secrecy::ExposeSecret;
+use vmcorectl::encryption::identities::{Ask, Nobody};
+use vmcorectl::encryption::{Recipients, SealedHeader, seal};
+
+use crate::command::run;
+use crate::equal::check;
+use crate::http_server::{HttpServer, Object};
+use crate::{NAME, sample};
+
+/// The sample, encrypted, and the file of its key.
+fn encrypted(folder: &tempfile::TempDir) -> (Vec<u8>, PathBuf) {
+    let identity = age::x25519::Identity::generate();
+    let key = folder.path().join("key");
+    fs::write(&key, identity.to_string().expose_secret()).unwrap();
+    let nobody: Arc<dyn Ask> = Arc::new(Nobody);
+    let recipients = Recipients::of(&[identity.to_public().to_string()], &nobody).unwrap();
+    (seal(&SealedHeader::new(&recipients).unwrap(), &sample()).unwrap(), key)
+}
+
+#[test]
+fn commands_answer_for_an_encrypted_core_as_for_the_plain_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (core, key) = encrypted(&folder);
+    let path = folder.path().join("core.age");
+    fs::write(&path, core).unwrap();
+    check(path.to_str().unwrap(), &[("VMCORECTL_IDENTITY", key.to_str().unwrap())]);
+}
+
+#[test]
+fn commands_answer_for_an_encrypted_core_behind_http_as_for_the_plain_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (core, key) = encrypted(&folder);
+    let server = HttpServer::of("core.age", Object::new(core));
+    let address = server.url("core.age");
+    check(&address, &[("VMCORECTL_IDENTITY", key.to_str().unwrap())]);
+}
+
+/// The chunks of 64 KiB that a range touches are fetched, and the header.
+#[test]
+fn a_report_of_an_encrypted_core_fetches_little_more_than_of_the_plain_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (core, key) = encrypted(&folder);
+    let name = "20260101T000000Z-aaaa0001/vmcore.elf.zst.age";
+    let fetched = |name: &'static str, core: Vec<u8>, address: &str| {
+        let length = core.len();
+        let server = HttpServer::of(name, Object::new(core));
+        let variables = [("VMCORECTL_IDENTITY", key.to_str().unwrap())];
+        let answer = run(&["report", &server.url(address)], &variables);
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        let requests = server.requests.lock().unwrap();
+        let of_core = requests.iter().filter(|request| request.path.ends_with(name));
+        let ranges = of_core.filter_map(|request| request.range(length));
+        ranges.map(|range| range.len()).sum::<usize>()
+    };
+    let plain = fetched(NAME, sample(), NAME);
+    // The address is that of the entry.
+    let encrypted = fetched(name, core, "20260101T000000Z-aaaa0001");
+    assert!(encrypted <= plain + plain / 4 + (1 << 20), "{encrypted} instead of {plain} bytes");
+}
+
+#[test]
+fn a_wrong_key_is_an_error_without_any_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let (core, _) = encrypted(&folder);
+    let other = tempfile::tempdir().unwrap();
+    let (_, other) = encrypted(&other);
+    let server = HttpServer::of(NAME, Object::new(core));
+    let answer = run(&["dmesg", &server.url(NAME), "--identity", other.to_str().unwrap()], &[]);
+    assert_eq!((answer.code, answer.stdout.len()), (Some(1), 0));
+    assert!(answer.stderr.contains("encrypted to other keys"), "{}", answer.stderr);
+}
