@@ -20,6 +20,7 @@ mod console;
 mod damage;
 mod damaged_chunks;
 mod difference;
+mod hostile_symbols;
 mod page_faults;
 mod pages;
 mod reports;
