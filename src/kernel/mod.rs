@@ -28,6 +28,7 @@ pub mod page_tables;
 mod per_cpu;
 mod per_cpu_objects;
 pub mod print;
+mod reading;
 mod string;
 pub mod symbolised_address;
 pub mod symbols;
@@ -246,16 +247,20 @@ impl Kernel {
         self.per_cpu.get_or_init(|| per_cpu::PerCpu::of(self))
     }
 
-    /// Reads symbols and types side by side, for those who need both: each takes as long as the
-    /// other.
+    /// Reads symbols and types side by side, for those who need both and look them up by name:
+    /// each takes as long as the other.
     pub fn read_symbols_and_types(&self) {
         std::thread::scope(|scope| {
             let read_types = || {
-                let _ = self.types();
+                if let Some(btf) = self.types().ok().and_then(Types::btf) {
+                    btf.index_names();
+                }
             };
             // Without the thread, they are read when they are asked for.
             let _ = std::thread::Builder::new().spawn_scoped(scope, read_types);
-            let _ = self.symbols();
+            if let Ok(symbols) = self.symbols() {
+                symbols.index_names();
+            }
         });
     }
 

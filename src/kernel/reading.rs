@@ -18,15 +18,18 @@ const PAGE: usize = 4096;
 
 /// What could not be read of tables.
 #[derive(Debug, Default)]
-pub(super) struct Missing {
+pub(in crate::kernel) struct Missing {
     /// How many bytes. They are zeros in the buffers.
-    pub(super) bytes: u64,
+    pub(in crate::kernel) bytes: u64,
     /// Why, of the first that was met.
-    pub(super) problem: Option<ReadError>,
+    pub(in crate::kernel) problem: Option<ReadError>,
 }
 
 /// Fills each buffer with what is at its address. Callers bound the lengths.
-pub(super) fn read_tables(space: &AddressSpace, tables: &mut [(VirtAddr, &mut [u8])]) -> Missing {
+pub(in crate::kernel) fn read_tables(
+    space: &AddressSpace,
+    tables: &mut [(VirtAddr, &mut [u8])],
+) -> Missing {
     let mut pieces: Vec<(VirtAddr, &mut [u8])> = Vec::new();
     for (at, buffer) in tables {
         cut(space, *at, buffer, &mut pieces);

@@ -102,7 +102,7 @@ pub(super) fn write_of_module(
 /// Those that BTF has.
 fn of_btf<'a>(dwarf: &mut Dwarf<'_>, btf: &'a Btf, by_name: &ByName<'_>) -> HashSet<&'a [u8]> {
     let mut written = HashSet::new();
-    for section in btf.types().filter(|found| found.kind == Kind::DataSec) {
+    for section in btf.data_sections() {
         let variables = || {
             section.variables().filter_map(|variable| {
                 let found = btf.by_id(variable.id).filter(|found| found.kind == Kind::Var)?;

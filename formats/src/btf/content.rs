@@ -158,6 +158,11 @@ impl Btf {
         (self.first_id()..self.next_id()).filter_map(|id| self.by_id(id))
     }
 
+    /// The sections of variables; of a module, its own ones only.
+    pub fn data_sections(&self) -> impl Iterator<Item = Type<'_>> {
+        self.data_sections.iter().filter_map(|id| self.by_id(*id))
+    }
+
     /// All of it, as it was read.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -127,6 +127,8 @@ pub struct Btf {
     endian: Endian,
     /// The offset of each type in the section of types.
     starts: Vec<u32>,
+    /// The numbers of the types that are sections of variables, of which there are few.
+    data_sections: Vec<u32>,
     /// Hash of the name and number of each type that can be looked up by name. Sorted.
     index: OnceLock<Vec<(u32, u32)>>,
     base: Option<Arc<Self>>,
@@ -168,11 +170,12 @@ impl Btf {
             header,
             endian,
             starts: Vec::new(),
+            data_sections: Vec::new(),
             index: OnceLock::new(),
             base,
             unread: None,
         };
-        (btf.starts, btf.unread) = btf.find_starts();
+        (btf.starts, btf.data_sections, btf.unread) = btf.find_starts();
         Ok(btf)
     }
 
@@ -203,15 +206,20 @@ impl Btf {
         self.base.as_ref().map_or(0, |base| base.next_string())
     }
 
-    fn find_starts(&self) -> (Vec<u32>, Option<String>) {
+    /// Starts, sections of variables, and what could not be read.
+    fn find_starts(&self) -> (Vec<u32>, Vec<u32>, Option<String>) {
         let types = self.header.types.of(&self.bytes);
         let layout = self.header.layout.of(&self.bytes);
         // A type takes 12 bytes at least, and 24 on average.
         let mut starts = Vec::with_capacity(types.len() / 32);
+        let mut sections = Vec::new();
+        let mut id = self.first_id();
         let mut at = 0_usize;
         while at < types.len() {
-            let end = self.endian.u32_at(types, at.saturating_add(4)).and_then(|info| {
-                let tail = Kind::of(info).tail(info & 0xff_ffff, layout)?;
+            let info = self.endian.u32_at(types, at.saturating_add(4));
+            let kind = info.map(Kind::of);
+            let end = info.zip(kind).and_then(|(info, kind)| {
+                let tail = kind.tail(info & 0xff_ffff, layout)?;
                 let tail = usize::try_from(tail).ok()?;
                 at.checked_add(TYPE_LENGTH)?.checked_add(tail).filter(|end| *end <= types.len())
             });
@@ -221,12 +229,16 @@ impl Btf {
                     "BTF is damaged: type {} is cut off or of an unknown kind",
                     starts.len().saturating_add(1)
                 );
-                return (starts, Some(unread));
+                return (starts, sections, Some(unread));
             };
             starts.push(start);
+            if kind == Some(Kind::DataSec) {
+                sections.push(id);
+            }
+            id = id.saturating_add(1);
             at = end;
         }
-        (starts, None)
+        (starts, sections, None)
     }
 
     /// A type by its number. `None` for `void`, and for a number that no type has.
@@ -260,7 +272,7 @@ impl Btf {
     /// The types with this name, structures and unions first. The first few, if a guest has
     /// thousands.
     pub fn named(&self, name: &str) -> Vec<Type<'_>> {
-        let index = self.index.get_or_init(|| self.by_name());
+        let index = self.index_names();
         let hash = hash(name.as_bytes());
         let from = index.partition_point(|(other, _)| *other < hash);
         let same = index.get(from..).unwrap_or_default().iter();
@@ -275,6 +287,11 @@ impl Btf {
             found.extend(base.named(name));
         }
         found
+    }
+
+    /// Makes the index of names, which else the first look-up by name makes. Gives it.
+    pub fn index_names(&self) -> &[(u32, u32)] {
+        self.index.get_or_init(|| self.by_name())
     }
 
     fn by_name(&self) -> Vec<(u32, u32)> {

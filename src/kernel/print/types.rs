@@ -334,7 +334,7 @@ impl<'k> Lookup<'k> {
 
     /// The names of all variables in BTF.
     pub(super) fn variables_of_btf(&self) -> Vec<&[u8]> {
-        let sections = self.btf.types().filter(|found| found.kind == Kind::DataSec);
+        let sections = self.btf.data_sections();
         let ids: Vec<u32> =
             sections.flat_map(|section| section.variables().map(|one| one.id)).collect();
         ids.into_iter().filter_map(|id| Some(self.btf.by_id(id)?.name())).collect()
@@ -342,7 +342,7 @@ impl<'k> Lookup<'k> {
 
     /// The variable of this name in BTF: its type, and whether each CPU has one.
     pub(super) fn variable_of_btf(&self, name: &str) -> Option<(CType, bool)> {
-        let sections = self.btf.types().filter(|found| found.kind == Kind::DataSec);
+        let sections = self.btf.data_sections();
         for section in sections {
             let is_per_cpu = section.name() == b".data..percpu";
             let mut all = section.variables().filter_map(|one| self.btf.by_id(one.id));

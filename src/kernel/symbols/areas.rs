@@ -19,6 +19,7 @@ use vmcore_formats::kallsyms::module::{
 
 use crate::kernel::budget::Budget;
 use crate::kernel::modules::{Module, ModuleRange, RangeKind};
+use crate::kernel::reading::read_tables;
 use crate::kernel::symbolised_address::SymbolisedAddress;
 use crate::kernel::types::{ListOf, Object};
 use crate::kernel::{AddressSpace, Kernel};
@@ -189,7 +190,7 @@ fn read_table(space: &AddressSpace, module: &Module, left: &Budget) -> ModuleTab
     }
     let mut texts = vec![0; usize::try_from(table.texts_length()).unwrap_or_default()];
     // The last name ends somewhere before; what is behind it may not be mapped.
-    super::reading::read_tables(space, &mut [(symbols.strtab, &mut texts)]);
+    read_tables(space, &mut [(symbols.strtab, &mut texts)]);
     table.with_texts(texts)
 }
 

@@ -12,7 +12,6 @@
 
 mod areas;
 mod evidence;
-mod reading;
 mod search;
 mod tables;
 
@@ -254,7 +253,12 @@ impl Symbols {
     }
 
     fn indices(&self, name: &str) -> Vec<u32> {
-        self.index.get_or_init(|| NameIndex::new(&self.names)).all(&self.names, name)
+        self.index_names().all(&self.names, name)
+    }
+
+    /// Makes the index of names, which else the first look-up makes.
+    pub(super) fn index_names(&self) -> &NameIndex {
+        self.index.get_or_init(|| NameIndex::new(&self.names))
     }
 
     /// The symbol that an address of the kernel's image is in: of several at one address,

@@ -11,11 +11,11 @@ use vmcore_formats::addr::VirtAddr;
 use vmcore_formats::kallsyms::locate::{Candidate, DIGITS, Located, are_tokens, locate};
 use vmcore_formats::kallsyms::{MAX_TOKEN_TABLE, Mode};
 
-use super::reading::read_tables;
 use super::tables::Tables;
 use crate::kernel::budget::Budget;
 use crate::kernel::image;
 use crate::kernel::page_tables::AddressSpace;
+use crate::kernel::reading::read_tables;
 
 /// How much is read at once.
 const PIECE: u64 = 4 << 20;

@@ -11,8 +11,8 @@ use vmcore_formats::vmcoreinfo::VmcoreInfo;
 
 use super::SymbolsError;
 use super::evidence::Evidence;
-use super::reading::read_tables;
 use crate::kernel::page_tables::AddressSpace;
+use crate::kernel::reading::read_tables;
 
 /// Where the tables are.
 #[derive(Clone, Debug)]

@@ -35,6 +35,7 @@ pub use vmcore_formats::btf::{Bits, Field, TypeError};
 
 use super::Kernel;
 use super::page_tables::ReadError;
+use super::reading::read_tables;
 
 /// Why a kernel's types are not known.
 #[derive(Clone, Debug, Error)]
@@ -105,8 +106,11 @@ impl Types {
 
     fn read(kernel: &Kernel) -> Result<Self, TypesError> {
         let (at, length) = find::find(kernel).ok_or(TypesError::None)?;
-        let bytes = kernel.space.read_vec(at, length);
-        let bytes = bytes.map_err(|source| TypesError::Missing { at, source })?;
+        let mut bytes = vec![0; length];
+        let missing = read_tables(&kernel.space, &mut [(at, &mut bytes)]);
+        if let Some(source) = missing.problem {
+            return Err(TypesError::Missing { at, source });
+        }
         let btf = Btf::parse(bytes, kernel.space.endian());
         let btf = btf.map_err(|source| TypesError::Damaged { at, source })?;
         Ok(Self::new(btf))
