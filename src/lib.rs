@@ -4,7 +4,7 @@
 //! cli ─► all                                                                      what was typed, and what is answered
 //! all ─► formats, host_memory, interrupt, printable, regular_file, spool, units, wildcard      bytes to values; the host's free memory; signals; safe text; opening files; events of daemons; sizes and times; patterns
 //! capture ─► corefile, encryption, held, metadata, monitor, observer, sandbox, store, triage  a guest's panic, to an entry
-//! watch ─► capture, metadata, monitor, store                                      panics of all guests of a host, each to a capture of its own
+//! watch ─► capture, encryption, metadata, monitor, store                          panics of all guests of a host, each to a capture of its own
 //! import ─► corefile, encryption, kernel, metadata, observer, sandbox, store, triage, vmcore  another tool's dump, to an entry
 //! doctor ─► corefile, metadata, monitor, store, watch                             what is seen of guests; whether a capture would succeed
 //! held ─► corefile, metadata, monitor, sandbox, vmcore                            the memory of a held guest

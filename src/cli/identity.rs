@@ -136,13 +136,18 @@ impl EncryptArgs {
             names: self.hide.contains(&HideArg::Names),
             title: self.hide.contains(&HideArg::Title),
         };
-        let recipients = Recipients::of(&self.encrypt_to, &terminal())?;
+        let recipients = recipients(&self.encrypt_to)?;
         Ok(Some(Arc::new(EntryEncryption::new(&recipients, hidden)?)))
     }
 }
 
+/// What texts that were typed name.
+pub(super) fn recipients(texts: &[String]) -> Result<Recipients, EncryptionError> {
+    Recipients::of(texts, &terminal())
+}
+
 /// Asks at the terminal of the process, if it has one.
-pub(super) fn terminal() -> Arc<dyn Ask> {
+fn terminal() -> Arc<dyn Ask> {
     Arc::new(Terminal)
 }
 

@@ -44,6 +44,7 @@ mod remote_core;
 mod remote_store;
 mod report;
 mod report_child;
+mod rewrap;
 mod rm;
 mod scope;
 mod search;
@@ -105,6 +106,7 @@ enum Command {
     Import(import::ImportArgs),
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
+    Rewrap(rewrap::RewrapArgs),
     Rm(rm::RmArgs),
     Prune(prune::PruneArgs),
     Pin(pin::PinArgs),
@@ -167,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),
+        Command::Rewrap(arguments) => rewrap::run(&arguments),
         Command::Rm(arguments) => rm::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Pin(arguments) => pin::pin(&arguments),

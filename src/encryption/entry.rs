@@ -69,7 +69,7 @@ impl EntryEncryption {
     /// What the guest is called where everybody can read it.
     pub fn guest(&self, name: Option<&str>) -> Option<String> {
         match self.hidden.names {
-            true => name.and_then(alias),
+            true => name.and_then(guest_alias),
             false => name.map(str::to_owned),
         }
     }
@@ -149,7 +149,7 @@ impl Sealed for Option<&EntryEncryption> {
 
 /// A name for a guest by which nobody can find its own, and always the same on this host. Returns
 /// `None` where the host has no id of its own.
-pub(super) fn alias(name: &str) -> Option<String> {
+pub fn guest_alias(name: &str) -> Option<String> {
     let id = fs::read_to_string(MACHINE_ID).ok().filter(|id| id.trim().len() >= 32)?;
     alias_by(id.trim(), name)
 }

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use entry::{EntryEncryption, Sealed};
+pub use entry::{EntryEncryption, Sealed, guest_alias};
 pub use file::AgeFile;
 pub use file_key::FileKey;
 pub use header::{is_age, is_age_file};

@@ -1,7 +1,8 @@
-//! The metadata in the clear beside an encrypted core, written again when the report is made.
+//! Files of an encrypted entry that are written again: the metadata in the clear, when the report
+//! is made; and each one, for further recipients.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,20 +25,32 @@ pub fn replace(core: &Path, json: &[u8]) -> Result<(), StoreError> {
     replace_file(&path(core), json)
 }
 
-/// Puts a file in the place of another, so that readers find one of them.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    replace_with(path, |file| {
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        written.map_err(|source| StoreError::io("write", path, source))
+    })
+}
+
+/// Puts a file that `write` writes in the place of another, so that readers find one of them.
+///
+/// # Errors
+/// Fails if `write` does, or if the system refuses; the old file is then still there.
+pub fn replace_with<E: From<StoreError>>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
     let staged = with_suffix(path, INCOMPLETE);
     match fs::remove_file(&staged) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
-            return Err(StoreError::io("remove", &staged, source));
+            return Err(StoreError::io("remove", &staged, source).into());
         }
         _ => {}
     }
     let mut file = create_file(&staged)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let written = written.map_err(|source| StoreError::io("write", &staged, source));
-    let renamed = written.and_then(|()| {
-        fs::rename(&staged, path).map_err(|source| StoreError::io("publish", path, source))
+    let renamed = write(&mut file).and_then(|()| {
+        let renamed = fs::rename(&staged, path);
+        renamed.map_err(|source| StoreError::io("publish", path, source).into())
     });
     if renamed.is_err() {
         let _ = fs::remove_file(&staged);

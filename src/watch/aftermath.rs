@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::background::Background;
+use super::config::Hide;
 use super::guest::{Guest, Panic};
 use super::held::Held;
 use super::metrics::{self, Metrics};
@@ -21,7 +22,6 @@ use crate::printable::json;
 use crate::regular_file;
 use crate::spool::{self, Spooled};
 use crate::store::entry_without_core::LostPanic;
-use crate::store::guest_folder::folder_name;
 use crate::store::listing::time_of;
 use crate::store::prune::{Limits, Pruning};
 use crate::store::{CORE_FILE, ENCRYPTED_REPORT_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE};
@@ -147,8 +147,9 @@ impl Aftermath {
     /// The same, unless an entry of the guest was published since the panic was noticed: by this
     /// capture, before it crashed, or by one that an earlier watcher had started.
     pub(super) fn lost_unless_stored(&self, guest: &Guest, panic: &Panic, why: &str) {
+        let config = self.shared.config();
         let (lost, store) = (lost_panic(guest, panic, why), self.store.clone());
-        let folder = store.join(folder_name(guest.name.as_deref()));
+        let folder = config.guest_folder(&store, guest.name.as_deref());
         let (since, label) = (panic.at, guest.label().to_owned());
         let (shared, count) = (Arc::clone(&self.shared), Arc::clone(&self.lost_on_disk));
         self.disk.queue(move || {
@@ -168,7 +169,7 @@ impl Aftermath {
         let count = Arc::clone(&self.lost_on_disk);
         self.disk.queue(move || {
             let event = &spooled.event;
-            let folder = store.join(folder_name(Some(&event.guest)));
+            let folder = shared.config().guest_folder(&store, Some(&event.guest));
             if !has_entry_before(&folder, event.time) {
                 count.fetch_add(1, Ordering::Relaxed);
                 let on_crash = event.on_crash.as_deref().unwrap_or("unknown");
@@ -297,7 +298,18 @@ fn lost_panic(guest: &Guest, panic: &Panic, why: &str) -> LostPanic {
 }
 
 fn store_lost(lost: &LostPanic, store: &Path, shared: &Shared) {
-    match lost.store(store) {
+    let config = shared.config();
+    // Nothing of such an entry is encrypted.
+    let clear = match config.hide.contains(&Hide::Names) {
+        false => lost.clone(),
+        true => LostPanic {
+            guest: config.guest_name(lost.guest.as_deref()),
+            uuid: None,
+            monitor: String::new(),
+            ..lost.clone()
+        },
+    };
+    match clear.store(store) {
         Ok(entry) => shared.report(News::LostStored(entry)),
         Err(error) => {
             let text = format!("cannot store that a panic was lost: {error}");

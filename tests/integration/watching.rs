@@ -55,6 +55,36 @@ fn a_guest_that_is_found_panicked_is_captured_and_released() {
 }
 
 #[test]
+fn entries_are_encrypted_and_names_hidden_as_the_configuration_says() {
+    let qemu = ScriptedQemu::start(Script::default());
+    let host = Host::new([&qemu]);
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let encrypted = format!("encrypt-to = [{recipient:?}]\nhide = [\"names\"]\n{RESUME}");
+    let mut watcher = host.watch(&encrypted);
+    let captured = watcher.expect("captured");
+    assert_eq!(captured["result"], "complete");
+    watcher.stop();
+    let entry = host.listing().entries[0].clone();
+    assert_eq!(captured["entry"].as_str(), entry.to_str());
+    assert!(entry.join("vmcore.elf.zst.age").exists() && !entry.join("report.json").exists());
+    let metadata = fs::read_to_string(entry.join("metadata.json")).unwrap();
+    assert!(
+        !metadata.contains("web-3") && !entry.to_str().unwrap().contains("web-3"),
+        "{metadata}"
+    );
+    // A recipient that is none is found before any guest waits for its capture.
+    for (text, problem) in [
+        ("encrypt-to = [\"age1nonsense\"]\n", "encrypt-to: \"age1nonsense\" is no recipient"),
+        ("hide = [\"names\"]\n", "encrypt-to is missing"),
+    ] {
+        let config = host.configure(text);
+        tool::run(["watch", "--check", "--config", config.to_str().unwrap()])
+            .expect(2)
+            .says(problem);
+    }
+}
+
+#[test]
 fn each_panic_of_a_guest_is_captured_once() {
     let qemu = ScriptedQemu::start(running());
     let host = Host::new([&qemu]);

@@ -3,7 +3,7 @@
 //! The store is what is counted, and not what this process remembers: a watcher that was started
 //! again decides as before.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -12,8 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use super::super::config::CrashLoop;
-use super::super::guest::Guest;
-use crate::store::guest_folder::folder_name;
 use crate::store::listing;
 use crate::units;
 
@@ -37,8 +35,7 @@ impl Signature {
 }
 
 /// Whether a guest that panics now is in a crash loop.
-pub(super) fn by_crash_loop(limit: CrashLoop, store: &Path, guest: &Guest) -> Option<String> {
-    let folder = store.join(folder_name(guest.name.as_deref()));
+pub(super) fn by_crash_loop(limit: CrashLoop, folder: PathBuf) -> Option<String> {
     in_time(move || crash_loop(limit, &folder))
 }
 

@@ -89,7 +89,7 @@ impl Capture<'_> {
         let arguments = self.arguments(&config, left_out.as_deref());
         let limits = Limits { time: config.capture_limit, ..Limits::default() };
         let output = self.spawn(&arguments, &limits, &|line| self.take_line(line));
-        result::result(output, &self.job, left_out)
+        result::result(output, &self.job, &config, left_out)
     }
 
     fn report(&self, news: CaptureNews) {
@@ -107,7 +107,8 @@ impl Capture<'_> {
             left.is_none().then(|| "it waited in the queue for its longest hold".to_owned())
         };
         let crash_loop = config.guards.crash_loop;
-        let by_loop = || guards::by_crash_loop(crash_loop, &self.job.store, &self.job.guest);
+        let folder = config.guest_folder(&self.job.store, self.job.guest.name.as_deref());
+        let by_loop = || guards::by_crash_loop(crash_loop, folder);
         let by_signature = || {
             let most = config.guards.duplicates?;
             guards::by_signature(most, &self.job.store, &self.signature()?)
@@ -166,6 +167,12 @@ impl Capture<'_> {
         }
         if let (Some(bytes), None) = (config.guards.store_size, left_out) {
             add("--store-limit", bytes.to_string().into());
+        }
+        for recipient in &config.encrypt_to {
+            add("--encrypt-to", recipient.into());
+        }
+        for hide in &config.hide {
+            add("--hide", hide.name().into());
         }
         if let Some(bytes) = config.guards.keep_free {
             add("--keep-free", bytes.to_string().into());

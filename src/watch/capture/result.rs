@@ -7,11 +7,16 @@ use super::Job;
 use super::process::Output;
 use crate::metadata::{CaptureResult, Metadata};
 use crate::store::INCOMPLETE;
-use crate::store::guest_folder::folder_name;
+use crate::watch::config::Config;
 use crate::watch::news::{Ended, Fate};
 
 /// From what a process printed, and its end.
-pub(super) fn result(output: io::Result<Output>, job: &Job, left_out: Option<String>) -> Ended {
+pub(super) fn result(
+    output: io::Result<Output>,
+    job: &Job,
+    config: &Config,
+    left_out: Option<String>,
+) -> Ended {
     let output = match output {
         Ok(output) => output,
         Err(error) => return Ended::failed(format!("cannot run the capture: {error}"), left_out),
@@ -42,7 +47,7 @@ pub(super) fn result(output: io::Result<Output>, job: &Job, left_out: Option<Str
         Some(6) => "released-without-dump",
         _ => "failed",
     };
-    let entry = metadata.as_ref().and_then(|metadata| entry(job, metadata));
+    let entry = metadata.as_ref().and_then(|metadata| entry(job, config, metadata));
     Ended { fate, result, entry, metadata, title: output.title, problem, left_out }
 }
 
@@ -55,11 +60,11 @@ fn stays_held(metadata: Option<&Metadata>) -> bool {
 }
 
 /// Where the entry of this metadata is.
-fn entry(job: &Job, metadata: &Metadata) -> Option<PathBuf> {
+fn entry(job: &Job, config: &Config, metadata: &Metadata) -> Option<PathBuf> {
     if metadata.id.is_empty() {
         return None;
     }
-    let folder = job.store.join(folder_name(metadata.guest.name.as_deref()));
+    let folder = config.guest_folder(&job.store, metadata.guest.name.as_deref());
     let published = folder.join(&metadata.id);
     // What is incomplete is published only without a core.
     let is_published = metadata.result == CaptureResult::Complete || published.is_dir();

@@ -6,6 +6,7 @@
 //! [[policy]]        what is done with a guest, by its name
 //! [guards]          when a core is left out
 //! notify, metrics   who is notified
+//! encrypt-to        who can read the entries
 //! upload            where entries are pushed to
 //! ```
 //!
@@ -19,11 +20,15 @@ mod values;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::encryption::identities::{Ask, Nobody};
+use crate::encryption::{Recipients, guest_alias};
+use crate::store::guest_folder::folder_name;
 pub use guards::{CrashLoop, Guards, WriteLimit};
 pub use policy::{Action, OnCrash, Policy, Rule};
 pub use sockets::{PathPattern, Sockets};
@@ -67,6 +72,10 @@ pub struct Config {
     /// How long a core stays on this machine once it was pushed; `None` for ever.
     #[serde(deserialize_with = "values::some_duration")]
     pub remove_core_after: Option<Duration>,
+    /// The recipients that entries are encrypted to. Empty for entries that are not.
+    pub encrypt_to: Vec<String>,
+    /// What is hidden of that which stays in the clear of an encrypted entry.
+    pub hide: Vec<Hide>,
     /// How long a capture may take in all, before it is ended.
     #[serde(deserialize_with = "values::duration")]
     pub capture_limit: Duration,
@@ -90,9 +99,31 @@ impl Default for Config {
             upload: None,
             upload_limit_rate: None,
             remove_core_after: None,
+            encrypt_to: Vec::new(),
+            hide: Vec::new(),
             capture_limit: Duration::from_hours(6),
             // A unit has 90 s to stop, by default.
             stop_within: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What is hidden in the clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hide {
+    /// Names of guest and host.
+    Names,
+    /// The title of the report.
+    Title,
+}
+
+impl Hide {
+    /// Its name, as it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Names => "names",
+            Self::Title => "title",
         }
     }
 }
@@ -153,10 +184,32 @@ impl Config {
                 return Err(format!("{key} is no absolute path"));
             }
         }
+        if self.encrypt_to.is_empty() && !self.hide.is_empty() {
+            return Err("hide is for entries that are encrypted: encrypt-to is missing".to_owned());
+        }
+        // A capture that finds a recipient wrong fails while its guest waits.
+        if !self.encrypt_to.is_empty() {
+            let nobody: Arc<dyn Ask> = Arc::new(Nobody);
+            Recipients::of(&self.encrypt_to, &nobody)
+                .map_err(|error| format!("encrypt-to: {error}"))?;
+        }
         if self.notify.first().is_some_and(|program| !program.starts_with('/')) {
             return Err("notify does not begin with the absolute path of a program".to_owned());
         }
         Ok(())
+    }
+
+    /// The directory of a guest in a store: that of an alias, if names are hidden.
+    pub fn guest_folder(&self, store: &Path, guest: Option<&str>) -> PathBuf {
+        store.join(folder_name(self.guest_name(guest).as_deref()))
+    }
+
+    /// What a guest is called where everybody can read it.
+    pub fn guest_name(&self, guest: Option<&str>) -> Option<String> {
+        match self.hide.contains(&Hide::Names) {
+            true => guest.and_then(guest_alias),
+            false => guest.map(str::to_owned),
+        }
     }
 
     /// What is done with a guest of these names.

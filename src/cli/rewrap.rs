@@ -1,0 +1,80 @@
+//! `vmcorectl rewrap`: further recipients for an encrypted entry.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::completers;
+use super::exit::Exit;
+use super::identity::{IdentityArgs, recipients};
+use super::store_folder::StoreArgs;
+use super::stored_core::print;
+use crate::encryption::{self, Identities, Recipients};
+use crate::metadata::{ENCRYPTED_METADATA_FILE, Encrypted, Metadata};
+use crate::printable::shown;
+use crate::regular_file;
+use crate::store::entry::Entry;
+use crate::store::{ENCRYPTED_REPORT_FILE, is_in_entry, metadata_file, pack_file, report_file};
+
+/// Encrypt a stored crash to further recipients
+///
+/// Its files get new headers; the payloads are copied as they are. Nobody loses access: who had a
+/// key may have the contents, too. To take a recipient away, import the core anew.
+#[derive(Debug, clap::Args)]
+pub(super) struct RewrapArgs {
+    /// Stored core: a path, an id or its beginning, `latest` or `latest:GUEST`
+    #[arg(add = completers::entries())]
+    entry: String,
+    #[command(flatten)]
+    identity: IdentityArgs,
+    /// A further recipient: age1..., `ssh-ed25519 ...`, `ssh-rsa ...`, that of an age plugin, or a
+    /// file that has one a line (@FILE). May be given several times
+    #[arg(long, value_name = "RECIPIENT", required = true)]
+    encrypt_to: Vec<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Writes the headers anew, and prints the files.
+pub(super) fn run(arguments: &RewrapArgs) -> anyhow::Result<Exit> {
+    let core = Entry::find(&arguments.entry, &arguments.store.folder()?)?.core;
+    let text = regular_file::read_own(&metadata_file::path(&core), report_file::MAX_BYTES);
+    let clear = text.ok().and_then(|text| serde_json::from_slice::<Metadata>(&text).ok());
+    let encrypted = clear.as_ref().and_then(|clear| clear.encrypted.clone());
+    let Some((clear, encrypted)) = clear.zip(encrypted) else {
+        bail!("{} is not encrypted", core.display());
+    };
+    let (identities, recipients) = (arguments.identity.read()?, recipients(&arguments.encrypt_to)?);
+    let beside = match is_in_entry(&core) {
+        // The core may have been left out.
+        true => {
+            [ENCRYPTED_REPORT_FILE, ENCRYPTED_METADATA_FILE].map(|name| core.with_file_name(name))
+        }
+        false => [report_file::path(&core), report_file::sealed_metadata(&core)],
+    };
+    let all = beside.into_iter().chain(pack_file::path(&core)).chain([core.clone()]);
+    let files: Vec<PathBuf> = all.filter(|path| path.is_file()).collect();
+    for path in &files {
+        rewrap(path, &identities, &recipients)
+            .with_context(|| format!("cannot encrypt {} anew", path.display()))?;
+    }
+    let mut to = encrypted.to;
+    for key in recipients.keys() {
+        if !to.contains(key) {
+            to.push(key.clone());
+        }
+    }
+    let core_file_bytes = core.metadata().ok().map(|file| file.len());
+    let clear = Metadata { encrypted: Some(Encrypted { to, core_file_bytes }), ..clear };
+    metadata_file::replace(&core, &clear.to_json())?;
+    print(|out| {
+        files.iter().try_for_each(|path| writeln!(out, "{}", shown(&path.display().to_string())))
+    })
+}
+
+fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> anyhow::Result<()> {
+    let file = regular_file::open(path)?;
+    metadata_file::replace_with(path, |out| {
+        Ok::<_, anyhow::Error>(encryption::rewrap(&file, out, identities, recipients)?)
+    })
+}
