@@ -7,35 +7,44 @@ use anyhow::Context;
 
 use super::identity::{Beside, IdentityArgs};
 use super::remote_store::annotations;
+use super::ui::say;
 use crate::corefile::read::bytes::Bytes;
 use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
-use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::metadata::{
-    CORE_FILE, ENCRYPTED, ENCRYPTED_CORE_FILE, ENCRYPTED_METADATA_FILE, METADATA_FILE, Metadata,
+    CORE_FILE, ENCRYPTED_CORE_FILE, ENCRYPTED_METADATA_FILE, METADATA_FILE, Metadata,
 };
 use crate::remote::address::RemoteAddress;
-use crate::remote::file::{RemoteFile, RemoteNeighbours};
+use crate::remote::entry::{CoreBytes, EntryCore, EntryOf};
+use crate::remote::file::RemoteNeighbours;
 use crate::remote::{self, Channel, RemoteError};
 use crate::store::annotations::Annotations;
 use crate::store::pin::PIN_FILE;
 use crate::store::{
     ENCRYPTED_PACK_FILE, ENCRYPTED_REPORT_FILE, REPORT_FILE, StoreError, report_file,
 };
-use crate::vmcore::{OpenError, Vmcore};
+use crate::vmcore::Vmcore;
 
 /// A core that is not on this machine, opened and not yet parsed.
 #[derive(Debug)]
 pub(super) struct RemoteCore {
-    file: RemoteFile,
+    core: EntryCore,
     neighbours: RemoteNeighbours,
 }
 
 /// A core whose plain bytes can be read.
 #[derive(Debug)]
 pub(super) struct OpenedCore {
-    bytes: Arc<dyn Bytes>,
+    source: Source,
     path: PathBuf,
     neighbours: Arc<dyn Neighbours>,
+}
+
+/// Where plain bytes of a core come from.
+#[derive(Debug)]
+enum Source {
+    Plain(Arc<dyn Bytes>),
+    /// An entry with a triage pack, which is parsed when the process has confined itself.
+    Entry(EntryCore),
 }
 
 /// What an address turned out to be.
@@ -92,38 +101,33 @@ impl RemoteEntry {
     }
 
     fn at(channel: Arc<Channel>, name: String) -> anyhow::Result<Self> {
-        let folder = name.strip_suffix(CORE_FILE).map(str::to_owned);
-        let record = folder.as_deref().and_then(|folder| record(&channel, folder));
-        let reason = match &record {
-            Some(record) => record.to_string(),
-            None => "it is not uploaded (yet)".to_owned(),
+        let core = match name.strip_suffix(CORE_FILE) {
+            None => EntryCore::of_file(Arc::clone(&channel), name)?,
+            Some(folder) => match EntryCore::open(&channel, folder)? {
+                EntryOf::Core(core) => *core,
+                EntryOf::Nothing { reason, error } => {
+                    let text = channel.get(&format!("{folder}{METADATA_FILE}"), MAX_METADATA).ok();
+                    let metadata: Option<Metadata> =
+                        text.and_then(|text| serde_json::from_slice(&text).ok());
+                    let Some(metadata) = metadata else { return Err(error.into()) };
+                    let folder = folder.to_owned();
+                    let entry = WithoutCore { metadata, reason, folder, channel };
+                    return Ok(Self::WithoutCore(Box::new(entry)));
+                }
+            },
         };
-        let key = record.and_then(|record| record.key);
-        let mut name = match (&folder, key) {
-            (Some(folder), Some(key)) => [folder, key.as_str()].concat(),
-            _ => name,
-        };
-        let mut opened = RemoteFile::open(Arc::clone(&channel), &name);
-        if let (Err(RemoteError::NotFound { .. }), true) = (&opened, name.ends_with(CORE_FILE)) {
-            let encrypted = name.clone() + ENCRYPTED;
-            if let Ok(file) = RemoteFile::open(Arc::clone(&channel), &encrypted) {
-                (opened, name) = (Ok(file), encrypted);
+        let neighbours = RemoteNeighbours::new(channel, &core.name);
+        Ok(Self::Core(Box::new(RemoteCore { core, neighbours })))
+    }
+
+    /// The same, of which the core is read wherever there is one, and not its triage pack.
+    pub(super) fn without_pack(self) -> Self {
+        match self {
+            Self::Core(core) => {
+                let RemoteCore { core, neighbours } = *core;
+                Self::Core(Box::new(RemoteCore { core: core.without_pack(), neighbours }))
             }
-        }
-        match opened {
-            Ok(file) => {
-                let neighbours = RemoteNeighbours::new(channel, &name);
-                Ok(Self::Core(Box::new(RemoteCore { file, neighbours })))
-            }
-            Err(error @ RemoteError::NotFound { .. }) if folder.is_some() => {
-                let folder = folder.unwrap_or_default();
-                let metadata = channel.get(&format!("{folder}{METADATA_FILE}"), MAX_METADATA).ok();
-                let metadata: Option<Metadata> =
-                    metadata.and_then(|text| serde_json::from_slice(&text).ok());
-                let Some(metadata) = metadata else { return Err(error.into()) };
-                Ok(Self::WithoutCore(Box::new(WithoutCore { metadata, reason, folder, channel })))
-            }
-            Err(error) => Err(error.into()),
+            entry @ Self::WithoutCore(_) => entry,
         }
     }
 
@@ -200,45 +204,49 @@ impl RemoteEntry {
 impl RemoteCore {
     /// How long its file is.
     pub(super) fn length(&self) -> u64 {
-        self.file.length()
+        self.core.length()
     }
 
     /// Its file as it is stored.
-    pub(super) fn stored(self) -> Arc<dyn Bytes> {
-        Arc::new(self.file)
+    pub(super) fn stored(self) -> Result<Arc<dyn Bytes>, RemoteError> {
+        Ok(self.core.without_pack().bytes()?.bytes)
     }
 
     /// Opens it, if it is encrypted, by one of these keys.
     pub(super) fn opened(self, identity: &IdentityArgs) -> anyhow::Result<OpenedCore> {
-        let mut path = PathBuf::from(self.file.shown());
+        let mut path = PathBuf::from(self.core.shown());
         if self.neighbours.is_in_entry() {
             // What is printed names the core as in any entry.
             let encrypted = self.neighbours.is_encrypted();
             path.set_file_name(if encrypted { ENCRYPTED_CORE_FILE } else { CORE_FILE });
         }
-        let plain = identity.plain(Arc::new(self.file));
+        if self.core.has_pack() {
+            let (source, neighbours) = (Source::Entry(self.core), Arc::new(self.neighbours));
+            return Ok(OpenedCore { source, path, neighbours });
+        }
+        let plain = identity.plain(self.core.bytes()?.bytes);
         let plain = plain.with_context(|| format!("cannot open {}", path.display()))?;
         let neighbours: Arc<dyn Neighbours> = match plain.header {
             Some(_) => Arc::new(Beside::default()),
             None => Arc::new(self.neighbours),
         };
-        Ok(OpenedCore { bytes: plain.bytes, path, neighbours })
+        Ok(OpenedCore { source: Source::Plain(plain.bytes), path, neighbours })
     }
 }
 
 impl OpenedCore {
     /// Parses its head.
-    pub(super) fn parse(self) -> Result<Vmcore, OpenError> {
-        Ok(Vmcore::of_bytes(self.bytes, &self.path)?.with_neighbours(self.neighbours))
+    pub(super) fn parse(self) -> anyhow::Result<Vmcore> {
+        let bytes = match self.source {
+            Source::Plain(bytes) => bytes,
+            Source::Entry(core) => {
+                let CoreBytes { bytes, warning } = core.bytes()?;
+                if let Some(warning) = warning {
+                    say(&format!("warning: {warning}"));
+                }
+                bytes
+            }
+        };
+        Ok(Vmcore::of_bytes(bytes, &self.path)?.with_neighbours(self.neighbours))
     }
-}
-
-/// The record of where the core of an entry is, if it has one that can be read: a store that was
-/// copied by other tools has none.
-fn record(channel: &Channel, folder: &str) -> Option<CoreRecord> {
-    if channel.root().has_query() {
-        return None;
-    }
-    let json = channel.get(&format!("{folder}{CORE_RECORD}"), MAX_RECORD).ok()?;
-    CoreRecord::parse(&json).ok()
 }

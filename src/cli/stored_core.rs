@@ -185,7 +185,7 @@ impl Found {
         reads: Reads,
     ) -> anyhow::Result<Vmcore> {
         if self.in_the_clear().is_none() {
-            return self.open(sandbox, identity, reads, None);
+            return self.without_pack().open(sandbox, identity, reads, None);
         }
         let beside = self.sealed_metadata_file().and_then(|file| {
             let opened = open_text(&file, &identity.read()?);
@@ -201,6 +201,14 @@ impl Found {
         Ok(core.with_neighbours(Arc::new(Beside { metadata: Some(beside), pack })))
     }
 
+    /// The same, of which the core is read wherever there is one, and not its triage pack.
+    fn without_pack(self) -> Self {
+        match self {
+            Self::Remote(entry) => Self::Remote(entry.without_pack()),
+            local @ Self::Local(_) => local,
+        }
+    }
+
     /// The core's file as it is stored.
     pub(super) fn stored_bytes(self) -> anyhow::Result<Arc<dyn Bytes>> {
         Ok(match self {
@@ -209,7 +217,7 @@ impl Found {
                 let file = regular_file::open(&path).and_then(PlainFile::new);
                 Arc::new(file.map_err(|source| OpenError::Io { path, source })?)
             }
-            Self::Remote(entry) => entry.with_core()?.stored(),
+            Self::Remote(entry) => entry.with_core()?.stored()?,
         })
     }
 
@@ -267,7 +275,7 @@ impl Found {
                 let limits = Limits::of_stored(core.length(), reads);
                 let core = core.opened(identity)?;
                 sandbox.confine(&limits, outputs);
-                Ok(core.parse()?)
+                core.parse()
             }
         }
     }
@@ -279,7 +287,7 @@ impl Found {
                 let path = entry.with_core()?;
                 open_here(&path, identity, Reads::Unlimited)?.0.parse(&path)
             }
-            Self::Remote(entry) => Ok(entry.with_core()?.opened(identity)?.parse()?),
+            Self::Remote(entry) => entry.with_core()?.opened(identity)?.parse(),
         }
     }
 }

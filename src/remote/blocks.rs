@@ -31,6 +31,8 @@ struct State {
     clock: u64,
     /// Where the last request ended, and how many blocks the next one has if it goes on there.
     ahead: (u64, u64),
+    /// Blocks that are fetched at once, as far as they are missing.
+    together: Range<u64>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,20 @@ impl Blocks {
     /// No blocks yet of a file of this length.
     pub(super) fn new(length: u64) -> Self {
         Self { length, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Keeps the first bytes of the file: the blocks that are whole.
+    pub(super) fn keep_start(&self, bytes: &[u8]) {
+        let whole = match bytes.len() as u64 {
+            all if all == self.length => all.div_ceil(BLOCK),
+            some => some / BLOCK,
+        };
+        self.lock().land(&(0..whole), Some(bytes));
+    }
+
+    /// Has what is missing of this part of the file fetched in one request, when some of it is read.
+    pub(super) fn fetch_together(&self, part: Range<u64>) {
+        self.lock().together = part.start / BLOCK..part.end.div_ceil(BLOCK);
     }
 
     /// Reads bytes, which have to be in the file. `fetch` gets those that are missing, by
@@ -120,7 +136,17 @@ impl State {
             return if wanted.clone().any(flies) { Step::Wait } else { Step::Done };
         };
         let window = if first == self.ahead.0 { self.ahead.1.max(LEAST) } else { LEAST };
-        let most = first.saturating_add(window).max(wanted.end).min(count);
+        let most = match self.together.contains(&first) {
+            true => self.together.end.max(wanted.end).min(count),
+            false => first.saturating_add(window).max(wanted.end).min(count),
+        };
+        // Of what is fetched together, what precedes it, too: another thread may want that.
+        let before = self.together.start..first.max(self.together.start);
+        let before = before.rev().take_while(|block| !self.blocks.contains_key(block));
+        let first = match self.together.contains(&first) {
+            true => before.last().unwrap_or(first),
+            false => first,
+        };
         let last = (first..most).take_while(|block| !self.blocks.contains_key(block)).last();
         let end = last.unwrap_or(first).saturating_add(1);
         self.ahead = (end, window.saturating_mul(2).min(MOST));

@@ -93,6 +93,11 @@ impl Channel {
         self.wait(id)
     }
 
+    /// Asks, and does not wait: gives the number of the question.
+    pub(super) fn begin(&self, ask: Ask) -> Result<u64, RemoteError> {
+        self.send(ask, 0, &mut io::empty()).map_err(|_| RemoteError::Ended)
+    }
+
     /// Waits for the answer to a question that was sent.
     pub(super) fn wait(&self, id: u64) -> Result<Answer, RemoteError> {
         let mut arrivals = self.lock();

@@ -1,6 +1,7 @@
 //! A file in object storage or behind HTTP, as bytes by offset.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RemoteError;
@@ -26,7 +27,7 @@ pub struct RemoteFile {
     /// What the fetcher calls it.
     object: u32,
     length: u64,
-    /// Its end.
+    /// Its end, if that came when it was opened.
     tail: Vec<u8>,
     blocks: Blocks,
     /// Why nothing can be fetched any more. Who could not be reached in spite of all retries is
@@ -41,22 +42,32 @@ impl RemoteFile {
     /// # Errors
     /// Fails if it is not there or cannot be had.
     pub fn open(channel: Arc<Channel>, name: &str) -> Result<Self, RemoteError> {
-        let answer = channel.ask(Ask::Open { name: name.to_owned(), tail: TAIL })?;
-        match answer.outcome {
-            Outcome::Opened { object, length } => Ok(Self {
-                channel,
-                name: name.to_owned(),
-                object,
-                length,
-                tail: answer.bytes,
-                blocks: Blocks::new(length),
-                lost: Mutex::default(),
-                work: Work::of_stored(length),
-            }),
-            Outcome::NotFound => Err(channel.not_found(name)),
-            Outcome::Failed { problem } => Err(channel.failed(name, problem)),
-            Outcome::Done | Outcome::Put { .. } => Err(RemoteError::Ended),
-        }
+        Self::begin(channel, name, None)?.finish()
+    }
+
+    /// Begins to open it, with so many of its first bytes, or else with its last ones.
+    pub(super) fn begin(
+        channel: Arc<Channel>,
+        name: &str,
+        start: Option<u64>,
+    ) -> Result<Opening, RemoteError> {
+        let name = name.to_owned();
+        let ask = match start {
+            Some(bytes) => Ask::OpenStart { name: name.clone(), bytes },
+            None => Ask::Open { name: name.clone(), tail: TAIL },
+        };
+        let question = channel.begin(ask)?;
+        Ok(Opening { channel, name, question, at_start: start.is_some() })
+    }
+
+    /// Its last bytes, if they came when it was opened.
+    pub(super) fn end(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// Has what is missing of this part fetched at once, when some of it is read.
+    pub(super) fn fetch_together(&self, part: Range<u64>) {
+        self.blocks.fetch_together(part);
     }
 
     /// Its address, without secrets.
@@ -96,6 +107,36 @@ impl RemoteFile {
             self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&lost);
         }
         Err(DataError::Remote { offset, problem: lost.unwrap_or_default() })
+    }
+}
+
+/// A file that is being opened.
+#[derive(Debug)]
+pub(super) struct Opening {
+    channel: Arc<Channel>,
+    name: String,
+    question: u64,
+    at_start: bool,
+}
+
+impl Opening {
+    /// Waits for the answer.
+    pub(super) fn finish(self) -> Result<RemoteFile, RemoteError> {
+        let Self { channel, name, question, at_start } = self;
+        let answer = channel.wait(question)?;
+        let (object, length) = match answer.outcome {
+            Outcome::Opened { object, length } => (object, length),
+            Outcome::NotFound => return Err(channel.not_found(&name)),
+            Outcome::Failed { problem } => return Err(channel.failed(&name, problem)),
+            Outcome::Done | Outcome::Put { .. } => return Err(RemoteError::Ended),
+        };
+        let (lost, work) = (Mutex::default(), Work::of_stored(length));
+        let (mut tail, blocks) = (answer.bytes, Blocks::new(length));
+        if at_start {
+            blocks.keep_start(&tail);
+            tail = Vec::new();
+        }
+        Ok(RemoteFile { channel, name, object, length, tail, blocks, lost, work })
     }
 }
 

@@ -23,6 +23,7 @@
 pub mod address;
 mod blocks;
 mod channel;
+pub mod entry;
 #[cfg(feature = "remote")]
 pub mod fetch;
 mod fetcher;

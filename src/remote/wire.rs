@@ -43,6 +43,8 @@ pub(super) enum Ask {
     Root { address: String, writes: bool },
     /// Opens an object: gives its number, its length, and its last bytes.
     Open { name: String, tail: u64 },
+    /// The same, with its first bytes.
+    OpenStart { name: String, bytes: u64 },
     /// Bytes of an opened object.
     Read { object: u32, offset: u64, length: u64 },
     /// The length and the last bytes of an object that is not opened.

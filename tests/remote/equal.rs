@@ -40,9 +40,24 @@ const COMMANDS: &[&[&str]] = &[
 
 /// Compares the answers for an address with those for the file.
 pub(crate) fn check(address: &str, variables: &[(&str, &str)]) {
+    check_as(CORE, address, variables);
+}
+
+/// The same, for another file.
+pub(crate) fn check_as(local: &str, address: &str, variables: &[(&str, &str)]) {
+    check_commands(COMMANDS, local, address, variables);
+}
+
+/// The same, for these commands.
+pub(crate) fn check_commands(
+    commands: &[&[&str]],
+    core: &str,
+    address: &str,
+    variables: &[(&str, &str)],
+) {
     let folder = tempfile::tempdir().unwrap();
-    for command in COMMANDS {
-        let (local, file) = answer(command, CORE, &folder.path().join("local"), &[]);
+    for command in commands {
+        let (local, file) = answer(command, core, &folder.path().join("local"), &[]);
         let (remote, fetched) = answer(command, address, &folder.path().join("remote"), variables);
         assert!(local == remote, "{command:?}: {local:?}\n{remote:?}");
         assert!(file == fetched, "{command:?}: the files differ");

@@ -55,7 +55,7 @@ impl Request {
         if start.is_empty() {
             return Some(length.saturating_sub(end.parse().ok()?)..length);
         }
-        Some(start.parse().ok()?..end.parse::<usize>().ok()? + 1)
+        Some(start.parse().ok()?..(end.parse::<usize>().ok()? + 1).min(length))
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod command;
 mod encrypted;
+mod entry;
 mod equal;
 mod fake_bucket;
 mod faults;

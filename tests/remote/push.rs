@@ -123,6 +123,7 @@ fn a_token_that_expires_keeps_what_was_sent_and_is_gone_on_with() {
         let bucket = FakeBucket::start();
         let own = core(40 << 20);
         let store = store(Some(&own));
+        fs::remove_file(store.path().join(ENTRY).join("triage.zst")).unwrap();
         *bucket.faults.refusal.lock().unwrap() = Some(refusal);
         bucket.faults.parts_until_refusal.store(3, Ordering::Relaxed);
         let answer = push(store.path(), &["--all"], &bucket.variables());

@@ -8,6 +8,7 @@ pub(super) async fn answer(objects: &Objects, ask: Ask, body: Vec<u8>) -> (Outco
     let answered = match ask {
         Ask::Root { .. } => Err("the address is set once".to_owned().into()),
         Ask::Open { name, tail } => objects.open(&name, tail).await,
+        Ask::OpenStart { name, bytes } => objects.open_start(&name, bytes).await,
         Ask::Read { object, offset, length } => objects.read(object, offset, length).await,
         Ask::End { name, bytes } => objects.end(&name, bytes).await,
         Ask::List { below } => objects.list(&below).await,

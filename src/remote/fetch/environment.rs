@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// What the names of variables that matter begin with.
 const PREFIXES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+/// Other variables that matter.
+const NAMES: [&str; 3] = ["HOME", "XDG_CACHE_HOME", "VMCORECTL_CACHE"];
 
 /// The variables. Has secrets, which it does not print.
 #[derive(Clone, Default)]
@@ -14,13 +16,14 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Those of all variables that matter, and HOME.
+    /// Those of all variables that matter.
     pub fn of(all: impl Iterator<Item = (OsString, OsString)>) -> Self {
         let text = all.filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        let matters =
-            |name: &str| name == "HOME" || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let matters = |name: &str| {
+            NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        };
         let set = text.filter(|(name, value)| matters(name) && !value.is_empty());
         Self { variables: set.collect() }
     }
@@ -35,6 +38,16 @@ impl Environment {
     pub(super) fn file(&self, name: &str, below_home: &str) -> Option<PathBuf> {
         let named = self.get(name).map(PathBuf::from);
         named.or_else(|| Some(Path::new(self.get("HOME")?).join(below_home)))
+    }
+
+    /// What decides which server an address means, as a text.
+    pub(super) fn server(&self) -> String {
+        let decides =
+            |name: &str| ["ENDPOINT", "PROFILE", "CONFIG"].iter().any(|word| name.contains(word));
+        let deciding = self.variables.iter().filter(|(name, _)| decides(name));
+        let mut lines: Vec<_> = deciding.map(|(name, value)| format!("{name}={value}")).collect();
+        lines.sort();
+        lines.join("\n")
     }
 
     /// All variables of a provider, by their names in lower case.

@@ -6,6 +6,7 @@
 
 mod answers;
 mod aws_profile;
+mod cache;
 mod environment;
 mod objects;
 mod parts;

@@ -1,7 +1,7 @@
 //! Objects below one address: opened once, and read by ranges of that same version.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
 use object_store::multipart::MultipartStore;
@@ -10,7 +10,9 @@ use object_store::{
     Error as StoreError, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt,
 };
 use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
+use super::cache::Cache;
 use super::environment::Environment;
 use super::reason;
 use super::stores::{self, Opened};
@@ -29,6 +31,8 @@ pub(super) struct Objects {
     opened: Opened,
     pinned: Mutex<Vec<Pinned>>,
     writes: bool,
+    /// What was fetched before, if that is kept.
+    cache: Option<Arc<Cache>>,
     /// Whether the server keeps to conditions, once that was asked.
     pub(super) conditions: OnceCell<bool>,
 }
@@ -73,7 +77,10 @@ impl Objects {
         if writes && opened.parts.is_none() {
             return Err("what is behind HTTP can be read, and not written".to_owned());
         }
-        Ok(Self { opened, pinned: Mutex::default(), writes, conditions: OnceCell::new() })
+        // What writes reads little, and that anew.
+        let cache = if writes { None } else { Cache::open(address, environment).map(Arc::new) };
+        let (pinned, conditions) = (Mutex::default(), OnceCell::new());
+        Ok(Self { opened, pinned, writes, cache, conditions })
     }
 
     pub(super) fn may_write(&self) -> bool {
@@ -105,6 +112,20 @@ impl Objects {
 
     pub(super) async fn open(&self, name: &str, tail: u64) -> Answered {
         let (meta, path, bytes) = self.tail(name, tail).await?;
+        self.pin(meta, path, bytes)
+    }
+
+    /// Opens an object by its first bytes.
+    pub(super) async fn open_start(&self, name: &str, bytes: u64) -> Answered {
+        let path = self.path(name)?;
+        let range = Some(GetRange::Bounded(0..bytes.clamp(1, MAX_BYTES)));
+        let options = GetOptions { range, ..GetOptions::default() };
+        let found = self.opened.store.get_opts(&path, options).await?;
+        let meta = found.meta.clone();
+        self.pin(meta, path, found.bytes().await?.to_vec())
+    }
+
+    fn pin(&self, meta: ObjectMeta, path: Path, bytes: Vec<u8>) -> Answered {
         let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
         if pinned.len() >= MAX_OBJECTS {
             return Err("too many objects are open".to_owned().into());
@@ -151,8 +172,38 @@ impl Objects {
         let end = offset.checked_add(length).filter(|end| *end <= pinned.meta.size);
         let end = end.filter(|_| (1..=MAX_BYTES).contains(&length));
         let end = end.ok_or_else(|| "the range is not in the object".to_owned())?;
-        let bytes = self.range(&pinned, offset..end).await?;
+        let bytes = self.cached_range(&pinned, offset..end).await?;
         Ok((Outcome::Done, bytes))
+    }
+
+    /// The same as [`Self::range`], of which nothing is fetched that is in the cache. Disks have
+    /// threads of their own.
+    async fn cached_range(&self, pinned: &Pinned, range: Range<u64>) -> Result<Vec<u8>, Failed> {
+        let etag = pinned.meta.e_tag.as_deref().filter(|etag| !etag.starts_with("W/"));
+        let (Some(cache), Some(etag)) = (&self.cache, etag) else {
+            return self.range(pinned, range).await;
+        };
+        let length = pinned.meta.size;
+        let version = cache.version(pinned.path.as_ref(), etag, length);
+        let (look, of, wanted) = (Arc::clone(cache), version.clone(), range.clone());
+        let found = spawn_blocking(move || look.read(&of, length, wanted)).await;
+        let Ok(found) = found else { return self.range(pinned, range).await };
+        let mut bytes = found.before;
+        if !found.missing.is_empty() {
+            let at = found.missing.start;
+            let fetched = Arc::new(self.range(pinned, found.missing).await?);
+            let (cache, kept) = (Arc::clone(cache), Arc::clone(&fetched));
+            // The answer does not wait for it; the end of this process does.
+            drop(spawn_blocking(move || cache.keep(&version, at, &kept, length)));
+            let within = |offset: u64| {
+                let inside = usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX);
+                inside.min(fetched.len())
+            };
+            let part = fetched.get(within(range.start)..within(range.end));
+            bytes.extend_from_slice(part.unwrap_or_default());
+        }
+        bytes.extend(found.after);
+        Ok(bytes)
     }
 
     /// A range of the version that was opened.
