@@ -85,6 +85,8 @@ impl Cache {
         let kept = kept.unwrap_or(Some(KEPT)).filter(|kept| *kept > 0)?;
         let base =
             environment.file("XDG_CACHE_HOME", ".cache").filter(|path| path.is_absolute())?;
+        // A home that does not exist is not made.
+        base.parent().filter(|above| above.is_dir())?;
         let plain = address.split_once('?').map_or(address, |(plain, _)| plain);
         let origin = format!("{plain}\n{}", environment.server());
         Self::at(&base.join("vmcorectl").join("objects"), origin, kept)

@@ -125,6 +125,20 @@ fn two_processes_at_once_write_the_same() {
 }
 
 #[test]
+fn a_home_that_does_not_exist_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = |home: &Path| {
+        let variables = [("HOME".into(), home.as_os_str().to_owned())];
+        Environment::of(variables.into_iter())
+    };
+    let gone = folder.path().join("gone");
+    assert!(Cache::open("s3://bucket", &variables(&gone)).is_none());
+    assert!(!gone.exists());
+    assert!(Cache::open("s3://bucket", &variables(folder.path())).is_some());
+    assert!(folder.path().join(".cache/vmcorectl/objects").is_dir());
+}
+
+#[test]
 fn links_are_not_followed_and_no_directory_that_others_may_write_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let cache = cache(folder.path(), KEPT);

@@ -1,0 +1,213 @@
+"""`report` of a core in object storage, through a proxy with a round trip. See `remote`."""
+
+import datetime
+import os
+import pathlib
+import queue
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+KEY, SECRET = "ci-key", "ci-secret-0123456789"
+IDENTITIES = (
+    '{"identities":[{"name":"ci","credentials":[{"accessKey":"%s","secretKey":"%s"}],'
+    '"actions":["Admin","Read","Write","List","Tagging"]}]}' % (KEY, SECRET)
+)
+RUNS = 7
+GOALS = {1: 0.2, 10: 0.25, 50: 0.4}
+
+
+class Proxy:
+    """Passes connections on. Each takes a round trip to be made, and so does each answer."""
+
+    def __init__(self, port):
+        self.port, self.delay, self.bytes, self.requests = port, 0.0, 0, 0
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.create_connection(("127.0.0.1", self.port))
+            for one in (client, server):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.relay(client, server, self.delay * 1.5, up=True)
+            self.relay(server, client, self.delay / 2, up=False)
+
+    def relay(self, source, sink, first, up):
+        """The first bytes of a client wait for the connection, too."""
+        chunks = queue.Queue()
+        begun = time.monotonic()
+
+        def read():
+            while data := source.recv(1 << 18):
+                due = time.monotonic() + self.delay / 2
+                chunks.put((max(due, begun + first) if up else due, data))
+                if up:
+                    self.requests += data.count(b" HTTP/1.1\r\n")
+                else:
+                    self.bytes += len(data)
+            chunks.put((time.monotonic() + self.delay / 2, b""))
+
+        def write():
+            while True:
+                due, data = chunks.get()
+                time.sleep(max(0.0, due - time.monotonic()))
+                try:
+                    if not data:
+                        sink.shutdown(socket.SHUT_WR)
+                        return
+                    sink.sendall(data)
+                except OSError:
+                    return
+
+        for work in (read, write):
+            threading.Thread(target=guarded(work), daemon=True).start()
+
+
+def guarded(work):
+    def run():
+        try:
+            work()
+        except OSError:
+            pass
+
+    return run
+
+
+def free_ports(count):
+    """Ports that are free, and those 10,000 above, which SeaweedFS takes for gRPC."""
+    found = []
+    for port in range(11000 + os.getpid() % 5000, 20000):
+        try:
+            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 10000)):
+                found.append(port)
+        except OSError:
+            continue
+        if len(found) == count:
+            return found
+    sys.exit("no free ports")
+
+
+def start_server(folder):
+    weed = pathlib.Path("target/seaweedfs-venv/bin/weed")
+    if not weed.exists():
+        sys.exit("SeaweedFS is not in target/seaweedfs-venv; tests/run installs it")
+    (folder / "s3.json").write_text(IDENTITIES)
+    names = ["s3.port", "master.port", "volume.port", "filer.port", "admin.port", "s3.port.iceberg", "s3.port.lance"]
+    ports = free_ports(len(names))
+    words = [str(weed.absolute()), "mini", "-dir=%s" % folder, "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    words += ["-admin.ui=false", "-webdav=false", "-s3.config=%s" % (folder / "s3.json")]
+    words += ["-%s=%d" % pair for pair in zip(names, ports)]
+    server = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    code = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:%d" % ports[0]]
+    while subprocess.run(code, capture_output=True).stdout != b"403":
+        if server.poll() is not None:
+            sys.exit("SeaweedFS has ended")
+        time.sleep(0.05)
+    return server, ports[0]
+
+
+def environment(endpoint):
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "VMCORECTL_CACHE": "0",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }
+
+
+def part_of_report(pack):
+    """How many bytes of a pack a report uses: the layout is in formats/src/triage_pack."""
+    tail, report, count = struct.unpack_from("<III", pack, 56)
+    return len(pack) if report == count else struct.unpack_from("<Q", pack, 68 + 12 * report + 4)[0]
+
+
+def measure(program, words, variables):
+    times = []
+    for _ in range(RUNS):
+        begun = time.monotonic()
+        subprocess.run([program, *words], env=variables, check=True, stdout=subprocess.DEVNULL)
+        times.append(time.monotonic() - begun)
+    return statistics.median(times)
+
+
+def main():
+    core, program, output = sys.argv[1:]
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="vmcorectl-remote-"))
+    server, port = start_server(folder)
+    try:
+        rows = run(core, program, folder, port)
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+    pathlib.Path(output).write_text("\n".join(rows) + "\n")
+    print("\n".join(rows))
+
+
+def run(core, program, folder, port):
+    direct = environment("http://127.0.0.1:%d" % port)
+    bucket = ["curl", "-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", KEY + ":" + SECRET]
+    subprocess.run([*bucket, "-X", "PUT", direct["AWS_ENDPOINT_URL"] + "/bench"], check=True, stdout=subprocess.DEVNULL)
+    entries = {}
+    for name in ("with", "without"):
+        store = folder / ("store-" + name)
+        words = [program, "import", core, "--guest", name, "--store", str(store)]
+        entry = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+        entry = pathlib.Path(entry)
+        if name == "with":
+            pack = (entry / "triage.zst").read_bytes()
+        else:
+            (entry / "triage.zst").unlink()
+        words = [program, "push", "--all", "--to", "s3://bench/cores", "--store", str(store)]
+        subprocess.run(words, env=direct, check=True, stdout=subprocess.DEVNULL)
+        entries[name] = (entry, "s3://bench/cores/%s/%s" % (entry.parent.name, entry.name))
+    needed = part_of_report(pack)
+    entry, _ = entries["with"]
+    size = (entry / "vmcore.elf.zst").stat().st_size
+    local = measure(program, ["report", str(entry)], direct)
+    proxy = Proxy(port)
+    variables = environment(proxy.address)
+    rows = [
+        "# `report` of a core in object storage",
+        "",
+        "%s, %s, %d processors, Linux %s. Core of %.0f MiB, pack of %.1f MiB, of which a report uses"
+        % (datetime.date.today(), processor(), os.cpu_count(), os.uname().release, size / 2**20, len(pack) / 2**20),
+        "%.1f MiB. SeaweedFS on loopback, behind a proxy that adds the round trip, also to each new connection."
+        % (needed / 2**20),
+        "Median of %d runs, nothing cached; of the core on disk %.3f s. By `tests/bench/remote`." % (RUNS, local),
+        "",
+        "| Round trip | with the pack, s | goal | bytes / needed | requests | without, s | goal | bytes / needed | requests |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for delay, goal in GOALS.items():
+        proxy.delay = delay / 1000
+        cells = ["%d ms" % delay]
+        for name, most in (("with", goal), ("without", 2.0 if delay == 50 else None)):
+            proxy.bytes = proxy.requests = 0
+            median = measure(program, ["report", entries[name][1]], variables)
+            cells += ["%.3f" % median, "" if most is None else "%.2f" % most]
+            cells += ["%.2f" % (proxy.bytes / RUNS / needed), "%.0f" % (proxy.requests / RUNS)]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return os.uname().machine
+
+
+if __name__ == "__main__":
+    main()
