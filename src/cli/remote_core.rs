@@ -44,7 +44,7 @@ pub(super) struct OpenedCore {
 enum Source {
     Plain(Arc<dyn Bytes>),
     /// An entry with a triage pack, which is parsed when the process has confined itself.
-    Entry(EntryCore),
+    Entry(Box<EntryCore>),
 }
 
 /// What an address turned out to be.
@@ -221,7 +221,8 @@ impl RemoteCore {
             path.set_file_name(if encrypted { ENCRYPTED_CORE_FILE } else { CORE_FILE });
         }
         if self.core.has_pack() {
-            let (source, neighbours) = (Source::Entry(self.core), Arc::new(self.neighbours));
+            let (source, neighbours) =
+                (Source::Entry(Box::new(self.core)), Arc::new(self.neighbours));
             return Ok(OpenedCore { source, path, neighbours });
         }
         let plain = identity.plain(self.core.bytes()?.bytes);
