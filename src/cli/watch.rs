@@ -31,6 +31,9 @@ pub(super) struct WatchArgs {
     /// Check the configuration, print what it means for the guests that are there, and end
     #[arg(long)]
     check: bool,
+    /// Leave `upload` to a timer that runs `push --all`: for a service that has no network
+    #[arg(long)]
+    no_upload: bool,
     /// Print what happens as lines of JSON on the standard output
     #[arg(long, conflicts_with = "check")]
     json: bool,
@@ -61,7 +64,8 @@ pub(super) fn run(arguments: &WatchArgs) -> anyhow::Result<Exit> {
     let (log, end) = WatchLog::start(arguments.json, in_journal)?;
     let store = config.store.clone().unwrap_or_else(store_folder::by_default);
     let spool = SpoolArgs { spool: config.spool.clone() }.folder();
-    let setup = Setup { libvirt, config, store, spool, manager, log: Arc::new(log) };
+    let uploads = !arguments.no_upload;
+    let setup = Setup { libvirt, config, store, spool, uploads, manager, log: Arc::new(log) };
     let outcome = watch::run(setup, &|| read(file.as_deref()));
     end.wait();
     outcome?;

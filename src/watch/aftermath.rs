@@ -14,6 +14,7 @@ use super::news::{Ended, Fate, News};
 use super::notify::Notification;
 use super::record::{Level, Record};
 use super::shared::Shared;
+use super::uploads::Uploads;
 use jiff::Timestamp;
 
 use crate::metadata::ENCRYPTED_CORE_FILE;
@@ -44,6 +45,7 @@ pub(super) struct Aftermath {
     store: PathBuf,
     disk: Background,
     notifier: Background,
+    uploads: Option<Uploads>,
     notify_failed: Arc<AtomicU64>,
     lost_on_disk: Arc<AtomicU64>,
     written: Option<(Instant, Metrics)>,
@@ -51,8 +53,14 @@ pub(super) struct Aftermath {
 }
 
 impl Aftermath {
-    pub(super) fn start(shared: &Arc<Shared>, store: &Path) -> std::io::Result<Self> {
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        store: &Path,
+        uploads: bool,
+    ) -> std::io::Result<Self> {
+        let uploads = uploads.then(|| Uploads::start(shared, store)).transpose()?;
         Ok(Self {
+            uploads,
             metrics: Metrics::default(),
             shared: Arc::clone(shared),
             store: store.to_owned(),
@@ -224,6 +232,9 @@ impl Aftermath {
         title: String,
         json: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
     ) {
+        if let Some(uploads) = &self.uploads {
+            uploads.wake();
+        }
         let config = self.shared.config();
         if config.notify.is_empty() {
             return;
@@ -256,6 +267,9 @@ impl Aftermath {
         let Some(file) = file else { return };
         self.metrics.notify_failed =
             self.notify_failed.load(Ordering::Relaxed).saturating_add(self.notifier.dropped());
+        if let Some(uploads) = &self.uploads {
+            (self.metrics.pushed, self.metrics.push_failed) = uploads.counts();
+        }
         self.metrics.lost_on_disk = self.lost_on_disk.load(Ordering::Relaxed);
         let is_written = self.written.as_ref().is_some_and(|(at, written)| {
             *written == self.metrics || at.elapsed() < METRICS_INTERVAL
@@ -280,6 +294,9 @@ impl Aftermath {
     pub(super) fn end(self) {
         if let Some(file) = &self.shared.config().metrics {
             self.queue_metrics(file);
+        }
+        if let Some(uploads) = self.uploads {
+            uploads.end();
         }
         self.disk.end(END_LIMIT);
         self.notifier.end(END_LIMIT);

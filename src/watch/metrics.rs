@@ -41,6 +41,10 @@ pub(super) struct Metrics {
     pub(super) held: usize,
     /// Commands to notify that failed.
     pub(super) notify_failed: u64,
+    /// Entries that were pushed.
+    pub(super) pushed: u64,
+    /// Tries to push one that failed.
+    pub(super) push_failed: u64,
 }
 
 impl Metrics {
@@ -115,6 +119,13 @@ impl Metrics {
             "counter",
             "Notifications that failed.",
             one(number(self.notify_failed)),
+        );
+        family("pushed_total", "counter", "Entries that were pushed.", one(number(self.pushed)));
+        family(
+            "push_failures_total",
+            "counter",
+            "Tries to push an entry that failed.",
+            one(number(self.push_failed)),
         );
         family("watched_guests", "gauge", "Guests that are watched.", size(self.watched));
         family(

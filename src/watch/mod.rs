@@ -22,6 +22,7 @@ mod metrics;
 mod news;
 mod notify;
 mod orders;
+mod process;
 pub mod record;
 mod service;
 mod shared;
@@ -29,6 +30,7 @@ mod sockets;
 mod spool_reader;
 mod supervisor;
 mod tracked;
+mod uploads;
 
 use std::io;
 use std::path::PathBuf;
@@ -68,6 +70,8 @@ pub struct Setup {
     pub spool: PathBuf,
     /// The libvirt that the configuration names.
     pub libvirt: Option<Address>,
+    /// Whether it pushes entries itself, where the configuration has an address.
+    pub uploads: bool,
     /// Who started it.
     pub manager: ServiceManager,
     /// Who takes its records.
@@ -122,7 +126,7 @@ pub fn run(setup: Setup, read: &dyn Fn() -> Result<Config, ConfigError>) -> Resu
     };
     let sources = Sources { sockets, libvirt };
     spool_reader::start(setup.spool, &shared)?;
-    let aftermath = Aftermath::start(&shared, &setup.store)?;
+    let aftermath = Aftermath::start(&shared, &setup.store, setup.uploads)?;
     let service = Service::new(&setup.manager);
     Supervisor::new(shared, setup.store, held, sources, service, aftermath).run(&news, read);
     Ok(())

@@ -9,7 +9,6 @@
 //! thread of its own: a disk that hangs keeps no other guest.
 
 mod guards;
-mod process;
 mod result;
 
 use std::ffi::OsString;
@@ -24,9 +23,9 @@ use rustix::process::Signal;
 use super::config::{Action, Config, Policy};
 use super::guest::{Guest, Panic};
 use super::news::{CaptureNews, Ended, News};
+use super::process::{Handle, Limits, Output, Process};
 use super::record::{Level, Record};
 use super::shared::Shared;
-use process::{Handle, Limits, Process};
 
 /// How long the report may take that only a guard needs.
 const REPORT_LIMIT: Duration = Duration::from_secs(60);
@@ -132,7 +131,7 @@ impl Capture<'_> {
         arguments: &[OsString],
         limits: &Limits,
         take_line: &dyn Fn(&str),
-    ) -> io::Result<process::Output> {
+    ) -> io::Result<Output> {
         let process = Process::start(arguments)?;
         let handle = process.handle()?;
         let lock = || self.process.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Job;
-use super::process::Output;
 use crate::metadata::{CaptureResult, Metadata};
 use crate::store::INCOMPLETE;
 use crate::watch::config::Config;
 use crate::watch::news::{Ended, Fate};
+use crate::watch::process::Output;
 
 /// From what a process printed, and its end.
 pub(super) fn result(
