@@ -18,9 +18,12 @@
 pub mod files;
 pub mod item;
 pub mod kept;
+pub mod pull;
 pub mod push;
 pub mod queue;
 mod rate;
+pub mod removal;
+pub mod retention;
 mod upload;
 
 use std::io;
@@ -29,6 +32,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::remote::RemoteError;
+use crate::store::StoreError;
 
 pub use rate::Rate;
 
@@ -39,6 +43,9 @@ pub enum BucketError {
     /// The server, or the way to it.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The system refused.
     #[error("cannot {action} {}", path.display())]
     Io {

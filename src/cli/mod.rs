@@ -36,6 +36,7 @@ mod pin;
 mod print;
 mod prune;
 mod ps;
+mod pull;
 mod push;
 mod push_status;
 mod read;
@@ -103,6 +104,7 @@ enum Command {
     Export(export::ExportArgs),
     Symbols(symbols::SymbolsArgs),
     Push(push::PushArgs),
+    Pull(pull::PullArgs),
     Import(import::ImportArgs),
     Mount(mount::MountArgs),
     Debug(debug::DebugArgs),
@@ -166,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Symbols(arguments) => symbols::run(&arguments),
         Command::Push(arguments) => push::run(&arguments),
+        Command::Pull(arguments) => pull::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Mount(arguments) => mount::run(&arguments),
         Command::Debug(arguments) => debug::run(&arguments),

@@ -4,10 +4,15 @@ use std::path::Path;
 
 use super::completers;
 use super::exit::Exit;
-use super::store_folder::StoreArgs;
+use super::remote_store::RemoteStore;
+use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use crate::printable::shown;
+use crate::remote::address::RemoteAddress;
+use crate::store::pin::PIN_FILE;
 use crate::store::{StoreError, entry, listing, pin};
+
+const PINNED: &str = "pinned";
 
 /// Keep stored crashes: neither `rm` nor `prune` removes a pinned entry
 #[derive(Debug, clap::Args)]
@@ -31,7 +36,7 @@ pub(super) struct UnpinArgs {
 
 /// Pins the entries.
 pub(super) fn pin(arguments: &PinArgs) -> anyhow::Result<Exit> {
-    each(&arguments.entries, &arguments.store, "pinned", pin::pin)
+    each(&arguments.entries, &arguments.store, PINNED, pin::pin)
 }
 
 /// Takes the entries' pins away.
@@ -46,7 +51,10 @@ fn each(
     done: &str,
     change: fn(&Path) -> Result<bool, StoreError>,
 ) -> anyhow::Result<Exit> {
-    let store = store.folder()?;
+    let store = match store.place() {
+        StorePlace::Folder(folder) => folder,
+        StorePlace::Remote(address) => return each_remote(wanted, &address, done),
+    };
     let find = |wanted: &String| {
         let folder = entry::folder(wanted, &store)?;
         let none = || StoreError::NoEntry { wanted: wanted.clone(), store: store.clone() };
@@ -58,6 +66,26 @@ fn each(
         if change(folder)? {
             changed.push(shown(&folder.display().to_string()));
         }
+    }
+    print(|out| changed.iter().try_for_each(|path| writeln!(out, "{done} {path}")))
+}
+
+/// The same, in object storage.
+fn each_remote(wanted: &[String], address: &RemoteAddress, done: &str) -> anyhow::Result<Exit> {
+    let store = RemoteStore::open_to_write(address)?;
+    let names = wanted.iter().map(|wanted| store.find(wanted)).collect::<Result<Vec<_>, _>>()?;
+    let pins = done == PINNED;
+    let mut changed = Vec::new();
+    for name in names {
+        if store.is_pinned(&name) == pins {
+            continue;
+        }
+        let file = format!("{name}/{PIN_FILE}");
+        match pins {
+            true => store.channel.put(&file, b"pinned\n")?,
+            false => store.channel.delete(&file)?,
+        }
+        changed.push(shown(&store.channel.shown(&name)));
     }
     print(|out| changed.iter().try_for_each(|path| writeln!(out, "{done} {path}")))
 }

@@ -1,13 +1,15 @@
 //! `vmcorectl prune`: makes room in the store.
 
+mod bucket;
+
 use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::rm::is_confirmed;
-use super::store_folder::StoreArgs;
+use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use super::time_argument::time_argument;
 use super::ui;
@@ -64,6 +66,13 @@ struct LimitArgs {
     /// At least this much space on the file system
     #[arg(long, value_name = "SIZE", value_parser = size)]
     min_free: Option<u64>,
+    /// In object storage: of each signature, at most N cores, the first and the newest; reports and
+    /// triage packs stay
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    cores_per_signature: Option<u32>,
+    /// In object storage: cores from before this time; reports and triage packs stay
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
+    cores_older_than: Option<Timestamp>,
 }
 
 /// What became of an entry, as a line of JSON.
@@ -90,7 +99,19 @@ pub(super) fn run(arguments: &PruneArgs) -> anyhow::Result<Exit> {
         total_bytes: arguments.limits.max_size,
         free_bytes: arguments.limits.min_free,
     };
-    let mut pruning = Pruning::of(&arguments.store.folder()?, limits)?;
+    let store = match arguments.store.place() {
+        StorePlace::Folder(folder) => folder,
+        StorePlace::Remote(address) => return bucket::run(arguments, limits, &address),
+    };
+    if arguments.limits.cores_per_signature.is_some() || arguments.limits.cores_older_than.is_some()
+    {
+        return Err(UsageError {
+            message: "cores alone are removed in object storage".to_owned(),
+            hint: Some("--remove-core-after of `push` removes cores that were pushed".to_owned()),
+        }
+        .into());
+    }
+    let mut pruning = Pruning::of(&store, limits)?;
     let mut exit = Exit::Done;
     for problem in pruning.problems.drain(..) {
         ui::error(&problem.into());
@@ -134,14 +155,22 @@ fn print_all(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for (line, error) in lines {
-        if arguments.json {
-            line.error = error.as_ref().map(ToString::to_string);
-            render::json::line(line, out)?;
-        } else if line.removed || arguments.dry_run {
-            let what = if line.removed { "removed" } else { "would remove" };
-            let (path, size) = (shown(&line.path), bytes(line.bytes));
-            writeln!(out, "{what} {path}  {size}  ({})", line.limit.name())?;
-        }
+        line.error = error.as_ref().map(ToString::to_string);
+        print_line(line, arguments, out)?;
+    }
+    Ok(())
+}
+
+/// Prints what became of an entry, or of its core.
+fn print_line(line: &PrunedJson, arguments: &PruneArgs, out: &mut dyn Write) -> io::Result<()> {
+    if arguments.json {
+        return render::json::line(line, out);
+    }
+    if line.removed || arguments.dry_run {
+        let what = if line.removed { "removed" } else { "would remove" };
+        let what = [what, if line.limit == Limit::Cores { " the core of" } else { "" }].concat();
+        let (path, size) = (shown(&line.path), bytes(line.bytes));
+        writeln!(out, "{what} {path}  {size}  ({})", line.limit.name())?;
     }
     Ok(())
 }

@@ -120,6 +120,11 @@ impl RemoteStore {
         Ok(Self::of(open(address)?)?)
     }
 
+    /// The same, to change it.
+    pub(super) fn open_to_write(address: &RemoteAddress) -> anyhow::Result<Self> {
+        Ok(Self::of(open_to_write(address)?)?)
+    }
+
     /// The same, through a channel to it.
     pub(super) fn of(channel: Arc<Channel>) -> Result<Self, RemoteError> {
         let mut entries: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
@@ -143,8 +148,35 @@ impl RemoteStore {
         Ok(found.to_string_lossy().into_owned())
     }
 
+    /// The entry that a name means which is a whole id or an address: `GUEST/ID`.
+    pub(super) fn whole(&self, wanted: &str) -> Result<String, StoreError> {
+        let is_meant = |name: &&String| {
+            let id = name.rsplit('/').next().unwrap_or_default();
+            [name.as_str(), id, &self.channel.shown(name)].contains(&wanted.trim_end_matches('/'))
+        };
+        match self.entries.keys().find(is_meant) {
+            Some(name) => Ok(name.clone()),
+            None => {
+                let found = self.find(wanted)?;
+                let found = found.rsplit('/').next().unwrap_or_default().to_owned();
+                Err(StoreError::NotWhole { wanted: wanted.to_owned(), found })
+            }
+        }
+    }
+
+    /// The name in it (`GUEST/ID`) of an entry that was listed.
+    pub(super) fn name_of(&self, entry: &Listed) -> Option<String> {
+        let shown = entry.folder.to_str()?;
+        self.entries.keys().find(|name| self.channel.shown(name) == shown).cloned()
+    }
+
+    /// Whether an entry is pinned.
+    pub(super) fn is_pinned(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|files| files.contains_key(PIN_FILE))
+    }
+
     /// All entries, with what their metadata and reports say.
-    fn list(
+    pub(super) fn list(
         &self,
         mut annotations: BTreeMap<String, Annotations>,
     ) -> Result<Vec<Listed>, RemoteError> {
@@ -221,7 +253,8 @@ impl RemoteStore {
         Ok(texts.row())
     }
 
-    fn read(&self, name: &str) -> Result<Option<Listed>, RemoteError> {
+    /// An entry; `None` if it was removed meanwhile.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Listed>, RemoteError> {
         let files = self.entries.get(name);
         let parts = Parts {
             core_bytes: self.core_bytes(name)?,

@@ -4,10 +4,13 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::completers;
 use super::exit::{Exit, UsageError};
-use super::store_folder::StoreArgs;
+use super::remote_store::RemoteStore;
+use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use super::ui;
+use crate::bucket::removal::remove_entry;
 use crate::printable::shown;
+use crate::remote::address::RemoteAddress;
 use crate::render::crash_title::crash_title;
 use crate::store::listing::{self, Listed};
 use crate::store::{StoreError, entry, removal};
@@ -32,7 +35,10 @@ pub(super) struct RmArgs {
 
 /// Finds every entry first, then removes them.
 pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
-    let store = arguments.store.folder()?;
+    let store = match arguments.store.place() {
+        StorePlace::Folder(folder) => folder,
+        StorePlace::Remote(address) => return remove_remote(arguments, &address),
+    };
     let mut doomed: Vec<Listed> = Vec::new();
     for wanted in &arguments.entries {
         let folder = entry::whole(wanted, &store)?;
@@ -63,6 +69,42 @@ pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
         let mut paths = removed.iter().map(|folder| shown(&folder.display().to_string()));
         paths.try_for_each(|path| writeln!(out, "removed {path}"))
     })?;
+    Ok(exit)
+}
+
+/// The same, in object storage.
+fn remove_remote(arguments: &RmArgs, address: &RemoteAddress) -> anyhow::Result<Exit> {
+    let store = RemoteStore::open_to_write(address)?;
+    let mut names: Vec<String> = Vec::new();
+    let mut doomed: Vec<Listed> = Vec::new();
+    for wanted in &arguments.entries {
+        let name = store.whole(wanted)?;
+        let none = || StoreError::NoEntry { wanted: wanted.clone(), store: address.shown().into() };
+        let entry = store.read(&name)?.ok_or_else(none)?;
+        if entry.pinned {
+            return Err(StoreError::Pinned { path: entry.folder }.into());
+        }
+        if !names.contains(&name) {
+            names.push(name);
+            doomed.push(entry);
+        }
+    }
+    if !arguments.yes && !is_confirmed("rm", &doomed.iter().collect::<Vec<_>>())? {
+        return Ok(Exit::Failed);
+    }
+    let mut exit = Exit::Done;
+    for name in names {
+        match remove_entry(&store.channel, &name) {
+            Ok(()) => {
+                let path = shown(&store.channel.shown(&name)).clone();
+                print(|out| writeln!(out, "removed {path}"))?;
+            }
+            Err(error) => {
+                ui::error(&error.into());
+                exit = Exit::Failed;
+            }
+        }
+    }
     Ok(exit)
 }
 

@@ -54,7 +54,8 @@ impl StoreArgs {
                     address.shown()
                 ),
                 hint: Some(
-                    "list, group and the commands that read a core take an address".to_owned(),
+                    "list, group, rm, prune, pin and the commands that read a core take an address"
+                        .to_owned(),
                 ),
             }),
         }

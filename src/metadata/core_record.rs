@@ -28,8 +28,8 @@ pub struct CoreRecord {
     pub key: Option<String>,
     /// Its length in bytes.
     pub bytes: u64,
-    /// SHA-256 of its file.
-    pub sha256: String,
+    /// SHA-256 of its file; `null` if it was copied there by other tools.
+    pub sha256: Option<String>,
     /// When it was there as a whole.
     pub pushed: Timestamp,
     /// The host that pushed it.
@@ -47,7 +47,17 @@ impl CoreRecord {
     pub fn new(key: String, bytes: u64, sha256: String, host: Option<String>) -> Self {
         let schema = SCHEMA.to_owned();
         let (pushed, at, removed) = (Timestamp::now(), None, None);
-        Self { schema, key: Some(key), bytes, sha256, pushed, host, at, removed }
+        let (key, sha256) = (Some(key), Some(sha256));
+        Self { schema, key, bytes, sha256, pushed, host, at, removed }
+    }
+
+    /// The record of a core that is to be removed; `None` for one that has none, as other tools
+    /// copied it.
+    pub fn of_removed(record: Option<Self>, bytes: u64) -> Self {
+        let without =
+            || Self { sha256: None, ..Self::new(String::new(), bytes, String::new(), None) };
+        let record = record.unwrap_or_else(without);
+        Self { key: None, removed: Some(Timestamp::now()), ..record }
     }
 
     /// Reads a record; the name of its core leads to no other entry.

@@ -23,6 +23,7 @@
 pub mod address;
 mod blocks;
 mod channel;
+mod download;
 pub mod entry;
 #[cfg(feature = "remote")]
 pub mod fetch;
@@ -75,10 +76,10 @@ pub enum RemoteError {
         /// Why it is not.
         problem: String,
     },
-    /// What is to be sent cannot be read.
-    #[error("cannot read what is to be sent to {address}: {problem}")]
+    /// The file of this machine that is sent or received cannot be read or written.
+    #[error("cannot copy between a file of this machine and {address}: {problem}")]
     Read {
-        /// Where it is sent.
+        /// What is sent or received.
         address: String,
         /// What the system said.
         problem: String,

@@ -150,6 +150,14 @@ impl Staging {
         }
     }
 
+    /// Makes room for an entry that has its id already: it comes from another store.
+    ///
+    /// # Errors
+    /// Fails if the entry is here, something is left of it, or the system refuses.
+    pub fn receive(store: &Path, guest: &str, id: &str) -> Result<(Self, File), StoreError> {
+        Self::in_folder(Form::Plain, &store.join(guest), id.to_owned())
+    }
+
     /// Makes room for what is to take the place of this entry, or of this single file.
     ///
     /// # Errors

@@ -54,6 +54,10 @@ impl FakeBucket {
         self.faults.objects.lock().unwrap().insert(format!("/{key}"), bytes.to_vec());
     }
 
+    pub(crate) fn remove(&self, key: &str) {
+        self.faults.objects.lock().unwrap().remove(&format!("/{key}"));
+    }
+
     pub(crate) fn keys(&self) -> Vec<String> {
         let objects = self.faults.objects.lock().unwrap();
         objects.keys().map(|key| key.trim_start_matches('/').to_owned()).collect()

@@ -22,7 +22,9 @@ mod http_server;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
 mod object_storage;
+mod pull;
 mod push;
+mod retention;
 mod seaweedfs;
 mod secrets;
 mod tables;

@@ -14,18 +14,18 @@ use crate::command::{Answer, project, run, vmcorectl};
 use crate::fake_bucket::FakeBucket;
 use crate::seaweedfs::SeaweedFs;
 
-const ENTRY: &str = "web/20260101T000000Z-aaaa0001";
-const URL: &str = "s3://fleet/cores";
+pub(crate) const ENTRY: &str = "web/20260101T000000Z-aaaa0001";
+pub(crate) const URL: &str = "s3://fleet/cores";
 const SECRET: &str = "TOPSECRET";
 
 /// A store with an entry. Its core is the sample, if it is no other one.
-fn store(core: Option<&[u8]>) -> tempfile::TempDir {
+pub(crate) fn store(core: Option<&[u8]>) -> tempfile::TempDir {
     let store = tempfile::tempdir().unwrap();
     add(store.path(), ENTRY, core);
     store
 }
 
-fn add(store: &Path, entry: &str, core: Option<&[u8]>) {
+pub(crate) fn add(store: &Path, entry: &str, core: Option<&[u8]>) {
     let folder = store.join(entry);
     fs::create_dir_all(&folder).unwrap();
     let sample = project().join(CORE);
@@ -39,20 +39,20 @@ fn add(store: &Path, entry: &str, core: Option<&[u8]>) {
 }
 
 /// Bytes that are not those of another place.
-fn core(length: usize) -> Vec<u8> {
+pub(crate) fn core(length: usize) -> Vec<u8> {
     (0..length as u64 / 8)
         .flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
         .collect()
 }
 
-fn push(store: &Path, options: &[&str], variables: &[(&str, &str)]) -> Answer {
+pub(crate) fn push(store: &Path, options: &[&str], variables: &[(&str, &str)]) -> Answer {
     let words = [&["push", "--to", URL, "--store", store.to_str().unwrap()], options].concat();
     let answer = run(&words, variables);
     assert!(!answer.stderr.contains(SECRET), "{}", answer.stderr);
     answer
 }
 
-fn text(answer: &Answer) -> String {
+pub(crate) fn text(answer: &Answer) -> String {
     String::from_utf8_lossy(&answer.stdout).into_owned() + &answer.stderr
 }
 
@@ -63,7 +63,7 @@ fn status(store: &Path) -> Value {
 }
 
 /// The state of the entry in a listing of the bucket; `None` if it is not listed.
-fn listed(variables: &[(&str, &str)]) -> Option<String> {
+pub(crate) fn listed(variables: &[(&str, &str)]) -> Option<String> {
     let answer = run(&["list", "--json", "--store", URL], variables);
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
     let line = answer.stdout.split(|byte| *byte == b'\n').next().filter(|line| !line.is_empty())?;
@@ -72,14 +72,14 @@ fn listed(variables: &[(&str, &str)]) -> Option<String> {
 }
 
 /// The core that the entry in the bucket names.
-fn published(bucket: &FakeBucket) -> Option<Vec<u8>> {
+pub(crate) fn published(bucket: &FakeBucket) -> Option<Vec<u8>> {
     let record = bucket.object(&format!("fleet/cores/{ENTRY}/core.json"))?;
     let record: Value = serde_json::from_slice(&record).unwrap();
     let key = record["key"].as_str().unwrap();
     Some(bucket.object(&format!("fleet/cores/{ENTRY}/{key}")).expect("the core that is named"))
 }
 
-fn cores(bucket: &FakeBucket) -> usize {
+pub(crate) fn cores(bucket: &FakeBucket) -> usize {
     bucket.keys().iter().filter(|key| key.contains("/core-")).count()
 }
 

@@ -45,6 +45,8 @@ pub enum Limit {
     Size,
     /// The file system has too little space.
     Free,
+    /// The entry stays, and its core goes: its signature has too many, or it is too old.
+    Cores,
 }
 
 impl Limit {
@@ -55,6 +57,7 @@ impl Limit {
             Self::Count => "count",
             Self::Size => "size",
             Self::Free => "free",
+            Self::Cores => "cores",
         }
     }
 }
@@ -88,6 +91,17 @@ impl Pruning {
             None => 0,
         };
         Ok(Self { entries, limits, available, stay: HashSet::new(), problems })
+    }
+
+    /// Entries that were listed elsewhere. What their file system has free is not known.
+    pub fn of_listed(entries: Vec<Listed>, limits: Limits) -> Self {
+        let (stay, problems) = (HashSet::new(), Vec::new());
+        Self { entries, limits, available: 0, stay, problems }
+    }
+
+    /// What there is.
+    pub fn entries(&self) -> &[Listed] {
+        &self.entries
     }
 
     /// What would go now.
