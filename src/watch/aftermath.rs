@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::background::Background;
-use super::config::Hide;
+use super::config::{Hide, NotifyOnce};
 use super::guest::{Guest, Panic};
 use super::held::Held;
 use super::metrics::{self, Metrics};
 use super::news::{Ended, Fate, News};
+use super::notified::Notified;
 use super::notify::Notification;
 use super::record::{Level, Record};
 use super::shared::Shared;
@@ -23,7 +24,7 @@ use crate::printable::json;
 use crate::regular_file;
 use crate::spool::{self, Spooled};
 use crate::store::entry_without_core::LostPanic;
-use crate::store::listing::time_of;
+use crate::store::listing::{read_entry, time_of};
 use crate::store::prune::{Limits, Pruning};
 use crate::store::{CORE_FILE, ENCRYPTED_REPORT_FILE, INCOMPLETE, METADATA_FILE, REPORT_FILE};
 
@@ -239,12 +240,38 @@ impl Aftermath {
         if config.notify.is_empty() {
             return;
         }
-        let entry = entry.map(|entry| entry.display().to_string()).unwrap_or_default();
         let (command, limit) = (config.notify.clone(), config.notify_timeout);
+        let (once, upload) = (config.notify_once, config.upload.clone());
         let (shared, failed) = (Arc::clone(&self.shared), Arc::clone(&self.notify_failed));
+        let store = self.store.clone();
         self.notifier.queue(move || {
-            let json = json().unwrap_or_default();
-            if let Err(problem) = (Notification { command, limit, json, entry, title }).run() {
+            let report = entry.as_deref().and_then(read_entry).and_then(|entry| entry.report);
+            let report = report.unwrap_or_default();
+            let signature = report.signature.unwrap_or_default();
+            let is_strong = report.weak == Some(false) && !signature.is_empty();
+            let only_once = once == NotifyOnce::Signature && is_strong;
+            let notified = Notified::read(&store);
+            if only_once && notified.has(&signature) {
+                return;
+            }
+            let url = upload.and_then(|upload| url(&upload, &store, entry.as_deref()?));
+            let entry = entry.map(|entry| entry.display().to_string()).unwrap_or_default();
+            let notification = Notification {
+                command,
+                limit,
+                json: json().unwrap_or_default(),
+                entry,
+                title,
+                signature: signature.clone(),
+                url: url.unwrap_or_default(),
+            };
+            let ran = notification.run().and_then(|()| match only_once {
+                true => notified.add(&signature, &store).map_err(|error| {
+                    format!("cannot write which signatures were notified of: {error}")
+                }),
+                false => Ok(()),
+            });
+            if let Err(problem) = ran {
                 failed.fetch_add(1, Ordering::Relaxed);
                 shared.record(Record::new(Level::Warning, "notify", problem));
             }
@@ -301,6 +328,12 @@ impl Aftermath {
         self.disk.end(END_LIMIT);
         self.notifier.end(END_LIMIT);
     }
+}
+
+/// Where an entry of the store is pushed to; `None` for what is not published.
+fn url(upload: &str, store: &Path, entry: &Path) -> Option<String> {
+    let name = entry.strip_prefix(store).ok()?.to_str()?;
+    (!name.ends_with(INCOMPLETE)).then(|| format!("{}/{name}", upload.trim_end_matches('/')))
 }
 
 fn lost_panic(guest: &Guest, panic: &Panic, why: &str) -> LostPanic {

@@ -20,6 +20,7 @@ mod held;
 mod libvirt;
 mod metrics;
 mod news;
+mod notified;
 mod notify;
 mod orders;
 mod process;

@@ -1,7 +1,8 @@
 //! The command of the configuration that gets the metadata of each entry.
 //!
 //! It runs after the guest's release, one at a time, on a thread that nothing waits for. It has
-//! the metadata on its stdin, `VMCORECTL_ENTRY` and `VMCORECTL_TITLE`, and a limit of time.
+//! the metadata on its stdin, `VMCORECTL_ENTRY`, `VMCORECTL_TITLE`, `VMCORECTL_SIGNATURE` and
+//! `VMCORECTL_URL`, and a limit of time.
 
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,6 +31,10 @@ pub(super) struct Notification {
     pub(super) entry: String,
     /// The crash in one line.
     pub(super) title: String,
+    /// Its signature; empty if it has none.
+    pub(super) signature: String,
+    /// Where the entry is pushed to; empty if it is not.
+    pub(super) url: String,
 }
 
 impl Notification {
@@ -41,6 +46,8 @@ impl Notification {
             .args(arguments)
             .env("VMCORECTL_ENTRY", &self.entry)
             .env("VMCORECTL_TITLE", &self.title)
+            .env("VMCORECTL_SIGNATURE", &self.signature)
+            .env("VMCORECTL_URL", &self.url)
             // Nothing that it starts outlives its limit.
             .process_group(0)
             .stdin(Stdio::piped())
@@ -108,6 +115,8 @@ mod tests {
             json,
             entry: "/store/web/1".to_owned(),
             title: "panic".to_owned(),
+            signature: "v1-0".to_owned(),
+            url: String::new(),
         }
     }
 
@@ -115,12 +124,14 @@ mod tests {
     fn the_command_has_the_metadata_and_its_failure_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("out");
-        let script =
-            format!("cat > {0}; echo $VMCORECTL_ENTRY $VMCORECTL_TITLE >> {0}", file.display());
+        let script = format!(
+            "cat > {0}; echo $VMCORECTL_ENTRY $VMCORECTL_TITLE $VMCORECTL_SIGNATURE >> {0}",
+            file.display()
+        );
         let mut notified = notification(&script, b"{}\n".to_vec());
         notified.limit = Duration::from_secs(60);
         notified.run().unwrap();
-        assert_eq!(std::fs::read_to_string(file).unwrap(), "{}\n/store/web/1 panic\n");
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "{}\n/store/web/1 panic v1-0\n");
         let failed = notification("exit 3", Vec::new()).run().unwrap_err();
         assert!(failed.contains("exit status: 3"), "{failed}");
         assert!(Notification { command: vec!["/no/such".to_owned()], ..notified }.run().is_err());

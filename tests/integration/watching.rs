@@ -412,14 +412,17 @@ fn metrics_notifications_and_the_service_manager() {
     fs::write(
         &script,
         format!(
-            "cat > {0}.new; echo \"$VMCORECTL_ENTRY\" > {0}.entry; mv {0}.new {0}",
+            "cat > {0}.new; echo \"$VMCORECTL_ENTRY\" > {0}.entry; \
+             echo \"$VMCORECTL_URL\" > {0}.url; mv {0}.new {0}",
             out.display()
         ),
     )
     .unwrap();
     let manager = UnixDatagram::bind(host.path("manager")).unwrap();
-    let config = host
-        .configure(&format!("notify = [\"/bin/sh\", {script:?}]\nmetrics = {metrics:?}\n{RESUME}"));
+    let config = host.configure(&format!(
+        "notify = [\"/bin/sh\", {script:?}]\nnotify-once = \"signature\"\n\
+             upload = \"s3://cores/prefix/\"\nmetrics = {metrics:?}\n{RESUME}"
+    ));
     let socket = format!("NOTIFY_SOCKET={}", host.path("manager").display());
     let mut watcher = Watcher::start(&config, &["env", &socket, "WATCHDOG_USEC=3600000000"]);
     let entry = watcher.expect("captured")["entry"].as_str().unwrap().to_owned();
@@ -427,6 +430,9 @@ fn metrics_notifications_and_the_service_manager() {
     let notified: serde_json::Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
     assert_eq!(notified["guest"]["name"], "web-3");
     assert_eq!(fs::read_to_string(host.path("notified.entry")).unwrap().trim(), entry);
+    let url = fs::read_to_string(host.path("notified.url")).unwrap();
+    let id = entry.rsplit_once('/').unwrap().1;
+    assert_eq!(url.trim(), format!("s3://cores/prefix/web-3/{id}"));
     let metrics = fs::read_to_string(metrics).unwrap();
     for line in [
         "vmcorectl_panics_total{guest=\"web-3\"} 1",

@@ -58,6 +58,8 @@ pub struct Config {
     pub guards: Guards,
     /// The command that gets each entry's metadata. Empty for none.
     pub notify: Vec<String>,
+    /// Of which crashes it gets them.
+    pub notify_once: NotifyOnce,
     /// How long that command may take.
     #[serde(deserialize_with = "values::duration")]
     pub notify_timeout: Duration,
@@ -84,6 +86,16 @@ pub struct Config {
     pub stop_within: Duration,
 }
 
+/// Of which crashes there is no second notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotifyOnce {
+    /// Of none: there is one of each crash.
+    Off,
+    /// Of those with a signature that there was one of.
+    Signature,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -94,6 +106,7 @@ impl Default for Config {
             rules: Vec::new(),
             guards: Guards::default(),
             notify: Vec::new(),
+            notify_once: NotifyOnce::Off,
             notify_timeout: Duration::from_secs(30),
             metrics: None,
             upload: None,
