@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Reads a duration: a number with `ms`, `s`, `m` or `h`; seconds without.
+/// Reads a duration: a number with `ms`, `s`, `m`, `h` or `d`; seconds without.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text)?;
     let scale = match unit {
@@ -10,7 +10,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        _ => return Err(format!("unknown unit {unit:?}; ms, s, m and h are known")),
+        "d" => 86_400.0,
+        _ => return Err(format!("unknown unit {unit:?}; ms, s, m, h and d are known")),
     };
     Duration::try_from_secs_f64(number * scale).map_err(|error| error.to_string())
 }
@@ -86,9 +87,14 @@ mod tests {
 
     #[test]
     fn durations_are_read_in_their_units() {
-        for (text, millis) in
-            [("90s", 90_000), ("250ms", 250), ("1.5m", 90_000), ("2h", 7_200_000), ("7", 7000)]
-        {
+        for (text, millis) in [
+            ("90s", 90_000),
+            ("250ms", 250),
+            ("1.5m", 90_000),
+            ("2h", 7_200_000),
+            ("1d", 86_400_000),
+            ("7", 7000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "-1s", "1 fortnight", "1e3s", "99999999999999999999h"] {
