@@ -9,7 +9,7 @@
 //!
 //! The header is made and opened by the `age` crate, which knows recipients and identities:
 //! X25519, ssh keys, plugins. The payload is sealed and opened here by ring, in 64 KiB chunks
-//! ([`payload`]): it is on the path of a capture, and a reader wants its chunks in any order.
+//! (`payload`): it is on the path of a capture, and a reader wants its chunks in any order.
 //!
 //! Needs: recipients to write, identities to read. Gives: files that stock `age` opens. What was
 //! changed, cut off or taken from elsewhere is an error, with its offset, and never bytes.
