@@ -111,7 +111,7 @@ pub(super) fn name(kernel: &Kernel, vmlinux: &str) -> Option<String> {
     any.then(|| format!("{vmlinux}-{digits}"))
 }
 
-/// Writes what crash is to be told to load the files, which are going to be in `folder`. No file,
+/// Writes the commands with which crash loads the files, which are going to be in `folder`. No file,
 /// if crash would take the directory's name for something else.
 pub(super) fn write_crash_commands(staged: &Path, folder: &Path) -> anyhow::Result<()> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@:,=".contains(&byte);

@@ -35,3 +35,14 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
         stderr: String::from_utf8(output.stderr).expect("text"),
     }
 }
+
+/// The same on a store, whose name is not in the answer.
+pub(crate) fn run_on(store: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
+    let answer = run(&[arguments, &["--store", store]].concat(), variables);
+    let stdout = String::from_utf8(answer.stdout).expect("text");
+    Answer {
+        code: answer.code,
+        stdout: stdout.replace(store, "STORE").into_bytes(),
+        stderr: answer.stderr.replace(store, "STORE"),
+    }
+}
