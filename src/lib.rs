@@ -16,7 +16,7 @@
 //! render ─► debugger, doctor, kernel, metadata, store, triage, vmcore, watch      prints; decides nothing
 //! triage ─► kernel, metadata, vmcore                                              what happened: crash, signature, report
 //! kernel ─► vmcore                                                                the guest's kernel, out of its memory
-//! bucket ─► corefile, metadata, remote, store                                     a store in object storage: push, pull, removal
+//! bucket ─► corefile, metadata, remote, store, tables                             a store in object storage: push, pull, removal
 //! tables ─► metadata, remote, store                                               a row for each crash, and tables of them
 //! remote ─► corefile, metadata                                                    cores in object storage and behind HTTP
 //! vmcore ─► corefile, metadata                                                    the guest's memory, by physical address

@@ -4,6 +4,7 @@
 //! PREFIX/<guest>/<time>-<id>/
 //!     triage.zst, report.json      first
 //!     metadata.json                created; an entry is listed from here on
+//! PREFIX/index/new/day=.../<id>.json      created: its row in the table of crashes ([`crate::tables`])
 //!     core-<random>.elf.zst        in parts, by as many tries as it takes
 //!     core.json                    created last: names the core, its length and hash
 //! ```
@@ -24,6 +25,7 @@ pub mod queue;
 mod rate;
 pub mod removal;
 pub mod retention;
+mod table;
 mod upload;
 
 use std::io;

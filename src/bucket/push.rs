@@ -11,7 +11,7 @@ use super::files::{LocalCore, MAX_WHOLE, before_metadata};
 use super::item::Pushed;
 use super::queue::Held;
 use super::upload::{self, Sent};
-use super::{BucketError, Rate};
+use super::{BucketError, Rate, table};
 use crate::metadata::Host;
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::regular_file;
@@ -63,6 +63,7 @@ pub fn push(
             }
         }
     };
+    table::add_annotations(channel, &entry, &local)?;
     held.item.succeed(Pushed { at: Timestamp::now(), key, bytes, core_removed });
     held.save()?;
     Ok(outcome)
@@ -107,6 +108,7 @@ fn send_files(
     let absent = || BucketError::io("read", &path, io::ErrorKind::NotFound.into());
     let metadata = read(&path)?.ok_or_else(absent)?;
     let is_new = list(channel, entry, &metadata)?;
+    table::add_row(channel, entry, local, &metadata)?;
     held.item.listed = true;
     held.save()?;
     Ok(is_new)

@@ -1,6 +1,6 @@
 //! A store that is elsewhere: which entries it has, and what they say.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,12 +13,17 @@ use crate::remote::address::RemoteAddress;
 use crate::remote::{self, Channel, RemoteError};
 use crate::store::annotations::{Annotation, Annotations, FOLDER, MAX_ANNOTATION, MAX_FILES};
 use crate::store::listing::{self, Listed, Parts};
+use crate::store::metadata_head::MetadataHead;
 use crate::store::pin::PIN_FILE;
+use crate::store::report_head::ReportHead;
 use crate::store::{CORE_FILE, METADATA_FILE, REPORT_FILE, StoreError, entry, report_file};
 use crate::tables::{Elsewhere, EntryTexts, Folder, PACK_FILE, Row, Table};
 
 /// How many entries are read at the same time.
 const AT_ONCE: usize = 16;
+/// A table of more crashes is grouped as it is: to compare it with the names of all objects takes
+/// much longer than to read it.
+const MAX_COMPARED: usize = 5000;
 
 /// The store.
 pub(super) struct RemoteStore {
@@ -38,8 +43,9 @@ pub(super) enum Wanted {
 
 /// The entries of the store that was named, wherever it is, and what could not be listed.
 ///
-/// Where the store is elsewhere and has a table, it is the table that is listed: to look at each
-/// entry takes a request for each.
+/// Where the store is elsewhere, the names of its objects say which entries it has, and in which
+/// state they are; what they say is in the table, if it has their rows. To read it of the entries
+/// takes requests for each.
 pub(super) fn list(
     store: &StoreArgs,
     wanted: Wanted,
@@ -60,12 +66,22 @@ pub(super) fn list(
         StorePlace::Remote(address) => {
             let mut problems = Vec::new();
             let channel = open(&address)?;
-            let table = Table::read(&Elsewhere::new(Arc::clone(&channel)), &address.shown())?;
-            if !table.exists {
-                return Ok((RemoteStore::of(channel)?.list(table.annotations)?, problems));
+            let objects = Elsewhere::new(Arc::clone(&channel));
+            let mut table = Table::read(&objects, &address.shown())?;
+            if wanted == Wanted::Crashes && table.rows.len() > MAX_COMPARED {
+                let mut crashes = listed(table, Path::new(&address.shown()), &mut problems);
+                listing::sort(&mut crashes);
+                return Ok((crashes, problems));
             }
-            let mut entries = listed(table, Path::new(&address.shown()), &mut problems);
-            listing::sort(&mut entries);
+            let mut entries = RemoteStore::of(channel)?.list(&mut table)?;
+            match wanted {
+                Wanted::Stored => problems.extend(table.problems.iter().map(ToString::to_string)),
+                // What is left of the table is of entries that were removed.
+                Wanted::Crashes => {
+                    entries.extend(listed(table, Path::new(&address.shown()), &mut problems));
+                    listing::sort(&mut entries);
+                }
+            }
             Ok((entries, problems))
         }
     }
@@ -175,14 +191,21 @@ impl RemoteStore {
         self.entries.get(name).is_some_and(|files| files.contains_key(PIN_FILE))
     }
 
-    /// All entries, with what their metadata and reports say.
-    pub(super) fn list(
-        &self,
-        mut annotations: BTreeMap<String, Annotations>,
-    ) -> Result<Vec<Listed>, RemoteError> {
-        let mut entries = self.each(|name| self.read(name))?;
+    /// All entries, with what is said of them in the table, or else in their metadata and reports.
+    /// Their rows and annotations are taken out of the table.
+    pub(super) fn list(&self, table: &mut Table) -> Result<Vec<Listed>, RemoteError> {
+        let rows = std::mem::take(&mut table.rows).into_iter();
+        let (rows, removed): (Vec<Row>, Vec<Row>) =
+            rows.partition(|row| self.entries.contains_key(&row.entry));
+        table.rows = removed;
+        let rows: HashMap<String, Row> =
+            rows.into_iter().map(|row| (row.entry.clone(), row)).collect();
+        let mut entries = self.each(|name| match rows.get(name) {
+            Some(row) => self.of_row(name, row.clone()),
+            None => self.read(name),
+        })?;
         for entry in &mut entries {
-            entry.annotations = annotations.remove(&entry.id).unwrap_or_default();
+            entry.annotations = table.annotations.remove(&entry.id).unwrap_or_default();
         }
         listing::sort(&mut entries);
         Ok(entries)
@@ -255,16 +278,31 @@ impl RemoteStore {
 
     /// An entry; `None` if it was removed meanwhile.
     pub(super) fn read(&self, name: &str) -> Result<Option<Listed>, RemoteError> {
-        let files = self.entries.get(name);
+        let (metadata, report) = (self.text(name, METADATA_FILE)?, self.text(name, REPORT_FILE)?);
+        let metadata = metadata.as_deref().and_then(MetadataHead::parse);
+        let report = report.as_deref().and_then(ReportHead::parse);
+        self.of_heads(name, metadata, report)
+    }
+
+    /// The same, of its row, which may be older than its state.
+    fn of_row(&self, name: &str, row: Row) -> Result<Option<Listed>, RemoteError> {
+        let of_row = row.listed(Path::new(""), Annotations::default());
+        self.of_heads(name, of_row.metadata, of_row.report)
+    }
+
+    fn of_heads(
+        &self,
+        name: &str,
+        metadata: Option<MetadataHead>,
+        report: Option<ReportHead>,
+    ) -> Result<Option<Listed>, RemoteError> {
+        let lengths = self.entries.get(name).into_iter().flatten().map(|(_, length)| *length);
         let parts = Parts {
             core_bytes: self.core_bytes(name)?,
             core_recorded: self.length(name, CORE_RECORD).is_some(),
-            bytes: files
-                .into_iter()
-                .flatten()
-                .fold(0, |sum, (_, length)| sum.saturating_add(*length)),
-            metadata: self.text(name, METADATA_FILE)?,
-            report: self.text(name, REPORT_FILE)?,
+            bytes: lengths.fold(0, u64::saturating_add),
+            metadata,
+            report,
             pinned: self.length(name, PIN_FILE).is_some(),
         };
         Ok(listing::of_parts(Path::new(&self.channel.shown(name)), parts))

@@ -68,7 +68,7 @@ impl MetadataHead {
     }
 
     /// The same, of a text.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         Self::of(serde_json::from_slice(text).ok()?)
     }
 

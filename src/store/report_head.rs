@@ -61,7 +61,7 @@ impl ReportHead {
     }
 
     /// The same, of a text.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok().map(Self::bounded)
     }
 

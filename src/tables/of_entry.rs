@@ -55,6 +55,7 @@ impl EntryTexts<'_> {
         let panicked = report.panicked.and_then(|panicked| panicked.vcpu);
         // What was reported before the dump, where that is all there is.
         let early = |text: Option<String>| text.filter(|_| !has_report);
+        let (time, time_nanoseconds) = microseconds(metadata.started.or_else(|| time_of(id))?);
         Some(Row {
             schema: SCHEMA.to_owned(),
             id: id.to_owned(),
@@ -62,8 +63,9 @@ impl EntryTexts<'_> {
             guest: text(guest.name, MAX_TEXT),
             guest_uuid: text(guest.uuid, MAX_WORD),
             host: text(metadata.host.name, MAX_RELEASE),
-            time: metadata.started.or_else(|| time_of(id))?,
-            panicked: panic.happened.or(panic.noticed),
+            time,
+            time_nanoseconds,
+            panicked: panic.happened.or(panic.noticed).map(|time| microseconds(time).0),
             state: state(
                 metadata.result.as_deref(),
                 metadata.core_left_out.is_some(),
@@ -100,7 +102,7 @@ impl EntryTexts<'_> {
             report_schema: text(report.schema, MAX_NAME),
             report_tool: text(report.tool, MAX_WORD),
             note: text(metadata.note, MAX_TITLE),
-            encrypted_to: texts(metadata.encrypted_to, MAX_KEYS, MAX_NAME),
+            encrypted_to: metadata.encrypted.map(Encrypted::fingerprints).unwrap_or_default(),
             tasks: report.tasks.map(TaskCounts::row),
             cpus: cpus(report.cpus, panicked),
             modules: report.modules.into_iter().take(MAX_MODULES).map(ModuleIn::row).collect(),
@@ -116,6 +118,13 @@ fn state(result: Option<&str>, left_out: bool, core_bytes: Option<u64>) -> &'sta
         Some("incomplete") => "incomplete",
         _ => "complete",
     }
+}
+
+/// A time to the microsecond, and its nanoseconds beyond that.
+fn microseconds(time: Timestamp) -> (Timestamp, Option<u64>) {
+    let whole = Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time);
+    let rest = u64::try_from(time.duration_since(whole).as_nanos()).ok();
+    (whole, rest.filter(|rest| *rest > 0))
 }
 
 fn text(text: Option<String>, max: usize) -> Option<String> {
@@ -163,7 +172,25 @@ struct Metadata {
     held_seconds: Option<f64>,
     core: Option<Core>,
     core_left_out: Option<IgnoredAny>,
-    encrypted_to: Vec<String>,
+    encrypted: Option<Encrypted>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Encrypted {
+    to: Vec<Key>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Key {
+    fingerprint: String,
+}
+
+impl Encrypted {
+    fn fingerprints(self) -> Vec<String> {
+        texts(self.to.into_iter().map(|key| key.fingerprint).collect(), MAX_KEYS, MAX_NAME)
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -72,8 +72,10 @@ fn without_a_report_a_row_has_what_was_reported_before_the_dump() {
 
 #[test]
 fn metadata_of_an_encrypted_core_makes_a_row_of_what_it_has() {
-    let row = row(&json!({"encrypted_to": ["age1x"], "signature": "v1-0"}), None);
-    assert_eq!((row.guest, row.encrypted_to), (None, vec!["age1x".to_owned()]));
+    let to = json!([{"kind": "X25519", "fingerprint": "SHA256:x"}]);
+    let metadata = json!({"encrypted": {"to": to, "core_file_bytes": 7}, "signature": "v1-0"});
+    let row = row(&metadata, None);
+    assert_eq!((row.guest, row.encrypted_to), (None, vec!["SHA256:x".to_owned()]));
     // The time in the id.
     assert_eq!(row.time.to_string(), "2026-01-01T00:00:00Z");
 }

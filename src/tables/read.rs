@@ -22,7 +22,7 @@ const TRIES: usize = 5;
 /// What a table has.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// Its rows, one of each id, without stacks and modules.
+    /// Its rows, one of each id, with what a listing has.
     pub rows: Vec<Row>,
     /// What was noted of crashes, by their ids.
     pub annotations: BTreeMap<String, Annotations>,
@@ -99,7 +99,7 @@ fn one(objects: &dyn Objects, name: &str) -> Result<Option<Found>, TableError> {
             part::heads(bytes).map_or_else(|problem| damaged(&problem), Found::Rows)
         }
         Named::Row { id, .. } => match Row::parse(&bytes).filter(|row| row.id == id) {
-            Some(row) => Found::Rows(vec![row.without_lists()]),
+            Some(row) => Found::Rows(vec![row.head()]),
             None => damaged("it is no row of this schema"),
         },
         Named::Annotation { id } => match Annotation::parse(&bytes) {

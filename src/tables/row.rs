@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const SCHEMA: &str = "vmcorectl/crash/1";
 
 /// A crash.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Always [`SCHEMA`].
     pub schema: String,
@@ -24,8 +24,11 @@ pub struct Row {
     pub guest_uuid: Option<String>,
     /// The host that captured it.
     pub host: Option<String>,
-    /// When the capture began.
+    /// When the capture began, to the microsecond, as the tables of other programs have it.
     pub time: Timestamp,
+    /// The nanoseconds beyond that, 999 at most.
+    #[serde(default)]
+    pub time_nanoseconds: Option<u64>,
     /// When the guest panicked, or when that was noticed.
     pub panicked: Option<Timestamp>,
     /// What became of the capture: `complete`, `incomplete` or `no-core`.
@@ -74,7 +77,7 @@ pub struct Row {
     pub report_tool: Option<String>,
     /// What was noted when it was captured.
     pub note: Option<String>,
-    /// To which keys its core is encrypted. Empty: it is not.
+    /// Fingerprints of the keys that its core is encrypted to. Empty: it is not.
     #[serde(default)]
     pub encrypted_to: Vec<String>,
     /// How many tasks there were.

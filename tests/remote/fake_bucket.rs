@@ -79,6 +79,7 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 impl Faults {
     fn answer(&self, request: &Request) -> Reply {
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        let path = &*path.replace("%3D", "=");
         match request.method.as_str() {
             "GET" if query.contains("list-type=2") => self.list(path, query),
             "GET" | "HEAD" => match self.objects.lock().unwrap().get(path) {

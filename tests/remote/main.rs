@@ -27,6 +27,7 @@ mod push;
 mod retention;
 mod seaweedfs;
 mod secrets;
+mod table_of_pushed;
 mod tables;
 mod writing;
 

@@ -1,6 +1,6 @@
 //! `vmcorectl prune` of a store in object storage: cores go before their entries.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use super::{PruneArgs, PrunedJson, print_line, say_unmet};
 use crate::bucket::removal::{remove_core, remove_entry};
@@ -13,6 +13,7 @@ use crate::cli::ui;
 use crate::remote::address::RemoteAddress;
 use crate::store::listing::Listed;
 use crate::store::prune::{Limit, Limits, Pruning};
+use crate::tables::Table;
 
 /// Prints what goes, and removes it.
 pub(super) fn run(
@@ -28,7 +29,7 @@ pub(super) fn run(
         true => RemoteStore::open(address)?,
         false => RemoteStore::open_to_write(address)?,
     };
-    let pruning = Pruning::of_listed(store.list(BTreeMap::new())?, limits);
+    let pruning = Pruning::of_listed(store.list(&mut Table::default())?, limits);
     let plan = pruning.plan();
     let mut doomed: Vec<(&Listed, Limit)> =
         plan.chosen.iter().map(|chosen| (chosen.entry, chosen.by)).collect();

@@ -37,7 +37,7 @@ impl Read {
 }
 
 /// What is in the directory of an entry that is not on this machine.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Parts {
     /// Length of the core's file.
     pub core_bytes: Option<u64>,
@@ -45,10 +45,10 @@ pub struct Parts {
     pub core_recorded: bool,
     /// Length of all its files.
     pub bytes: u64,
-    /// The text of its metadata.
-    pub metadata: Option<Vec<u8>>,
-    /// The text of its report.
-    pub report: Option<Vec<u8>>,
+    /// What its metadata says.
+    pub metadata: Option<MetadataHead>,
+    /// What its report says.
+    pub report: Option<ReportHead>,
     /// Whether it is pinned.
     pub pinned: bool,
 }
@@ -57,8 +57,7 @@ pub struct Parts {
 pub fn of_parts(folder: &Path, parts: Parts) -> Option<Listed> {
     let id = folder.file_name()?.to_str()?;
     let from_id = time_of(id);
-    let metadata = parts.metadata.as_deref().and_then(MetadataHead::parse);
-    let report = parts.report.as_deref().and_then(ReportHead::parse);
+    let (metadata, report) = (parts.metadata, parts.report);
     let is_entry = from_id.is_some() || parts.core_bytes.is_some() || metadata.is_some();
     let has_core = parts.core_bytes.is_some();
     if id.ends_with(INCOMPLETE) || !is_entry {

@@ -78,7 +78,7 @@ pub(super) fn read(file: Vec<u8>) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-/// All rows of a file, without tasks, stacks, modules and mounts, which are not read.
+/// All rows of a file, with what a listing has ([`Row::head`]); nothing else is read.
 ///
 /// # Errors
 /// Fails with the reason, if it is no part of a table.

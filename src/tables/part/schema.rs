@@ -16,6 +16,7 @@ message crash {
     optional binary guest_uuid (STRING);
     optional binary host (STRING);
     required int64 time (TIMESTAMP(MICROS,true));
+    optional int64 time_nanoseconds;
     optional int64 panicked (TIMESTAMP(MICROS,true));
     required binary state (STRING);
     required group kernel {

@@ -54,15 +54,7 @@ fn rows_come_back_as_they_were() {
     let heads = heads(file.clone()).unwrap();
     assert_eq!(heads.len(), 3);
     for (head, row) in heads.iter().zip(&rows) {
-        let bare = Row {
-            tasks: None,
-            cpus: Vec::new(),
-            modules: Vec::new(),
-            mounts: Vec::new(),
-            report_tool: None,
-            ..row.clone()
-        };
-        assert_eq!(*head, bare);
+        assert_eq!(*head, row.clone().head());
     }
     assert_eq!(ids(file).unwrap().len(), 3);
     assert_eq!(read(write(&[]).unwrap()).unwrap(), Vec::new());
