@@ -13,6 +13,7 @@ mod leave_out;
 #[path = "../tool/mod.rs"]
 mod tool;
 
+mod age_key;
 mod core_stream;
 mod frozen_disk;
 mod lacking;
@@ -30,7 +31,10 @@ mod confined;
 mod damaged_dumps;
 mod direct;
 mod doctor;
-mod encrypted;
+mod encrypted_capture;
+mod encrypted_failures;
+mod encrypted_keys;
+mod encrypted_reading;
 mod faults_disk;
 mod faults_dump;
 mod faults_hanging_disk;

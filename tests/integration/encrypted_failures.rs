@@ -1,0 +1,64 @@
+//! Encrypted captures that the system or a signal ends half-way.
+
+use rustix::process::Signal;
+use serde_json::Value;
+use vmcorectl::metadata::{CaptureResult, Metadata};
+
+use crate::age_key::{by_stock_tools, guest, key, none_has};
+use crate::core_stream::MIB;
+use crate::setting::{Setting, finish, signal};
+use crate::tmpfs::Tmpfs;
+use crate::tool::{run, start_through};
+
+/// What is written has to be taken back, over chunks that were sealed.
+#[test]
+fn a_disk_that_becomes_full_keeps_what_fits_and_can_be_read() {
+    let Some(disk) = Tmpfs::of_size(4 * MIB) else { return };
+    let (setting, key) = (Setting::with_store(guest(), disk.path()), key());
+    setting
+        .capture(&["--on-failure", "resume", "--encrypt-to", &key.recipient])
+        .expect(6)
+        .says("No space left on device")
+        .says("is kept in");
+    let left = setting.listing();
+    assert_eq!((left.entries.len(), left.incomplete.len()), (0, 1), "{left:?}");
+    let entry = left.incomplete[0].to_str().unwrap();
+    let ran = run(["verify", entry, "--identity", key.path(), "--json"]).expect(3);
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(found["bytes"].as_u64().unwrap() > MIB as u64, "{found}");
+    let core = left.incomplete[0].join("vmcore.elf.zst.age");
+    assert!(by_stock_tools(&core, &key).is_none_or(|elf| elf.starts_with(b"\x7fELF")));
+}
+
+/// A file that may not grow refuses a part of a write, after the guest was let go.
+#[test]
+fn a_write_that_failed_half_way_leaves_a_core_that_can_be_read() {
+    let (setting, key) = (Setting::new(guest()), key());
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", 4 * MIB / 512);
+    let arguments = ["--level", "19", "--threads", "1", "--resume", "--encrypt-to", &key.recipient];
+    let ran = finish(start_through(&["sh", "-c", &script, "sh"], setting.arguments(&arguments)));
+    ran.expect(3).says("is kept in");
+    let left = setting.listing().incomplete[0].clone();
+    let ran = run(["verify", left.to_str().unwrap(), "--identity", key.path()]);
+    assert!(matches!(ran.code, Some(0 | 3)), "{ran:?}");
+    let json = run(["info", left.to_str().unwrap(), "--json", "--identity", key.path()]).expect(0);
+    let metadata: Metadata = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(metadata.result, CaptureResult::Incomplete);
+    assert!(metadata.failure.unwrap().message.contains("File too large"));
+}
+
+#[test]
+fn what_was_killed_leaves_nothing_in_the_clear() {
+    let (setting, key) = (Setting::new(guest()), key());
+    let slow = ["--level", "19", "--threads", "1", "--resume", "--note", "a-note"];
+    let capture = setting.start(&[&slow[..], &["--encrypt-to", &key.recipient]].concat());
+    setting.qemu.await_run_state("running");
+    signal(&capture, Signal::KILL);
+    assert_eq!(finish(capture).code, None);
+    let left = setting.listing();
+    assert_eq!((left.entries.len(), left.incomplete.len()), (0, 1), "{left:?}");
+    none_has(&setting.store, &[b"a-note", b"/qmp", b"QEMU", b"ELF"]);
+    let entry = left.incomplete[0].to_str().unwrap();
+    // It has no end: nothing shows that it was not cut off.
+    run(["dmesg", entry, "--identity", key.path()]).expect(1).says("encrypted file");
+}
