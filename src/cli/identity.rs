@@ -52,10 +52,12 @@ impl IdentityArgs {
     /// Keys are read and plugins started here: before the process confines itself.
     pub(super) fn plain(&self, file: Arc<dyn Bytes>) -> Result<Plain, EncryptionError> {
         if !is_age_file(&*file)? {
-            return Ok(Plain { bytes: file, header: None });
+            return Ok(Plain { bytes: file, header: None, finding: None });
         }
         let (opened, header) = AgeFile::open(file, &self.read()?)?;
-        Ok(Plain { bytes: Arc::new(opened), header: Some(header) })
+        let finding = opened.cut_off();
+        let finding = finding.map(|problem| format!("the encrypted file is not whole: {problem}"));
+        Ok(Plain { bytes: Arc::new(opened), header: Some(header), finding })
     }
 
     /// The header of a core on this machine, if it is encrypted.
@@ -73,6 +75,8 @@ pub(super) struct Plain {
     pub(super) bytes: Arc<dyn Bytes>,
     /// The header of the file, if it is encrypted.
     pub(super) header: Option<SealedHeader>,
+    /// Why the file is read only as far as it goes, if it is encrypted and was cut off.
+    pub(super) finding: Option<String>,
 }
 
 /// What is beside an encrypted core, as far as it was opened.

@@ -37,6 +37,8 @@ pub(super) struct OpenedCore {
     source: Source,
     path: PathBuf,
     neighbours: Arc<dyn Neighbours>,
+    /// What was found when it was decrypted.
+    finding: Option<String>,
 }
 
 /// Where plain bytes of a core come from.
@@ -223,7 +225,7 @@ impl RemoteCore {
         if self.core.has_pack() {
             let (source, neighbours) =
                 (Source::Entry(Box::new(self.core)), Arc::new(self.neighbours));
-            return Ok(OpenedCore { source, path, neighbours });
+            return Ok(OpenedCore { source, path, neighbours, finding: None });
         }
         let plain = identity.plain(self.core.bytes()?.bytes);
         let plain = plain.with_context(|| format!("cannot open {}", path.display()))?;
@@ -231,7 +233,8 @@ impl RemoteCore {
             Some(_) => Arc::new(Beside::default()),
             None => Arc::new(self.neighbours),
         };
-        Ok(OpenedCore { source: Source::Plain(plain.bytes), path, neighbours })
+        let (source, finding) = (Source::Plain(plain.bytes), plain.finding);
+        Ok(OpenedCore { source, path, neighbours, finding })
     }
 }
 
@@ -248,6 +251,7 @@ impl OpenedCore {
                 bytes
             }
         };
-        Ok(Vmcore::of_bytes(bytes, &self.path)?.with_neighbours(self.neighbours))
+        let core = Vmcore::of_bytes(bytes, &self.path)?.with_finding(self.finding);
+        Ok(core.with_neighbours(self.neighbours))
     }
 }

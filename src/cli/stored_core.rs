@@ -330,6 +330,7 @@ impl Opened {
             true => Vmcore::of_pack_bytes(self.plain.bytes, path)?,
             false => Vmcore::of_bytes(self.plain.bytes, path)?,
         };
+        let core = core.with_finding(self.plain.finding);
         Ok(match self.plain.header {
             Some(_) => core.with_neighbours(Arc::new(Beside::default())),
             None => core,

@@ -8,7 +8,7 @@ use super::kernel::ReadAllArgs;
 use super::stored_core::{CoreArgs, print};
 use crate::corefile::read::bytes::Bytes;
 use crate::encryption::AgeFile;
-use crate::metadata::{METADATA_FILE, Metadata};
+use crate::metadata::{CaptureResult, METADATA_FILE, Metadata};
 use crate::render;
 use crate::vmcore::Vmcore;
 use crate::vmcore::verify::{Damage, Verification, verify};
@@ -77,12 +77,21 @@ fn without_key(file: &dyn Bytes, clear: &Metadata) -> Verification {
 
 /// What the metadata in the clear says otherwise than those in the core.
 fn contradictions(clear: &Metadata, core: &Vmcore) -> Option<Damage> {
-    let inside = core.metadata()?;
     let recorded = clear.encrypted.as_ref().and_then(|encrypted| encrypted.core_file_bytes);
+    let cut_off = core.chunked().and_then(|chunked| chunked.table().cut_off());
+    let inside = core.metadata()?;
     let same = (&clear.id, clear.started, clear.result, &clear.core)
         == (&inside.id, inside.started, inside.result, &inside.core);
-    let problem = format!("{METADATA_FILE} contradicts the metadata in the core");
-    (!same || recorded.is_none()).then(|| Damage { problem, ..Damage::default() })
+    let problem = match recorded {
+        Some(bytes) if cut_off.is_some() => {
+            format!("{METADATA_FILE} says that the file has {bytes} bytes, and it was cut off")
+        }
+        Some(_) if same => return None,
+        // As an interrupted capture leaves it.
+        None if same && clear.result == CaptureResult::Capturing => return None,
+        _ => format!("{METADATA_FILE} contradicts the metadata in the core"),
+    };
+    Some(Damage { problem, ..Damage::default() })
 }
 
 fn print_found(arguments: &VerifyArgs, path: &Path, found: &Verification) -> anyhow::Result<Exit> {

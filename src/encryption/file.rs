@@ -3,6 +3,9 @@
 //! ```text
 //! plain offset ──► chunk: offset / 64 KiB ──► file offset: start + chunk * (64 KiB + 16)
 //! ```
+//!
+//! The last chunk says that it is the last: a file without it was cut off. Such a file is refused,
+//! or, where its caller says so to the user, read as far as its whole chunks go.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -20,6 +23,8 @@ use crate::corefile::read::bytes::{Bytes, DataError, read_vec};
 const KEPT: usize = 16;
 /// How many chunks are read at once at most.
 const AT_ONCE: u64 = 32;
+/// How many chunks at the end of a file that was cut off may be damaged: what was written last.
+const DAMAGED_END: u64 = 16;
 
 /// The plain bytes of an age file.
 #[derive(Debug)]
@@ -27,15 +32,18 @@ pub struct AgeFile {
     file: Arc<dyn Bytes>,
     key: PayloadKey,
     layout: Layout,
+    /// Where and why it ends without its last chunk, if it does.
+    cut_off: Option<String>,
     kept: Mutex<VecDeque<(u64, Arc<[u8]>)>>,
 }
 
 impl AgeFile {
-    /// Opens a file by one of the identities. Gives its header, too, for a file that is to have the
-    /// same recipients.
+    /// Opens a file by one of the identities. One that was cut off opens as far as it goes:
+    /// [`Self::cut_off`] says so. Gives its header, too, for a file that is to have the same
+    /// recipients.
     ///
     /// # Errors
-    /// Fails if none of them opens it, or if it is not whole.
+    /// Fails if none of them opens it, or if it has no whole chunk.
     pub fn open(
         file: Arc<dyn Bytes>,
         identities: &Identities,
@@ -43,7 +51,7 @@ impl AgeFile {
         let header = Header::read(&*file)?;
         let key = identities.open(&header)?;
         let start = header.bytes.len() as u64;
-        Ok((Self::new(file, start, &key)?, SealedHeader::of(header, key)))
+        Ok((Self::as_far_as_it_goes(file, start, &key)?, SealedHeader::of(header, key)))
     }
 
     /// Opens a file by its key.
@@ -55,35 +63,65 @@ impl AgeFile {
         if !header.is_of(key)? {
             return Err(EncryptionError::Header { problem: "it is not that of this key" });
         }
-        Self::new(file, header.bytes.len() as u64, key)
+        let opened = Self::as_far_as_it_goes(file, header.bytes.len() as u64, key)?;
+        match opened.cut_off {
+            Some(problem) => Err(EncryptionError::NotWhole { problem }),
+            None => Ok(opened),
+        }
     }
 
-    fn new(file: Arc<dyn Bytes>, header: u64, key: &FileKey) -> Result<Self, EncryptionError> {
+    fn as_far_as_it_goes(
+        file: Arc<dyn Bytes>,
+        header: u64,
+        key: &FileKey,
+    ) -> Result<Self, EncryptionError> {
         let length = file.length();
-        let cut_off = |at: u64| EncryptionError::NotWhole {
-            problem: format!("it was cut off at byte {at:#x}"),
-        };
-        let nonce = read_vec(&*file, header, NONCE as u64).map_err(|_| cut_off(length))?;
-        let nonce = nonce.first_chunk().ok_or_else(|| cut_off(length))?;
+        let cut_off = || format!("it was cut off at byte {length:#x}");
+        let no_chunk = |_| EncryptionError::NotWhole { problem: cut_off() };
+        let nonce = read_vec(&*file, header, NONCE as u64).map_err(no_chunk)?;
+        let nonce = nonce.first_chunk();
+        let nonce = nonce.ok_or_else(|| EncryptionError::NotWhole { problem: cut_off() })?;
         let key = PayloadKey::of(key, nonce)?;
         let start = header.saturating_add(NONCE as u64);
-        let layout = Layout::of(start, length).ok_or_else(|| cut_off(length))?;
-        let opened = Self { file, key, layout, kept: Mutex::default() };
-        // The last chunk says that it is the last: nothing is missing behind it.
-        let last = layout.chunks.saturating_sub(1);
-        let (offset, sealed) = layout.sealed(last);
-        let mut bytes = read_vec(&*opened.file, offset, sealed)?;
-        if opened.key.open(last, true, &mut bytes.clone()).is_some() {
-            return Ok(opened);
+        let opens = |layout: &Layout| {
+            let last = layout.chunks.saturating_sub(1);
+            let (offset, sealed) = layout.sealed(last);
+            let mut bytes = read_vec(&*file, offset, sealed)?;
+            Ok::<_, DataError>(key.open(last, layout.is_last(last), &mut bytes).is_some())
+        };
+        let opened = |layout, cut_off, file, key| Self {
+            file,
+            key,
+            layout,
+            cut_off,
+            kept: Mutex::default(),
+        };
+        let whole = Layout::of(start, length);
+        if let Some(layout) = whole
+            && opens(&layout)?
+        {
+            return Ok(opened(layout, None, file, key));
         }
-        Err(match opened.key.open(last, false, &mut bytes) {
-            Some(_) => cut_off(length),
-            None => EncryptionError::NotWhole {
-                problem: format!(
-                    "its last chunk, at byte {offset:#x}, was changed, or the rest was cut off"
-                ),
-            },
-        })
+        let full = length.saturating_sub(start) / SEALED as u64;
+        let changed = |chunks: u64| {
+            let offset = Layout::without_end(start, chunks).sealed(chunks).0;
+            format!("the chunk at byte {offset:#x} was changed, or the rest was cut off")
+        };
+        for chunks in (full.saturating_sub(DAMAGED_END).max(1)..=full).rev() {
+            let layout = Layout::without_end(start, chunks);
+            if opens(&layout)? {
+                let ends = layout.sealed(chunks).0 == length || whole.is_none();
+                let problem = if ends { cut_off() } else { changed(chunks) };
+                return Ok(opened(layout, Some(problem), file, key));
+            }
+        }
+        let problem = if whole.is_some() { changed(full.saturating_sub(1)) } else { cut_off() };
+        Err(EncryptionError::NotWhole { problem })
+    }
+
+    /// Where and why it ends without its last chunk, if it does.
+    pub fn cut_off(&self) -> Option<&str> {
+        self.cut_off.as_deref()
     }
 
     /// How many plain bytes a file has, by its length and its header alone: without a key, no more
@@ -254,6 +292,40 @@ mod tests {
         assert!(opened(longer, header.key()).is_err());
         let text = opened(file[..start + SEALED].to_vec(), header.key()).unwrap_err().to_string();
         assert!(text.contains(&format!("cut off at byte {:#x}", start + SEALED)), "{text}");
+    }
+
+    #[test]
+    fn what_was_cut_off_is_read_up_to_its_last_whole_chunk() {
+        let (recipients, key) = pair();
+        let header = SealedHeader::new(&recipients).unwrap();
+        let plain = plain(3 * CHUNK + 100);
+        let file = seal(&header, &plain).unwrap();
+        let start = header.bytes_in_front();
+        let open = |file: Vec<u8>| AgeFile::open(Arc::new(file), &identities(&key));
+        assert_eq!(open(file.clone()).unwrap().0.cut_off(), None);
+        for (end, chunks) in [
+            (start + SEALED, 1),
+            (start + SEALED + 1, 1),
+            (start + 2 * SEALED - 1, 1),
+            (start + 2 * SEALED, 2),
+            (start + 3 * SEALED + 20, 3),
+            (file.len() - 1, 3),
+        ] {
+            let (opened, _) = open(file[..end].to_vec()).unwrap();
+            let problem = opened.cut_off().unwrap();
+            assert!(problem.contains("cut off"), "{problem}");
+            assert_eq!(opened.length(), (chunks * CHUNK) as u64, "cut at {end}");
+            let read = read_vec(&opened, 0, opened.length()).unwrap();
+            assert!(read == plain[..chunks * CHUNK], "cut at {end}");
+            assert!(opened.read(opened.length(), &mut [0]).is_err());
+        }
+        for end in [start - 1, start, start + 15, start + SEALED - 1] {
+            assert!(open(file[..end].to_vec()).is_err(), "cut at {end}");
+        }
+        // Zeros at the end, as a host leaves them that lost its power.
+        let mut zeros = file[..start + 2 * SEALED].to_vec();
+        zeros.resize(start + 5 * SEALED + 7, 0);
+        assert_eq!(open(zeros).unwrap().0.length(), 2 * CHUNK as u64);
     }
 
     #[test]

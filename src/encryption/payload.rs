@@ -81,6 +81,8 @@ pub(super) struct Layout {
     pub(super) chunks: u64,
     /// How many plain bytes they have.
     pub(super) length: u64,
+    /// Whether the last of them ends the payload: otherwise the file was cut off behind it.
+    ends: bool,
 }
 
 impl Layout {
@@ -92,7 +94,12 @@ impl Layout {
         let length = sealed.checked_sub(chunks.checked_mul(TAG as u64)?)?;
         // A last chunk without bytes is that of an empty file.
         let last = length.checked_sub(chunks.checked_sub(1)?.checked_mul(CHUNK as u64)?)?;
-        (last > 0 || chunks == 1).then_some(Self { start, chunks, length })
+        (last > 0 || chunks == 1).then_some(Self { start, chunks, length, ends: true })
+    }
+
+    /// The layout of the first `chunks` chunks of a payload, without its end.
+    pub(super) fn without_end(start: u64, chunks: u64) -> Self {
+        Self { start, chunks, length: chunks.saturating_mul(CHUNK as u64), ends: false }
     }
 
     /// Where a chunk begins in the file, and how long it is there.
@@ -104,7 +111,7 @@ impl Layout {
 
     /// Whether it is the last chunk.
     pub(super) fn is_last(&self, number: u64) -> bool {
-        number.saturating_add(1) == self.chunks
+        self.ends && number.saturating_add(1) == self.chunks
     }
 }
 

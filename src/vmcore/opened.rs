@@ -72,6 +72,13 @@ impl Vmcore {
         Self { neighbours, ..self }
     }
 
+    /// The same core, in whose file something else was found.
+    #[must_use]
+    pub fn with_finding(mut self, finding: Option<String>) -> Self {
+        self.dump.findings.splice(0..0, finding);
+        self
+    }
+
     /// What is beside its file.
     pub fn neighbours(&self) -> &dyn Neighbours {
         &*self.neighbours

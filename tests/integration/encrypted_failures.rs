@@ -1,11 +1,15 @@
 //! Encrypted captures that the system or a signal ends half-way.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 use serde_json::Value;
 use vmcorectl::metadata::{CaptureResult, Metadata};
 
 use crate::age_key::{by_stock_tools, guest, key, none_has};
 use crate::core_stream::MIB;
+use crate::script::{DumpPlan, Script};
+use crate::scripted_qemu::TEST_TIMEOUT;
 use crate::setting::{Setting, finish, signal};
 use crate::tmpfs::Tmpfs;
 use crate::tool::{run, start_through};
@@ -48,17 +52,34 @@ fn a_write_that_failed_half_way_leaves_a_core_that_can_be_read() {
 }
 
 #[test]
-fn what_was_killed_leaves_nothing_in_the_clear() {
-    let (setting, key) = (Setting::new(guest()), key());
-    let slow = ["--level", "19", "--threads", "1", "--resume", "--note", "a-note"];
-    let capture = setting.start(&[&slow[..], &["--encrypt-to", &key.recipient]].concat());
-    setting.qemu.await_run_state("running");
+fn what_was_killed_leaves_nothing_in_the_clear_and_can_be_read_as_far_as_it_goes() {
+    let script = Script { dump: DumpPlan::Stalls(20 * MIB), ..guest() };
+    let (setting, key) = (Setting::new(script), key());
+    let capture = setting.start(&["--note", "a-note", "--encrypt-to", &key.recipient]);
+    setting.qemu.await_stall();
+    let started = Instant::now();
+    let entry = loop {
+        assert!(started.elapsed() < TEST_TIMEOUT, "the core does not grow");
+        let left = setting.listing().incomplete.pop();
+        let core = left.as_ref().map(|entry| entry.join("vmcore.elf.zst.age").metadata());
+        if core.is_some_and(|core| core.is_ok_and(|core| core.len() > 2 * MIB as u64)) {
+            break left.unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     signal(&capture, Signal::KILL);
     assert_eq!(finish(capture).code, None);
     let left = setting.listing();
     assert_eq!((left.entries.len(), left.incomplete.len()), (0, 1), "{left:?}");
     none_has(&setting.store, &[b"a-note", b"/qmp", b"QEMU", b"ELF"]);
-    let entry = left.incomplete[0].to_str().unwrap();
-    // It has no end: nothing shows that it was not cut off.
-    run(["dmesg", entry, "--identity", key.path()]).expect(1).says("encrypted file");
+    let entry = entry.to_str().unwrap();
+    run(["regs", entry]).expect(1).says("no identity was given");
+    let ran = run(["verify", entry, "--identity", key.path(), "--json"]).expect(3);
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(found["bytes"].as_u64().unwrap() >= MIB as u64, "{found}");
+    assert!(ran.stdout.contains("the encrypted file is not whole: it was cut off"), "{ran:?}");
+    assert!(ran.stdout.contains("has no seek table"), "{ran:?}");
+    // The registers are in front of the memory.
+    let ran = run(["regs", entry, "--identity", key.path()]).expect(0);
+    assert!(ran.stdout.to_lowercase().contains("rip"), "{ran:?}");
 }
