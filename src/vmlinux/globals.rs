@@ -5,7 +5,8 @@
 //! known_variables                others, checked against BTF and symbols
 //! ```
 //!
-//! Nothing of it depends on the contents of memory: it is the same in each boot of a build.
+//! It is the same in each boot of a build. Memory is looked at only for where an array of constants
+//! ends, whose length nothing else says.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -18,6 +19,8 @@ use crate::kernel::known_variables::known_variables;
 
 /// The most variables. With `global_var`, a kernel has 60,000.
 const MAX_VARIABLES: usize = 1 << 18;
+/// The longest array of constants whose end is looked for.
+const MAX_CONSTANTS: u64 = 4096;
 
 /// Where symbols of a name are.
 struct ByName<'a> {
@@ -56,13 +59,15 @@ impl<'a> ByName<'a> {
     }
 }
 
-/// Writes all variables. Gives what does not fit, as sentences.
+/// Writes all variables. Gives what does not fit, as sentences. `read` gives that many bytes of
+/// memory at a link-time address.
 pub(super) fn write(
     dwarf: &mut Dwarf<'_>,
     btf: &Btf,
     linked: &Linked,
     sizes: &[u64],
     code: &[Range<u64>],
+    read: &dyn Fn(u64, u64) -> Option<Vec<u8>>,
 ) -> Vec<String> {
     let by_name = ByName::of(linked, sizes, code);
     let mut written = of_btf(dwarf, btf, &by_name);
@@ -73,7 +78,11 @@ pub(super) fn write(
         }
         let Some((symbol, available)) = by_name.only(name.as_bytes()) else { continue };
         let declared = Declaration::parse(text);
-        let of = declared.and_then(|declared| dwarf.declare(&declared, available));
+        let of = declared.and_then(|declared| {
+            let used = || used(&read(symbol.at, available.min(MAX_CONSTANTS))?);
+            let available = if declared.ends_where_zeros_begin() { used()? } else { available };
+            dwarf.declare(&declared, available)
+        });
         let Some(of) = of else {
             unfit.push(name);
             continue;
@@ -86,6 +95,13 @@ pub(super) fn write(
     unfit.dedup();
     let sentence = |name| format!("the variable {name} has no type: none that it is known by fits");
     unfit.into_iter().map(sentence).collect()
+}
+
+/// How many bytes there are up to the last eight that are not zero.
+fn used(bytes: &[u8]) -> Option<u64> {
+    let mut words = bytes.chunks_exact(8);
+    let last = words.rposition(|word| word.iter().any(|byte| *byte != 0))?;
+    u64::try_from(last).ok()?.checked_add(1)?.checked_mul(8)
 }
 
 /// Writes the variables of a module, as far as BTF has them.
@@ -133,6 +149,15 @@ fn of_btf<'a>(dwarf: &mut Dwarf<'_>, btf: &'a Btf, by_name: &ByName<'_>) -> Hash
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_ends_at_its_last_word_that_is_not_zero() {
+        let bytes = |words: [u64; 3]| words.map(u64::to_le_bytes).concat();
+        assert_eq!(used(&bytes([0, 1 << 63, 0])), Some(16));
+        assert_eq!(used(&bytes([1, 0, 2])), Some(24));
+        assert_eq!(used(&bytes([0; 3])), None);
+        assert_eq!(used(&[1; 7]), None);
+    }
 
     #[test]
     fn each_line_of_the_table_has_a_type_that_is_read() {

@@ -132,8 +132,13 @@ impl<'k> MadeVmlinux<'k> {
         }
         let btf = kernel.types().ok().and_then(|types| types.btf());
         findings.extend(kernel.types_findings().iter().cloned());
-        let debug =
-            btf.map(|btf| debug_information(btf, &linked, &sizes, &image, identity::hz(kernel)));
+        let read = |at: u64, length: u64| {
+            let at = VirtAddr(at.wrapping_add(linked.offset));
+            kernel.space.read_vec(at, usize::try_from(length).ok()?).ok()
+        };
+        let debug = btf.map(|btf| {
+            debug_information(btf, &linked, &sizes, &image, identity::hz(kernel), &read)
+        });
         let has_types = debug.is_some();
         let build_id = symbols.build_id().and_then(|id| id.parse::<BuildId>().ok());
         if build_id.is_none() {
@@ -313,6 +318,7 @@ fn debug_information(
     sizes: &[u64],
     image: &[Section],
     hz: Option<u64>,
+    read: &dyn Fn(u64, u64) -> Option<Vec<u8>>,
 ) -> Debug {
     let code = image.iter().filter(|section| section.is_code());
     let code: Vec<_> = code.map(|one| one.at..one.end()).collect();
@@ -322,7 +328,7 @@ fn debug_information(
     if let Some(hz) = hz.and_then(|hz| i64::try_from(hz).ok()) {
         dwarf.constant("write_expire", hz.saturating_mul(5));
     }
-    let notes = globals::write(&mut dwarf, btf, linked, sizes, &code);
+    let notes = globals::write(&mut dwarf, btf, linked, sizes, &code, read);
     Debug { notes, sections: dwarf.finish() }
 }
 

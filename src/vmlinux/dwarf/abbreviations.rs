@@ -69,6 +69,10 @@ shapes! {
     NamelessMember DW_TAG_member false [
         DW_AT_type DW_FORM_ref4, DW_AT_data_member_location DW_FORM_udata
     ];
+    /// One whose name is not among the strings of BTF.
+    DeclaredMember DW_TAG_member false [
+        DW_AT_name DW_FORM_string, DW_AT_type DW_FORM_ref4, DW_AT_data_member_location DW_FORM_udata
+    ];
     BitField DW_TAG_member false [
         DW_AT_name DW_FORM_strp, DW_AT_type DW_FORM_ref4, DW_AT_bit_size DW_FORM_udata,
         DW_AT_data_bit_offset DW_FORM_udata
@@ -105,6 +109,11 @@ shapes! {
     VoidFunction DW_TAG_subprogram true [
         DW_AT_name DW_FORM_strp, DW_AT_external DW_FORM_flag, DW_AT_prototyped DW_FORM_flag_present,
         DW_AT_low_pc DW_FORM_addr, DW_AT_high_pc DW_FORM_data8
+    ];
+    /// One without a prototype, whose name is not among the strings of BTF.
+    UndeclaredFunction DW_TAG_subprogram false [
+        DW_AT_name DW_FORM_string, DW_AT_external DW_FORM_flag, DW_AT_low_pc DW_FORM_addr,
+        DW_AT_high_pc DW_FORM_data8, DW_AT_type DW_FORM_ref4
     ];
     Variable DW_TAG_variable false [
         DW_AT_name DW_FORM_string, DW_AT_external DW_FORM_flag, DW_AT_type DW_FORM_ref4,

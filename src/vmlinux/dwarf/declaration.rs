@@ -1,7 +1,9 @@
 //! A type as C writes it: `struct swap_info_struct *[27]`.
 //!
 //! ```text
-//! struct X, union X, enum X, or a name    then *...    then [N]..., [ENUMERATOR], or [] for as many as fit
+//! struct X, union X, enum X, or a name    then *...    then [N]..., [ENUMERATOR], [] for as many as fit,
+//!                                                      or [...] for as many of these as are used
+//! struct { NAME-OF-A-TYPE MEMBER; ... }   the structure without a name of one variable
 //! ```
 
 /// What pointers and arrays are made of.
@@ -13,6 +15,8 @@ pub(super) enum Base<'t> {
     Enum(&'t str),
     /// An integer or a typedef.
     Named(&'t str),
+    /// What is between the braces of a structure without a name.
+    Members(&'t str),
 }
 
 /// The length of an array.
@@ -23,6 +27,8 @@ pub(super) enum Count<'t> {
     Enumerator(&'t str),
     /// As many as fit.
     Fit,
+    /// As many of these as there are up to the last that is not zero.
+    Used,
 }
 
 /// A type.
@@ -39,6 +45,10 @@ impl<'t> Declaration<'t> {
     /// Reads a type.
     pub(in crate::vmlinux) fn parse(text: &'t str) -> Option<Self> {
         let text = text.trim();
+        if let Some(body) = text.strip_prefix("struct {") {
+            let base = Base::Members(body.strip_suffix('}')?);
+            return Some(Self { base, pointers: 0, counts: Vec::new() });
+        }
         let base_end = text.find(['*', '[']).unwrap_or(text.len());
         let (base, rest) = text.split_at_checked(base_end)?;
         let base = base.trim();
@@ -58,14 +68,18 @@ impl<'t> Declaration<'t> {
             counts.push(match count.parse() {
                 Ok(number) => Count::Number(number),
                 Err(_) if count.is_empty() => Count::Fit,
+                Err(_) if count == "..." => Count::Used,
                 Err(_) => Count::Enumerator(count),
             });
         }
-        (counts.iter().filter(|count| **count == Count::Fit).count() <= 1).then_some(Self {
-            base,
-            pointers,
-            counts,
-        })
+        let is_open = |count: &&Count<'_>| matches!(count, Count::Fit | Count::Used);
+        let one = counts.iter().filter(is_open).count() <= 1;
+        one.then_some(Self { base, pointers, counts })
+    }
+
+    /// Whether what is zero at its end does not belong to it.
+    pub(in crate::vmlinux) fn ends_where_zeros_begin(&self) -> bool {
+        self.counts.contains(&Count::Used)
     }
 }
 
@@ -87,7 +101,13 @@ mod tests {
         assert_eq!(read("int[NR]").counts, [Count::Enumerator("NR")]);
         assert_eq!(read("long unsigned int").base, Base::Named("long unsigned int"));
         assert_eq!(read("void *").base, Base::Void);
-        for wrong in ["", "*", "int[", "int[][]"] {
+        let used = read("char *[...]");
+        assert!(used.ends_where_zeros_begin() && !array.ends_where_zeros_begin());
+        assert_eq!(
+            read("struct { u32 a; struct b c; }").base,
+            Base::Members(" u32 a; struct b c; ")
+        );
+        for wrong in ["", "*", "int[", "int[][]", "int[][...]", "struct { int a;"] {
             assert_eq!(Declaration::parse(wrong), None, "{wrong}");
         }
     }

@@ -149,7 +149,8 @@ fn enumerations_and_functions_are_written() {
     let code = std::iter::once(0x1000..0x2000).collect();
     let mut dwarf = Dwarf::of_kernel(&btf, code);
     let function = |name| Function { name, at: 0x1000, size: 16, global: true };
-    dwarf.functions([function(&b"f"[..]), function(b"unknown")].into_iter());
+    let all = [&b"f"[..], b"unknown", b"vmemmap_populate"];
+    dwarf.functions(all.into_iter().map(function));
     let lines = entries(&dwarf.finish());
     let own: Vec<_> = lines.iter().filter(|line| !line.starts_with("base_type")).skip(1).collect();
     assert_eq!(
@@ -164,7 +165,8 @@ fn enumerations_and_functions_are_written() {
             "unspecified_parameters",
             "subprogram f 16",
             "formal_parameter next",
-            "unspecified_parameters"
+            "unspecified_parameters",
+            "subprogram vmemmap_populate 16"
         ]
     );
 }
