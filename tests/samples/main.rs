@@ -21,6 +21,8 @@ mod damage;
 mod damaged_chunks;
 mod difference;
 mod hostile_symbols;
+#[path = "../tool/leave_out.rs"]
+mod leave_out;
 mod page_faults;
 mod pages;
 mod reports;
