@@ -27,6 +27,7 @@ use crate::kernel::find::note;
 use crate::kernel::find::note::VmcoreInfoNote;
 use crate::mount::{Detached, VMCORE_FILE};
 use crate::units::parse::positive_duration;
+use crate::vmcore::Vmcore;
 
 /// Start crash, drgn, gdb or volatility3 on a stored core, without unpacking it, or on a held guest
 ///
@@ -124,14 +125,15 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
             if levels.is_some_and(|info| info.value("NUMBER(pgtable_l5_enabled)") == Some("1")) {
                 tell(FIVE_LEVELS);
             }
-            Ok(isf(core.path(), arguments, &tell)?)
+            Ok(isf(&core, arguments, &tell)?)
         }
         _ => match vmlinux(arguments, &kernel, &tell)? {
             Err(missing) => made(core.path(), arguments, missing, &tell)?,
             found => found,
         },
     };
-    let (program, file) = program(arguments, vmlinux.as_ref().ok())?;
+    let machine = core.identity().machine_name();
+    let (program, file) = program(arguments, machine, vmlinux.as_ref().ok())?;
     let vmlinux = match vmlinux {
         Ok(vmlinux) => Some(vmlinux),
         Err(missing) if program.needs_vmlinux() => return Err(missing.into()),
@@ -244,7 +246,7 @@ fn made(
 }
 
 /// volatility3's symbols, which are made out of the core.
-fn isf(core: &Path, arguments: &DebugArgs, tell: &dyn Fn(&str)) -> anyhow::Result<Vmlinux> {
+fn isf(core: &Vmcore, arguments: &DebugArgs, tell: &dyn Fn(&str)) -> anyhow::Result<Vmlinux> {
     if arguments.vmlinux.is_some() {
         return Err(UsageError {
             message: "volatility3 reads no vmlinux".to_owned(),
@@ -253,11 +255,11 @@ fn isf(core: &Path, arguments: &DebugArgs, tell: &dyn Fn(&str)) -> anyhow::Resul
         .into());
     }
     // Before seconds are spent on what nobody reads.
-    program(arguments, None)?;
+    program(arguments, core.identity().machine_name(), None)?;
     let deep = arguments.find_kernel.is_deep();
     let cached = vmlinux_cache::find_or_make(
         Kind::Isf,
-        core,
+        core.path(),
         arguments.core.identity(),
         arguments.fresh,
         deep,
@@ -269,16 +271,21 @@ fn isf(core: &Path, arguments: &DebugArgs, tell: &dyn Fn(&str)) -> anyhow::Resul
 }
 
 /// The debugger that was asked for, or the first that is installed and can start.
-fn program(arguments: &DebugArgs, vmlinux: Option<&Vmlinux>) -> anyhow::Result<(Program, PathBuf)> {
+fn program(
+    arguments: &DebugArgs,
+    machine: Option<&str>,
+    vmlinux: Option<&Vmlinux>,
+) -> anyhow::Result<(Program, PathBuf)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if let Some(program) = arguments.with.map(Program::from) {
-        return match program.installed(&path) {
+        return match program.installed(&path, machine) {
             Some(file) => Ok((program, file)),
             None => Err(NotInstalled { program }.into()),
         };
     }
-    let installed = |program: Program| Some((program, program.installed(&path)?));
-    let mut all: Vec<_> = Program::ALL.into_iter().filter_map(installed).collect();
+    let installed = |program: Program| Some((program, program.installed(&path, machine)?));
+    let readers = Program::ALL.into_iter().filter(|program| program.reads(machine));
+    let mut all: Vec<_> = readers.filter_map(installed).collect();
     // Without a vmlinux, one that starts is better than one that does not.
     all.sort_by_key(|(program, _)| vmlinux.is_none() && program.needs_vmlinux());
     match all.into_iter().next() {

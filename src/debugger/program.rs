@@ -68,19 +68,33 @@ impl Program {
         if self == Self::Volatility { "vol" } else { self.name() }
     }
 
+    /// The names of its files, the best first, for a core of this machine. Debian has a gdb of its
+    /// own for machines that are not this one's, which others have in the same program.
+    fn file_names(self, machine: Option<&str>) -> impl Iterator<Item = &'static str> {
+        let for_others = (self == Self::Gdb && is_foreign(machine)).then_some("gdb-multiarch");
+        for_others.into_iter().chain([self.file_name()])
+    }
+
+    /// Whether it reads cores of this machine. crash reads those of the one that it was built for.
+    pub fn reads(self, machine: Option<&str>) -> bool {
+        self != Self::Crash || !is_foreign(machine)
+    }
+
     /// Whether it does not start without a vmlinux.
     pub fn needs_vmlinux(self) -> bool {
         self == Self::Crash
     }
 
-    /// Its file in one of the directories of `path`, as `$PATH` has them.
-    pub fn installed(self, path: &OsStr) -> Option<PathBuf> {
+    /// Its file for a core of this machine, in one of the directories of `path`, as `$PATH` has
+    /// them.
+    pub fn installed(self, path: &OsStr, machine: Option<&str>) -> Option<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
         let runs = |file: &PathBuf| {
             file.metadata()
                 .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         };
-        std::env::split_paths(path).map(|folder| folder.join(self.file_name())).find(runs)
+        let in_path = |name| std::env::split_paths(path).map(move |folder| folder.join(name));
+        self.file_names(machine).flat_map(in_path).find(runs)
     }
 
     /// The arguments that open `core`, followed by the user's own.
@@ -134,6 +148,11 @@ impl Program {
         arguments.extend(own.iter().cloned());
         arguments
     }
+}
+
+/// Whether a core is of another machine than this one.
+fn is_foreign(machine: Option<&str>) -> bool {
+    machine.is_some_and(|machine| machine != std::env::consts::ARCH)
 }
 
 /// The arguments of gdb that has a guest behind a socket, followed by the user's own.
@@ -239,10 +258,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gdb");
         std::fs::write(&path, "").unwrap();
-        assert_eq!(Program::Gdb.installed(folder.path().as_os_str()), None, "it is no program");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&path, mode).unwrap();
-        assert_eq!(Program::Gdb.installed(folder.path().as_os_str()), Some(path));
+        let gdb = |machine| Program::Gdb.installed(folder.path().as_os_str(), machine);
+        assert_eq!(gdb(None), None, "it is no program");
+        let mode = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode()).unwrap();
+        assert_eq!(gdb(None), Some(path.clone()));
+        assert_eq!(gdb(Some("s390x")), Some(path.clone()));
+        let of_others = folder.path().join("gdb-multiarch");
+        std::fs::write(&of_others, "").unwrap();
+        std::fs::set_permissions(&of_others, mode()).unwrap();
+        assert_eq!(gdb(Some("s390x")), Some(of_others));
+        assert_eq!(gdb(Some(std::env::consts::ARCH)), Some(path));
+        assert!(Program::Drgn.reads(Some("s390x")) && !Program::Crash.reads(Some("s390x")));
     }
 
     #[test]

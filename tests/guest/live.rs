@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::domain::{Domain, GUEST, NAME};
 use crate::machine::Machine;
 use crate::tool::{self, Ran, finish, start};
 
@@ -75,30 +76,70 @@ fn a_held_guest_stays_held_however_its_debugger_ends() {
     kill_the_program(&machine);
     assert_eq!(machine.state(), PANICKED);
 
-    through_drgn(&machine);
+    through_drgn(&[&machine.monitor()], &machine.space("live.py"), PANICKED);
     assert_eq!(machine.state(), PANICKED);
 
     a_guest_that_is_let_run_runs(&machine);
 }
 
 /// Tasks, and the stack of the vCPU that panicked, through our own reads.
-fn through_drgn(machine: &Machine) {
+fn through_drgn(guest: &[&str], script: &Path, state: &str) {
     const SCRIPT: &str = "from drgn.helpers.linux import for_each_task\n\
         print(prog['init_task'].comm.string_().decode())\n\
         print(len(list(for_each_task(prog))) > 10)\n\
         print(any(frame.name == 'panic' for frame in prog.crashed_thread().stack_trace()))\n";
-    let script = machine.space("live.py");
-    fs::write(&script, SCRIPT).unwrap();
+    fs::write(script, SCRIPT).unwrap();
     let drgn = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/drgn-venv/bin");
     assert!(drgn.join("drgn").exists(), "tests/run installs drgn in target/drgn-venv");
     let path = format!("{}:{}", std::env::var("PATH").unwrap(), drgn.display());
-    let monitor = machine.monitor();
-    let words = ["debug", "--live", &monitor, "--with", "drgn", "--", script.to_str().unwrap()];
-    let ran: Ran = tool::command(words).env("PATH", path).output().unwrap().into();
-    let ran = ran.expect(0).says("the guest is as it was found: guest-panicked");
+    let words = [&["debug", "--live"], guest, &["--with", "drgn", "--", script.to_str().unwrap()]];
+    let ran: Ran = tool::command(words.concat()).env("PATH", path).output().unwrap().into();
+    let ran = ran.expect(0).says(&format!("the guest is as it was found: {state}"));
     let lines: Vec<_> = ran.stdout.lines().collect();
     assert!(lines[0].starts_with("swapper"), "{ran:#?}");
     assert_eq!(lines[1..], ["True", "True"]);
+}
+
+/// libvirt reads the memory for us, and the domain is not tainted. gdb would need more.
+#[test]
+fn a_domain_of_libvirt_is_looked_at_by_drgn_and_crash() {
+    let mut domain = Domain::panicked("sysrq");
+    let uri = domain.uri();
+    let guest = [GUEST, "--connect", &uri];
+    let before = domain.state();
+    through_drgn(&guest, &domain.space("live.py"), PANICKED);
+    let script = domain.space("live.crash");
+    fs::write(&script, "sys\nbt\nquit\n").unwrap();
+    let crash = ["--with", "crash", "--", "-s", "-i", script.to_str().unwrap()];
+    let ran = tool::run([&["debug", "--live"], &guest[..], &crash].concat()).expect(0);
+    assert!(ran.stdout.contains("sysrq triggered crash"), "{ran:#?}");
+    assert!(ran.stdout.contains("] panic at "), "{ran:#?}");
+    let ran = tool::run([&["debug", "--live"], &guest[..], &["--with", "gdb"]].concat());
+    ran.expect(2).says("libvirt marks a domain as tainted by that");
+    assert_eq!(domain.state(), before);
+    assert!(!domain.virsh(&["dominfo", NAME]).contains("custom monitor control"));
+    domain.libvirt_answers();
+}
+
+/// Debian's gdb has processors of other architectures in a program of its own.
+#[test]
+fn a_guest_of_arm64_is_looked_at_in_the_full_run() {
+    if std::env::var_os("VMCORECTL_TEST_FULL").is_none() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest-6.12-arm64");
+    assert!(folder.exists(), "there is no {}: tests/run --full builds it", folder.display());
+    let machine = Machine::boot(&["--guest", folder.to_str().unwrap()]);
+    // No panic device holds it.
+    machine.await_console("end Kernel panic", 1);
+    machine.execute("stop");
+    let ran = run_gdb(&machine, &["bt 1", "p init_task.comm", "info threads"]).expect(0);
+    assert!(ran.stdout.contains("\"swapper"), "{ran:#?}");
+    assert!(ran.stdout.contains("CPU#1"), "{ran:#?}");
+    assert!(!ran.stderr.contains("unknown architecture"), "{ran:#?}");
+    ran.says("note: the guest is as it was found: paused");
+    through_drgn(&[&machine.monitor()], &machine.space("live.py"), "paused");
+    assert_eq!(machine.state(), "paused");
 }
 
 /// What a person typed is done, and gdb's end changes nothing of it.
