@@ -97,7 +97,8 @@ impl From<ProgramArg> for Program {
 
 /// Judged with volatility3 2.28.2, which prints empty lists then.
 const FIVE_LEVELS: &str = "warning: the guest's page tables have five levels, which volatility3 \
-    does not follow: it finds little of the kernel's memory";
+    does not follow: it finds little of the kernel's memory\n\
+    hint: vmcorectl's samples/volatility adds them: debug ENTRY --with volatility -- -p DIR PLUGIN";
 
 /// Mounts, runs the debugger to its end, and unmounts.
 pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
@@ -123,7 +124,10 @@ pub(super) fn run(arguments: &DebugArgs) -> anyhow::Result<Exit> {
         Some(ProgramArg::Volatility) => {
             let levels = core.vmcoreinfo_note();
             if levels.is_some_and(|info| info.value("NUMBER(pgtable_l5_enabled)") == Some("1")) {
-                tell(FIVE_LEVELS);
+                let is_more = |word: &OsString| word == "-p" || word == "--plugin-dirs";
+                if !arguments.own.iter().any(is_more) {
+                    tell(FIVE_LEVELS);
+                }
             }
             Ok(isf(&core, arguments, &tell)?)
         }

@@ -1,6 +1,6 @@
 //! volatility3 with the symbols of `symbols --format isf`.
 //!
-//! It translates with four levels of page tables: the guest has no five.
+//! By itself it translates with four levels of page tables. `samples/volatility` adds the fifth.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,8 +14,18 @@ use crate::same_memory::unpack;
 use crate::tool::run;
 
 #[test]
-fn volatility_lists_what_we_list() {
-    let machine = Machine::panicked(&["--memory", "256M", "--append", "no5lvl"]);
+fn volatility_lists_what_we_list_of_a_guest_with_four_levels() {
+    lists_what_we_list(&["--append", "no5lvl"], None);
+}
+
+#[test]
+fn volatility_lists_what_we_list_of_a_guest_with_five_levels() {
+    let added = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/volatility");
+    lists_what_we_list(&[], Some(&added));
+}
+
+fn lists_what_we_list(guest: &[&str], plugins: Option<&Path>) {
+    let machine = Machine::panicked(&[&["--memory", "256M"], guest].concat());
     let entry = run(["capture", &machine.monitor(), "--store", &machine.store()]).expect(0).entry();
     let stored = entry.join("vmcore.elf.zst");
     let unpacked = unpack(&machine, &stored);
@@ -24,7 +34,7 @@ fn volatility_lists_what_we_list() {
     let core = stored.to_str().unwrap();
     let isf = folder.join("linux/kernel.json");
     run(["symbols", core, "--format", "isf", "-o", isf.to_str().unwrap()]).expect(0);
-    let rows = |plugin: &str| volatility(&folder, &unpacked, plugin);
+    let rows = |plugin: &str| volatility(&folder, plugins, &unpacked, plugin);
     let listed = |command: &str, member: &str| -> Vec<Value> {
         let answer = run([command, core, "--json"]).expect(0).stdout;
         let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -50,13 +60,16 @@ fn volatility_lists_what_we_list() {
 }
 
 /// The rows of a plugin.
-fn volatility(symbols: &Path, core: &Path, plugin: &str) -> Vec<Value> {
+fn volatility(symbols: &Path, plugins: Option<&Path>, core: &Path, plugin: &str) -> Vec<Value> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/volatility-venv/bin/vol");
     assert!(program.exists(), "no volatility3 in target/volatility-venv: tests/run installs it");
     let cache = symbols.join("cache");
     fs::create_dir_all(&cache).unwrap();
     let mut vol = Command::new(program);
     vol.args(["-q", "-r", "json", "--offline", "--cache-path"]).arg(&cache);
+    if let Some(plugins) = plugins {
+        vol.arg("-p").arg(plugins).env("PYTHONDONTWRITEBYTECODE", "1");
+    }
     vol.arg("-s").arg(symbols).arg("-f").arg(core).arg(plugin);
     let output = vol.output().expect("volatility starts");
     assert!(output.status.success(), "{plugin}: {output:?}");
