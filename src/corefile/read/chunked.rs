@@ -55,11 +55,12 @@ impl ChunkedFile {
     pub fn of_bytes(file: Arc<dyn Bytes>) -> Result<Self, frame_table::Error> {
         let table = FrameTable::read(&*file)?;
         let lanes = table.at_once().min(MAX_LANES);
+        let cache = if file.is_remote() { ChunkCache::full() } else { ChunkCache::growing() };
         Ok(Self {
             lanes: (0..lanes).map(|_| Mutex::default()).collect(),
             file,
             table,
-            cache: ChunkCache::default(),
+            cache,
             failed: FailedChunks::default(),
             idle: Mutex::default(),
             small_chunks: Mutex::default(),
@@ -110,7 +111,7 @@ impl ChunkedFile {
             return Ok(bytes);
         }
         self.failed.check(chunk.index)?;
-        let mut bytes = vec![0; chunk.entry.decompressed as usize];
+        let mut bytes = self.cache.buffer(chunk.entry.decompressed as usize);
         self.unpack(chunk, &mut bytes)?;
         let bytes = Arc::new(bytes);
         self.cache.keep(chunk.index, Arc::clone(&bytes));
@@ -210,12 +211,20 @@ impl Bytes for ChunkedFile {
             let (now, later) = rest.split_at_mut(take);
             if self.file.is_remote() && self.has_checksum_of_zeros(&chunk) {
                 now.fill(0);
-            } else if take == size {
-                self.unpack(&chunk, now)?;
             } else {
-                let bytes = self.cached(&chunk)?;
-                if let Some(part) = bytes.get(skip..skip.saturating_add(take)) {
-                    now.copy_from_slice(part);
+                let cached = match self.cache.find(chunk.index) {
+                    None if take == size => None,
+                    None => Some(self.cached(&chunk)?),
+                    cached => cached,
+                };
+                match cached {
+                    Some(bytes) => {
+                        if let Some(part) = bytes.get(skip..skip.saturating_add(take)) {
+                            now.copy_from_slice(part);
+                        }
+                    }
+                    // All of it is wanted.
+                    None => self.unpack(&chunk, now)?,
                 }
             }
             offset = offset.saturating_add(take as u64);
