@@ -211,7 +211,7 @@ impl Btf {
         let types = self.header.types.of(&self.bytes);
         let layout = self.header.layout.of(&self.bytes);
         // A type takes 12 bytes at least, and 24 on average.
-        let mut starts = Vec::with_capacity(types.len() / 32);
+        let mut starts = Vec::with_capacity(types.len() / 24);
         let mut sections = Vec::new();
         let mut id = self.first_id();
         let mut at = 0_usize;

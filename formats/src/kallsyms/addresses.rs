@@ -81,6 +81,11 @@ impl Addresses {
         addresses
     }
 
+    /// The table, to be decoded in another way.
+    pub fn into_table(self) -> Vec<u8> {
+        self.table
+    }
+
     /// How addresses are stored.
     pub fn mode(&self) -> Mode {
         self.mode

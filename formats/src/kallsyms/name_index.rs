@@ -57,7 +57,7 @@ impl NameIndex {
 }
 
 fn slot(hash: u64) -> usize {
-    // The low bits of the hash depend on the last letters only.
+    // Sums of few letters differ in some bits only.
     let mixed = (hash ^ hash >> 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
     usize::try_from(mixed.checked_shr(64 - HEADS_BITS).unwrap_or_default()).unwrap_or_default()
 }

@@ -10,8 +10,6 @@ use crate::endian::Endian;
 const COUNT: usize = 256;
 /// Length of `kallsyms_token_index`, in bytes.
 pub const TOKEN_INDEX_LENGTH: usize = COUNT * 2;
-/// The factor of the hash. It is odd, so that each letter affects the hash.
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Why tables are not those of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -40,18 +38,17 @@ pub enum TokenError {
 struct Token {
     start: u16,
     length: u16,
-    /// `hash(name + text) = hash(name) * scale + sum`
-    sum: u64,
-    scale: u64,
-    /// The sum without the text's first letter.
-    tail_sum: u64,
+    /// The hash of its text.
+    hash: u64,
+    /// That of the text's first letter.
+    first: u64,
 }
 
 /// The 256 tokens.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     texts: Vec<u8>,
-    tokens: Vec<Token>,
+    tokens: Box<[Token; COUNT]>,
 }
 
 impl Tokens {
@@ -62,9 +59,9 @@ impl Tokens {
     pub fn decode(table: &[u8], index: &[u8], endian: Endian) -> Result<Self, TokenError> {
         let table = table.get(..MAX_TOKEN_TABLE).unwrap_or(table);
         let mut index = Cursor::new(index, endian);
-        let mut tokens = Vec::with_capacity(COUNT);
+        let mut tokens = Box::new([Token::default(); COUNT]);
         let mut at = 0_usize;
-        for token in 0..COUNT {
+        for (token, decoded) in tokens.iter_mut().enumerate() {
             let short = TokenError::Short { token };
             let rest = table.get(at..).unwrap_or_default();
             let length = rest.iter().position(|byte| *byte == 0).ok_or(short.clone())?;
@@ -73,11 +70,10 @@ impl Tokens {
                 return Err(TokenError::Index { token, found: at, indexed });
             }
             let text = rest.get(..length).unwrap_or_default();
-            let (sum, scale) = hash_and_scale(text);
-            let tail_sum = hash_of(text.get(1..).unwrap_or_default());
             let fits = u16::try_from(at).ok().zip(u16::try_from(length).ok());
             let (start, length) = fits.ok_or(short)?;
-            tokens.push(Token { start, length, sum, scale, tail_sum });
+            let first = text.first().copied().map_or(0, letter);
+            *decoded = Token { start, length, hash: hash_of(text), first };
             at = at.saturating_add(usize::from(length)).saturating_add(1);
         }
         Ok(Self { texts: table.get(..at).unwrap_or_default().to_vec(), tokens })
@@ -98,15 +94,11 @@ impl Tokens {
 
     /// The hash of the name that consists of these tokens, without its first letter.
     pub(super) fn hash(&self, tokens: &[u8]) -> u64 {
+        let all = tokens.iter().map(|token| self.token(*token));
+        let sum = all.clone().fold(0_u64, |sum, token| sum.wrapping_add(token.hash));
         // The first letter is that of the first token that is not empty.
-        let empty = tokens.iter().take_while(|token| self.token(**token).length == 0).count();
-        let Some((first, rest)) = tokens.get(empty..).and_then(<[u8]>::split_first) else {
-            return 0;
-        };
-        rest.iter().fold(self.token(*first).tail_sum, |hash, token| {
-            let token = self.token(*token);
-            hash.wrapping_mul(token.scale).wrapping_add(token.sum)
-        })
+        let first = all.clone().find(|token| token.length > 0).unwrap_or_default();
+        sum.wrapping_sub(first.first)
     }
 
     fn token(&self, token: u8) -> Token {
@@ -114,15 +106,14 @@ impl Tokens {
     }
 }
 
-/// The hash of a text, equal to [`Tokens::hash`] of a name that is some letter and the text.
+/// The hash of a text, equal to [`Tokens::hash`] of a name that is some letter and the text: a sum,
+/// so that no step waits for the one before. Names of the same letters have the same.
 pub(super) fn hash_of(text: &[u8]) -> u64 {
-    hash_and_scale(text).0
+    text.iter().fold(0, |sum, byte| sum.wrapping_add(letter(*byte)))
 }
 
-/// The hash of a text, and the factor for the hash of any text before it.
-fn hash_and_scale(text: &[u8]) -> (u64, u64) {
-    text.iter().fold((0, 1), |(sum, scale): (u64, u64), byte| {
-        let letter = u64::from(*byte).wrapping_add(1);
-        (sum.wrapping_mul(FACTOR).wrapping_add(letter), scale.wrapping_mul(FACTOR))
-    })
+/// What a letter adds to a hash.
+fn letter(byte: u8) -> u64 {
+    let spread = u64::from(byte).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (spread ^ spread >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }

@@ -142,14 +142,13 @@ impl Tables {
         let mut first_table = Some(first_table);
         let mut best: Option<(usize, Addresses)> = None;
         for (at, modes) in &self.addresses {
-            let table = first_table.take().unwrap_or_else(|| {
+            let mut table = first_table.take().unwrap_or_else(|| {
                 let length = table_length(self.symbol_count, modes);
                 let mut table = vec![0; usize::try_from(length).unwrap_or_default()];
                 read_tables(space, &mut [(*at, &mut table)]);
                 table
             });
             for mode in modes {
-                let table = table.clone();
                 let addresses = Addresses::new(*mode, table, names.count(), space.endian());
                 let hits = evidence.hits(space, names, &addresses);
                 if hits >= Evidence::ENOUGH && addresses.disorder() == 0 {
@@ -159,8 +158,9 @@ impl Tables {
                     hits > *most || hits == *most && addresses.disorder() < best.disorder()
                 };
                 if best.as_ref().is_none_or(better) {
-                    best = Some((hits, addresses));
+                    best = Some((hits, addresses.clone()));
                 }
+                table = addresses.into_table();
             }
         }
         let (hits, addresses) = best.ok_or(SymbolsError::NoAddresses)?;
