@@ -94,9 +94,9 @@ impl<'k, 'l> Reader<'k, 'l> {
 
     /// The symbol that an address is in.
     pub(super) fn symbol(&self, at: u64) -> Option<String> {
-        let is_near = self.image.is_some_and(|image| image.0.abs_diff(at) < NEAR_IMAGE);
-        let found = self.kernel.resolve(CodeAddress::Instruction(VirtAddr(at)));
-        let symbol = found.filter(|_| is_near)?;
+        // No symbol is further away, and to look for one takes the list of modules.
+        self.image.filter(|image| image.0.abs_diff(at) < NEAR_IMAGE)?;
+        let symbol = self.kernel.resolve(CodeAddress::Instruction(VirtAddr(at)))?;
         let offset = match symbol.offset {
             0 => String::new(),
             offset => format!("+{offset:#x}"),

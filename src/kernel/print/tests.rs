@@ -327,3 +327,13 @@ fn of_too_many_names_the_first_and_the_last_are_given() {
     assert_eq!((found.len(), found[0].as_str()), (4096, "s0000"));
     assert_eq!(found.last().map(String::as_str), Some("state"));
 }
+
+#[test]
+fn pointers_far_from_the_image_need_no_list_of_modules() {
+    let kernel = kernel().symbol("_text", 0xffff_ffff_8100_0000).build();
+    let printed = kernel.print(&query("box", "things")).unwrap();
+    let Value::Members(members) = &printed.objects[0].value else { panic!("{printed:?}") };
+    let second = members.iter().find(|member| member.name == "second").unwrap();
+    assert!(matches!(&second.value, Value::Pointer { symbol: None, .. }), "{second:?}");
+    assert!(kernel.modules.get().is_none());
+}

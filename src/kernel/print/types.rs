@@ -190,6 +190,11 @@ impl<'k> Lookup<'k> {
 
     /// What a query is about.
     pub(super) fn subject(&self, query: &Query) -> Result<Subject, PrintError> {
+        if query.expression.is_none()
+            && let Some(expression) = self.variable_alone(&query.subject)
+        {
+            return Ok(Subject::Objects { named: None, expression });
+        }
         let named = match (self.named(&query.subject), &query.expression) {
             (Ok(named), None) => return Ok(Subject::Layout(named)),
             (Ok(named), Some(_)) => Some(named),
@@ -209,6 +214,16 @@ impl<'k> Lookup<'k> {
         };
         let text = query.expression.as_deref().unwrap_or_default();
         Ok(Subject::Objects { named, expression: Expression::parse(text)? })
+    }
+
+    /// An expression that begins with a variable of the kernel, if no type of the kernel has its
+    /// name. To look for one in modules, their types are read.
+    fn variable_alone(&self, subject: &str) -> Option<Expression> {
+        let expression = Expression::parse(subject).ok()?;
+        let Base::Symbol(name) = &expression.base else { return None };
+        let is_type = self.find_plain(name, false).is_some();
+        let is_variable = !is_type && self.kernel.symbol(name).is_some();
+        (is_variable && self.variable(name).is_some()).then_some(expression)
     }
 
     /// A type, with members behind a dot.
