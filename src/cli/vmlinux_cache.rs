@@ -4,6 +4,7 @@
 //! $XDG_CACHE_HOME/vmcorectl/vmlinux/<build id>-<digest>
 //! $XDG_CACHE_HOME/vmcorectl/modules/<build id>-<digest>-<digest>/NAME.ko
 //! $XDG_CACHE_HOME/vmcorectl/isf/<build id>-<digest>/kernel.json
+//! $XDG_CACHE_HOME/vmcorectl/cores/<digest>     which of these were made out of a core
 //! ```
 //!
 //! volatility3 takes all files of a directory whose banner is the core's, so that each has its own.
@@ -11,7 +12,10 @@
 //! The digest is of the symbols, types and ORC tables that a file is made of: a guest that
 //! claims another kernel's build id gets a file of its own. What depends on a boot, the contents
 //! of code and data, is not in these files. A child makes them, which parses with the rights of
-//! `symbols`: `debug` itself is not confined.
+//! `symbols`: `debug` itself is not confined. Of a core that was debugged before, the
+//! files are found without a child ([`record`]).
+
+mod record;
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
@@ -23,6 +27,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 
+use self::record::Record;
 use super::identity::IdentityArgs;
 use crate::remote::address::Address;
 
@@ -31,6 +36,9 @@ const MAX_FILES: usize = 12;
 const MAX_LENGTH: u64 = 512 << 20;
 /// The directory of those of modules.
 const MODULES: &str = "modules";
+/// The directory of records, and the most of them that are kept.
+const RECORDS: &str = "cores";
+const MAX_RECORDS: usize = 256;
 /// Files of makers that were killed are removed after this time.
 const ABANDONED: u64 = 3600;
 
@@ -78,6 +86,20 @@ pub(super) fn find_or_make(
     let (name, format) = kind.names();
     let folder = created(name)?;
     let modules = (kind == Kind::Vmlinux).then(|| created(MODULES)).transpose()?;
+    let records = created(RECORDS)?;
+    let record = Record::of(core, kind, deep, &records);
+    let known = || {
+        let names = record.as_ref()?.names()?;
+        let mut names = names.iter();
+        let mut next =
+            |folder: &Path| used(folder, folder.join(OsStr::from_bytes(names.next()?)), MAX_FILES);
+        let path = next(&folder)?;
+        let modules = modules.as_deref().map(|modules| next(modules).ok_or(())).transpose();
+        Some(Cached { path, with_types: true, modules: modules.ok()? })
+    };
+    if !fresh && let Some(cached) = known() {
+        return Ok(cached);
+    }
     let mut command = Command::new("/proc/self/exe");
     let remote = core.to_str().is_some_and(|core| Address::parse(core).is_some());
     // An entry may have its triage pack alone.
@@ -101,22 +123,32 @@ pub(super) fn find_or_make(
         _ => bail!("the process that makes it failed"),
     };
     let mut names = output.stdout.split(|byte| *byte == b'\n');
-    let mut next = |folder: &Path| {
-        let path = PathBuf::from(OsStr::from_bytes(names.next()?));
-        let inside = path.parent() == Some(folder) && path.exists();
-        inside.then(|| used(folder, path))
-    };
+    let mut next =
+        |folder: &Path| used(folder, PathBuf::from(OsStr::from_bytes(names.next()?)), MAX_FILES);
     let Some(path) = next(&folder) else {
         bail!("the process that makes it named no file of the cache");
     };
-    Ok(Cached { path, with_types, modules: modules.and_then(|modules| next(&modules)) })
+    let made_modules = modules.as_ref().and_then(|modules| next(modules));
+    // What could not be made whole is tried again, and reported again.
+    if let Some(record) =
+        record.filter(|_| with_types && modules.is_some() == made_modules.is_some())
+    {
+        let files: Vec<&Path> =
+            [Some(&*path), made_modules.as_deref()].into_iter().flatten().collect();
+        record.keep(&files);
+        used(&records, record.path().to_owned(), MAX_RECORDS);
+    }
+    Ok(Cached { path, with_types, modules: made_modules })
 }
 
-/// What is used now is the last one to go.
-fn used(folder: &Path, path: PathBuf) -> PathBuf {
+/// A file of a directory of the cache, if it is there. What is used now is the last one to go.
+fn used(folder: &Path, path: PathBuf, most: usize) -> Option<PathBuf> {
+    if path.parent() != Some(folder) || path.file_name().is_none() || !path.exists() {
+        return None;
+    }
     let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-    trim(folder, &path);
-    path
+    trim(folder, &path, most);
+    Some(path)
 }
 
 /// A directory of the cache, which is there now.
@@ -136,7 +168,7 @@ fn folder(kind: &str) -> Option<PathBuf> {
 }
 
 /// Removes the files that were not used for the longest time, until the rest is within bounds.
-fn trim(folder: &Path, kept: &Path) {
+fn trim(folder: &Path, kept: &Path, most: usize) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut files: Vec<_> = entries
         .filter_map(Result::ok)
@@ -163,7 +195,7 @@ fn trim(folder: &Path, kept: &Path) {
         }
         count = count.saturating_add(1);
         length = length.saturating_add(bytes);
-        if path != kept && (count > MAX_FILES || length > MAX_LENGTH) {
+        if path != kept && (count > most || length > MAX_LENGTH) {
             remove(&path);
         }
     }
@@ -192,7 +224,7 @@ mod tests {
         let old = File::create(folder.path().join("x.incomplete")).unwrap();
         old.set_modified(now - Duration::from_secs(2 * ABANDONED)).unwrap();
         File::create(folder.path().join("y.incomplete")).unwrap();
-        trim(folder.path(), &folder.path().join("19"));
+        trim(folder.path(), &folder.path().join("19"), MAX_FILES);
         let there = |name: &str| folder.path().join(name).exists();
         assert!(there("0") && there("11") && there("19") && there("y.incomplete"));
         assert!(!there("12") && !there("18") && !there("x.incomplete"));
@@ -208,7 +240,7 @@ mod tests {
             let modified = SystemTime::now() - Duration::from_secs(age);
             File::open(inside).unwrap().set_modified(modified).unwrap();
         }
-        trim(folder.path(), &folder.path().join("new"));
+        trim(folder.path(), &folder.path().join("new"), MAX_FILES);
         assert!(folder.path().join("new").exists() && !folder.path().join("old").exists());
     }
 
@@ -220,7 +252,7 @@ mod tests {
             file.set_len(MAX_LENGTH).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
-        trim(folder.path(), &folder.path().join("new"));
+        trim(folder.path(), &folder.path().join("new"), MAX_FILES);
         assert!(folder.path().join("new").exists() && !folder.path().join("old").exists());
     }
 }
