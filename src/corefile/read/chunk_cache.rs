@@ -1,14 +1,16 @@
 //! Unpacked chunks that may be read again soon.
 //!
 //! Memory that a process has not used before costs as much time as unpacking a chunk into it. So
-//! few chunks are kept at first, and their buffers used again; twice as many each time that one is
-//! read again which was forgotten.
+//! few chunks are kept at first, and their buffers used again; four times as many each time that
+//! one is read again which was forgotten.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many bytes of chunks are kept at first.
 const FIRST: usize = 4 << 20;
+/// How many times as much is kept when that was too little.
+const GROWTH: usize = 4;
 /// How many bytes of chunks are kept at most.
 const CAPACITY: usize = 48 << 20;
 /// How many chunks are kept whatever their length: a walk goes to and fro between page tables and
@@ -84,7 +86,7 @@ impl Kept {
     fn keep(&mut self, index: usize, bytes: Arc<Vec<u8>>) {
         if self.forgotten.contains(&index) {
             self.forgotten.retain(|forgotten| *forgotten != index);
-            self.capacity = self.capacity.saturating_mul(2).min(CAPACITY);
+            self.capacity = self.capacity.saturating_mul(GROWTH).min(CAPACITY);
         }
         self.chunks.retain(|(kept, _)| *kept != index);
         self.chunks.push((index, bytes));
@@ -148,7 +150,7 @@ mod tests {
         // Long forgotten, and forgotten just now.
         cache.keep(0, chunk(each));
         assert_eq!(kept(), 4);
-        for (index, capacity) in [(90, 8), (91, 16), (92, 32), (93, 48), (94, 48)] {
+        for (index, capacity) in [(90, 16), (91, 64), (92, 64)] {
             cache.keep(index, chunk(each));
             (1000..1100).for_each(|index| cache.keep(index, chunk(each)));
             let kept = (1000..1100).filter(|index| cache.find(*index).is_some()).count();
