@@ -70,6 +70,7 @@ fn the_package_has_what_a_host_needs() {
     for hook in ["libvirt-qemu", "proxmox", "incus-events"] {
         has(&format!("/usr/share/vmcorectl/hooks/{hook}"), program);
     }
+    has("/usr/share/vmcorectl/volatility/five_levels.py", file);
     has("/etc/vmcorectl.toml", file);
     for unit in fs::read_dir(project("samples/systemd")).unwrap() {
         let unit = unit.unwrap();
