@@ -1,11 +1,13 @@
 //! An entry on its way to an address: how far it is, and when it is tried again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::files::Stamp;
+use crate::metadata::core_record::SentFile;
 
 const SCHEMA: &str = "vmcorectl/push/1";
 /// How long after the first failure it is tried again. Each further one doubles that.
@@ -31,6 +33,9 @@ pub struct Item {
     pub last_error: Option<String>,
     /// Whether the entry is listed there.
     pub listed: bool,
+    /// What was sent before that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, SentFile>,
     /// The core that is sent.
     pub upload: Option<Upload>,
     /// What was pushed.
@@ -61,8 +66,18 @@ pub struct Pushed {
     pub key: Option<String>,
     /// The core's length in bytes.
     pub bytes: u64,
+    /// Whether the core there was read, and its SHA-256 compared.
+    #[serde(default)]
+    pub read_back: bool,
     /// When the core on this machine was removed.
     pub core_removed: Option<Timestamp>,
+}
+
+impl Pushed {
+    /// Of an entry whose core was not sent.
+    pub fn without_core(at: Timestamp) -> Self {
+        Self { at, key: None, bytes: 0, read_back: false, core_removed: None }
+    }
 }
 
 /// Where an entry is on its way.
@@ -100,6 +115,7 @@ impl Item {
             next: None,
             last_error: None,
             listed: false,
+            files: BTreeMap::new(),
             upload: None,
             pushed: None,
         }
@@ -174,7 +190,7 @@ mod tests {
         assert!(last >= SignedDuration::from_hours(1));
         assert_eq!(item.state(), State::Failed);
         assert!(item.is_due(now + SignedDuration::from_hours(2)));
-        item.succeed(Pushed { at: now, key: None, bytes: 0, core_removed: None });
+        item.succeed(Pushed::without_core(now));
         assert_eq!((item.state(), item.is_due(Timestamp::MAX)), (State::Pushed, false));
     }
 }

@@ -11,11 +11,12 @@ use super::BucketError;
 use super::files::LocalCore;
 use super::push::record;
 use super::queue::Held;
-use crate::metadata::core_record::{CORE_RECORD, CoreRecord};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, hex};
 use crate::remote::{Channel, RemoteError};
 use crate::store::pin::is_pinned;
 
-/// Removes the core of an entry, if the core that was pushed is there, and its record says so.
+/// Removes the core of an entry, if the core that was pushed is there, was read as a whole, and its
+/// record says so.
 /// A record of where it is takes its place. Gives whether it was removed; one of a pinned entry
 /// is not.
 ///
@@ -43,6 +44,15 @@ pub fn remove_core(channel: &Channel, store: &Path, held: &mut Held) -> Result<b
         let problem = format!("it has {length} bytes, and {} are wanted", record.bytes);
         return Err(BucketError::Differs { address: channel.shown(&name), problem });
     }
+    // What goes here may be the only other copy: what is there is read, if it was not.
+    let is_read = held.item.pushed.as_ref().is_some_and(|pushed| pushed.read_back);
+    if !is_read {
+        let found = hex(&channel.hash(&name)?.sha256);
+        if record.sha256.as_ref().is_some_and(|expected| *expected != found) {
+            let problem = "its SHA-256 is not that of its record".to_owned();
+            return Err(BucketError::Differs { address: channel.shown(&name), problem });
+        }
+    }
     // First the record: an entry without a core says where it is.
     write(&local, &CoreRecord { at: Some(channel.shown(&entry)), ..record })?;
     if let Some(core) = core {
@@ -50,7 +60,7 @@ pub fn remove_core(channel: &Channel, store: &Path, held: &mut Held) -> Result<b
         removed.map_err(|source| BucketError::io("remove", core.path, source))?;
     }
     if let Some(pushed) = &mut held.item.pushed {
-        pushed.core_removed = Some(Timestamp::now());
+        (pushed.read_back, pushed.core_removed) = (true, Some(Timestamp::now()));
     }
     held.save()?;
     Ok(true)

@@ -19,6 +19,8 @@
 pub mod files;
 pub mod item;
 pub mod kept;
+pub mod leftovers;
+mod presence;
 pub mod pull;
 pub mod push;
 pub mod queue;
@@ -37,6 +39,7 @@ use crate::remote::RemoteError;
 use crate::store::StoreError;
 
 pub use rate::Rate;
+pub use upload::Verify;
 
 /// Why an entry was not pushed, pulled or removed.
 #[derive(Debug, Error)]
@@ -71,6 +74,12 @@ pub enum BucketError {
         address: String,
         /// What differs.
         problem: String,
+    },
+    /// The entry was removed from the bucket while its core was sent.
+    #[error("{address} was removed while its core was sent")]
+    Removed {
+        /// The entry.
+        address: String,
     },
     /// The core changed while it was sent.
     #[error("{} was changed while it was sent", path.display())]

@@ -2,20 +2,17 @@
 //! published.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
 
 use super::BucketError;
 use super::files::{MAX_WHOLE, before_metadata, encrypted};
 use super::kept;
 use super::push::record;
-use super::upload::hex;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::chunked::ChunkedFile;
-use crate::metadata::core_record::{CORE_RECORD, CoreRecord};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, SentFile, hex};
 use crate::metadata::{Metadata, MetadataFiles};
 use crate::remote::{Channel, RemoteError};
 use crate::store::listing::{read_entry, time_of};
@@ -61,7 +58,9 @@ pub fn pull(
         store: PathBuf::from(channel.root().shown()),
     })?;
     let metadata = channel.get(&format!("{entry}/{METADATA_FILE}"), MAX_WHOLE)?;
-    let found = find_core(channel, entry)?;
+    let record = record(channel, entry)?;
+    let files = record.as_ref().map(|record| record.files.clone()).unwrap_or_default();
+    let found = find_core(channel, entry, record)?;
     let (core, without) = match found {
         Ok(core) => (Some(core), None),
         Err(reason) => (None, Some(reason).filter(|_| with_core)),
@@ -80,7 +79,8 @@ pub fn pull(
     let staged = staging.staged().to_owned();
     let mut bring = || {
         for name in before_metadata() {
-            bring_file(channel, &format!("{entry}/{name}"), &staged.join(&name))?;
+            let expected = files.get(&name);
+            bring_file(channel, &format!("{entry}/{name}"), expected, &staged.join(&name))?;
         }
         staging.write_metadata(&MetadataFiles::plain(metadata.clone()), true)?;
         match (&core, with_core) {
@@ -114,7 +114,7 @@ pub fn pull(
 }
 
 /// The guest's directory and the id, if they are names that lead nowhere else.
-fn parts(entry: &str) -> Option<(&str, &str)> {
+pub(super) fn parts(entry: &str) -> Option<(&str, &str)> {
     let (guest, id) = entry.split_once('/')?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-%~".contains(&byte);
     let is_name = |name: &str| !name.starts_with('.') && name.bytes().all(plain);
@@ -123,8 +123,12 @@ fn parts(entry: &str) -> Option<(&str, &str)> {
 }
 
 /// The core of an entry, or why there is none.
-fn find_core(channel: &Channel, entry: &str) -> Result<Result<RemoteCore, String>, BucketError> {
-    if let Some(record) = record(channel, entry)? {
+fn find_core(
+    channel: &Channel,
+    entry: &str,
+    record: Option<CoreRecord>,
+) -> Result<Result<RemoteCore, String>, BucketError> {
+    if let Some(record) = record {
         let Some(key) = &record.key else { return Ok(Err(record.to_string())) };
         let local = if key.ends_with(".age") { encrypted(CORE_FILE) } else { CORE_FILE.to_owned() };
         let name = format!("{entry}/{key}");
@@ -141,12 +145,23 @@ fn find_core(channel: &Channel, entry: &str) -> Result<Result<RemoteCore, String
     Ok(Err("the entry has no core, or it is not uploaded (yet)".to_owned()))
 }
 
-/// A small file, if the entry has it.
-fn bring_file(channel: &Channel, name: &str, to: &Path) -> Result<(), BucketError> {
+/// A small file, if the entry has it. One that was pushed is what the record of the core has.
+fn bring_file(
+    channel: &Channel,
+    name: &str,
+    expected: Option<&SentFile>,
+    to: &Path,
+) -> Result<(), BucketError> {
     let bytes = match channel.get(name, MAX_WHOLE) {
-        Err(RemoteError::NotFound { .. }) => return Ok(()),
+        Err(RemoteError::NotFound { .. }) if expected.is_none() => return Ok(()),
         bytes => bytes?,
     };
+    if expected.is_some_and(|expected| *expected != SentFile::of(&bytes)) {
+        return Err(BucketError::Differs {
+            address: channel.shown(name),
+            problem: "its SHA-256 is not the one in core.json".to_owned(),
+        });
+    }
     let write = || {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(to)?;
         file.write_all(&bytes)?;
@@ -162,7 +177,8 @@ fn bring_core(
     file: &File,
     metadata: &[u8],
 ) -> Result<u64, BucketError> {
-    let length = channel.download(&core.name, file)?;
+    let downloaded = channel.download(&core.name, file)?;
+    let length = downloaded.bytes;
     let io = |source| BucketError::io("write", &core.local, source);
     file.sync_all().map_err(io)?;
     let differs = |problem: &str| BucketError::Differs {
@@ -174,7 +190,7 @@ fn bring_core(
         return Err(differs("its length is not that of its record"));
     }
     if let Some(expected) = record.and_then(|record| record.sha256.as_ref())
-        && *expected != sha256(file).map_err(io)?
+        && *expected != hex(&downloaded.sha256)
     {
         return Err(differs("its SHA-256 is not that of its record"));
     }
@@ -190,19 +206,6 @@ fn bring_core(
         }
     }
     Ok(length)
-}
-
-fn sha256(file: &File) -> io::Result<String> {
-    use std::io::Seek;
-    let mut file = file;
-    file.rewind()?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            count => hash.update(buffer.get(..count).unwrap_or_default()),
-        }
-    }
 }
 
 /// Brings the core of an entry that is here without it.

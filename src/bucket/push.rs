@@ -1,5 +1,6 @@
 //! Pushes one entry: what is small first, then the core, and the record of the core last.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -9,11 +10,12 @@ use serde::Deserialize;
 
 use super::files::{LocalCore, MAX_WHOLE, before_metadata};
 use super::item::Pushed;
+use super::presence::{exists, is_listed};
 use super::queue::Held;
-use super::upload::{self, Sent};
+use super::upload::{self, Sent, Verify};
 use super::{BucketError, Rate, table};
 use crate::metadata::Host;
-use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, SentFile};
 use crate::regular_file;
 use crate::remote::writing::Put;
 use crate::remote::{Channel, RemoteError};
@@ -24,12 +26,14 @@ use crate::store::pin::{PIN_FILE, is_pinned};
 const LOOKS: usize = 3;
 
 /// What became of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is there now.
     Pushed,
     /// It was there already, by this host or another one.
     Already,
+    /// It was removed from the bucket while it was sent, and is not sent again.
+    Removed,
 }
 
 /// Pushes the entry in a directory of the store, or what is left to be pushed. What was done is
@@ -42,31 +46,55 @@ pub fn push(
     store: &Path,
     held: &mut Held,
     rate: &mut Rate,
+    verify: Verify,
 ) -> Result<Outcome, BucketError> {
     let entry = held.item.entry.clone();
-    let local = store.join(&entry);
     let before = held.item.pushed.take();
     let core_removed = before.as_ref().and_then(|pushed| pushed.core_removed);
-    let (outcome, key, bytes) = match record(channel, &entry)? {
-        Some(record) => (Outcome::Already, record.key, record.bytes),
+    let (outcome, pushed) = match record(channel, &entry)? {
+        Some(record) => (Outcome::Already, pushed(record, false)),
         None => {
             held.item.listed &= before.is_none();
-            let is_new = send_files(channel, &local, held, rate)?;
-            match LocalCore::open(&local)? {
-                Some(core) => {
-                    let sent = upload::send(channel, &entry, &core, held, rate)?;
-                    let (outcome, record) = publish(channel, &entry, sent)?;
-                    (outcome, record.key, record.bytes)
+            match send(channel, store, held, rate, verify) {
+                Err(BucketError::Removed { .. }) => {
+                    (Outcome::Removed, Pushed::without_core(Timestamp::now()))
                 }
-                None if is_new => (Outcome::Pushed, None, 0),
-                None => (Outcome::Already, None, 0),
+                sent => sent?,
             }
         }
     };
-    table::add_annotations(channel, &entry, &local)?;
-    held.item.succeed(Pushed { at: Timestamp::now(), key, bytes, core_removed });
+    if outcome != Outcome::Removed {
+        table::add_annotations(channel, &entry, &store.join(&entry))?;
+    }
+    held.item.succeed(Pushed { core_removed, ..pushed });
     held.save()?;
     Ok(outcome)
+}
+
+fn pushed(record: CoreRecord, read_back: bool) -> Pushed {
+    let (at, CoreRecord { key, bytes, .. }) = (Timestamp::now(), record);
+    Pushed { at, key, bytes, read_back, core_removed: None }
+}
+
+/// Sends what is not there of an entry whose core is not there.
+fn send(
+    channel: &Channel,
+    store: &Path,
+    held: &mut Held,
+    rate: &mut Rate,
+    verify: Verify,
+) -> Result<(Outcome, Pushed), BucketError> {
+    let entry = held.item.entry.clone();
+    let local = store.join(&entry);
+    let is_new = send_files(channel, &local, held, rate)?;
+    let Some(core) = LocalCore::open(&local)? else {
+        let outcome = if is_new { Outcome::Pushed } else { Outcome::Already };
+        return Ok((outcome, Pushed::without_core(Timestamp::now())));
+    };
+    let sent = upload::send(channel, &entry, &core, held, rate, verify)?;
+    let read_back = sent.read_back;
+    let (outcome, record) = publish(channel, held, sent)?;
+    Ok((outcome, pushed(record, read_back && outcome == Outcome::Pushed)))
 }
 
 /// The record of the core of an entry; `None` if there is none yet.
@@ -95,10 +123,12 @@ fn send_files(
         return Ok(false);
     }
     let entry = &held.item.entry;
+    let mut files = BTreeMap::new();
     for name in before_metadata() {
         if let Some(bytes) = read(&local.join(&name))? {
             rate.wait(bytes.len() as u64);
             channel.put(&format!("{entry}/{name}"), &bytes)?;
+            files.insert(name, SentFile::of(&bytes));
         }
     }
     if is_pinned(local) {
@@ -109,7 +139,7 @@ fn send_files(
     let metadata = read(&path)?.ok_or_else(absent)?;
     let is_new = list(channel, entry, &metadata)?;
     table::add_row(channel, entry, local, &metadata)?;
-    held.item.listed = true;
+    (held.item.listed, held.item.files) = (true, files);
     held.save()?;
     Ok(is_new)
 }
@@ -148,15 +178,37 @@ fn id(metadata: &[u8]) -> Option<String> {
 }
 
 /// Creates the record. If another host was faster, its core is the entry's, and this one is none.
+/// If somebody has removed the entry or the core meanwhile, there is no record, or none any more.
 fn publish(
     channel: &Channel,
-    entry: &str,
+    held: &mut Held,
     sent: Sent,
 ) -> Result<(Outcome, CoreRecord), BucketError> {
+    let entry = held.item.entry.as_str();
     let name = format!("{entry}/{CORE_RECORD}");
-    let own = CoreRecord::new(sent.key, sent.bytes, sent.sha256, Host::this().name);
+    let core = format!("{entry}/{}", sent.key);
+    let removed = || {
+        // What stays is found by the next `prune`.
+        let _ = channel.delete(&core);
+        Err(BucketError::Removed { address: channel.shown(entry) })
+    };
+    if !is_listed(channel, entry)? {
+        return removed();
+    }
+    let mut own = CoreRecord::new(sent.key, sent.bytes, sent.sha256, Host::this().name);
+    own.files.clone_from(&held.item.files);
     for _ in 0..LOOKS {
         if channel.put_new(&name, &own.to_json())? == Put::Created {
+            if !is_listed(channel, entry)? {
+                channel.delete(&name)?;
+                return removed();
+            }
+            if !exists(channel, &core)? {
+                channel.delete(&name)?;
+                held.item.upload = None;
+                held.save()?;
+                return Err(RemoteError::NotFound { address: channel.shown(&core) }.into());
+            }
             return Ok((Outcome::Pushed, own));
         }
         let Some(found) = record(channel, entry)? else { continue };
@@ -164,10 +216,8 @@ fn publish(
         if found.key == own.key {
             return Ok((Outcome::Pushed, found));
         }
-        if let Some(key) = &own.key {
-            // What stays costs space, and no more.
-            let _ = channel.delete(&format!("{entry}/{key}"));
-        }
+        // What stays costs space, and no more.
+        let _ = channel.delete(&core);
         return Ok((Outcome::Already, found));
     }
     Err(BucketError::OtherEntry { address: channel.shown(&name) })

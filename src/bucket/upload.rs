@@ -7,7 +7,6 @@
 //! The hash goes over every byte of the file in order, those that the server has already, too: it
 //! is that of the file that was sent, whoever sent its parts.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -18,8 +17,10 @@ use sha2::{Digest, Sha256};
 
 use super::files::{LocalCore, Stamp};
 use super::item::Upload;
+use super::presence::is_listed;
 use super::queue::Held;
 use super::{BucketError, Rate};
+use crate::metadata::core_record::hex;
 use crate::remote::multipart::SentPart;
 use crate::remote::{Channel, RemoteError};
 
@@ -29,7 +30,7 @@ const PART: u64 = 8 << 20;
 const PARTS: u64 = 9000;
 /// How many bytes are on their way at the same time, if that is more than one part.
 const ON_THE_WAY: u64 = 48 << 20;
-/// How many bytes of the end are compared with what the server has: footer and seek table.
+/// How many bytes of the end are always compared with what the server has: footer and seek table.
 const END: u64 = 1 << 20;
 const MIB: u64 = 1 << 20;
 
@@ -39,6 +40,18 @@ pub(super) struct Sent {
     pub(super) key: String,
     pub(super) bytes: u64,
     pub(super) sha256: String,
+    /// Whether all of it was read from the server, and has this hash.
+    pub(super) read_back: bool,
+}
+
+/// How it is verified that the server has what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// By the server, which compares each part with its checksum; by reading the core back if the
+    /// server does not.
+    Sent,
+    /// By reading the core back.
+    ReadBack,
 }
 
 /// How many bytes a part of a core has.
@@ -53,6 +66,7 @@ pub(super) fn send(
     core: &LocalCore,
     held: &mut Held,
     rate: &mut Rate,
+    verify: Verify,
 ) -> Result<Sent, BucketError> {
     forget_another(channel, folder, core, held);
     loop {
@@ -64,14 +78,20 @@ pub(super) fn send(
         let was_begun = upload.parts.iter().any(Option::is_some);
         match send_parts(channel, &name, &upload, core, held, rate) {
             // The server has forgotten the upload: its rule for those that were not finished.
+            Err(BucketError::Remote(RemoteError::NotFound { .. }))
+                if !is_listed(channel, folder)? =>
+            {
+                return Err(BucketError::Removed { address: channel.shown(folder) });
+            }
             Err(BucketError::Remote(RemoteError::NotFound { .. })) if was_begun => {
                 held.item.upload = None;
                 held.save()?;
             }
             Err(error) => return Err(error),
             Ok(sha256) => {
-                check(channel, &name, core, held)?;
-                return Ok(Sent { key: upload.key, bytes: core.stamp.bytes, sha256 });
+                let read_back = check(channel, &name, core, held, (&sha256, verify))?;
+                let (key, bytes) = (upload.key, core.stamp.bytes);
+                return Ok(Sent { key, bytes, sha256, read_back });
             }
         }
     }
@@ -108,13 +128,6 @@ fn random() -> Result<String, BucketError> {
     let found = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     found.map_err(|error| BucketError::io("read", "/dev/urandom", error.into()))?;
     Ok(hex(&bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// What all threads that send share.
@@ -260,13 +273,15 @@ impl Read for Hashed<'_> {
     }
 }
 
-/// Compares what the server has with the file: its length, and its end. All of it has a hash.
+/// Compares what the server has with the file: its length and its end, and all of it where the
+/// server has not compared the parts, or if that is wanted. Gives whether it was all of it.
 fn check(
     channel: &Channel,
     name: &str,
     core: &LocalCore,
     held: &mut Held,
-) -> Result<(), BucketError> {
+    (sha256, verify): (&str, Verify),
+) -> Result<bool, BucketError> {
     let now = Stamp::of(&core.file);
     if now.map_err(|source| BucketError::io("read", &core.path, source))? != core.stamp {
         forget(channel, name, held)?;
@@ -281,8 +296,12 @@ fn check(
         format!("it has {length} bytes, and {bytes} were sent")
     } else if end != expected {
         "its last bytes are others".to_owned()
+    } else if verify == Verify::Sent && channel.checks_what_it_receives()? {
+        return Ok(false);
+    } else if hex(&channel.hash(name)?.sha256) == sha256 {
+        return Ok(true);
     } else {
-        return Ok(());
+        "its SHA-256 is another one".to_owned()
     };
     forget(channel, name, held)?;
     Err(BucketError::Differs { address: channel.shown(name), problem })

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::listing::Listed;
 use crate::store::prune::{Limit, Limits, Pruning, Unmet};
 use crate::units::bytes;
-use crate::units::parse::size;
+use crate::units::parse::{duration, size};
 
 /// Remove stored crashes until the store is within limits
 ///
@@ -73,6 +73,22 @@ struct LimitArgs {
     /// In object storage: cores from before this time; reports and triage packs stay
     #[arg(long, value_name = "TIME", value_parser = time_argument)]
     cores_older_than: Option<Timestamp>,
+    /// In object storage: what pushes have left that were not finished, once nothing of it has
+    /// changed for this time by the server's clock, and for an hour at least; 7d with any limit
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    unfinished_after: Option<std::time::Duration>,
+}
+
+impl LimitArgs {
+    /// A limit that was given, and that a store of this machine does not have.
+    fn of_object_storage(&self) -> Option<&'static str> {
+        let given = [
+            (self.cores_per_signature.is_some(), "--cores-per-signature"),
+            (self.cores_older_than.is_some(), "--cores-older-than"),
+            (self.unfinished_after.is_some(), "--unfinished-after"),
+        ];
+        given.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
+    }
 }
 
 /// What became of an entry, as a line of JSON.
@@ -103,10 +119,9 @@ pub(super) fn run(arguments: &PruneArgs) -> anyhow::Result<Exit> {
         StorePlace::Folder(folder) => folder,
         StorePlace::Remote(address) => return bucket::run(arguments, limits, &address),
     };
-    if arguments.limits.cores_per_signature.is_some() || arguments.limits.cores_older_than.is_some()
-    {
+    if let Some(limit) = arguments.limits.of_object_storage() {
         return Err(UsageError {
-            message: "cores alone are removed in object storage".to_owned(),
+            message: format!("{limit} is for stores in object storage"),
             hint: Some("--remove-core-after of `push` removes cores that were pushed".to_owned()),
         }
         .into());

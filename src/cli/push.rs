@@ -13,7 +13,7 @@ use super::ui;
 use super::watch;
 use crate::bucket::push::{self, Outcome};
 use crate::bucket::queue::{Held, Queue};
-use crate::bucket::{BucketError, Rate, kept};
+use crate::bucket::{BucketError, Rate, Verify, kept};
 use crate::printable::shown;
 use crate::remote::address::{Address, RemoteAddress};
 use crate::remote::{self, Channel};
@@ -30,7 +30,7 @@ const FAILURES: usize = 3;
 ///
 /// What is small goes first: the triage pack, the report, the metadata. Then the entry is listed
 /// there, and can be reported on. The core follows in parts, and is published when all of it is
-/// there and compared. A push that was interrupted goes on where it was: what is to be sent, and
+/// there and verified. A push that was interrupted goes on where it was: what is to be sent, and
 /// what has been, is in the directory .push of the store. What failed is tried again by the next
 /// `push --all`, after a pause of a minute to an hour and a quarter.
 ///
@@ -54,12 +54,16 @@ pub(super) struct PushArgs {
     /// Send at most so many bytes in a second, on average
     #[arg(long, value_name = "SIZE", value_parser = size)]
     limit_rate: Option<u64>,
+    /// Read each core back when it is there, and compare its SHA-256. Without it, that is done if
+    /// the server does not check what it receives, and before a core is removed here
+    #[arg(long)]
+    read_back: bool,
     /// Remove a core from this machine so long after it was pushed, if it is confirmed to be there
     /// and the entry is not pinned. Report and metadata stay.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     remove_core_after: Option<std::time::Duration>,
     /// Send nothing, and print what is pushed, what waits, and why it failed
-    #[arg(long, conflicts_with_all = ["entries", "all", "limit_rate", "remove_core_after"])]
+    #[arg(long, conflicts_with_all = ["entries", "all", "limit_rate", "remove_core_after", "read_back"])]
     status: bool,
     #[command(flatten)]
     store: StoreArgs,
@@ -191,10 +195,11 @@ impl Run<'_> {
     fn push(&mut self, held: &mut Held, rate: &mut Rate) -> anyhow::Result<Option<BucketError>> {
         let began = std::time::Instant::now();
         let store = self.store;
+        let verify = if self.arguments.read_back { Verify::ReadBack } else { Verify::Sent };
         let outcome = self
             .channel()
             .map_err(BucketError::from)
-            .and_then(|channel| push::push(channel, store, held, rate));
+            .and_then(|channel| push::push(channel, store, held, rate, verify));
         let seconds = began.elapsed().as_secs_f64();
         let failed = match outcome {
             Ok(outcome) => {
@@ -217,7 +222,8 @@ impl Run<'_> {
     fn print(&self, held: &Held, outcome: Outcome, seconds: f64) -> anyhow::Result<()> {
         if self.channel.as_ref().is_some_and(Channel::ignores_conditions) {
             ui::say(
-                "warning: the server ignores If-None-Match: if two hosts push the same entry at                  the same time, a core that nothing names may be left there",
+                "warning: the server ignores If-None-Match: if two hosts push the same entry at the \
+                 same time, a core that nothing names may be left there",
             );
         }
         let pushed = held.item.pushed.as_ref();
@@ -226,7 +232,17 @@ impl Run<'_> {
         let result = match outcome {
             Outcome::Pushed => "pushed",
             Outcome::Already => "already-pushed",
+            Outcome::Removed => "removed-there",
         };
+        if outcome == Outcome::Pushed
+            && !self.arguments.read_back
+            && pushed.is_some_and(|pushed| pushed.read_back)
+        {
+            ui::say(
+                "note: the server does not check what it receives: the core was read back, and is \
+                 what was sent",
+            );
+        }
         print(|out| match self.arguments.json {
             true => {
                 let error = None;
@@ -236,6 +252,9 @@ impl Run<'_> {
             false => {
                 let what = match (outcome, core_bytes) {
                     (Outcome::Already, _) => "is there already".to_owned(),
+                    (Outcome::Removed, _) => {
+                        "was removed there while it was sent, and is not sent again".to_owned()
+                    }
                     (_, Some(size)) => format!("pushed, with its core of {}", bytes(size)),
                     (_, None) => "pushed; it has no core".to_owned(),
                 };

@@ -3,10 +3,12 @@
 //! It is created last, under its fixed name: of several hosts that push the same entry, one wins.
 //! The core has a name that no other push uses, so that nobody overwrites what is published.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::printable;
 
@@ -34,6 +36,9 @@ pub struct CoreRecord {
     pub pushed: Timestamp,
     /// The host that pushed it.
     pub host: Option<String>,
+    /// The files that were pushed before the core, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, SentFile>,
     /// In an entry on another machine: the address of the entry that has the core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
@@ -42,13 +47,37 @@ pub struct CoreRecord {
     pub removed: Option<Timestamp>,
 }
 
+/// A file that was pushed as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentFile {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of it.
+    pub sha256: String,
+}
+
+impl SentFile {
+    /// That of a file with these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.len() as u64, sha256: hex(&Sha256::digest(bytes)) }
+    }
+}
+
+/// Bytes as a text of hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 impl CoreRecord {
     /// The record of a core that was just uploaded.
     pub fn new(key: String, bytes: u64, sha256: String, host: Option<String>) -> Self {
         let schema = SCHEMA.to_owned();
         let (pushed, at, removed) = (Timestamp::now(), None, None);
-        let (key, sha256) = (Some(key), Some(sha256));
-        Self { schema, key, bytes, sha256, pushed, host, at, removed }
+        let (key, sha256, files) = (Some(key), Some(sha256), BTreeMap::new());
+        Self { schema, key, bytes, sha256, pushed, host, files, at, removed }
     }
 
     /// The record of a core that is to be removed; `None` for one that has none, as other tools

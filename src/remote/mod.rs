@@ -23,6 +23,7 @@
 pub mod address;
 mod blocks;
 mod channel;
+pub mod dated;
 mod download;
 pub mod entry;
 #[cfg(feature = "remote")]
@@ -36,6 +37,7 @@ pub mod writing;
 use thiserror::Error;
 
 pub use channel::Channel;
+pub use download::Downloaded;
 pub use fetcher::start;
 
 /// What is said of an address where nothing can fetch it.

@@ -51,6 +51,12 @@ pub(super) enum Ask {
     End { name: String, bytes: u64 },
     /// The names and lengths of all objects below a name, as JSON. Below the address if it is empty.
     List { below: String },
+    /// The same, with the seconds since each was written, by the server's clock.
+    ListDated { below: String },
+    /// Uploads below a name of which nothing was sent for so many seconds, as JSON.
+    Uploads { below: String, seconds: u64 },
+    /// Whether the server checks what it receives: one byte, 1 or 0.
+    Checks,
     /// A small object as a whole.
     Get { name: String, most: u64 },
     /// Writes an object; `new` only if its name is free.

@@ -61,6 +61,19 @@ impl Channel {
         self.unchecked.load(Ordering::Relaxed)
     }
 
+    /// Whether the server compares what it receives with the checksum that comes with it. If not,
+    /// what it has is to be read back.
+    ///
+    /// # Errors
+    /// Fails if the fetcher has ended.
+    pub fn checks_what_it_receives(&self) -> Result<bool, RemoteError> {
+        let answer = self.ask(Ask::Checks)?;
+        match answer.outcome {
+            Outcome::Done => Ok(answer.bytes == [1]),
+            other => Err(self.refused("", other)),
+        }
+    }
+
     /// Nothing but the end of a request was asked for.
     pub(super) fn done(&self, name: &str, answer: Answer) -> Result<(), RemoteError> {
         match answer.outcome {

@@ -137,7 +137,7 @@ impl Worker {
             has_said = true;
             let guest = line.entry.split('/').next().unwrap_or_default();
             let (count, record) = match line.error {
-                None if line.result == "already-pushed" => continue,
+                None if line.result != "pushed" => continue,
                 None => {
                     let text = format!("pushed to {}", line.to);
                     (&self.counts.pushed, Record::new(Level::Notice, "pushed", text))

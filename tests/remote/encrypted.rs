@@ -8,9 +8,11 @@ use age::secrecy::ExposeSecret;
 use vmcorectl::encryption::identities::{Ask, Nobody};
 use vmcorectl::encryption::{Recipients, SealedHeader, seal};
 
-use crate::command::run;
+use crate::command::{run, run_on};
 use crate::equal::check;
 use crate::http_server::{HttpServer, Object};
+use crate::push::URL;
+use crate::seaweedfs::SeaweedFs;
 use crate::{NAME, sample};
 
 /// The sample, encrypted, and the file of its key.
@@ -74,4 +76,50 @@ fn a_wrong_key_is_an_error_without_any_byte() {
     let answer = run(&["dmesg", &server.url(NAME), "--identity", other.to_str().unwrap()], &[]);
     assert_eq!((answer.code, answer.stdout.len()), (Some(1), 0));
     assert!(answer.stderr.contains("encrypted to other keys"), "{}", answer.stderr);
+}
+
+/// A real server: the entry is pushed as it is, listed by what is in the clear, and opened there.
+#[test]
+fn an_encrypted_entry_is_read_in_a_bucket_as_the_plain_one_here() {
+    let Some(server) = SeaweedFs::start("fleet") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let identity = age::x25519::Identity::generate();
+    let key = folder.path().join("key");
+    fs::write(&key, identity.to_string().expose_secret()).unwrap();
+    let recipient = identity.to_public().to_string();
+    let (plain, sealed) = (folder.path().join("plain"), folder.path().join("sealed"));
+    let (plain, sealed) = (plain.to_str().unwrap(), sealed.to_str().unwrap());
+    let import = ["import", crate::CORE, "--store"];
+    assert_eq!(run(&[&import[..], &[plain]].concat(), &[]).code, Some(0));
+    let imported = run(&[&import[..], &[sealed, "--encrypt-to", &recipient]].concat(), &[]);
+    assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+    let pushed = run(&["push", "--all", "--to", URL, "--store", sealed], &server.variables());
+    assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
+    let keys = server.list("fleet", "cores/");
+    let of_entry: Vec<_> = keys.iter().filter(|key| key.contains("Z-")).collect();
+    assert!(of_entry.iter().any(|key| key.ends_with(".elf.zst.age")), "{keys:?}");
+    assert!(!of_entry.iter().any(|key| key.ends_with("/report.json")), "{keys:?}");
+    assert!(!of_entry.iter().any(|key| key.ends_with("/triage.zst")), "{keys:?}");
+    let identity = ("VMCORECTL_IDENTITY", key.to_str().unwrap());
+    let variables = [&server.variables()[..], &[identity]].concat();
+    for command in [
+        &["report", "latest"][..],
+        &["dmesg", "latest"],
+        &["ps", "latest", "--threads"],
+        &["bt", "latest", "--all"],
+        &["mods", "latest"],
+    ] {
+        let there = run_on(URL, command, &variables);
+        let here = run_on(plain, command, &[]);
+        assert_eq!(there.code, Some(0), "{command:?}: {}", there.stderr);
+        assert!(there.stdout == here.stdout, "{command:?}");
+    }
+    let without = run_on(URL, &["dmesg", "latest"], &server.variables());
+    assert_eq!((without.code, without.stdout.len()), (Some(1), 0), "{}", without.stderr);
+    let back = folder.path().join("back");
+    let words = ["pull", "latest", "--from", URL, "--store", back.to_str().unwrap()];
+    let pulled = run(&words, &server.variables());
+    assert_eq!(pulled.code, Some(0), "{}", pulled.stderr);
+    let verified = run(&["verify", "latest", "--store", back.to_str().unwrap()], &[identity]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
 }

@@ -1,9 +1,13 @@
 //! A server with as much of S3 as a push needs, which can be made to do wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
 
 use crate::http_server::{HttpServer, Object, Reply, Request};
 
@@ -20,6 +24,20 @@ pub(crate) struct Faults {
     pub(crate) loses_answer: AtomicBool,
     /// Each whole core is stored with another last byte.
     pub(crate) damages: AtomicBool,
+    /// The same, with another byte in the middle.
+    pub(crate) damages_middle: AtomicBool,
+    /// What is received is not compared with its checksum.
+    pub(crate) checks_nothing: AtomicBool,
+    /// The objects and parts that were written a moment ago; all others were long ago. Uploads are
+    /// by their objects' names.
+    pub(crate) recent: Mutex<BTreeSet<String>>,
+    pub(crate) uploads: Mutex<BTreeSet<String>>,
+    /// How many requests there were that write.
+    pub(crate) writes: AtomicUsize,
+    /// The one of them that gets no answer; 0 for none. It is acted on before, or never.
+    pub(crate) stops_at: AtomicUsize,
+    pub(crate) stops_after_it: AtomicBool,
+    pub(crate) is_stopped: AtomicBool,
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
     parts: Mutex<BTreeMap<(String, usize), Vec<u8>>>,
     pub(crate) parts_taken: AtomicUsize,
@@ -78,14 +96,44 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 
 impl Faults {
     fn answer(&self, request: &Request) -> Reply {
+        if matches!(request.method.as_str(), "GET" | "HEAD") {
+            return self.act(request);
+        }
+        let number = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
+        let stops = self.stops_at.load(Ordering::Relaxed) == number;
+        if stops && !self.stops_after_it.load(Ordering::Relaxed) {
+            self.stop();
+            return Reply::Status(503, "");
+        }
+        let reply = self.act(request);
+        if stops {
+            self.stop();
+        }
+        reply
+    }
+
+    /// Waits until the test goes on.
+    fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        while self.stops_at.load(Ordering::Relaxed) != 0 {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn act(&self, request: &Request) -> Reply {
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
         let path = &*path.replace("%3D", "=");
         match request.method.as_str() {
             "GET" if query.contains("list-type=2") => self.list(path, query),
+            "GET" if query.starts_with("uploads") => self.list_uploads(path),
+            "GET" if query.contains("uploadId=") => self.list_parts(path),
             "GET" | "HEAD" => match self.objects.lock().unwrap().get(path) {
                 Some(bytes) => Reply::Object(Object::new(bytes.clone())),
                 None => Reply::Status(404, ""),
             },
+            "PUT" if !self.checks_nothing.load(Ordering::Relaxed) && !is_whole(request) => {
+                Reply::Status(400, "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>")
+            }
             "PUT" if query.contains("partNumber") => self.part(path, query, &request.body),
             "PUT" => {
                 let mut objects = self.objects.lock().unwrap();
@@ -97,9 +145,12 @@ impl Faults {
                 objects.insert(path.to_owned(), request.body.clone());
                 stored()
             }
-            "POST" if query.starts_with("uploads") => xml(format!(
-                "<InitiateMultipartUploadResult><UploadId>one</UploadId><Key>{path}</Key></InitiateMultipartUploadResult>"
-            )),
+            "POST" if query.starts_with("uploads") => {
+                self.uploads.lock().unwrap().insert(path.to_owned());
+                xml(format!(
+                    "<InitiateMultipartUploadResult><UploadId>one</UploadId><Key>{path}</Key></InitiateMultipartUploadResult>"
+                ))
+            }
             "POST" if query.starts_with("delete") => {
                 let text = String::from_utf8_lossy(&request.body).into_owned();
                 let keys =
@@ -113,6 +164,13 @@ impl Faults {
                 xml("<DeleteResult><Deleted><Key>any</Key></Deleted></DeleteResult>".to_owned())
             }
             "POST" => self.finish(path),
+            "DELETE" if query.contains("uploadId=") => {
+                self.parts.lock().unwrap().retain(|(of, _), _| of != path);
+                match self.uploads.lock().unwrap().remove(path) {
+                    true => Reply::Status(204, ""),
+                    false => Reply::Status(404, "<Error><Code>NoSuchUpload</Code></Error>"),
+                }
+            }
             "DELETE" => {
                 self.objects.lock().unwrap().remove(path);
                 Reply::Status(204, "")
@@ -128,6 +186,9 @@ impl Faults {
                 return Reply::Status(status, text);
             }
             self.parts_until_refusal.store(left - 1, Ordering::Relaxed);
+        }
+        if !self.uploads.lock().unwrap().contains(path) {
+            return Reply::Status(404, "<Error><Code>NoSuchUpload</Code></Error>");
         }
         let number = parameter(query, "partNumber").unwrap().parse().unwrap();
         self.parts.lock().unwrap().insert((path.to_owned(), number), body.to_vec());
@@ -146,6 +207,11 @@ impl Faults {
         if self.damages.load(Ordering::Relaxed) {
             *bytes.last_mut().unwrap() ^= 1;
         }
+        if self.damages_middle.load(Ordering::Relaxed) {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }
+        self.uploads.lock().unwrap().remove(path);
         self.objects.lock().unwrap().insert(path.to_owned(), bytes);
         if self.loses_answer.swap(false, Ordering::Relaxed) {
             return Reply::Status(403, "<Error><Code>Lost</Code></Error>");
@@ -164,10 +230,52 @@ impl Faults {
             };
             let _ = write!(
                 text,
-                "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>\"one\"</ETag><Size>{}</Size></Contents>",
+                "<Contents><Key>{key}</Key><LastModified>{}</LastModified><ETag>\"one\"</ETag><Size>{}</Size></Contents>",
+                self.written(key),
                 bytes.len()
             );
         }
         xml(text + "</ListBucketResult>")
     }
+
+    /// When what has this name was written.
+    fn written(&self, name: &str) -> String {
+        let recent = self.recent.lock().unwrap();
+        match recent.iter().any(|recent| name.ends_with(recent.as_str())) {
+            true => jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            false => "2026-01-01T00:00:00Z".to_owned(),
+        }
+    }
+
+    fn list_uploads(&self, bucket: &str) -> Reply {
+        let bucket = format!("{}/", bucket.trim_end_matches('/'));
+        let mut text = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>".to_owned();
+        for path in &*self.uploads.lock().unwrap() {
+            let Some(key) = path.strip_prefix(&bucket) else { continue };
+            let _ = write!(
+                text,
+                "<Upload><Key>{key}</Key><UploadId>one</UploadId><Initiated>2026-01-01T00:00:00Z</Initiated></Upload>"
+            );
+        }
+        xml(text + "</ListMultipartUploadsResult>")
+    }
+
+    fn list_parts(&self, path: &str) -> Reply {
+        let mut text = "<ListPartsResult><IsTruncated>false</IsTruncated>".to_owned();
+        for (of, number) in self.parts.lock().unwrap().keys().filter(|(of, _)| of == path) {
+            let _ = write!(
+                text,
+                "<Part><PartNumber>{number}</PartNumber><LastModified>{}</LastModified></Part>",
+                self.written(of)
+            );
+        }
+        xml(text + "</ListPartsResult>")
+    }
+}
+
+/// Whether the body is the one that was signed.
+fn is_whole(request: &Request) -> bool {
+    let found: String =
+        Sha256::digest(&request.body).iter().map(|byte| format!("{byte:02x}")).collect();
+    request.signed_sha256.as_ref().is_none_or(|signed| *signed == found)
 }

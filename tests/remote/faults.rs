@@ -102,6 +102,28 @@ fn an_expired_token_is_an_error_with_the_servers_word_for_it() {
     assert!(!answer.stderr.contains("TOPSECRET"), "{}", answer.stderr);
 }
 
+/// Signatures are of a time, and a server refuses those of another one.
+#[test]
+fn a_clock_that_is_wrong_is_named_with_the_servers_date() {
+    const SKEWED: &str = "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the current time is too large.</Message></Error>";
+    let server =
+        HttpServer::start(|_| Reply::StatusAt(403, SKEWED, "Fri, 01 Jan 2010 00:00:00 GMT"));
+    let variables = [
+        ("AWS_ENDPOINT_URL", server.address.as_str()),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "TOPSECRET"),
+    ];
+    let answer = run(&["list", "--store", "s3://fleet/cores"], &variables);
+    assert_eq!(answer.code, Some(1));
+    assert!(
+        answer.stderr.contains("RequestTimeTooSkewed: the clock of this host is"),
+        "{}",
+        answer.stderr
+    );
+    assert!(answer.stderr.contains("ahead of the server's, which says 2010-01-01T00:00:0"));
+    assert!(!answer.stderr.contains("TOPSECRET"), "{}", answer.stderr);
+}
+
 /// After the first that cannot be had, nothing more is asked for: a report reads hundreds of pages.
 #[test]
 fn what_is_lost_is_not_asked_for_again() {

@@ -16,6 +16,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
+    /// The SHA-256 of the body, as it was signed.
+    pub(crate) signed_sha256: Option<String>,
     pub(crate) body: Vec<u8>,
     range: Option<String>,
 }
@@ -31,6 +33,8 @@ pub(crate) enum Reply {
     Whole(Object),
     /// A status and a text.
     Status(u16, &'static str),
+    /// The same, with a date of the server.
+    StatusAt(u16, &'static str, &'static str),
 }
 
 /// An object.
@@ -109,14 +113,19 @@ fn serve(stream: TcpStream, script: &dyn Fn(&Request) -> Reply, kept: &Mutex<Vec
             request.number = kept.len();
             kept.push(request.clone());
         }
-        let (object, whole, dropped) = match script(&request) {
+        let reply = script(&request);
+        let (object, whole, dropped) = match reply {
             Reply::Object(object) => (object, false, false),
             Reply::Dropped(object) => (object, false, true),
             Reply::Whole(object) => (object, true, false),
-            Reply::Status(status, text) => {
+            Reply::Status(status, text) | Reply::StatusAt(status, text, _) => {
                 let length = text.len();
+                let date = match reply {
+                    Reply::StatusAt(_, _, date) => format!("Date: {date}\r\n"),
+                    _ => String::new(),
+                };
                 let head =
-                    format!("HTTP/1.1 {status} No\r\nContent-Length: {length}\r\n\r\n{text}");
+                    format!("HTTP/1.1 {status} No\r\n{date}Content-Length: {length}\r\n\r\n{text}");
                 if writer.write_all(head.as_bytes()).is_err() {
                     return;
                 }
@@ -154,9 +163,10 @@ fn receive(reader: &mut impl BufRead) -> Option<Request> {
     let first = lines.next()?.ok()?;
     let (method, path) = first.split_once(' ')?;
     let (method, path) = (method.to_owned(), path.split(' ').next()?.to_owned());
-    let (if_match, if_none_match, range) = (None, None, None);
+    let (if_match, if_none_match, range, signed_sha256) = (None, None, None, None);
     let body = Vec::new();
-    let mut request = Request { number: 0, method, path, if_match, if_none_match, body, range };
+    let mut request =
+        Request { number: 0, method, path, if_match, if_none_match, signed_sha256, body, range };
     let mut length = 0;
     loop {
         let line = lines.next()?.ok()?;
@@ -167,6 +177,7 @@ fn receive(reader: &mut impl BufRead) -> Option<Request> {
         match name.to_ascii_lowercase().as_str() {
             "if-match" => request.if_match = Some(value.trim().to_owned()),
             "if-none-match" => request.if_none_match = Some(value.trim().to_owned()),
+            "x-amz-content-sha256" => request.signed_sha256 = Some(value.trim().to_owned()),
             "range" => request.range = Some(value.trim().to_owned()),
             "content-length" => length = value.trim().parse().ok()?,
             _ => {}

@@ -13,15 +13,20 @@
 )]
 
 mod command;
+mod credentials;
 mod encrypted;
 mod entry;
 mod equal;
 mod fake_bucket;
 mod faults;
 mod http_server;
+mod killed;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
+mod leftovers;
 mod object_storage;
+mod proxied;
+mod proxy;
 mod pull;
 mod push;
 mod retention;
@@ -29,6 +34,8 @@ mod seaweedfs;
 mod secrets;
 mod table_of_pushed;
 mod tables;
+mod tls;
+mod verification;
 mod writing;
 
 /// The sample, as seen from the project's folder, in which the commands run.

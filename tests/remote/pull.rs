@@ -8,11 +8,11 @@ use crate::fake_bucket::FakeBucket;
 use crate::push::{ENTRY, URL, core, push, store, text};
 use crate::seaweedfs::SeaweedFs;
 
-fn pull(to: &Path, words: &[&str], variables: &[(&str, &str)]) -> Answer {
+pub(crate) fn pull(to: &Path, words: &[&str], variables: &[(&str, &str)]) -> Answer {
     run(&[&["pull", "--store", to.to_str().unwrap()], words].concat(), variables)
 }
 
-fn files(store: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files(store: &Path) -> Vec<(String, Vec<u8>)> {
     let Ok(found) = fs::read_dir(store.join(ENTRY)) else { return Vec::new() };
     let mut files: Vec<_> = found
         .map(|file| {

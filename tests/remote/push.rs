@@ -280,7 +280,7 @@ fn a_core_is_removed_only_when_it_is_there_and_says_where_it_is() {
 }
 
 /// Waits until the queue has so many bytes of the core.
-fn wait_for(store: &Path, bytes: u64, child: &mut Child) {
+pub(crate) fn wait_for(store: &Path, bytes: u64, child: &mut Child) {
     loop {
         let words = ["push", "--status", "--json", "--store", store.to_str().unwrap()];
         let line: Option<Value> = serde_json::from_slice(&run(&words, &[]).stdout).ok();
@@ -294,7 +294,7 @@ fn wait_for(store: &Path, bytes: u64, child: &mut Child) {
 }
 
 /// A push that takes a second for each part.
-fn slow_push(store: &Path, variables: &[(&str, &str)]) -> Child {
+pub(crate) fn slow_push(store: &Path, variables: &[(&str, &str)]) -> Child {
     let store = store.to_str().unwrap();
     let words = ["push", "latest", "--to", URL, "--store", store, "--limit-rate", "8M"];
     let mut command = vmcorectl(&words, variables);

@@ -1,8 +1,11 @@
-//! `vmcorectl prune` of a store in object storage: cores go before their entries.
+//! `vmcorectl prune` of a store in object storage: cores go before their entries, and what pushes
+//! have left goes with them.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::{PruneArgs, PrunedJson, print_line, say_unmet};
+use crate::bucket::leftovers::{self, Leftover};
 use crate::bucket::removal::{remove_core, remove_entry};
 use crate::bucket::retention::{CoreLimits, cores_to_remove};
 use crate::cli::exit::{Exit, UsageError};
@@ -10,10 +13,14 @@ use crate::cli::remote_store::RemoteStore;
 use crate::cli::rm::is_confirmed;
 use crate::cli::stored_core::print;
 use crate::cli::ui;
+use crate::printable::shown;
 use crate::remote::address::RemoteAddress;
 use crate::store::listing::Listed;
 use crate::store::prune::{Limit, Limits, Pruning};
 use crate::tables::Table;
+
+/// How long what a push has left may lie there.
+const UNFINISHED: Duration = Duration::from_hours(7 * 24);
 
 /// Prints what goes, and removes it.
 pub(super) fn run(
@@ -41,11 +48,17 @@ pub(super) fn run(
         oldest: arguments.limits.cores_older_than,
     };
     doomed.extend(cores_to_remove(kept, &core_limits).into_iter().map(|one| (one, Limit::Cores)));
+    let unfinished = arguments.limits.unfinished_after.unwrap_or(UNFINISHED);
+    let leftovers = leftovers::find(&store.channel, unfinished)?;
     let confirmed = || {
+        for leftover in &leftovers {
+            ui::say(&format!("{}  -  unfinished", shown(&store.channel.shown(&leftover.name))));
+        }
         let entries: Vec<&Listed> = doomed.iter().map(|(entry, _)| *entry).collect();
         is_confirmed("prune", &entries)
     };
-    if !arguments.dry_run && !arguments.yes && !doomed.is_empty() && !confirmed()? {
+    let is_nothing = doomed.is_empty() && leftovers.is_empty();
+    if !arguments.dry_run && !arguments.yes && !is_nothing && !confirmed()? {
         return Ok(Exit::Failed);
     }
     let mut exit = if plan.unmet.is_empty() { Exit::Done } else { Exit::Incomplete };
@@ -66,6 +79,35 @@ pub(super) fn run(
         }
         print(|out| print_line(&line, arguments, out))?;
     }
+    for leftover in leftovers {
+        let mut line = unfinished_line(&leftover, &store.channel.shown(&leftover.name));
+        if !arguments.dry_run {
+            match leftovers::remove(&store.channel, &leftover) {
+                Ok(removed) => line.removed = removed,
+                Err(error) => {
+                    line.error = Some(error.to_string());
+                    ui::error(&error.into());
+                    exit = Exit::Failed;
+                }
+            }
+        }
+        print(|out| print_line(&line, arguments, out))?;
+    }
     say_unmet(&plan.unmet);
     Ok(exit)
+}
+
+fn unfinished_line(leftover: &Leftover, address: &str) -> PrunedJson {
+    let (guest, id) = leftover.entry.split_once('/').unwrap_or_default();
+    PrunedJson {
+        id: id.to_owned(),
+        guest: guest.to_owned(),
+        path: address.to_owned(),
+        title: None,
+        signature: None,
+        bytes: leftover.bytes,
+        limit: Limit::Unfinished,
+        removed: false,
+        error: None,
+    }
 }

@@ -12,6 +12,9 @@ pub(super) async fn answer(objects: &Objects, ask: Ask, body: Vec<u8>) -> (Outco
         Ask::Read { object, offset, length } => objects.read(object, offset, length).await,
         Ask::End { name, bytes } => objects.end(&name, bytes).await,
         Ask::List { below } => objects.list(&below).await,
+        Ask::ListDated { below } => objects.list_dated(&below).await,
+        Ask::Uploads { below, seconds } => objects.idle_uploads(&below, seconds).await,
+        Ask::Checks => objects.checks().await,
         Ask::Get { name, most } => objects.get(&name, most).await,
         Ask::Put { name, new: true } => objects.put_new(&name, body).await,
         Ask::Put { name, new: false } => objects.put(&name, body).await,
@@ -24,6 +27,8 @@ pub(super) async fn answer(objects: &Objects, ask: Ask, body: Vec<u8>) -> (Outco
     match answered {
         Ok(answer) => answer,
         Err(Failed::NotFound) => (Outcome::NotFound, Vec::new()),
-        Err(Failed::Because(problem)) => (Outcome::Failed { problem }, Vec::new()),
+        Err(Failed::Because(problem)) => {
+            (Outcome::Failed { problem: objects.clock().explain(problem) }, Vec::new())
+        }
     }
 }

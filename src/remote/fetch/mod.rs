@@ -7,11 +7,14 @@
 mod answers;
 mod aws_profile;
 mod cache;
+mod connection;
 mod environment;
+mod leftovers;
 mod objects;
 mod parts;
 mod reason;
 mod stores;
+mod uploads;
 mod writes;
 
 use std::io;
@@ -61,7 +64,12 @@ pub fn serve(socket: StdStream, environment: &Environment) -> io::Result<()> {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
             let (objects, answers) = (Arc::clone(&objects), Arc::clone(&answers));
             tokio::spawn(async move {
-                let (outcome, bytes) = answers::answer(&objects, question.ask, body).await;
+                // A panic of the client must not leave the other side without an answer.
+                let work = async move { answers::answer(&objects, question.ask, body).await };
+                let answered = tokio::spawn(work).await;
+                let problem = || "the client of object storage has failed".to_owned();
+                let failed = |_| (Outcome::Failed { problem: problem() }, Vec::new());
+                let (outcome, bytes) = answered.unwrap_or_else(failed);
                 // Who asked may have ended meanwhile.
                 let _ = answer(&answers, question.id, outcome, &bytes).await;
                 drop(slot);

@@ -13,15 +13,17 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use super::cache::Cache;
+use super::connection::ServerClock;
 use super::environment::Environment;
 use super::reason;
 use super::stores::{self, Opened};
+use super::uploads::Uploads;
 use crate::remote::wire::{MAX_BYTES, Outcome};
 
 /// How many objects a command opens at most.
 const MAX_OBJECTS: usize = 64;
 /// How many names are listed at most.
-const MAX_LISTED: usize = 400_000;
+pub(super) const MAX_LISTED: usize = 400_000;
 /// How often a request is made whose answer broke off. Those that were not answered are repeated
 /// by the client.
 const TRIES: usize = 3;
@@ -35,6 +37,8 @@ pub(super) struct Objects {
     cache: Option<Arc<Cache>>,
     /// Whether the server keeps to conditions, once that was asked.
     pub(super) conditions: OnceCell<bool>,
+    /// Whether the server checks what it receives, once that was asked.
+    pub(super) checks: OnceCell<bool>,
 }
 
 /// The version of an object that was opened.
@@ -79,8 +83,8 @@ impl Objects {
         }
         // What writes reads little, and that anew.
         let cache = if writes { None } else { Cache::open(address, environment).map(Arc::new) };
-        let (pinned, conditions) = (Mutex::default(), OnceCell::new());
-        Ok(Self { opened, pinned, writes, cache, conditions })
+        let (conditions, checks) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { opened, pinned: Mutex::default(), writes, cache, conditions, checks })
     }
 
     pub(super) fn may_write(&self) -> bool {
@@ -89,6 +93,19 @@ impl Objects {
 
     pub(super) fn store(&self) -> &dyn ObjectStore {
         &*self.opened.store
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.opened.root
+    }
+
+    pub(super) fn clock(&self) -> &ServerClock {
+        &self.opened.clock
+    }
+
+    /// What lists uploads, where the server does.
+    pub(super) fn uploads(&self) -> Option<&Uploads> {
+        self.opened.uploads.as_ref()
     }
 
     /// The path of what is to be written, and the client for uploads in parts.
@@ -100,7 +117,7 @@ impl Objects {
     }
 
     /// The path of what is below the address. Parts like `..` are refused.
-    fn path(&self, name: &str) -> Result<Path, Failed> {
+    pub(super) fn path(&self, name: &str) -> Result<Path, Failed> {
         let root = self.opened.root.as_ref();
         let text = match (root.is_empty(), name.is_empty()) {
             (_, true) => root.to_owned(),
@@ -213,9 +230,9 @@ impl Objects {
             let options = pinned.options(range.clone());
             let found = self.opened.store.get_opts(&pinned.path, options).await?;
             pinned.check(&found)?;
-            match found.bytes().await {
+            match collect(found, range.end.saturating_sub(range.start)).await {
                 Ok(bytes) if bytes.len() as u64 == range.end.saturating_sub(range.start) => {
-                    return Ok(bytes.to_vec());
+                    return Ok(bytes);
                 }
                 Ok(bytes) => problem = format!("the answer has {} bytes", bytes.len()),
                 Err(error) => problem = reason::of(&error),
@@ -251,6 +268,19 @@ impl Objects {
         }
         Ok((Outcome::Done, found.bytes().await?.to_vec()))
     }
+}
+
+/// The bytes of an answer, without a copy of all of them; one more at the most than are wanted.
+async fn collect(found: GetResult, wanted: u64) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(wanted.min(MAX_BYTES)).unwrap_or_default());
+    let mut pieces = found.into_stream();
+    while let Some(piece) = pieces.try_next().await? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() as u64 > wanted {
+            break;
+        }
+    }
+    Ok(bytes)
 }
 
 impl Pinned {

@@ -18,6 +18,19 @@ pub(super) fn of(error: &StoreError) -> String {
     }
 }
 
+/// The same, of what is below the client.
+pub(super) fn of_any(error: &dyn Error) -> String {
+    plain(&chain(error))
+}
+
+/// Whether the reason is that the server has received other bytes than were signed.
+pub(super) fn is_of_a_checksum(error: &StoreError) -> bool {
+    let text = chain(error);
+    ["BadDigest", "SHA256Mismatch", "ChecksumMismatch", "InvalidDigest", "SignatureDoesNotMatch"]
+        .iter()
+        .any(|code| text.contains(code))
+}
+
 /// What the server calls it.
 fn with_code(what: &str, error: &StoreError) -> String {
     let text = chain(error);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::multipart::MultipartStore;
@@ -13,7 +14,9 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use url::{Position, Url};
 
 use super::aws_profile;
+use super::connection::{Connector, ServerClock};
 use super::environment::Environment;
+use super::uploads::Uploads;
 
 /// How long the server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -23,12 +26,18 @@ const REQUEST: Duration = Duration::from_secs(120);
 const RETRIES: usize = 4;
 const RETRY: Duration = Duration::from_secs(60);
 
+/// The region that a signature has where none is configured.
+const DEFAULT_REGION: &str = "us-east-1";
+
 /// A client, and the path of the address in what it reads.
 pub(super) struct Opened {
     pub(super) store: Arc<dyn ObjectStore>,
     /// The same client, where objects can be uploaded in parts.
     pub(super) parts: Option<Arc<dyn MultipartStore>>,
     pub(super) root: Path,
+    pub(super) clock: Arc<ServerClock>,
+    /// What lists uploads, where the server does.
+    pub(super) uploads: Option<Uploads>,
 }
 
 /// The client of an address.
@@ -36,8 +45,19 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
     let url = Url::parse(address).map_err(|error| format!("it is no URL: {error}"))?;
     let root = Path::from_url_path(url.path()).map_err(|error| error.to_string())?;
     let text = |error: object_store::Error| super::reason::of(&error);
+    let connector = Connector::default();
+    let mut uploads = None;
     let (store, parts) = match url.scheme() {
-        "s3" | "s3a" => both(s3(&url, environment)?.build().map_err(text)?),
+        "s3" | "s3a" => {
+            let (builder, options) = s3(&url, environment)?;
+            let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+            let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+            let builder = builder.with_http_connector(connector.clone());
+            let store = Arc::new(builder.build().map_err(text)?);
+            let client = connector.connect(&options).map_err(text)?;
+            uploads = Some(Uploads { store: Arc::clone(&store), client, region });
+            both(store)
+        }
         "gs" => {
             let builder = GoogleCloudStorageBuilder::new().with_url(bucket(&url));
             let options = environment.options("GOOGLE_");
@@ -47,7 +67,8 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
                     Err(_) => builder,
                 });
             let builder = builder.with_client_options(client(false)).with_retry(retry());
-            both(builder.build().map_err(text)?)
+            let builder = builder.with_http_connector(connector.clone());
+            both(Arc::new(builder.build().map_err(text)?))
         }
         "az" => {
             let builder = MicrosoftAzureBuilder::new().with_url(bucket(&url));
@@ -59,7 +80,8 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
                     Err(_) => builder,
                 });
             let builder = builder.with_client_options(client(http)).with_retry(retry());
-            both(builder.build().map_err(text)?)
+            let builder = builder.with_http_connector(connector.clone());
+            both(Arc::new(builder.build().map_err(text)?))
         }
         "http" | "https" => {
             // The query stays: it may be a signature.
@@ -72,22 +94,25 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
         }
         other => return Err(format!("{other}:// is no object storage that can be read")),
     };
-    Ok(Opened { store, parts, root })
+    Ok(Opened { store, parts, root, clock: connector.clock, uploads })
 }
 
 type Clients = (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>);
 
-fn both<S: ObjectStore + MultipartStore>(client: S) -> Clients {
-    let client = Arc::new(client);
+fn both<S: ObjectStore + MultipartStore>(client: Arc<S>) -> Clients {
     (Arc::<S>::clone(&client), Some(client))
 }
 
-fn s3(url: &Url, environment: &Environment) -> Result<AmazonS3Builder, String> {
+fn s3(url: &Url, environment: &Environment) -> Result<(AmazonS3Builder, ClientOptions), String> {
     let mut builder = AmazonS3Builder::new().with_url(bucket(url));
     for (key, value) in environment.options("AWS_") {
         if let Ok(key) = key.parse::<AmazonS3ConfigKey>() {
             builder = builder.with_config(key, value);
         }
+    }
+    // The name that AWS's programs have for it.
+    if let Some(endpoint) = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
+        builder = builder.with_metadata_endpoint(endpoint);
     }
     let profile = aws_profile::read(environment)?;
     let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
@@ -106,7 +131,15 @@ fn s3(url: &Url, environment: &Environment) -> Result<AmazonS3Builder, String> {
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
-    Ok(builder.with_client_options(client(http)).with_retry(retry()))
+    // The digest is that of the signature: it costs nothing more. Its name is AWS's own.
+    let only_where_needed = environment
+        .get("AWS_REQUEST_CHECKSUM_CALCULATION")
+        .is_some_and(|wanted| wanted.eq_ignore_ascii_case("when_required"));
+    if environment.get("AWS_CHECKSUM_ALGORITHM").is_none() && !only_where_needed {
+        builder = builder.with_checksum_algorithm(Checksum::SHA256);
+    }
+    let options = client(http);
+    Ok((builder.with_client_options(options.clone()).with_retry(retry()), options))
 }
 
 /// The address without its path.

@@ -3,11 +3,16 @@
 //! What is to be new is put with `If-None-Match: *`. A server may ignore that, and overwrite. So it
 //! is probed once: an object of a fixed name, which stays, is created twice. Where the second time
 //! works, too, the name is looked at before and after.
+//!
+//! Another probe finds out whether the server compares what it receives with the checksum that was
+//! sent: it gets an object whose body was changed on the way ([`super::connection`]).
 
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions};
 
+use super::connection::{CHECKED, SIGNED};
 use super::objects::{Answered, Failed, Objects};
+use super::reason;
 use crate::remote::wire::Outcome;
 
 /// What is created twice.
@@ -58,6 +63,25 @@ impl Objects {
             }
         }
         Ok(false)
+    }
+
+    pub(super) async fn checks(&self) -> Answered {
+        let checks = *self.checks.get_or_try_init(|| self.probe_checks()).await?;
+        Ok((Outcome::Done, vec![u8::from(checks)]))
+    }
+
+    /// Whether the server refuses an object that is not the one that was signed.
+    async fn probe_checks(&self) -> Result<bool, Failed> {
+        let (path, _) = self.writable(CHECKED)?;
+        match self.store().put(&path, SIGNED.to_vec().into()).await {
+            Ok(_) => {
+                // It may have no right to remove: what stays is small, and says what it is.
+                let _ = self.store().delete(&path).await;
+                Ok(false)
+            }
+            // What else is wrong is found out by what follows.
+            Err(error) => Ok(reason::is_of_a_checksum(&error)),
+        }
     }
 
     /// Whether the object was created.

@@ -47,6 +47,8 @@ pub enum Limit {
     Free,
     /// The entry stays, and its core goes: its signature has too many, or it is too old.
     Cores,
+    /// A push was not finished, and has left it: no entry has it.
+    Unfinished,
 }
 
 impl Limit {
@@ -58,6 +60,7 @@ impl Limit {
             Self::Size => "size",
             Self::Free => "free",
             Self::Cores => "cores",
+            Self::Unfinished => "unfinished",
         }
     }
 }
