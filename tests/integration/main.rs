@@ -21,6 +21,9 @@ mod refusing_system;
 mod script;
 mod scripted_libvirt;
 mod scripted_qemu;
+#[allow(dead_code, reason = "the tests of remote stores use all of it")]
+#[path = "../remote/seaweedfs.rs"]
+mod seaweedfs;
 mod setting;
 mod tmpfs;
 mod watcher;
@@ -70,6 +73,8 @@ mod stored_entries;
 mod stuck_stderr;
 mod tables;
 mod triage;
+#[cfg(feature = "remote")]
+mod uploading;
 mod usage;
 mod verifying;
 mod verifying_metadata;
