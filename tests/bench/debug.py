@@ -18,14 +18,12 @@ import pty
 import select
 import shutil
 import signal
-import statistics
-import subprocess
 import sys
 import time
 
-import report
+import processes
+from processes import MIB, run
 
-MIB = 1024 * 1024
 PROMPTS = {"drgn": b">>> ", "crash": b"crash> "}
 PATIENCE = 300
 ELF = "vmcorectl symbols --format elf"
@@ -37,22 +35,8 @@ def end(command, why):
     sys.exit(f"debug: {' '.join(command)}: {why}")
 
 
-def run(command):
-    """Seconds, CPU seconds, bytes resident."""
-    null = os.open(os.devnull, os.O_RDWR)
-    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1, 2)]
-    start = time.monotonic()
-    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.monotonic() - start
-    os.close(null)
-    if os.waitstatus_to_exitcode(status) != 0:
-        end(command, f"it ended with {os.waitstatus_to_exitcode(status)}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-
-
 def to_prompt(command, prompt, needs):
-    """The same up to a prompt. What is in `needs` has to be said before it."""
+    """The run of a command up to a prompt. What is in `needs` has to be said before it."""
     start = time.monotonic()
     pid, terminal = pty.fork()
     if pid == 0:
@@ -78,7 +62,7 @@ def to_prompt(command, prompt, needs):
     os.close(terminal)
     if seconds is None or needs not in seen:
         end(command, seen.decode("utf-8", "replace"))
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return processes.ended(usage, seconds)
 
 
 class Bench:
@@ -131,27 +115,6 @@ class Bench:
         return rows
 
 
-def measure(rows, rounds):
-    taken = {name: [] for name in rows}
-    for number in range(rounds + 1):
-        for name, row in rows.items():
-            print(f"round {number}/{rounds}: {name}", file=sys.stderr, flush=True)
-            result = row()
-            if number:
-                taken[name].append(result)
-    return {name: tuple(statistics.median(each[index] for each in runs) for index in range(3))
-            for name, runs in taken.items()}, taken
-
-
-def table(medians, taken):
-    rows = [["", "runs", "ms", "least-most ms", "CPU ms", "peak MiB"]]
-    for name, (seconds, cpu, resident) in medians.items():
-        each = [run[0] * 1000 for run in taken[name]]
-        rows.append([name, str(len(each)), f"{seconds * 1000:.1f}", f"{min(each):.1f}-{max(each):.1f}",
-                     f"{cpu * 1000:.0f}", f"{resident / MIB:.0f}"])
-    return report.table(rows)
-
-
 def goals(medians, length):
     """What is to be reached, and what was."""
     seconds, _, resident = medians[ELF]
@@ -174,34 +137,21 @@ def goals(medians, length):
     compare("drgn", True, 3, "drgn's prompt with nothing cached in at most 3 times the time with the kernel's own vmlinux")
     compare("drgn", False, 1, "and from the cache in less than that time")
     compare("crash", True, 1, "crash's prompt with nothing cached sooner than with the kernel's own vmlinux")
-    return "\n".join(f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines)
+    return processes.goals(lines)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("--core", "--raw", "--vmlinux", "--drgn", "--folder", "--vmcorectl"):
+    for name in ("--core", "--raw", "--vmlinux", "--drgn", "--folder"):
         parser.add_argument(name, required=True)
-    parser.add_argument("--results", required=True, help="where --write writes")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--write", action="store_true")
+    processes.arguments(parser, rounds=7)
     options = parser.parse_args()
     bench = Bench(options)
-    medians, taken = measure(bench.rows(), options.rounds)
+    medians, taken = processes.measure(bench.rows(), options.rounds)
     # Its length is what others copy: holes count.
-    text = f"{table(medians, taken)}\n\n{goals(medians, os.path.getsize(bench.file))}\n"
-    print(text)
-    if options.write:
-        version = subprocess.run([options.vmcorectl, "--version"], capture_output=True, text=True, check=True).stdout
-        sizes = f"{os.path.getsize(options.core) / MIB:.0f} MiB for {os.path.getsize(options.raw) / MIB:.0f} MiB"
-        with open(options.results, "w", encoding="utf-8") as results:
-            results.write(
-                "# To a debugger's prompt\n\n"
-                f"Written by `tests/bench/debugging --rounds {options.rounds} --write` on "
-                f"{time.strftime('%Y-%m-%d', time.gmtime())} with {version.strip()}.\n\n"
-                f"- Machine: {report.machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
-                f"- The kernel's own vmlinux: {os.path.getsize(options.vmlinux) / MIB:.0f} MiB\n"
-                "- Medians of the runs. Each is a process of its own; the files are in the page cache.\n\n"
-                f"{text}")
+    text = f"{processes.table(medians, taken)}\n\n{goals(medians, os.path.getsize(bench.file))}\n"
+    facts = [f"The kernel's own vmlinux: {os.path.getsize(options.vmlinux) / MIB:.0f} MiB"]
+    processes.results(options, "To a debugger's prompt", "debugging", options.core, options.raw, facts, text)
 
 
 if __name__ == "__main__":

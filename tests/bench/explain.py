@@ -18,38 +18,14 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
-import time
 
-import report
+import processes
+from processes import MIB
 
-MIB = 1024 * 1024
 RECORDS = 3500
 TRIAGE = f"vmcorectl explain of a log of {RECORDS} records"
-
-
-def run(command, said=None):
-    """Seconds, CPU seconds, bytes resident."""
-    null = os.open(os.devnull, os.O_RDWR)
-    read_end = None
-    if said is not None:
-        read_end, write_end = os.pipe()
-        os.write(write_end, said.encode())
-        os.close(write_end)
-    actions = [(os.POSIX_SPAWN_DUP2, null if read_end is None else read_end, 0), (os.POSIX_SPAWN_DUP2, null, 1),
-               (os.POSIX_SPAWN_DUP2, null, 2)]
-    start = time.monotonic()
-    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.monotonic() - start
-    os.close(null)
-    if read_end is not None:
-        os.close(read_end)
-    if os.waitstatus_to_exitcode(status) != 0:
-        sys.exit(f"explain: {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def write_log(corpus, path):
@@ -91,27 +67,6 @@ def commands(options):
     return rows
 
 
-def measure(rows, rounds):
-    taken = {name: [] for name in rows}
-    for number in range(rounds + 1):
-        for name, (command, said) in rows.items():
-            print(f"round {number}/{rounds}: {name}", file=sys.stderr, flush=True)
-            result = run(command, said)
-            if number:
-                taken[name].append(result)
-    return {name: tuple(statistics.median(each[index] for each in runs) for index in range(3))
-            for name, runs in taken.items()}, taken
-
-
-def table(medians, taken):
-    rows = [["", "runs", "ms", "least-most ms", "CPU ms", "peak MiB"]]
-    for name, (seconds, cpu, resident) in medians.items():
-        each = [run[0] * 1000 for run in taken[name]]
-        rows.append([name, str(len(each)), f"{seconds * 1000:.0f}", f"{min(each):.0f}-{max(each):.0f}",
-                     f"{cpu * 1000:.0f}", f"{resident / MIB:.0f}"])
-    return report.table(rows)
-
-
 def goals(medians):
     """What is to be reached, and what was."""
     seconds, _, resident = medians["vmcorectl report"]
@@ -128,35 +83,26 @@ def goals(medians):
         least, most = min(held.values()), max(held.values())
         lines.append(("the size of a held guest does not matter", most <= least * 1.25,
                       f"{least * 1000:.0f} to {most * 1000:.0f} ms"))
-    return "\n".join(f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines)
+    return processes.goals(lines)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("--core", "--raw", "--vmlinux", "--drgn", "--vmcorectl", "--corpus", "--log"):
+    for name in ("--core", "--raw", "--vmlinux", "--drgn", "--corpus", "--log"):
         parser.add_argument(name, required=True)
     parser.add_argument("--guest", action="append", default=[], help="SIZE=SOCKET of a held guest")
-    parser.add_argument("--results", required=True, help="where --write writes")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--write", action="store_true")
+    processes.arguments(parser, rounds=7)
     options = parser.parse_args()
-    medians, taken = measure(commands(options), options.rounds)
-    text = f"{table(medians, taken)}\n\n{goals(medians)}\n"
-    print(text)
-    if options.write:
-        version = subprocess.run([options.vmcorectl, "--version"], capture_output=True, text=True, check=True).stdout
-        sizes = f"{os.path.getsize(options.core) / MIB:.0f} MiB for {os.path.getsize(options.raw) / MIB:.0f} MiB"
-        with open(options.results, "w", encoding="utf-8") as results:
-            results.write(
-                "# Saying what happened\n\n"
-                f"Written by `tests/bench/explaining --rounds {options.rounds} --write` on "
-                f"{time.strftime('%Y-%m-%d', time.gmtime())} with {version.strip()}.\n\n"
-                f"- Machine: {report.machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
-                "- Held guests: of 4 and of 12 GiB, under software emulation; nothing of them is written\n"
-                "- drgn and crash read the unpacked file and the kernel's debug symbols, and print less\n"
-                f"- The log of {RECORDS} records: the logs in `tests/corpus`, one after the other, and a panic's as its end\n"
-                "- Medians of the runs. Each is a process of its own; the files are in the page cache.\n\n"
-                f"{text}")
+    rows = {name: lambda command=command, said=said: processes.run(command, said)
+            for name, (command, said) in commands(options).items()}
+    medians, taken = processes.measure(rows, options.rounds)
+    text = f"{processes.table(medians, taken)}\n\n{goals(medians)}\n"
+    facts = [
+        "Held guests: of 4 and of 12 GiB, under software emulation; nothing of them is written",
+        "drgn and crash read the unpacked file and the kernel's debug symbols, and print less",
+        f"The log of {RECORDS} records: the logs in `tests/corpus`, one after the other, and a panic's as its end",
+    ]
+    processes.results(options, "Saying what happened", "explaining", options.core, options.raw, facts, text)
 
 
 if __name__ == "__main__":

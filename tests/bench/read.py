@@ -14,15 +14,12 @@ import argparse
 import datetime
 import json
 import os
-import statistics
 import struct
 import subprocess
-import sys
-import time
 
-import report
+import processes
+from processes import MIB
 
-MIB = 1024 * 1024
 GIB = 1024 * MIB
 PAGE = 4096
 ENTRIES = 10_000
@@ -30,8 +27,8 @@ LIST = f"vmcorectl list, {ENTRIES} entries"
 
 
 def clear(output):
-    """Removes what a command wrote, and the metadata beside it."""
-    for path in [output, f"{output}.json"] if output else []:
+    """Removes what a command wrote, and the metadata and the report beside it."""
+    for path in [output, f"{output}.json", f"{output}.report.json"] if output else []:
         if os.path.exists(path):
             os.unlink(path)
 
@@ -53,16 +50,9 @@ class Bench:
         clear(remove)
         # What others wrote is not to be on its way to the disk meanwhile.
         os.sync()
-        null = os.open(os.devnull, os.O_RDWR)
-        actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1)]
-        start = time.monotonic()
-        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
-        _, status, usage = os.wait4(pid, 0)
-        seconds = time.monotonic() - start
-        os.close(null)
-        if os.waitstatus_to_exitcode(status) != 0:
-            sys.exit(f"read: {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+        result = processes.run(command, silent=(0, 1))
+        clear(remove)
+        return result
 
 
 def repetitive(path):
@@ -131,30 +121,6 @@ def commands(bench):
     }
 
 
-def measure(bench, rounds):
-    todo = commands(bench)
-    taken = {name: [] for name in todo}
-    for number in range(rounds + 1):
-        for name, (command, remove) in todo.items():
-            print(f"round {number}/{rounds}: {name}", file=sys.stderr, flush=True)
-            result = bench.run(command, remove)
-            clear(remove)
-            if number:
-                taken[name].append(result)
-    return {name: tuple(statistics.median(run[index] for run in runs) for index in range(3))
-            for name, runs in taken.items()}, taken
-
-
-def table(medians, taken):
-    heads = ["", "runs", "ms", "least-most ms", "CPU ms", "peak MiB"]
-    rows = [heads]
-    for name, (seconds, cpu, resident) in medians.items():
-        each = [run[0] * 1000 for run in taken[name]]
-        rows.append([name, str(len(each)), f"{seconds * 1000:.1f}", f"{min(each):.1f}-{max(each):.1f}",
-                     f"{cpu * 1000:.1f}", f"{resident / MIB:.0f}"])
-    return report.table(rows)
-
-
 def goals(medians):
     """What is to be reached, and what was."""
     seconds = {name: run[0] for name, run in medians.items()}
@@ -174,16 +140,13 @@ def goals(medians):
         (f"`list` of {ENTRIES} entries in under a second", seconds[LIST] < 1, f"{seconds[LIST]:.2f} s"),
         ("under 200 MiB resident everywhere", peak[0] < 200 * MIB, f"{peak[0] / MIB:.0f} MiB ({peak[1]})"),
     ]
-    return "\n".join(f"- {'reached' if reached else 'MISSED'}: {goal}: {what}" for goal, reached, what in lines)
+    return processes.goals(lines)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", required=True, help="where core.elf.zst and core.elf are")
-    parser.add_argument("--vmcorectl", required=True)
-    parser.add_argument("--results", required=True, help="where --write writes")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true")
+    processes.arguments(parser, rounds=5)
     options = parser.parse_args()
     bench = Bench(options)
     same = bench.path("repetitive.elf.zst")
@@ -192,20 +155,11 @@ def main():
         subprocess.run([options.vmcorectl, "import", bench.path("repetitive.elf"), "--output", same], check=True)
         os.unlink(bench.path("repetitive.elf"))
     keep_store(bench)
-    medians, taken = measure(bench, options.rounds)
-    text = f"{table(medians, taken)}\n\n{goals(medians)}\n"
-    print(text)
-    if options.write:
-        version = subprocess.run([options.vmcorectl, "--version"], capture_output=True, text=True, check=True).stdout
-        sizes = f"{os.path.getsize(bench.core) / MIB:.0f} MiB for {os.path.getsize(bench.raw) / MIB:.0f} MiB"
-        with open(options.results, "w", encoding="utf-8") as results:
-            results.write(
-                "# Reading a stored core\n\n"
-                f"Written by `tests/bench/reading --rounds {options.rounds} --write` on "
-                f"{time.strftime('%Y-%m-%d', time.gmtime())} with {version.strip()}.\n\n"
-                f"- Machine: {report.machine()}\n- Core: the guest of `tests/bench/held-time`, {sizes}\n"
-                "- Medians of the runs. Each is a process of its own; the files are in the page cache.\n\n"
-                f"{text}")
+    rows = {name: lambda command=command, remove=remove: bench.run(command, remove)
+            for name, (command, remove) in commands(bench).items()}
+    medians, taken = processes.measure(rows, options.rounds)
+    text = f"{processes.table(medians, taken)}\n\n{goals(medians)}\n"
+    processes.results(options, "Reading a stored core", "reading", bench.core, bench.raw, [], text)
 
 
 if __name__ == "__main__":
