@@ -19,6 +19,10 @@ pub fn shown(text: &str) -> String {
 
 /// The same, of at most `max` characters.
 pub fn shown_up_to(text: &str, max: usize) -> String {
+    // Nearly all texts: they are copied as they are.
+    if text.len() <= max && text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len().min(max));
     let mut rest = text.chars();
     shown.extend(rest.by_ref().take(max).map(|c| if is_printable(c) { c } else { '\u{fffd}' }));
@@ -63,6 +67,7 @@ mod tests {
     #[test]
     fn a_line_that_is_cut_ends_with_an_ellipsis() {
         assert_eq!(shown_up_to("panic", 5), "panic");
+        assert_eq!(shown_up_to("päni\t", 5), "päni\u{fffd}");
         assert_eq!(shown_up_to("panicked", 5), "pani…");
         assert_eq!(shown(&"ä".repeat(100_000)).chars().count(), MAX_LINE);
     }
