@@ -74,10 +74,10 @@ pub(crate) fn none_has(folder: &Path, texts: &[&[u8]]) {
     }
 }
 
-/// What Debian's `age` and `zstd` make of a core.
-pub(crate) fn by_stock_tools(core: &Path, key: &Key) -> Option<Vec<u8>> {
+/// What Debian's `age` and `zstd` make of a core, by the identity in a file.
+pub(crate) fn by_stock_tools(core: &Path, identity: &Path) -> Option<Vec<u8>> {
     let mut age = Command::new("age");
-    age.args(["-d", "-i", key.path()]).arg(core).stdout(Stdio::piped());
+    age.args(["-d", "-i"]).arg(identity).arg(core).stdout(Stdio::piped());
     let Ok(mut age) = age.spawn() else {
         lacking("Debian's package age");
         return None;

@@ -36,12 +36,14 @@ fn a_core_is_encrypted_and_stock_tools_unpack_it() {
     let exported = fs::read(&plain).unwrap();
     assert_eq!(setting_memory(&exported), setting_memory_of_stream());
     for key in [&key, &other] {
-        if let Some(elf) = by_stock_tools(&entry.join("vmcore.elf.zst.age"), key) {
+        if let Some(elf) = by_stock_tools(&entry.join("vmcore.elf.zst.age"), &key.file) {
             assert!(elf == exported, "stock tools give something else");
         }
     }
     fs::remove_file(&plain).unwrap();
-    none_has(&setting.store, &[b"a-note", b"/qmp", key.secret.as_bytes(), b"AGE-SECRET"]);
+    let socket = setting.qemu.socket();
+    let socket = socket.as_os_str().as_encoded_bytes();
+    none_has(&setting.store, &[b"a-note", socket, key.secret.as_bytes(), b"AGE-SECRET"]);
 
     let clear = metadata_of(&entry);
     assert_eq!((clear.note, clear.guest.monitor.as_str()), (None, ""));

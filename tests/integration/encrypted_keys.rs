@@ -36,7 +36,7 @@ fn rewrap_adds_recipients_and_leaves_the_payload() {
         with_store(store, &["verify", id, "--identity", key.path()]).expect(0);
         let metadata = ["info", id, "--json", "--identity", key.path()];
         with_store(store, &metadata).expect(0);
-        by_stock_tools(&core, key);
+        by_stock_tools(&core, &key.file);
     }
     let to = metadata_of(&entry).encrypted.unwrap().to;
     assert_eq!(to.len(), 2);
@@ -136,6 +136,33 @@ fn bech32(prefix: &str) -> String {
     format!("{prefix}1{}", letters.collect::<String>())
 }
 
+/// What is typed, and what any process of the host can read of this one.
+#[test]
+fn secrets_are_in_no_argument_and_no_variable() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // The plugin sees all processes above it, while the identities are in use.
+    let seen = format!(
+        "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ > {} 2> /dev/null",
+        path("seen").display()
+    );
+    fs::write(path("age-plugin-toy"), format!("#!/bin/sh\n{seen}\nexit 1\n")).unwrap();
+    fs::set_permissions(path("age-plugin-toy"), fs::Permissions::from_mode(0o755)).unwrap();
+    let (setting, key) = (Setting::new(guest()), key());
+    let entry = setting.capture(&["--encrypt-to", &key.recipient]).expect(0).entry();
+    let toy = bech32("age-plugin-toy-").to_uppercase();
+    let keys = path("keys");
+    fs::write(&keys, format!("{toy}\n{}\n", key.secret)).unwrap();
+    let typed = ["regs", entry.to_str().unwrap(), "--identity", keys.to_str().unwrap()];
+    let search = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let ran = Ran::from(crate::tool::command(typed).env("PATH", search).output().unwrap());
+    assert!(!ran.stderr.contains(&key.secret) && !ran.stdout.contains(&key.secret), "{ran:?}");
+    let seen = fs::read(path("seen")).unwrap();
+    let has = |text: &str| memchr::memmem::find(&seen, text.as_bytes()).is_some();
+    assert!(has("--identity") && !has(&key.secret));
+}
+
 /// ssh keys, as `ssh-keygen` makes them; one has a passphrase, which nobody is there to type.
 #[test]
 fn ssh_keys_are_recipients_and_identities() {
@@ -165,9 +192,23 @@ fn ssh_keys_are_recipients_and_identities() {
         metadata_of(&entry).encrypted.unwrap().to.into_iter().map(|key| key.kind).collect();
     assert_eq!(types, ["ssh-ed25519", "ssh-ed25519", "ssh-rsa"]);
     let id = entry.file_name().unwrap().to_str().unwrap();
+    let mut elf = None;
     for name in ["plain", "rsa"] {
         let key = path(name).display().to_string();
         with_store(&setting.store, &["verify", id, "--identity", &key]).expect(0);
+        elf = by_stock_tools(&entry.join("vmcore.elf.zst.age"), &path(name));
+    }
+    // What Debian's age wrote to the same recipients, of a file that has no seek table.
+    if let Some(elf) = elf {
+        let (plain, sealed) = (path("elf"), path("elf.age"));
+        fs::write(&plain, elf).unwrap();
+        let mut age = Command::new("age");
+        age.arg("-R").arg(path("recipients")).arg("-o").arg(&sealed).arg(&plain);
+        assert!(age.status().unwrap().success());
+        for name in ["plain", "rsa"] {
+            let key = path(name).display().to_string();
+            run(["regs", sealed.to_str().unwrap(), "--identity", &key]).expect(0);
+        }
     }
     let key = path("locked").display().to_string();
     let typed = ["verify", id, "--identity", &key, "--store", setting.store.to_str().unwrap()];
