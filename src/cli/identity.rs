@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
 
 use super::ui::say;
 use crate::corefile::read::bytes::{Bytes, PlainFile};
@@ -16,6 +17,7 @@ use crate::encryption::{
 use crate::metadata::Hidden;
 use crate::printable::shown;
 use crate::regular_file;
+use crate::sandbox::limits::no_core_file;
 
 /// The option of every command that reads a core.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,6 +46,9 @@ impl IdentityArgs {
 
     /// The identities. Who sits at a terminal may be asked for a passphrase.
     pub(super) fn read(&self) -> Result<Identities, EncryptionError> {
+        if !self.is_empty() {
+            has_keys();
+        }
         Identities::read(&self.files, &terminal())
     }
 
@@ -140,9 +145,16 @@ impl EncryptArgs {
             names: self.hide.contains(&HideArg::Names),
             title: self.hide.contains(&HideArg::Title),
         };
+        has_keys();
         let recipients = recipients(&self.encrypt_to)?;
         Ok(Some(Arc::new(EntryEncryption::new(&recipients, hidden)?)))
     }
+}
+
+/// Keeps the keys that are in the memory of this process from now on out of files.
+fn has_keys() {
+    // Lowering a limit is always allowed.
+    let _ = no_core_file();
 }
 
 /// What texts that were typed name.
@@ -196,7 +208,7 @@ fn ask(what: &str, echo: Echo) -> Option<String> {
         silent.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&terminal, OptionalActions::Flush, &silent).ok()?;
     }
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new());
     let read = BufReader::new(&terminal).read_line(&mut line);
     if echo == Echo::No {
         let _ = writeln!(&terminal);

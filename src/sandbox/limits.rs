@@ -83,8 +83,7 @@ impl Limits {
 
     /// Limits this process.
     pub(super) fn apply(&self) -> rustix::io::Result<()> {
-        // A core file of this program would have the guest's memory in it.
-        limit(Resource::Core, 0, 0)?;
+        no_core_file()?;
         limit(Resource::Data, self.memory, 0)?;
         match self.time {
             // SIGXCPU comes first: it says more than SIGKILL.
@@ -92,6 +91,12 @@ impl Limits {
             None => Ok(()),
         }
     }
+}
+
+/// Has the kernel leave no core file of this process: it would have the guest's memory and keys in
+/// it. Handlers such as systemd-coredump go by this limit, too.
+pub fn no_core_file() -> rustix::io::Result<()> {
+    limit(Resource::Core, 0, 0)
 }
 
 /// How much processor time this process may use in all, in seconds, if that is limited.

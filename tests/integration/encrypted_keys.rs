@@ -5,9 +5,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
+
 use crate::age_key::{by_stock_tools, files, guest, key, with_store};
+use crate::core_stream::MIB;
 use crate::lacking::lacking;
-use crate::setting::{Setting, finish};
+use crate::scripted_qemu::{DumpPlan, Script};
+use crate::setting::{Setting, finish, signal};
 use crate::tool::{Ran, metadata_of, run, start_through};
 
 #[test]
@@ -134,6 +138,21 @@ fn bech32(prefix: &str) -> String {
     let sum = (0..6).map(|at| u8::try_from(sum >> (5 * (5 - at)) & 31).unwrap());
     let letters = data.into_iter().chain(sum).map(|value| char::from(LETTERS[usize::from(value)]));
     format!("{prefix}1{}", letters.collect::<String>())
+}
+
+/// A core file of the program would have the file's key and the guest's memory in it.
+#[test]
+fn a_process_that_has_keys_leaves_no_core_file() {
+    let key = key();
+    let setting = Setting::new(Script { dump: DumpPlan::Stalls(3 * MIB), ..guest() });
+    let capture = setting.start(&["--encrypt-to", &key.recipient]);
+    setting.qemu.await_stall();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", capture.id())).unwrap();
+    signal(&capture, Signal::KILL);
+    finish(capture);
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    let values: Vec<&str> = limit.split_whitespace().collect();
+    assert_eq!(values[..2], ["0", "0"], "{limit}");
 }
 
 /// What is typed, and what any process of the host can read of this one.
