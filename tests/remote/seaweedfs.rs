@@ -18,6 +18,15 @@ pub(crate) const KEY: &str = "ci-key";
 pub(crate) const SECRET: &str = "ci-secret-0123456789";
 const IDENTITIES: &str = r#"{"identities":[{"name":"ci","credentials":[{"accessKey":"ci-key",
     "secretKey":"ci-secret-0123456789"}],"actions":["Admin","Read","Write","List","Tagging"]}]}"#;
+/// A signature by curl. It is of the head alone, which Ceph wants to be said.
+const SIGNED: [&str; 6] = [
+    "-sS",
+    "--fail",
+    "--aws-sigv4",
+    "aws:amz:us-east-1:s3",
+    "-H",
+    "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+];
 /// How long it may take to start, on a machine that is busy.
 const START: Duration = Duration::from_secs(120);
 
@@ -119,7 +128,7 @@ impl SeaweedFs {
     /// A request with a signature.
     pub(crate) fn curl(&self, arguments: &[&str], key: &str) {
         let status = Command::new("curl")
-            .args(["-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3"])
+            .args(SIGNED)
             .args(["--user", &format!("{KEY}:{SECRET}")])
             .args(arguments)
             .arg(format!("{}/{key}", self.endpoint))
@@ -132,7 +141,7 @@ impl SeaweedFs {
     /// What a request with a signature answers.
     fn asked(&self, query: &str) -> String {
         let output = Command::new("curl")
-            .args(["-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3"])
+            .args(SIGNED)
             .args(["--user", &format!("{KEY}:{SECRET}")])
             .arg(format!("{}/{query}", self.endpoint))
             .output()
