@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 
 /// The longest directory name that is used, in bytes.
 const MAX_NAME: usize = 128;
+/// The directory that no guest has, and that of the guest of this name.
+const TABLE: &str = "index";
+const TABLE_GUEST: &str = "%69ndex";
 /// How much of a longer name is kept in front of its hash.
 const KEPT: usize = MAX_NAME - 17;
 
@@ -31,6 +34,10 @@ pub fn folder_name(guest: Option<&str>) -> String {
             let _ = write!(name, "%{byte:02X}");
         }
     }
+    // The table of a store's crashes is there (`index/`).
+    if name == TABLE {
+        name = TABLE_GUEST.to_owned();
+    }
     // What is unpublished ends so; a guest may not end so by its name.
     if name.ends_with(super::INCOMPLETE) {
         name.truncate(name.len().saturating_sub(super::INCOMPLETE.len()));
@@ -49,6 +56,14 @@ pub fn folder_name(guest: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{MAX_NAME, folder_name};
+
+    /// A guest of this name would share the directory of the table.
+    #[test]
+    fn no_guest_has_the_directory_of_the_table() {
+        assert_eq!(folder_name(Some("index")), "%69ndex");
+        assert_eq!(folder_name(Some("%69ndex")), "%2569ndex");
+        assert_eq!(folder_name(Some("index-1")), "index-1");
+    }
 
     #[test]
     fn ordinary_names_stay_as_they_are() {
