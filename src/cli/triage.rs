@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::exit::Exit;
+use super::identity::IdentityArgs;
 use super::store_folder::{StorePlace, place};
 use super::stored_core::print;
 use super::ui;
@@ -25,7 +26,8 @@ use shard::Shard;
 /// Each crash belongs to one shard, by its id. Its answer is a file of one line of JSON,
 /// `VERSION/ID-INPUT.json` below --out, with the row of the crash; it is created once, so that a
 /// shard that is run again does what is missing. Each report is made by a confined process of its
-/// own: a core that cannot be explained costs its own line, which has the reason.
+/// own: a core that cannot be explained costs its own line, which has the reason. What --identity
+/// opens is in the line in the clear.
 ///
 /// Exit code 0: each crash of the shard has its line. 1: some have none, and the shard has to be
 /// run again.
@@ -40,6 +42,8 @@ pub(super) struct TriageArgs {
     /// Where the lines go: a directory, or an address
     #[arg(long, value_name = "PLACE", value_parser = OsStringValueParser::new().map(|text| place(&text)))]
     out: StorePlace,
+    #[command(flatten)]
+    identity: IdentityArgs,
     /// How long one report may take
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "10m")]
     timeout: Duration,
@@ -63,11 +67,11 @@ struct Done {
 /// Makes the lines of a shard.
 pub(super) fn run(arguments: &TriageArgs) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::on_signals().context("cannot install signal handlers")?;
-    let inputs = Inputs::open(&arguments.from)?;
+    let inputs = Inputs::open(&arguments.from, arguments.identity.files())?;
     let output = Output::open(&arguments.out)?;
     let there = output.names()?;
     let mut done = Done::default();
-    for input in inputs.all()?.into_iter().filter(|input| arguments.shard.has(&input.id)) {
+    for input in inputs.of(arguments.shard)? {
         if interrupt.is_raised() {
             bail!("interrupted by {}", interrupt.signal_name());
         }

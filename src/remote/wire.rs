@@ -49,9 +49,11 @@ pub(super) enum Ask {
     Read { object: u32, offset: u64, length: u64 },
     /// The length and the last bytes of an object that is not opened.
     End { name: String, bytes: u64 },
-    /// The names and lengths of all objects below a name, as JSON. Below the address if it is empty.
-    List { below: String },
-    /// The same, with the seconds since each was written, by the server's clock.
+    /// The names and lengths of objects below a name, as JSON ([`Page`]): as many as one answer has,
+    /// those after a name if one is given. Below the address if the first one is empty.
+    List { below: String, after: String },
+    /// Names and lengths of all objects below a name, as JSON, with the seconds since each was written,
+    /// by the server's clock.
     ListDated { below: String },
     /// Uploads below a name of which nothing was sent for so many seconds, as JSON.
     Uploads { below: String, seconds: u64 },
@@ -71,6 +73,14 @@ pub(super) enum Ask {
     Finish { name: String, upload: String },
     /// Gives an upload up.
     Abort { name: String, upload: String },
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Page {
+    pub(super) names: Vec<(String, u64)>,
+    /// Whether there may be more, after the last of these.
+    pub(super) more: bool,
 }
 
 /// The head of an answer.

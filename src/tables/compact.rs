@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::layout::{self, Named};
+use super::layout::{self, CRASHES, NEW, Named};
 use super::objects::{Objects, TableError};
 use super::read::{MAX_PART, MAX_ROW, side_by_side};
 use super::{Row, part};
@@ -50,7 +50,7 @@ struct Day {
 /// Fails if an object cannot be had, written or removed. Nothing is lost then.
 pub fn compact(objects: &dyn Objects) -> Result<Compacted, TableError> {
     let mut days: BTreeMap<String, Day> = BTreeMap::new();
-    for (name, length) in objects.list()? {
+    for (name, length) in objects.list(NEW)?.into_iter().chain(objects.list(CRASHES)?) {
         match layout::parse(&name) {
             Some(Named::Row { day, .. }) => days.entry(day).or_default().rows.push((name, length)),
             Some(Named::Part { day }) => days.entry(day).or_default().parts.push((name, length)),

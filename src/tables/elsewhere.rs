@@ -20,8 +20,8 @@ impl Elsewhere {
 }
 
 impl Objects for Elsewhere {
-    fn list(&self) -> Result<Vec<(String, u64)>, TableError> {
-        let names = self.channel.list_below(INDEX)?.into_iter();
+    fn list(&self, kind: &str) -> Result<Vec<(String, u64)>, TableError> {
+        let names = self.channel.list_below(&format!("{INDEX}/{kind}"))?.into_iter();
         Ok(names.filter(|(name, _)| layout::parse(name).is_some()).collect())
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::layout::{self, ANNOTATIONS, CRASHES, INDEX, NEW};
+use super::layout::{self, INDEX};
 use super::objects::{Objects, TableError};
 use crate::regular_file;
 use crate::store::publish::put_new;
@@ -23,18 +23,16 @@ impl Folder {
 }
 
 impl Objects for Folder {
-    fn list(&self) -> Result<Vec<(String, u64)>, TableError> {
+    fn list(&self, kind: &str) -> Result<Vec<(String, u64)>, TableError> {
         let mut found = Vec::new();
-        for kind in [NEW, CRASHES, ANNOTATIONS] {
-            for day in names(&self.store.join(INDEX).join(kind))? {
-                let folder = format!("{INDEX}/{kind}/{day}");
-                for file in names(&self.store.join(&folder))? {
-                    let name = format!("{folder}/{file}");
-                    let length = fs::symlink_metadata(self.store.join(&name));
-                    // It may be gone meanwhile.
-                    if let (Some(_), Ok(file)) = (layout::parse(&name), length) {
-                        found.push((name, file.len()));
-                    }
+        for day in names(&self.store.join(INDEX).join(kind))? {
+            let folder = format!("{INDEX}/{kind}/{day}");
+            for file in names(&self.store.join(&folder))? {
+                let name = format!("{folder}/{file}");
+                let length = fs::symlink_metadata(self.store.join(&name));
+                // It may be gone meanwhile.
+                if let (Some(_), Ok(file)) = (layout::parse(&name), length) {
+                    found.push((name, file.len()));
                 }
             }
         }

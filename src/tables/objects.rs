@@ -11,11 +11,12 @@ use crate::store::StoreError;
 
 /// Objects by name below a store.
 pub trait Objects: fmt::Debug + Sync {
-    /// The names, with their lengths, of all that is below `index/`.
+    /// The names, with their lengths, of all objects of one kind: [`NEW`](super::layout::NEW),
+    /// [`CRASHES`](super::layout::CRASHES) or [`ANNOTATIONS`](super::layout::ANNOTATIONS).
     ///
     /// # Errors
     /// Fails if they cannot be had.
-    fn list(&self) -> Result<Vec<(String, u64)>, TableError>;
+    fn list(&self, kind: &str) -> Result<Vec<(String, u64)>, TableError>;
 
     /// An object as a whole; `None` if it is not there.
     ///

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::layout::{self, Named};
+use super::layout::{self, CRASHES, NEW, Named};
 use super::objects::{Objects, TableError};
 use super::read::{MAX_PART, side_by_side};
 use super::{Row, part};
@@ -27,16 +27,15 @@ impl Row {
 /// # Errors
 /// Fails if an object cannot be had.
 pub fn ids(objects: &dyn Objects) -> Result<HashSet<String>, TableError> {
-    let (mut ids, mut parts) = (HashSet::new(), Vec::new());
-    for (name, _) in objects.list()? {
-        match layout::parse(&name) {
-            Some(Named::Row { id, .. }) => drop(ids.insert(id)),
-            Some(Named::Part { .. }) => parts.push(name),
-            Some(Named::Annotation { .. }) | None => {}
+    let mut ids = HashSet::new();
+    for (name, _) in objects.list(NEW)? {
+        if let Some(Named::Row { id, .. }) = layout::parse(&name) {
+            ids.insert(id);
         }
     }
+    let parts = objects.list(CRASHES)?;
     // A part that is gone meanwhile is in another one: its rows are made again, and compacted away.
-    let of_parts = side_by_side(&parts, |name| {
+    let of_parts = side_by_side(&parts, |(name, _)| {
         Ok(objects.get(name, MAX_PART)?.and_then(|file| part::ids(file).ok()))
     })?;
     ids.extend(of_parts.into_iter().flatten().flatten());

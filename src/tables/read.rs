@@ -6,9 +6,10 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::layout::{self, Named};
+use super::layout::{self, ANNOTATIONS, CRASHES, NEW, Named};
 use super::objects::{Objects, TableError};
 use super::{Row, part};
+use crate::remote::RemoteError;
 use crate::store::annotations::{Annotation, Annotations, MAX_ANNOTATION};
 
 /// The longest row and the longest part that are read, in bytes.
@@ -26,8 +27,6 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// What was noted of crashes, by their ids.
     pub annotations: BTreeMap<String, Annotations>,
-    /// Whether there is a table, even if it has no rows.
-    pub exists: bool,
     /// Objects that are no part of a table.
     pub problems: Vec<TableError>,
 }
@@ -46,19 +45,16 @@ impl Table {
     /// Fails if an object cannot be had. One that is damaged is left out, and listed.
     pub fn read(objects: &dyn Objects, store: &str) -> Result<Self, TableError> {
         for _ in 0..TRIES {
-            let names = objects.list()?;
-            if let Some(found) = fetch(objects, &names)? {
-                let is_row = |named| matches!(named, Named::Row { .. } | Named::Part { .. });
-                let exists = names.iter().any(|(name, _)| layout::parse(name).is_some_and(is_row));
-                return Ok(Self::of(found, exists));
+            if let Some(found) = look(objects)? {
+                return Ok(Self::of(found));
             }
             // What is gone is in something that was written since.
         }
         Err(TableError::Changed { store: store.to_owned() })
     }
 
-    fn of(found: Vec<Found>, exists: bool) -> Self {
-        let mut table = Self { exists, ..Self::default() };
+    fn of(found: Vec<Found>) -> Self {
+        let mut table = Self::default();
         let mut seen = HashSet::new();
         for found in found {
             match found {
@@ -74,6 +70,30 @@ impl Table {
         }
         table
     }
+}
+
+/// What all objects have; `None` if some were compacted meanwhile.
+///
+/// A list is no picture of one time: it comes in pages. A row that is in no part when the rows are
+/// listed is listed; one that is in a part is in a listed part, or in one that was written while
+/// the parts were listed, which a second list of them shows.
+fn look(objects: &dyn Objects) -> Result<Option<Vec<Found>>, TableError> {
+    thread::scope(|scope| {
+        let annotations = scope.spawn(|| objects.list(ANNOTATIONS));
+        let mut names = objects.list(NEW)?;
+        let parts = objects.list(CRASHES)?;
+        let again = scope.spawn(|| objects.list(CRASHES));
+        names.extend(parts.iter().cloned());
+        let joined = |list: thread::ScopedJoinHandle<'_, Result<_, TableError>>| {
+            list.join().unwrap_or_else(|_| Err(RemoteError::Ended.into()))
+        };
+        names.extend(joined(annotations)?);
+        let found = fetch(objects, &names)?;
+        let listed: HashSet<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+        let is_new = |(name, _): &(String, u64)| !listed.contains(name.as_str());
+        let changed = joined(again)?.iter().any(is_new);
+        Ok(found.filter(|_| !changed))
+    })
 }
 
 /// What objects have, in their order; `None` if one is gone.
@@ -126,7 +146,7 @@ pub(super) fn side_by_side<T: Sync, R: Send>(
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..of.len().min(AT_ONCE)).map(|_| scope.spawn(one)).collect();
-        let ended = |_| Err(crate::remote::RemoteError::Ended.into());
+        let ended = |_| Err(RemoteError::Ended.into());
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(ended))
     })?;
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::answer::Answer;
+use super::shard::Shard;
 use crate::cli::remote_store::RemoteStore;
 use crate::cli::store_folder::StorePlace;
 use crate::interrupt::Interrupt;
@@ -28,7 +29,13 @@ const INTERVAL: Duration = Duration::from_millis(5);
 const MAX_PROBLEM: usize = 8 << 10;
 
 /// The store.
-pub(super) enum Inputs {
+pub(super) struct Inputs {
+    place: Place,
+    /// The files with the keys of encrypted cores.
+    identities: Vec<PathBuf>,
+}
+
+enum Place {
     Folder(PathBuf),
     Elsewhere(Box<RemoteStore>),
 }
@@ -61,22 +68,25 @@ impl Input {
 }
 
 impl Inputs {
-    pub(super) fn open(place: &StorePlace) -> anyhow::Result<Self> {
-        Ok(match place {
-            StorePlace::Folder(folder) => Self::Folder(folder.clone()),
+    pub(super) fn open(place: &StorePlace, identities: &[PathBuf]) -> anyhow::Result<Self> {
+        let place = match place {
+            StorePlace::Folder(folder) => Place::Folder(folder.clone()),
             StorePlace::Remote(address) if address.has_query() => {
                 bail!("{} has a signature, which is of one object", address.shown())
             }
-            StorePlace::Remote(address) => Self::Elsewhere(Box::new(RemoteStore::open(address)?)),
-        })
+            StorePlace::Remote(address) => Place::Elsewhere(Box::new(RemoteStore::open(address)?)),
+        };
+        Ok(Self { place, identities: identities.to_vec() })
     }
 
-    /// All crashes that are stored, by their ids.
-    pub(super) fn all(&self) -> anyhow::Result<Vec<Input>> {
-        let mut found: Vec<Input> = match self {
-            Self::Folder(store) => {
+    /// The crashes of a shard, by their ids.
+    pub(super) fn of(&self, shard: Shard) -> anyhow::Result<Vec<Input>> {
+        let is_in = |name: &str| shard.has(name.rsplit_once('/').map_or(name, |(_, id)| id));
+        let mut found: Vec<Input> = match &self.place {
+            Place::Folder(store) => {
                 let (entries, _) = listing::list(store)?;
-                let published = entries.into_iter().filter(|entry| entry.published);
+                let published =
+                    entries.into_iter().filter(|entry| entry.published && is_in(&entry.id));
                 let inputs = published.filter_map(|entry| {
                     let guest = entry.folder.parent()?.file_name()?.to_str()?;
                     let metadata = entry.folder.join(METADATA_FILE);
@@ -85,9 +95,10 @@ impl Inputs {
                 });
                 inputs.collect()
             }
-            Self::Elsewhere(store) => {
-                store.each(|name| Ok(Some(input(name, store.metadata(name)?.as_deref()))))?
-            }
+            Place::Elsewhere(store) => store.each(|name| match is_in(name) {
+                true => Ok(Some(input(name, store.metadata(name)?.as_deref()))),
+                false => Ok(None),
+            })?,
         };
         found.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(found)
@@ -103,12 +114,18 @@ impl Inputs {
         limit: Duration,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Answer> {
-        let address = match self {
-            Self::Folder(store) => store.join(&input.entry).into_os_string(),
-            Self::Elsewhere(store) => store.channel.root().join(&input.entry).with_secrets().into(),
+        let address = match &self.place {
+            Place::Folder(store) => store.join(&input.entry).into_os_string(),
+            Place::Elsewhere(store) => {
+                store.channel.root().join(&input.entry).with_secrets().into()
+            }
         };
         let mut command = Command::new("/proc/self/exe");
-        command.arg0(env!("CARGO_PKG_NAME")).args(["report", "--json", "--"]).arg(address);
+        command.arg0(env!("CARGO_PKG_NAME")).args(["report", "--json"]);
+        for file in &self.identities {
+            command.arg("--identity").arg(file);
+        }
+        command.arg("--").arg(address);
         let (report, problem) = match run(&mut command, limit, interrupt)? {
             Ended::Report(report) => (Some(report), None),
             Ended::Failed(problem) if is_of_the_network(&problem) => bail!("{problem}"),
@@ -119,9 +136,9 @@ impl Inputs {
     }
 
     fn row(&self, input: &Input, report: Option<&[u8]>) -> anyhow::Result<Option<Row>> {
-        let store = match self {
-            Self::Folder(store) => store,
-            Self::Elsewhere(store) => return Ok(store.row(&input.entry, report)?),
+        let store = match &self.place {
+            Place::Folder(store) => store,
+            Place::Elsewhere(store) => return Ok(store.row(&input.entry, report)?),
         };
         let folder = store.join(&input.entry);
         let read = |name: &str| regular_file::read_own(&folder.join(name), report_file::MAX_BYTES);

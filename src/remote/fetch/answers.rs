@@ -11,7 +11,7 @@ pub(super) async fn answer(objects: &Objects, ask: Ask, body: Vec<u8>) -> (Outco
         Ask::OpenStart { name, bytes } => objects.open_start(&name, bytes).await,
         Ask::Read { object, offset, length } => objects.read(object, offset, length).await,
         Ask::End { name, bytes } => objects.end(&name, bytes).await,
-        Ask::List { below } => objects.list(&below).await,
+        Ask::List { below, after } => objects.list(&below, &after).await,
         Ask::ListDated { below } => objects.list_dated(&below).await,
         Ask::Uploads { below, seconds } => objects.idle_uploads(&below, seconds).await,
         Ask::Checks => objects.checks().await,

@@ -18,12 +18,17 @@ use super::environment::Environment;
 use super::reason;
 use super::stores::{self, Opened};
 use super::uploads::Uploads;
-use crate::remote::wire::{MAX_BYTES, Outcome};
+use crate::remote::wire::{MAX_BYTES, Outcome, Page};
 
 /// How many objects a command opens at most.
 const MAX_OBJECTS: usize = 64;
-/// How many names are listed at most.
+/// How many names are listed at most, with their dates.
 pub(super) const MAX_LISTED: usize = 400_000;
+/// The most objects of one answer, and the most bytes of their names.
+const MAX_PAGE: usize = 50_000;
+const MAX_PAGE_BYTES: usize = 8 << 20;
+/// What a name has around it in JSON: quotes, brackets, a length.
+const ROOM: usize = 32;
 /// How often a request is made whose answer broke off. Those that were not answered are repeated
 /// by the client.
 const TRIES: usize = 3;
@@ -241,19 +246,27 @@ impl Objects {
         Err(problem.into())
     }
 
-    pub(super) async fn list(&self, below: &str) -> Answered {
+    /// What is below a name and after another one, as far as one answer goes.
+    pub(super) async fn list(&self, below: &str, after: &str) -> Answered {
         let (root, path) = (&self.opened.root, self.path(below)?);
         let prefix = (!path.as_ref().is_empty()).then_some(&path);
-        let mut objects = self.opened.store.list(prefix);
-        let mut found: Vec<(String, u64)> = Vec::new();
+        let mut objects = match after.is_empty() {
+            true => self.opened.store.list(prefix),
+            false => self.opened.store.list_with_offset(prefix, &self.path(after)?),
+        };
+        let (mut page, mut bytes) = (Page::default(), 0_usize);
         while let Some(object) = objects.try_next().await? {
             let name = object.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
-            found.push((name.trim_start_matches('/').to_owned(), object.size));
-            if found.len() > MAX_LISTED {
-                return Err(format!("it has more than {MAX_LISTED} objects").into());
+            let name = name.trim_start_matches('/').to_owned();
+            // Letters that JSON escapes are rare in names, and six times as long at most.
+            bytes = bytes.saturating_add(name.len()).saturating_add(ROOM);
+            page.names.push((name, object.size));
+            if page.names.len() >= MAX_PAGE || bytes > MAX_PAGE_BYTES {
+                page.more = true;
+                break;
             }
         }
-        let json = serde_json::to_vec(&found).map_err(|error| error.to_string())?;
+        let json = serde_json::to_vec(&page).map_err(|error| error.to_string())?;
         if json.len() as u64 > MAX_BYTES {
             return Err("its names are too long for a list".to_owned().into());
         }
