@@ -19,6 +19,7 @@ mod entry;
 mod equal;
 mod fake_bucket;
 mod faults;
+mod fleet;
 mod http_server;
 mod killed;
 #[path = "../tool/leave_out.rs"]
