@@ -97,6 +97,13 @@ def free_ports(count):
 
 
 def start_server(folder):
+    """The server, and its port of S3."""
+    server, ports = start_all(folder)
+    return server, ports[0]
+
+
+def start_all(folder):
+    """The server, and its ports: of S3, the master, the volume server, the filer and others."""
     weed = pathlib.Path("target/seaweedfs-venv/bin/weed")
     if not weed.exists():
         sys.exit("SeaweedFS is not in target/seaweedfs-venv; tests/run installs it")
@@ -112,7 +119,7 @@ def start_server(folder):
         if server.poll() is not None:
             sys.exit("SeaweedFS has ended")
         time.sleep(0.05)
-    return server, ports[0]
+    return server, ports
 
 
 def environment(endpoint):

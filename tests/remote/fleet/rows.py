@@ -21,7 +21,8 @@ def stamp(time):
 
 def made(count, rows, explained, days):
     chance = random.Random(count)
-    bugs = [crash for crash in explained if crash["signature"]]
+    # Those whose signature is strong are the frequent ones.
+    bugs = sorted((crash for crash in explained if crash["signature"]), key=lambda crash: crash["weak"])
     for number in range(count):
         row = json.loads(chance.choice(rows))
         time = END - datetime.timedelta(seconds=chance.randrange(days * 86400), microseconds=chance.randrange(10**6))
