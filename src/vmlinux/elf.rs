@@ -190,25 +190,12 @@ impl Layout {
             headers.push(header);
         }
         for (section, offset) in extra.iter().zip(&self.extra) {
-            let mut header = section_header(section.name, &mut names);
-            header.sh_type = U32::new(LE, section.kind);
-            header.sh_offset = U64::new(LE, *offset);
-            header.sh_size = U64::new(LE, section.bytes.len() as u64);
-            header.sh_link = U32::new(LE, section.link);
-            header.sh_info = U32::new(LE, section.info);
-            header.sh_entsize = U64::new(LE, section.entry_size);
-            header.sh_addralign = U64::new(LE, section.align.max(1));
-            headers.push(header);
+            headers.push(extra_header(section, *offset, &mut names));
             file.write_all_at(&section.bytes, *offset)?;
         }
-        let mut last = section_header(".shstrtab", &mut names);
         let headers_length = (headers.len() as u64).saturating_add(1).saturating_mul(HEADER);
         let names_at = self.headers.saturating_add(headers_length);
-        last.sh_type = U32::new(LE, elf::SHT_STRTAB);
-        last.sh_offset = U64::new(LE, names_at);
-        last.sh_size = U64::new(LE, names.len() as u64);
-        last.sh_addralign = U64::new(LE, 1);
-        headers.push(last);
+        headers.push(names_header(names_at, &mut names));
         let bytes: Vec<u8> = headers.iter().flat_map(|header| bytes_of(header).to_vec()).collect();
         file.write_all_at(&bytes, self.headers)?;
         file.write_all_at(&names, names_at)?;
@@ -278,5 +265,35 @@ pub(super) fn section_header(name: &str, names: &mut Vec<u8>) -> elf::SectionHea
         sh_info: U32::new(LE, 0),
         sh_addralign: zero,
         sh_entsize: zero,
+    }
+}
+
+/// The header of a section whose contents are at `offset`.
+pub(super) fn extra_header(
+    section: &Extra,
+    offset: u64,
+    names: &mut Vec<u8>,
+) -> elf::SectionHeader64<LE> {
+    elf::SectionHeader64 {
+        sh_type: U32::new(LE, section.kind),
+        sh_offset: U64::new(LE, offset),
+        sh_size: U64::new(LE, section.bytes.len() as u64),
+        sh_link: U32::new(LE, section.link),
+        sh_info: U32::new(LE, section.info),
+        sh_entsize: U64::new(LE, section.entry_size),
+        sh_addralign: U64::new(LE, section.align.max(1)),
+        ..section_header(section.name, names)
+    }
+}
+
+/// The header of the last section, which has all names, its own included.
+pub(super) fn names_header(offset: u64, names: &mut Vec<u8>) -> elf::SectionHeader64<LE> {
+    let header = section_header(".shstrtab", names);
+    elf::SectionHeader64 {
+        sh_type: U32::new(LE, elf::SHT_STRTAB),
+        sh_offset: U64::new(LE, offset),
+        sh_size: U64::new(LE, names.len() as u64),
+        sh_addralign: U64::new(LE, 1),
+        ..header
     }
 }

@@ -21,7 +21,7 @@ use object::endian::{U16, U32, U64};
 use object::pod::bytes_of;
 
 use super::dwarf::Address;
-use super::elf::{Extra, head, section_header};
+use super::elf::{Extra, extra_header, head, names_header, section_header};
 use super::linked::Linked;
 use crate::kernel::modules::ModuleSection;
 
@@ -156,24 +156,11 @@ pub(super) fn write(
     let mut end = HEADER;
     for section in extra {
         end = end.next_multiple_of(section.align.max(1));
-        let mut header = section_header(section.name, &mut names);
-        header.sh_type = U32::new(LE, section.kind);
-        header.sh_offset = U64::new(LE, end);
-        header.sh_size = U64::new(LE, section.bytes.len() as u64);
-        header.sh_link = U32::new(LE, section.link);
-        header.sh_info = U32::new(LE, section.info);
-        header.sh_entsize = U64::new(LE, section.entry_size);
-        header.sh_addralign = U64::new(LE, section.align.max(1));
-        headers.push(header);
+        headers.push(extra_header(section, end, &mut names));
         file.write_all_at(&section.bytes, end)?;
         end = end.saturating_add(section.bytes.len() as u64);
     }
-    let mut last = section_header(".shstrtab", &mut names);
-    last.sh_type = U32::new(LE, elf::SHT_STRTAB);
-    last.sh_offset = U64::new(LE, end);
-    last.sh_size = U64::new(LE, names.len() as u64);
-    last.sh_addralign = U64::new(LE, 1);
-    headers.push(last);
+    headers.push(names_header(end, &mut names));
     file.write_all_at(&names, end)?;
     let at = end.saturating_add(names.len() as u64).next_multiple_of(8);
     let bytes: Vec<u8> = headers.iter().flat_map(|header| bytes_of(header).to_vec()).collect();
