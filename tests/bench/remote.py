@@ -21,16 +21,29 @@ IDENTITIES = (
 )
 RUNS = 7
 GOALS = {1: 0.2, 10: 0.25, 50: 0.4}
+# Without a pack there is a goal for the longest round trip alone.
+WITHOUT = {50: 2.0}
 
 
 class Proxy:
     """Passes connections on. Each takes a round trip to be made, and so does each answer."""
 
     def __init__(self, port):
-        self.port, self.delay, self.bytes, self.requests = port, 0.0, 0, 0
+        self.port, self.delay = port, 0.0
+        self.lock, self.bytes, self.requests = threading.Lock(), 0, []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
+
+    def begin(self):
+        """Counts from here on."""
+        with self.lock:
+            self.bytes, self.requests = 0, []
+            self.begun = time.monotonic()
+
+    def counted(self):
+        with self.lock:
+            return self.bytes, list(self.requests)
 
     def accept(self):
         while True:
@@ -47,13 +60,15 @@ class Proxy:
         begun = time.monotonic()
 
         def read():
+            head = b""
             while data := source.recv(1 << 18):
                 due = time.monotonic() + self.delay / 2
                 chunks.put((max(due, begun + first) if up else due, data))
                 if up:
-                    self.requests += data.count(b" HTTP/1.1\r\n")
+                    head = self.count_requests(head + data)
                 else:
-                    self.bytes += len(data)
+                    with self.lock:
+                        self.bytes += len(data)
             chunks.put((time.monotonic() + self.delay / 2, b""))
 
         def write():
@@ -70,6 +85,17 @@ class Proxy:
 
         for work in (read, write):
             threading.Thread(target=guarded(work), daemon=True).start()
+
+    def count_requests(self, text):
+        """Counts what is complete of a client's requests, none of which has a body: gives the rest."""
+        *heads, rest = text.split(b"\r\n\r\n")
+        with self.lock:
+            for head in heads:
+                first, *fields = head.decode("latin-1").split("\r\n")
+                ranges = [field.split("=")[-1] for field in fields if field.lower().startswith("range:")]
+                path = first.split(" ")[1].rsplit("/", 1)[-1]
+                self.requests.append((time.monotonic() - self.begun, first.split(" ")[0], path, *ranges))
+        return rest
 
 
 def guarded(work):
@@ -122,11 +148,12 @@ def start_all(folder):
     return server, ports
 
 
-def environment(endpoint):
+def environment(endpoint, key):
     return {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
         "VMCORECTL_CACHE": "0",
+        "VMCORECTL_IDENTITY": str(key),
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -150,7 +177,8 @@ def measure(program, words, variables):
 
 def main():
     core, program, output = sys.argv[1:]
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="vmcorectl-remote-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="vmcorectl-remote-", dir=os.environ.get("TMPDIR", "target")))
+    folder = folder.absolute()
     server, port = start_server(folder)
     try:
         rows = run(core, program, folder, port)
@@ -163,49 +191,86 @@ def main():
 
 
 def run(core, program, folder, port):
-    direct = environment("http://127.0.0.1:%d" % port)
+    key = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
+    recipient = key.with_suffix(".pub").read_text().strip()
+    direct = environment("http://127.0.0.1:%d" % port, key)
     bucket = ["curl", "-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", KEY + ":" + SECRET]
-    subprocess.run([*bucket, "-X", "PUT", direct["AWS_ENDPOINT_URL"] + "/bench"], check=True, stdout=subprocess.DEVNULL)
-    entries = {}
-    for name in ("with", "without"):
+
+    def request(method, name):
+        words = [*bucket, "-X", method, direct["AWS_ENDPOINT_URL"] + "/bench" + name]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+    request("PUT", "")
+    addresses, local = {}, {}
+    for name, options in (("plain", []), ("encrypted", ["--encrypt-to", recipient])):
         store = folder / ("store-" + name)
-        words = [program, "import", core, "--guest", name, "--store", str(store)]
+        words = [program, "import", core, "--guest", name, "--store", str(store), *options]
         entry = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
         entry = pathlib.Path(entry)
-        if name == "with":
+        if name == "plain":
             pack = (entry / "triage.zst").read_bytes()
-        else:
-            (entry / "triage.zst").unlink()
+            size = (entry / "vmcore.elf.zst").stat().st_size
         words = [program, "push", "--all", "--to", "s3://bench/cores", "--store", str(store)]
         subprocess.run(words, env=direct, check=True, stdout=subprocess.DEVNULL)
-        entries[name] = (entry, "s3://bench/cores/%s/%s" % (entry.parent.name, entry.name))
+        addresses[name] = "/cores/%s/%s" % (entry.parent.name, entry.name)
+        local[name] = measure(program, ["report", str(entry)], direct)
+        shutil.rmtree(store)
     needed = part_of_report(pack)
-    entry, _ = entries["with"]
-    size = (entry / "vmcore.elf.zst").stat().st_size
-    local = measure(program, ["report", str(entry)], direct)
     proxy = Proxy(port)
-    variables = environment(proxy.address)
+    results, logs = {}, {}
+    for has_pack in (True, False):
+        for name, address in addresses.items():
+            for delay in GOALS:
+                proxy.delay = delay / 1000
+                variables = environment(proxy.address, key)
+                words = ["report", "s3://bench" + address]
+                proxy.begin()
+                subprocess.run([program, *words], env=variables, check=True, stdout=subprocess.DEVNULL)
+                fetched, requests = proxy.counted()
+                cold = measure(program, words, variables)
+                variables["XDG_CACHE_HOME"] = str(folder)
+                variables["VMCORECTL_CACHE"] = "1G"
+                subprocess.run([program, *words], env=variables, check=True, stdout=subprocess.DEVNULL)
+                warm = measure(program, words, variables)
+                proxy.begin()
+                subprocess.run([program, *words], env=variables, check=True, stdout=subprocess.DEVNULL)
+                results[delay, name, has_pack] = (cold, fetched / needed, len(requests), warm, len(proxy.counted()[1]))
+                logs[name, has_pack] = requests
+        for name, address in addresses.items():
+            if has_pack:
+                request("DELETE", address + ("/triage.zst.age" if name == "encrypted" else "/triage.zst"))
+    return table(results, logs, local, size, len(pack), needed)
+
+
+def table(results, logs, local, size, pack, needed):
     rows = [
         "# `report` of a core in object storage",
         "",
         "%s, %s, %d processors, Linux %s. Core of %.0f MiB, pack of %.1f MiB, of which a report uses"
-        % (datetime.date.today(), processor(), os.cpu_count(), os.uname().release, size / 2**20, len(pack) / 2**20),
+        % (datetime.date.today(), processor(), os.cpu_count(), os.uname().release, size / 2**20, pack / 2**20),
         "%.1f MiB. SeaweedFS on loopback, behind a proxy that adds the round trip, also to each new connection."
         % (needed / 2**20),
-        "Median of %d runs, nothing cached; of the core on disk %.3f s. By `tests/bench/remote`." % (RUNS, local),
+        "Medians of %d runs; of the core on disk %.3f s, of the encrypted one %.3f s. By `tests/bench/remote`."
+        % (RUNS, local["plain"], local["encrypted"]),
         "",
-        "| Round trip | with the pack, s | goal | bytes / needed | requests | without, s | goal | bytes / needed | requests |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "`cold` has no cache on this machine, `warm` one that has all that was fetched before. Bytes are all that came from",
+        "the server, heads of answers included, over what a report uses of the pack.",
+        "",
+        "| Round trip | core | pack | cold, s | goal | bytes / needed | requests | warm, s | requests |",
+        "|---:|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for delay, goal in GOALS.items():
-        proxy.delay = delay / 1000
-        cells = ["%d ms" % delay]
-        for name, most in (("with", goal), ("without", 2.0 if delay == 50 else None)):
-            proxy.bytes = proxy.requests = 0
-            median = measure(program, ["report", entries[name][1]], variables)
-            cells += ["%.3f" % median, "" if most is None else "%.2f" % most]
-            cells += ["%.2f" % (proxy.bytes / RUNS / needed), "%.0f" % (proxy.requests / RUNS)]
+    for (delay, name, has_pack), (cold, ratio, requests, warm, again) in sorted(
+        results.items(), key=lambda row: (not row[0][2], row[0][1] != "plain", row[0][0])
+    ):
+        goal = (GOALS if has_pack else WITHOUT).get(delay)
+        cells = ["%d ms" % delay, name, "yes" if has_pack else "no", "%.3f" % cold]
+        cells += ["" if goal is None else "%.2f" % goal, "%.2f" % ratio, str(requests), "%.3f" % warm, str(again)]
         rows.append("| " + " | ".join(cells) + " |")
+    for (name, has_pack), requests in logs.items():
+        rows += ["", "Requests, %s, %s a pack, at %d ms:" % (name, "with" if has_pack else "without", max(GOALS)), ""]
+        for at, method, path, *ranges in requests:
+            rows.append("    %6.0f ms  %s %s %s" % (at * 1000, method, path.split("?")[0], " ".join(ranges)))
     return rows
 
 
