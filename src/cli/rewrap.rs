@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::completers;
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
 use super::identity::{IdentityArgs, recipients};
-use super::store_folder::StoreArgs;
+use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use crate::encryption::{self, Identities, Recipients};
 use crate::metadata::{ENCRYPTED_METADATA_FILE, Encrypted, Metadata};
 use crate::printable::shown;
 use crate::regular_file;
+use crate::remote::address::{Address, RemoteAddress};
 use crate::store::entry::Entry;
 use crate::store::{ENCRYPTED_REPORT_FILE, is_in_entry, metadata_file, pack_file, report_file};
 
@@ -37,7 +38,7 @@ pub(super) struct RewrapArgs {
 
 /// Writes the headers anew, and prints the files.
 pub(super) fn run(arguments: &RewrapArgs) -> anyhow::Result<Exit> {
-    let core = Entry::find(&arguments.entry, &arguments.store.folder()?)?.core;
+    let core = find(arguments)?;
     let text = regular_file::read_own(&metadata_file::path(&core), report_file::MAX_BYTES);
     let clear = text.ok().and_then(|text| serde_json::from_slice::<Metadata>(&text).ok());
     let encrypted = clear.as_ref().and_then(|clear| clear.encrypted.clone());
@@ -70,6 +71,22 @@ pub(super) fn run(arguments: &RewrapArgs) -> anyhow::Result<Exit> {
     print(|out| {
         files.iter().try_for_each(|path| writeln!(out, "{}", shown(&path.display().to_string())))
     })
+}
+
+/// The core of an entry on this machine.
+fn find(arguments: &RewrapArgs) -> anyhow::Result<PathBuf> {
+    let elsewhere = |address: &RemoteAddress| UsageError {
+        message: format!("{} is not on this machine: its files cannot be changed", address.shown()),
+        hint: Some(
+            "`pull` the entry, `rewrap` it here, `rm` it there and `push` it again".to_owned(),
+        ),
+    };
+    match (Address::parse(&arguments.entry), arguments.store.place()) {
+        (Some(Address::Remote(address)), _) => Err(elsewhere(&address).into()),
+        (Some(Address::Local(path)), _) => Ok(Entry::at(&path).core),
+        (None, StorePlace::Remote(address)) => Err(elsewhere(&address).into()),
+        (None, StorePlace::Folder(folder)) => Ok(Entry::find(&arguments.entry, &folder)?.core),
+    }
 }
 
 fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> anyhow::Result<()> {
