@@ -117,7 +117,7 @@ fn open(path: &Path, sandbox: SandboxArgs) -> anyhow::Result<Box<dyn Read>> {
 
 /// The log of a stored core, and the stacks of its CPUs.
 fn of_core(entry: &str, arguments: &ExplainArgs) -> anyhow::Result<(Vec<LogRecord>, CoreStacks)> {
-    let entry = Found::find(entry, &arguments.store)?;
+    let entry = Found::find(entry, &arguments.store, &arguments.identity)?;
     let core =
         entry.open(arguments.sandbox, &arguments.identity, arguments.find_kernel.reads(), None)?;
     let kernel = arguments.find_kernel.find(&core)?;

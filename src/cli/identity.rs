@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
@@ -17,6 +17,7 @@ use crate::encryption::{
 use crate::metadata::Hidden;
 use crate::printable::shown;
 use crate::regular_file;
+use crate::remote::entry::Unseal;
 use crate::sandbox::limits::no_core_file;
 
 /// The option of every command that reads a core.
@@ -71,6 +72,43 @@ impl IdentityArgs {
         let file =
             file.map_err(|source| EncryptionError::Keys { path: core.to_owned(), source })?;
         Ok(self.plain(Arc::new(file))?.header)
+    }
+}
+
+/// The keys of a remote entry, of which one file is opened after the other.
+#[derive(Debug)]
+pub(super) struct CoreKeys(Mutex<Identities>);
+
+impl CoreKeys {
+    /// Reads them.
+    pub(super) fn read(identity: &IdentityArgs) -> Result<Self, EncryptionError> {
+        Ok(Self(Mutex::new(identity.read()?)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Identities> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether they open files in a process that has confined itself.
+    pub(super) fn are_in_memory(&self) -> bool {
+        self.lock().are_in_memory()
+    }
+
+    /// The plain bytes of a triage pack.
+    pub(super) fn open_pack(
+        &self,
+        pack: Arc<dyn Bytes>,
+    ) -> Result<Arc<dyn Bytes>, EncryptionError> {
+        Ok(Arc::new(AgeFile::open_by_start(pack, &self.lock())?))
+    }
+}
+
+impl Unseal for CoreKeys {
+    fn unseal(&self, core: Arc<dyn Bytes>) -> Result<Arc<dyn Bytes>, String> {
+        match AgeFile::open(core, &self.lock()) {
+            Ok((opened, _)) => Ok(Arc::new(opened)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

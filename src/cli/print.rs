@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &PrintArgs) -> anyhow::Result<Exit> {
         }
         None => {
             let reads = arguments.find_kernel.reads();
-            let entry = Found::find(&arguments.entry, &arguments.store)?;
+            let entry = Found::find(&arguments.entry, &arguments.store, &arguments.identity)?;
             let core = entry.open(arguments.sandbox, &arguments.identity, reads, None)?;
             let path = core.path().to_owned();
             let request = Request { path, search, query: query(arguments) };

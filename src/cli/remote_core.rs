@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::identity::{Beside, IdentityArgs};
+use super::identity::{Beside, CoreKeys, IdentityArgs};
 use super::remote_store::annotations;
 use super::ui::say;
 use crate::corefile::read::bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::metadata::{
     CORE_FILE, ENCRYPTED_CORE_FILE, ENCRYPTED_METADATA_FILE, METADATA_FILE, Metadata,
 };
 use crate::remote::address::RemoteAddress;
-use crate::remote::entry::{CoreBytes, EntryCore, EntryOf};
+use crate::remote::entry::{CoreBytes, EntryCore, EntryOf, Form};
 use crate::remote::file::RemoteNeighbours;
 use crate::remote::{self, Channel, RemoteError};
 use crate::store::annotations::Annotations;
@@ -86,7 +86,7 @@ impl WithoutCore {
 
 impl RemoteEntry {
     /// Opens what is at an address: a core, or an entry's directory.
-    pub(super) fn open(address: &RemoteAddress) -> anyhow::Result<Self> {
+    pub(super) fn open(address: &RemoteAddress, expected: Form) -> anyhow::Result<Self> {
         if cfg!(not(feature = "remote")) {
             anyhow::bail!("{}", remote::LEFT_OUT);
         }
@@ -94,18 +94,24 @@ impl RemoteEntry {
             true => (address.clone(), CORE_FILE.to_owned()),
             false => address.split(),
         };
-        Self::at(Arc::new(Channel::open(remote::start()?, folder)?), name)
+        Self::at(Arc::new(Channel::open(remote::start()?, folder)?), name, expected)
     }
 
     /// Opens the entry in a directory of a store.
-    pub(super) fn in_store(channel: Arc<Channel>, folder: &str) -> anyhow::Result<Self> {
-        Self::at(channel, format!("{folder}/{CORE_FILE}"))
+    pub(super) fn in_store(
+        channel: Arc<Channel>,
+        folder: &str,
+        form: Form,
+    ) -> anyhow::Result<Self> {
+        Self::at(channel, format!("{folder}/{CORE_FILE}"), form)
     }
 
-    fn at(channel: Arc<Channel>, name: String) -> anyhow::Result<Self> {
-        let core = match name.strip_suffix(CORE_FILE) {
+    fn at(channel: Arc<Channel>, name: String, expected: Form) -> anyhow::Result<Self> {
+        let of_encrypted = name.strip_suffix(ENCRYPTED_CORE_FILE);
+        let expected = if of_encrypted.is_some() { Form::Encrypted } else { expected };
+        let core = match of_encrypted.or_else(|| name.strip_suffix(CORE_FILE)) {
             None => EntryCore::of_file(Arc::clone(&channel), name)?,
-            Some(folder) => match EntryCore::open(&channel, folder)? {
+            Some(folder) => match EntryCore::open(&channel, folder, expected)? {
                 EntryOf::Core(core) => *core,
                 EntryOf::Nothing { reason, error } => {
                     let text = channel.get(&format!("{folder}{METADATA_FILE}"), MAX_METADATA).ok();
@@ -222,12 +228,21 @@ impl RemoteCore {
             let encrypted = self.neighbours.is_encrypted();
             path.set_file_name(if encrypted { ENCRYPTED_CORE_FILE } else { CORE_FILE });
         }
-        if self.core.has_pack() {
-            let (source, neighbours) =
-                (Source::Entry(Box::new(self.core)), Arc::new(self.neighbours));
-            return Ok(OpenedCore { source, path, neighbours, finding: None });
+        let is_encrypted = self.core.is_encrypted();
+        let core = if is_encrypted { unsealed(self.core, identity)? } else { self.core };
+        if core.pack().is_some() {
+            let neighbours: Arc<dyn Neighbours> = match is_encrypted {
+                true => Arc::new(Beside::default()),
+                false => Arc::new(self.neighbours),
+            };
+            return Ok(OpenedCore {
+                source: Source::Entry(Box::new(core)),
+                path,
+                neighbours,
+                finding: None,
+            });
         }
-        let plain = identity.plain(self.core.bytes()?.bytes);
+        let plain = identity.plain(core.bytes()?.bytes);
         let plain = plain.with_context(|| format!("cannot open {}", path.display()))?;
         let neighbours: Arc<dyn Neighbours> = match plain.header {
             Some(_) => Arc::new(Beside::default()),
@@ -235,6 +250,25 @@ impl RemoteCore {
         };
         let (source, finding) = (Source::Plain(plain.bytes), plain.finding);
         Ok(OpenedCore { source, path, neighbours, finding })
+    }
+}
+
+/// An encrypted entry, whose triage pack is opened by one of these keys. Its core is opened where it
+/// is needed, by the same keys; before the process confines itself, if a program has to be started
+/// or somebody asked for that. A pack that is damaged is not used.
+fn unsealed(core: EntryCore, identity: &IdentityArgs) -> anyhow::Result<EntryCore> {
+    let Some(pack) = core.pack() else { return Ok(core) };
+    let keys = Arc::new(CoreKeys::read(identity)?);
+    match keys.open_pack(pack) {
+        Ok(pack) => {
+            let opened = core.with_opened_pack(pack, Arc::<CoreKeys>::clone(&keys) as _);
+            Ok(if keys.are_in_memory() { opened } else { opened.unsealed_now() })
+        }
+        Err(error) if error.is_of_file() && core.has_core() => {
+            say(&format!("warning: the triage pack of {} is not used: {error}", core.shown()));
+            Ok(core.without_pack())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot open {}", core.shown())),
     }
 }
 

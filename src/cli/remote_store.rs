@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::store_folder::{StoreArgs, StorePlace};
-use crate::metadata::ENCRYPTED_CORE_FILE;
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, is_core};
+use crate::metadata::{ENCRYPTED, ENCRYPTED_CORE_FILE};
 use crate::remote::address::RemoteAddress;
+use crate::remote::entry::Form;
 use crate::remote::{self, Channel, RemoteError};
 use crate::store::annotations::{Annotation, Annotations, FOLDER, MAX_ANNOTATION, MAX_FILES};
 use crate::store::listing::{self, Listed, Parts};
@@ -233,6 +234,15 @@ impl RemoteStore {
         });
         let read: Result<Vec<_>, _> = read.into_iter().collect();
         Ok(read?.into_iter().flatten().collect())
+    }
+
+    /// How the files of an entry are stored.
+    pub(super) fn form(&self, name: &str) -> Form {
+        let is_encrypted = |file: &String| file.ends_with(ENCRYPTED);
+        match self.entries.get(name).is_some_and(|files| files.keys().any(is_encrypted)) {
+            true => Form::Encrypted,
+            false => Form::Plain,
+        }
     }
 
     /// The length of a file of an entry, if it is there.

@@ -137,7 +137,7 @@ fn make(entry: &str, arguments: &ReportArgs, log_lines: usize) -> anyhow::Result
         let answer = held::report_on(&target, arguments.timeout, &interrupt, request)?;
         return Ok(*answer.report);
     }
-    let entry = Found::find(entry, &arguments.store)?;
+    let entry = Found::find(entry, &arguments.store, &arguments.identity)?;
     if entry.without_core().is_some() {
         return stored(entry, arguments);
     }

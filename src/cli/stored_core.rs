@@ -1,7 +1,7 @@
 //! ENTRY: the stored core that a command reads, and where it prints.
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -20,6 +20,7 @@ use crate::encryption::open_text;
 use crate::metadata::Metadata;
 use crate::regular_file::{self, read_own};
 use crate::remote::address::Address;
+use crate::remote::entry::Form;
 use crate::sandbox::limits::{Limits, Reads};
 use crate::store::annotations::Annotations;
 use crate::store::entry::Entry;
@@ -52,7 +53,7 @@ impl CoreArgs {
 
     /// The entry, which may have no core.
     pub(super) fn find(&self) -> anyhow::Result<Found> {
-        Found::find(&self.entry, &self.store)
+        Found::find(&self.entry, &self.store, &self.identity)
     }
 
     /// Opens the core, and confines this process before it parses anything.
@@ -100,10 +101,16 @@ pub(super) enum Found {
 }
 
 impl Found {
-    /// What `entry` means: an address, or what the store knows it as.
-    pub(super) fn find(entry: &str, store: &StoreArgs) -> anyhow::Result<Self> {
+    /// What `entry` means: an address, or what the store knows it as. Who has keys most likely reads
+    /// an encrypted one.
+    pub(super) fn find(
+        entry: &str,
+        store: &StoreArgs,
+        identity: &IdentityArgs,
+    ) -> anyhow::Result<Self> {
+        let form = if identity.is_empty() { Form::Plain } else { Form::Encrypted };
         Ok(match Address::parse(entry) {
-            Some(Address::Remote(address)) => Self::Remote(RemoteEntry::open(&address)?),
+            Some(Address::Remote(address)) => Self::Remote(RemoteEntry::open(&address, form)?),
             Some(Address::Local(path)) => Self::Local(Entry::at(&path)),
             None => match store.place() {
                 StorePlace::Folder(folder) => Self::Local(Entry::find(entry, &folder)?),
@@ -113,7 +120,8 @@ impl Found {
                 StorePlace::Remote(address) => {
                     let store = RemoteStore::open(&address)?;
                     let folder = store.find(entry)?;
-                    Self::Remote(RemoteEntry::in_store(store.channel, &folder)?)
+                    let form = store.form(&folder);
+                    Self::Remote(RemoteEntry::in_store(store.channel, &folder, form)?)
                 }
             },
         })
@@ -138,10 +146,12 @@ impl Found {
         metadata.encrypted.is_some().then_some(metadata)
     }
 
-    /// Whether it has a core.
+    /// Whether it has a core, or a triage pack in its place.
     pub(super) fn has_core(&self) -> bool {
         match self {
-            Self::Local(entry) => entry.core.exists(),
+            Self::Local(entry) => {
+                entry.core.exists() || packs_of(&entry.core).any(|pack| pack.exists())
+            }
             Self::Remote(entry) => matches!(entry, RemoteEntry::Core(_)),
         }
     }
@@ -197,7 +207,7 @@ impl Found {
             Ok(identities) => open_text(&file, &identities).map_or(Vec::new(), |opened| opened.0),
             Err(_) => Vec::new(),
         });
-        let core = self.open(sandbox, identity, reads, None)?;
+        let core = self.without_pack().open(sandbox, identity, reads, None)?;
         Ok(core.with_neighbours(Arc::new(Beside { metadata: Some(beside), pack })))
     }
 
@@ -298,14 +308,19 @@ struct Opened {
     is_pack: bool,
 }
 
+/// Where the triage pack of an entry's core may be.
+fn packs_of(core: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = [PACK_FILE, ENCRYPTED_PACK_FILE].iter().filter(move |_| is_in_entry(core));
+    names.map(move |name| core.with_file_name(name))
+}
+
 /// Opens a core on this machine. Gives what reading it may cost, too.
 fn open_here(
     path: &Path,
     identity: &IdentityArgs,
     reads: Reads,
 ) -> anyhow::Result<(Opened, Limits)> {
-    let packs = [PACK_FILE, ENCRYPTED_PACK_FILE].iter().filter(|_| is_in_entry(path));
-    let pack = || packs.map(|pack| regular_file::open(&path.with_file_name(pack)).ok());
+    let pack = || packs_of(path).map(|pack| regular_file::open(&pack).ok());
     let (opened, is_pack) = match regular_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match pack().flatten().next() {
             Some(pack) => (Ok(pack), true),

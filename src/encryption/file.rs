@@ -54,6 +54,26 @@ impl AgeFile {
         Ok((Self::as_far_as_it_goes(file, start, &key)?, SealedHeader::of(header, key)))
     }
 
+    /// The same, of which the end is not looked at before it is read: of a file that is far away,
+    /// the beginning is enough. One that was cut off opens, and fails where it is read to its end.
+    ///
+    /// # Errors
+    /// Fails if none of them opens it, or if no file has such a length.
+    pub fn open_by_start(
+        file: Arc<dyn Bytes>,
+        identities: &Identities,
+    ) -> Result<Self, EncryptionError> {
+        let header = Header::read(&*file)?;
+        let key = identities.open(&header)?;
+        let (start, length) = (header.bytes.len() as u64, file.length());
+        let cut_off =
+            || EncryptionError::NotWhole { problem: format!("it was cut off at byte {length:#x}") };
+        let nonce = read_vec(&*file, start, NONCE as u64).map_err(|_| cut_off())?;
+        let key = PayloadKey::of(&key, nonce.first_chunk().ok_or_else(cut_off)?)?;
+        let layout = Layout::of(start.saturating_add(NONCE as u64), length).ok_or_else(cut_off)?;
+        Ok(Self { file, key, layout, cut_off: None, kept: Mutex::default() })
+    }
+
     /// Opens a file by its key.
     ///
     /// # Errors
@@ -122,6 +142,15 @@ impl AgeFile {
     /// Where and why it ends without its last chunk, if it does.
     pub fn cut_off(&self) -> Option<&str> {
         self.cut_off.as_deref()
+    }
+
+    /// Where the chunks of a plain range are in the file.
+    fn sealed(&self, range: &Range<u64>) -> Range<u64> {
+        let size = CHUNK as u64;
+        let start = self.layout.sealed(range.start / size).0;
+        let last = range.end.min(self.layout.length).div_ceil(size).saturating_sub(1);
+        let (offset, length) = self.layout.sealed(last);
+        start..offset.saturating_add(length)
     }
 
     /// How many plain bytes a file has, by its length and its header alone: without a key, no more
@@ -201,6 +230,16 @@ impl Bytes for AgeFile {
             rest = rest.get_mut(copied..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    fn prefetch(&self, ranges: &[Range<u64>]) {
+        let ranges = ranges.iter().filter(|range| !range.is_empty());
+        self.file.prefetch(&ranges.map(|range| self.sealed(range)).collect::<Vec<_>>());
+    }
+
+    fn read_together(&self, range: Range<u64>) {
+        // The header, too.
+        self.file.read_together(0..self.sealed(&range).end);
     }
 
     fn spend(&self, bytes: u64) -> Result<(), DataError> {

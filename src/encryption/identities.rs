@@ -26,6 +26,8 @@ pub(super) const MAX_KEYS: u64 = 1 << 20;
 const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// What an ssh key begins with.
 const PEM: &[u8] = b"-----BEGIN ";
+/// What the identity of a plugin begins with.
+const PLUGIN: &[u8] = b"AGE-PLUGIN-";
 
 /// Asks who uses the program, if anybody does.
 pub trait Ask: Send + Sync {
@@ -100,8 +102,10 @@ impl age::Callbacks for Asking {
 
 /// Identities.
 pub struct Identities {
-    all: Vec<Box<dyn age::Identity>>,
+    all: Vec<Box<dyn age::Identity + Send>>,
     unanswered: Arc<AtomicBool>,
+    /// Whether all of them are keys in memory, which need no program and nobody to ask.
+    in_memory: bool,
 }
 
 impl fmt::Debug for Identities {
@@ -117,11 +121,18 @@ impl Identities {
     /// Fails if one cannot be read, or is none. A passphrase is asked for when it is needed.
     pub fn read(files: &[PathBuf], ask: &Arc<dyn Ask>) -> Result<Self, EncryptionError> {
         let asking = Asking::new(ask);
-        let mut all = Vec::new();
+        let (mut all, mut in_memory) = (Vec::new(), true);
         for file in files {
-            all.extend(read_file(file, &asking)?);
+            let of_file = read_file(file, &asking)?;
+            in_memory &= of_file.in_memory;
+            all.extend(of_file.identities);
         }
-        Ok(Self { all, unanswered: asking.unanswered })
+        Ok(Self { all, unanswered: asking.unanswered, in_memory })
+    }
+
+    /// Whether files can be opened by them when the process has confined itself.
+    pub fn are_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     /// The file key in a header.
@@ -173,7 +184,13 @@ pub(super) fn read_keys(path: &Path) -> Result<Zeroizing<Vec<u8>>, EncryptionErr
     read().map_err(|source| EncryptionError::Keys { path: path.to_owned(), source })
 }
 
-fn read_file(path: &Path, ask: &Asking) -> Result<Vec<Box<dyn age::Identity>>, EncryptionError> {
+/// The identities of one file.
+struct OfFile {
+    identities: Vec<Box<dyn age::Identity + Send>>,
+    in_memory: bool,
+}
+
+fn read_file(path: &Path, ask: &Asking) -> Result<OfFile, EncryptionError> {
     let text = read_keys(path)?;
     let name = path.display().to_string();
     let failed = |problem: String| EncryptionError::Identity { path: path.to_owned(), problem };
@@ -183,7 +200,7 @@ fn read_file(path: &Path, ask: &Asking) -> Result<Vec<Box<dyn age::Identity>>, E
         let identity = identity.map_err(|error| failed(one_line(&error)))?;
         let identity = identity
             .ok_or_else(|| failed("it is encrypted, and not with a passphrase".to_owned()))?;
-        return Ok(vec![Box::new(identity)]);
+        return Ok(OfFile { identities: vec![Box::new(identity)], in_memory: false });
     }
     if text.starts_with(PEM) {
         let identity = SshIdentity::from_buffer(BufReader::new(text.as_slice()), Some(name));
@@ -193,16 +210,20 @@ fn read_file(path: &Path, ask: &Asking) -> Result<Vec<Box<dyn age::Identity>>, E
                 "this type of ssh key cannot be used; ssh-ed25519 and ssh-rsa can".to_owned(),
             ));
         }
-        return Ok(vec![Box::new(identity.with_callbacks(ask.clone()))]);
+        let in_memory = matches!(identity, SshIdentity::Unencrypted(_));
+        let identity = Box::new(identity.with_callbacks(ask.clone()));
+        return Ok(OfFile { identities: vec![identity], in_memory });
     }
     let identities = age::IdentityFile::from_buffer(BufReader::new(text.as_slice()));
     let identities = identities.map_err(|error| failed(one_line(&error)))?;
+    let of_plugin = |part: &[u8]| part.eq_ignore_ascii_case(PLUGIN);
+    let in_memory = !text.windows(PLUGIN.len()).any(of_plugin);
     let identities = identities.with_callbacks(ask.clone()).into_identities();
     let identities = identities.map_err(|error| failed(one_line(&error)))?;
     if identities.is_empty() {
         return Err(failed("there is none in it".to_owned()));
     }
-    Ok(identities.into_iter().map(|identity| identity as Box<dyn age::Identity>).collect())
+    Ok(OfFile { identities: identities.into_iter().map(|one| one as _).collect(), in_memory })
 }
 
 #[cfg(test)]
@@ -218,7 +239,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::encryption) fn identities(key: &age::x25519::Identity) -> Identities {
-        Identities { all: vec![Box::new(key.clone())], unanswered: Arc::default() }
+        let all: Vec<Box<dyn age::Identity + Send>> = vec![Box::new(key.clone())];
+        Identities { all, unanswered: Arc::default(), in_memory: true }
     }
 
     pub(in crate::encryption) fn nobody() -> Arc<dyn Ask> {

@@ -134,6 +134,11 @@ pub enum EncryptionError {
 }
 
 impl EncryptionError {
+    /// Whether something is wrong with the file, and not with the keys.
+    pub fn is_of_file(&self) -> bool {
+        matches!(self, Self::Data(_) | Self::Header { .. } | Self::NotWhole { .. })
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

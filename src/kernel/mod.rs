@@ -15,6 +15,7 @@ pub mod backtrace;
 mod budget;
 pub mod cpus;
 pub mod find;
+mod first_variables;
 pub mod identity;
 mod image;
 pub mod known_variables;

@@ -9,6 +9,7 @@ use std::thread;
 use vmcore_formats::addr::VirtAddr;
 
 use crate::kernel::page_tables::{AddressSpace, ReadError};
+use crate::vmcore::memory::MemoryRange;
 use crate::vmcore::pages::read_what_is_there;
 
 /// More threads gain nothing: the longest table has a few chunks.
@@ -31,9 +32,11 @@ pub(in crate::kernel) fn read_tables(
     tables: &mut [(VirtAddr, &mut [u8])],
 ) -> Missing {
     let mut pieces: Vec<(VirtAddr, &mut [u8])> = Vec::new();
+    let mut places = Vec::new();
     for (at, buffer) in tables {
-        cut(space, *at, buffer, &mut pieces);
+        cut(space, *at, buffer, &mut pieces, &mut places);
     }
+    space.memory().prefetch(&places);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.min(MAX_THREADS).min(pieces.len());
     let pieces = Mutex::new(pieces.into_iter());
@@ -59,12 +62,13 @@ pub(in crate::kernel) fn read_tables(
     missing.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Cuts a table where chunks end.
+/// Cuts a table where chunks end, and notes where in memory the pieces are.
 fn cut<'a>(
     space: &AddressSpace,
     start: VirtAddr,
     mut rest: &'a mut [u8],
     pieces: &mut Vec<(VirtAddr, &'a mut [u8])>,
+    places: &mut Vec<MemoryRange>,
 ) {
     let mut at = start;
     while !rest.is_empty() {
@@ -74,6 +78,7 @@ fn cut<'a>(
         let length =
             usize::try_from(length).unwrap_or(usize::MAX).clamp(PAGE, rest.len().max(PAGE));
         let (now, later) = rest.split_at_mut(length.min(rest.len()));
+        places.extend(place.map(|start| MemoryRange { start, length: now.len() as u64 }));
         let next = at.wrapping_add(now.len() as u64);
         pieces.push((at, now));
         (at, rest) = (next, later);

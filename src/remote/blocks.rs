@@ -1,20 +1,51 @@
 //! Bytes of a remote file that were fetched, and are kept to be read again.
 //!
-//! Kept in blocks of 64 KiB. What is missing is fetched in one request for all blocks that
-//! follow each other, and no block is fetched twice at the same time: a second thread waits. A
-//! request reads ahead: a little at first, and more as long as the reader goes on where it ended.
+//! Kept in blocks of 16 KiB: what is fetched beyond a frame of a core is 16 KiB on average. No block
+//! is fetched twice at the same time: a second thread waits.
+//!
+//! ```text
+//! prefetch   what a reader knows that it reads next     exactly that, all ranges at once
+//! read       what is missing, each stretch at once      and ahead, once a reader goes on and on
+//! ```
+//!
+//! What is guessed costs bytes, and what is not guessed costs round trips. Frames of a core are
+//! known, so nothing is added to them; small reads are of formats that are read page by page, and
+//! get 512 KiB. A reader that goes on where it ended gets ahead as much as it has read so far.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The size of a block.
-const BLOCK: u64 = 64 << 10;
+pub(super) const BLOCK: u64 = 16 << 10;
 /// How many blocks are kept: 64 MiB.
-const KEPT: usize = 1024;
-/// How many blocks a request has at least, and at most.
-const LEAST: u64 = 8;
-const MOST: u64 = 64;
+const KEPT: usize = 4096;
+/// How many blocks a request has at most: 4 MiB.
+const MOST: u64 = 256;
+/// How many blocks a read is at least that is not one of pages.
+const SMALL: u64 = 2;
+/// How many blocks are fetched for a small read, and for one of the file's head: 512 and 128 KiB.
+const AROUND: u64 = 32;
+const HEAD: u64 = 8;
+/// How many blocks a reader may leave out and still go on: frames of zeros are not fetched.
+const SKIPPED: u64 = 2;
+/// How many requests a reader makes that goes on, before more than it wants is fetched.
+const ALONE: u32 = 3;
+/// Ranges are fetched in one request if no more blocks than this are between them.
+const GAP: u64 = 2;
+/// How many blocks are asked for and not yet here at most: 32 MiB.
+const ASKED: u64 = 2048;
+
+/// What blocks are fetched from.
+pub(super) trait Source {
+    type Error;
+
+    /// Asks for bytes by offset and length: gives the number of the request.
+    fn begin(&self, offset: u64, length: u64) -> Result<u64, Self::Error>;
+
+    /// Waits for what was asked for.
+    fn finish(&self, request: u64, offset: u64, length: u64) -> Result<Vec<u8>, Self::Error>;
+}
 
 /// The blocks of one file.
 #[derive(Debug)]
@@ -27,18 +58,29 @@ pub(super) struct Blocks {
 #[derive(Debug, Default)]
 struct State {
     blocks: HashMap<u64, Block>,
+    /// Requests that no thread waits for yet.
+    asked: HashMap<u64, Range<u64>>,
     /// Counts uses: the block with the lowest count was not used for longest.
     clock: u64,
-    /// Where the last request ended, and how many blocks the next one has if it goes on there.
-    ahead: (u64, u64),
+    run: Run,
     /// Blocks that are fetched at once, as far as they are missing.
     together: Range<u64>,
 }
 
+/// A reader that goes on where it ended.
+#[derive(Debug, Default)]
+struct Run {
+    /// Where the last request ended.
+    end: u64,
+    /// How many requests there were up to there without a break, and how many blocks they had.
+    requests: u32,
+    blocks: u64,
+}
+
 #[derive(Debug)]
 enum Block {
-    /// A thread fetches it.
-    Flying,
+    /// It was asked for: in this request, or a thread waits for it.
+    Asked(Option<u64>),
     Here {
         bytes: Arc<[u8]>,
         used: u64,
@@ -49,7 +91,8 @@ enum Block {
 enum Step {
     Done,
     Wait,
-    Fetch(Range<u64>),
+    Ask(Range<u64>),
+    Finish(u64, Range<u64>),
 }
 
 impl Blocks {
@@ -67,40 +110,83 @@ impl Blocks {
         self.lock().land(&(0..whole), Some(bytes));
     }
 
+    /// Keeps the last bytes of the file: the blocks that are whole.
+    pub(super) fn keep_end(&self, bytes: &[u8]) {
+        let start = self.length.saturating_sub(bytes.len() as u64).div_ceil(BLOCK);
+        let skip = (bytes.len() as u64)
+            .saturating_sub(self.length.saturating_sub(start.saturating_mul(BLOCK)));
+        let kept = usize::try_from(skip).ok().and_then(|skip| bytes.get(skip..));
+        self.lock().land(&(start..self.count()), kept);
+    }
+
     /// Has what is missing of this part of the file fetched in one request, when some of it is read.
     pub(super) fn fetch_together(&self, part: Range<u64>) {
         self.lock().together = part.start / BLOCK..part.end.div_ceil(BLOCK);
     }
 
-    /// Reads bytes, which have to be in the file. `fetch` gets those that are missing, by
-    /// offset and length.
-    pub(super) fn read<E>(
+    /// Begins to fetch what is missing of these ranges. What fails is tried again by its reader.
+    pub(super) fn prefetch<S: Source>(&self, ranges: &[Range<u64>], source: &S) {
+        let mut wanted: Vec<Range<u64>> = ranges
+            .iter()
+            .map(|range| range.start / BLOCK..range.end.min(self.length).div_ceil(BLOCK))
+            .filter(|range| !range.is_empty())
+            .collect();
+        wanted.sort_unstable_by_key(|range| range.start);
+        let mut joined: Vec<Range<u64>> = Vec::new();
+        for range in wanted {
+            match joined.last_mut() {
+                Some(last) if range.start <= last.end.saturating_add(GAP) => {
+                    last.end = last.end.max(range.end);
+                }
+                _ => joined.push(range),
+            }
+        }
+        let mut state = self.lock();
+        for mut range in joined {
+            while let Some(missing) = state.first_missing(&range) {
+                let blocks = match state.together.contains(&missing.start) {
+                    true => state.extent(&missing, self.count()),
+                    false => missing.start..state.go_on(&missing, self.count()),
+                };
+                range.start = blocks.end;
+                let all = state.asked.values().chain([&blocks]);
+                let all = all.map(|range| range.end.saturating_sub(range.start));
+                let is_too_much = all.fold(0, u64::saturating_add) > ASKED;
+                if is_too_much || state.ask(blocks, self.length, source).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads bytes, which have to be in the file.
+    pub(super) fn read<S: Source>(
         &self,
         offset: u64,
         buffer: &mut [u8],
-        fetch: impl Fn(u64, u64) -> Result<Vec<u8>, E>,
-    ) -> Result<(), E> {
+        source: &S,
+    ) -> Result<(), S::Error> {
         // No more at a time than are kept: others would displace them before they are copied.
         let size = usize::try_from(MOST.saturating_mul(BLOCK)).unwrap_or(usize::MAX);
         let mut at = offset;
         for piece in buffer.chunks_mut(size) {
-            self.read_piece(at, piece, &fetch)?;
+            self.read_piece(at, piece, source)?;
             at = at.saturating_add(piece.len() as u64);
         }
         Ok(())
     }
 
-    fn read_piece<E>(
+    fn read_piece<S: Source>(
         &self,
         offset: u64,
         piece: &mut [u8],
-        fetch: impl Fn(u64, u64) -> Result<Vec<u8>, E>,
-    ) -> Result<(), E> {
+        source: &S,
+    ) -> Result<(), S::Error> {
         let end = offset.saturating_add(piece.len() as u64);
         let wanted = offset / BLOCK..end.div_ceil(BLOCK);
         let mut state = self.lock();
         loop {
-            match state.step(&wanted, self.length.div_ceil(BLOCK)) {
+            match state.step(&wanted, self.count()) {
                 Step::Done => {
                     state.copy(offset, piece);
                     return Ok(());
@@ -108,11 +194,11 @@ impl Blocks {
                 Step::Wait => {
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
-                Step::Fetch(blocks) => {
+                Step::Ask(blocks) => state.ask(blocks, self.length, source)?,
+                Step::Finish(request, blocks) => {
                     drop(state);
-                    let start = blocks.start.saturating_mul(BLOCK);
-                    let end = blocks.end.saturating_mul(BLOCK).min(self.length);
-                    let fetched = fetch(start, end.saturating_sub(start));
+                    let (start, length) = bytes_of(&blocks, self.length);
+                    let fetched = source.finish(request, start, length);
                     state = self.lock();
                     state.land(&blocks, fetched.as_deref().ok());
                     self.changed.notify_all();
@@ -122,36 +208,119 @@ impl Blocks {
         }
     }
 
+    fn count(&self) -> u64 {
+        self.length.div_ceil(BLOCK)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Offset and length of blocks of a file of this length.
+fn bytes_of(blocks: &Range<u64>, length: u64) -> (u64, u64) {
+    let start = blocks.start.saturating_mul(BLOCK);
+    let end = blocks.end.saturating_mul(BLOCK).min(length);
+    (start, end.saturating_sub(start))
+}
+
 impl State {
     /// What is to be done before all blocks `wanted` of a file of `count` are here.
     fn step(&mut self, wanted: &Range<u64>, count: u64) -> Step {
-        let missing = wanted.clone().find(|block| !self.blocks.contains_key(block));
-        let Some(first) = missing else {
-            let flies = |block| matches!(self.blocks.get(&block), Some(Block::Flying));
-            return if wanted.clone().any(flies) { Step::Wait } else { Step::Done };
+        if let Some(missing) = self.first_missing(wanted) {
+            return Step::Ask(self.extent(&missing, count));
+        }
+        let mut waits = false;
+        for block in wanted.clone() {
+            match self.blocks.get(&block) {
+                Some(Block::Asked(Some(request))) => {
+                    let request = *request;
+                    let Some(blocks) = self.asked.remove(&request) else {
+                        self.blocks.remove(&block);
+                        return Step::Ask(block..block.saturating_add(1));
+                    };
+                    for block in blocks.clone() {
+                        self.blocks.insert(block, Block::Asked(None));
+                    }
+                    return Step::Finish(request, blocks);
+                }
+                Some(Block::Asked(None)) => waits = true,
+                Some(Block::Here { .. }) | None => {}
+            }
+        }
+        if waits { Step::Wait } else { Step::Done }
+    }
+
+    /// What is asked for when these blocks are missing.
+    fn extent(&mut self, missing: &Range<u64>, count: u64) -> Range<u64> {
+        let first = missing.start;
+        if self.together.contains(&first) {
+            // What precedes it, too: another thread may want that.
+            let before = self.together.start..first;
+            let before = before.rev().take_while(|block| !self.blocks.contains_key(block));
+            let start = before.last().unwrap_or(first);
+            let end = self.together.end.max(missing.end).min(count);
+            return start..self.end_of_missing(first, end);
+        }
+        let small = missing.end.saturating_sub(first) <= SMALL;
+        let around = match (small, first) {
+            (true, 0) => HEAD,
+            (true, _) => first.saturating_add(AROUND),
+            (false, _) => missing.end,
         };
-        let window = if first == self.ahead.0 { self.ahead.1.max(LEAST) } else { LEAST };
-        let most = match self.together.contains(&first) {
-            true => self.together.end.max(wanted.end).min(count),
-            false => first.saturating_add(window).max(wanted.end).min(count),
+        let ahead = self.go_on(missing, count);
+        let end = self.end_of_missing(first, around.max(ahead).min(count)).max(ahead);
+        self.run.end = end;
+        self.run.blocks = self.run.blocks.saturating_add(end.saturating_sub(ahead));
+        first..end
+    }
+
+    fn end_of_missing(&self, first: u64, end: u64) -> u64 {
+        (first..end).find(|block| self.blocks.contains_key(block)).unwrap_or(end)
+    }
+
+    /// Notes that these blocks are read. Gives how far to read ahead: not at all at first, and as
+    /// far again as a reader has come that went on several times.
+    fn go_on(&mut self, blocks: &Range<u64>, count: u64) -> u64 {
+        let from = self.run.end.saturating_sub(1)..=self.run.end.saturating_add(SKIPPED);
+        if self.run.end == 0 || !from.contains(&blocks.start) {
+            self.run = Run::default();
+        }
+        let ahead = match self.run.requests >= ALONE {
+            true => blocks.start.saturating_add(self.run.blocks.min(MOST)).min(count),
+            false => blocks.end,
         };
-        // Of what is fetched together, what precedes it, too: another thread may want that.
-        let before = self.together.start..first.max(self.together.start);
-        let before = before.rev().take_while(|block| !self.blocks.contains_key(block));
-        let first = match self.together.contains(&first) {
-            true => before.last().unwrap_or(first),
-            false => first,
-        };
-        let last = (first..most).take_while(|block| !self.blocks.contains_key(block)).last();
-        let end = last.unwrap_or(first).saturating_add(1);
-        self.ahead = (end, window.saturating_mul(2).min(MOST));
-        self.blocks.extend((first..end).map(|block| (block, Block::Flying)));
-        Step::Fetch(first..end)
+        let end = self.end_of_missing(blocks.end, ahead.max(blocks.end));
+        self.run.end = end;
+        self.run.requests = self.run.requests.saturating_add(1);
+        self.run.blocks = self.run.blocks.saturating_add(end.saturating_sub(blocks.start));
+        end
+    }
+
+    /// The first stretch of blocks that nobody asked for.
+    fn first_missing(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        let start = range.clone().find(|block| !self.blocks.contains_key(block))?;
+        Some(start..self.end_of_missing(start, range.end))
+    }
+
+    /// Asks for blocks that are missing, in requests of a bounded size.
+    fn ask<S: Source>(
+        &mut self,
+        blocks: Range<u64>,
+        length: u64,
+        source: &S,
+    ) -> Result<(), S::Error> {
+        let most = if self.together.contains(&blocks.start) { ASKED } else { MOST };
+        let mut at = blocks.start;
+        while at < blocks.end {
+            let part = at..at.saturating_add(most).min(blocks.end);
+            let (start, bytes) = bytes_of(&part, length);
+            let request = source.begin(start, bytes)?;
+            self.blocks.extend(part.clone().map(|block| (block, Block::Asked(Some(request)))));
+            at = part.end;
+            self.asked.insert(request, part);
+        }
+        Ok(())
     }
 
     /// Keeps what was fetched; forgets the blocks if that failed.
@@ -179,7 +348,7 @@ impl State {
     fn forget(&mut self) {
         let here = |block: &Block| match block {
             Block::Here { used, .. } => Some(*used),
-            Block::Flying => None,
+            Block::Asked(_) => None,
         };
         let mut used: Vec<u64> = self.blocks.values().filter_map(here).collect();
         if used.len() <= KEPT {
@@ -216,8 +385,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     use std::thread;
 
     use super::*;
@@ -230,72 +399,157 @@ mod tests {
         range.map(byte).collect()
     }
 
+    /// Counts what is asked for, and what came.
+    #[derive(Default)]
+    struct Far {
+        requests: AtomicUsize,
+        fetched: AtomicU64,
+        waited: AtomicUsize,
+    }
+
+    impl Source for Far {
+        type Error = ();
+
+        fn begin(&self, _: u64, length: u64) -> Result<u64, ()> {
+            self.fetched.fetch_add(length, Ordering::Relaxed);
+            Ok(self.requests.fetch_add(1, Ordering::Relaxed) as u64)
+        }
+
+        fn finish(&self, _: u64, offset: u64, length: u64) -> Result<Vec<u8>, ()> {
+            self.waited.fetch_add(1, Ordering::Relaxed);
+            thread::yield_now();
+            Ok(bytes(offset..offset + length))
+        }
+    }
+
+    impl Far {
+        fn requests(&self) -> usize {
+            self.requests.load(Ordering::Relaxed)
+        }
+
+        fn fetched(&self) -> u64 {
+            self.fetched.load(Ordering::Relaxed)
+        }
+    }
+
+    #[track_caller]
+    fn check(blocks: &Blocks, far: &Far, range: Range<u64>) {
+        let mut buffer = vec![0; (range.end - range.start) as usize];
+        blocks.read(range.start, &mut buffer, far).unwrap();
+        assert!(buffer == bytes(range));
+    }
+
     #[test]
     fn any_bytes_are_those_of_the_file_and_are_fetched_once() {
         const LENGTH: u64 = 3 * BLOCK + 100;
-        let fetched = AtomicUsize::new(0);
-        let blocks = Blocks::new(LENGTH);
-        let fetch = |offset, length| {
-            fetched.fetch_add(length as usize, Ordering::Relaxed);
-            Ok::<_, Infallible>(bytes(offset..offset + length))
-        };
+        let (blocks, far) = (Blocks::new(LENGTH), Far::default());
         for (offset, length) in
             [(0, 1), (BLOCK - 1, 2), (5, LENGTH - 5), (LENGTH - 1, 1), (BLOCK * 2, 77), (3, 0)]
         {
-            let mut buffer = vec![0; length as usize];
-            blocks.read(offset, &mut buffer, fetch).unwrap();
-            assert!(buffer == bytes(offset..offset + length), "{offset}");
+            check(&blocks, &far, offset..offset + length);
         }
-        assert_eq!(fetched.into_inner() as u64, LENGTH);
+        assert_eq!(far.fetched(), LENGTH);
     }
 
     #[test]
     fn threads_that_want_the_same_bytes_fetch_them_once() {
-        let requests = AtomicUsize::new(0);
-        let blocks = Blocks::new(4 * BLOCK);
+        let (blocks, far) = (Blocks::new(4 * BLOCK), Far::default());
         thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| {
-                    let mut buffer = vec![0; 100];
-                    let fetch = |offset, length| {
-                        requests.fetch_add(1, Ordering::Relaxed);
-                        thread::yield_now();
-                        Ok::<_, Infallible>(bytes(offset..offset + length))
-                    };
-                    blocks.read(1000, &mut buffer, fetch).unwrap();
-                    assert!(buffer == bytes(1000..1100));
-                });
+                scope.spawn(|| check(&blocks, &far, 1000..1100));
             }
         });
-        assert_eq!(requests.into_inner(), 1);
+        assert_eq!((far.requests(), far.waited.into_inner()), (1, 1));
     }
 
     #[test]
     fn a_reader_that_goes_on_gets_more_at_a_time_and_memory_is_bounded() {
         const LENGTH: u64 = 4 * KEPT as u64 * BLOCK;
-        let requests = AtomicUsize::new(0);
-        let blocks = Blocks::new(LENGTH);
+        let (blocks, far) = (Blocks::new(LENGTH), Far::default());
         let mut buffer = vec![0; 4096];
         for offset in (0..LENGTH).step_by(BLOCK as usize) {
-            let fetch = |offset: u64, length| {
-                requests.fetch_add(1, Ordering::Relaxed);
-                let _ = offset;
-                Ok::<_, Infallible>(vec![1; length as usize])
-            };
-            blocks.read(offset, &mut buffer, fetch).unwrap();
+            blocks.read(offset, &mut buffer, &far).unwrap();
             assert!(blocks.lock().blocks.len() <= KEPT + MOST as usize);
         }
-        let requests = requests.into_inner() as u64;
-        assert!(requests < 4 * KEPT as u64 / MOST + 8, "{requests}");
+        assert!((far.requests() as u64) < 4 * KEPT as u64 / MOST + 16, "{}", far.requests());
+        assert_eq!(far.fetched(), LENGTH);
+    }
+
+    /// Frames of 250 KiB here and there are fetched as they are; the frames of a scan soon by more
+    /// than one at a time.
+    #[test]
+    fn nothing_is_added_to_frames_before_a_reader_goes_on_for_long() {
+        const FRAME: u64 = 250_000;
+        let (blocks, far) = (Blocks::new(1 << 30), Far::default());
+        for place in [700, 3, 90, 91, 400] {
+            let frame = place * FRAME..(place + 1) * FRAME;
+            blocks.prefetch(std::slice::from_ref(&frame), &far);
+            check(&blocks, &far, frame);
+        }
+        assert!(far.fetched() <= 5 * (FRAME + 2 * BLOCK), "{}", far.fetched());
+        assert_eq!(far.requests(), 5);
+        for place in 1000..1100 {
+            let frame = place * FRAME..(place + 1) * FRAME;
+            blocks.prefetch(std::slice::from_ref(&frame), &far);
+            check(&blocks, &far, frame);
+        }
+        assert!(far.requests() < 30, "{}", far.requests());
+    }
+
+    #[test]
+    fn the_ends_that_came_when_a_file_was_opened_are_kept_as_far_as_blocks_are_whole() {
+        const LENGTH: u64 = 9 * BLOCK + 100;
+        let (blocks, far) = (Blocks::new(LENGTH), Far::default());
+        blocks.keep_start(&bytes(0..2 * BLOCK + 7));
+        blocks.keep_end(&bytes(5 * BLOCK - 3..LENGTH));
+        check(&blocks, &far, 0..2 * BLOCK);
+        check(&blocks, &far, 5 * BLOCK..LENGTH);
+        assert_eq!(far.requests(), 0);
+        check(&blocks, &far, 0..LENGTH);
+        assert_eq!(far.fetched(), 3 * BLOCK);
+        let blocks = Blocks::new(LENGTH);
+        blocks.keep_end(&bytes(0..LENGTH));
+        check(&blocks, &far, 0..LENGTH);
+        assert_eq!(far.fetched(), 3 * BLOCK);
+    }
+
+    #[test]
+    fn what_is_known_to_be_read_is_asked_for_at_once_and_joined_where_it_is_near() {
+        let (blocks, far) = (Blocks::new(1 << 30), Far::default());
+        let ranges =
+            [9_000_000..9_100_000, 100_000..200_000, 210_000..220_000, (1 << 30)..u64::MAX];
+        blocks.prefetch(&ranges, &far);
+        assert_eq!((far.requests(), far.waited.load(Ordering::Relaxed)), (2, 0));
+        blocks.prefetch(&ranges, &far);
+        check(&blocks, &far, 100_000..220_000);
+        check(&blocks, &far, 9_000_000..9_100_000);
+        assert_eq!((far.requests(), far.waited.load(Ordering::Relaxed)), (2, 2));
+        // It is bounded, whatever a reader expects.
+        blocks.prefetch(std::slice::from_ref(&(100_000_000..900_000_000)), &far);
+        let most = (ASKED + 1) * BLOCK + 400_000;
+        assert!(far.fetched() <= most, "{}", far.fetched());
     }
 
     #[test]
     fn what_cannot_be_fetched_is_an_error_for_each_reader_and_is_tried_again() {
-        let blocks = Blocks::new(BLOCK);
+        struct Broken(Cell<u32>);
+        impl Source for Broken {
+            type Error = &'static str;
+            fn begin(&self, _: u64, _: u64) -> Result<u64, Self::Error> {
+                self.0.set(self.0.get() + 1);
+                Ok(0)
+            }
+            fn finish(&self, _: u64, _: u64, _: u64) -> Result<Vec<u8>, Self::Error> {
+                Err("gone")
+            }
+        }
+        let (blocks, broken) = (Blocks::new(BLOCK), Broken(Cell::new(0)));
+        blocks.prefetch(std::slice::from_ref(&(0..8)), &broken);
         let mut buffer = [0; 8];
-        assert_eq!(blocks.read(0, &mut buffer, |_, _| Err("gone")), Err("gone"));
-        let fetch = |offset, length| Ok::<_, Infallible>(bytes(offset..offset + length));
-        blocks.read(0, &mut buffer, fetch).unwrap();
-        assert!(buffer[..] == bytes(0..8));
+        for _ in 0..2 {
+            assert_eq!(blocks.read(0, &mut buffer, &broken), Err("gone"));
+        }
+        assert_eq!(broken.0.get(), 2);
+        check(&blocks, &Far::default(), 0..8);
     }
 }

@@ -8,21 +8,56 @@
 //!
 //! So two requests after each other do for a report, whatever the core's length. A core that is
 //! not there, or cannot be had, costs what is not in the pack, and nothing else.
+//!
+//! The files of an encrypted entry have other names. Those that are expected are asked for first,
+//! and the others only if there is nothing under them, or if `core.json` says so.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use super::RemoteError;
 use super::channel::Channel;
 use super::file::{Opening, RemoteFile};
+use super::rest_of_core::{Core, Rest, end_of};
 use super::wire::{Ask, Outcome};
-use crate::corefile::pack::{PackedCore, RestOfCore};
+use crate::corefile::pack::PackedCore;
 use crate::corefile::read::bytes::Bytes;
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::metadata::{CORE_FILE, ENCRYPTED, PACK_FILE};
 
+pub use super::rest_of_core::Unseal;
+
 /// How many bytes of a pack come with the first request: its head, the core's seek table, and what
 /// is used first.
 const START: u64 = 512 << 10;
+
+/// How the files of an entry are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As they are.
+    Plain,
+    /// Encrypted, under names that end with `.age`.
+    Encrypted,
+}
+
+impl Form {
+    fn of(name: &str) -> Self {
+        if name.ends_with(ENCRYPTED) { Self::Encrypted } else { Self::Plain }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Plain => Self::Encrypted,
+            Self::Encrypted => Self::Plain,
+        }
+    }
+
+    fn name(self, folder: &str, file: &str) -> String {
+        match self {
+            Self::Plain => format!("{folder}{file}"),
+            Self::Encrypted => format!("{folder}{file}{ENCRYPTED}"),
+        }
+    }
+}
 
 /// What there is of the core of an entry. Nothing of it was parsed.
 #[derive(Debug)]
@@ -30,20 +65,17 @@ pub struct EntryCore {
     channel: Arc<Channel>,
     /// The name of the core, or what it would be, below the channel's root.
     pub name: String,
-    pack: Option<RemoteFile>,
+    pack: Option<Pack>,
     core: Core,
+    /// How the core is opened, if it is encrypted and is not opened yet.
+    unseal: Option<Arc<dyn Unseal>>,
 }
 
-/// Where the core is.
+/// A triage pack, as it is stored, or as it was opened.
 #[derive(Debug)]
-enum Core {
-    Opened(Box<RemoteFile>),
-    /// It was pushed, and is not opened before it is needed.
-    Pushed {
-        bytes: u64,
-    },
-    /// It is not there: why not.
-    None(String),
+struct Pack {
+    bytes: Arc<dyn Bytes>,
+    shown: String,
 }
 
 /// What an entry turned out to have.
@@ -69,34 +101,79 @@ pub struct CoreBytes {
     pub warning: Option<String>,
 }
 
+/// The files of an entry in one form, under the names that tools copy them to.
+struct Files {
+    pack: Option<RemoteFile>,
+    core: Result<RemoteFile, RemoteError>,
+}
+
+/// The same, asked for.
+struct AskedFiles {
+    pack: Option<Result<Opening, RemoteError>>,
+    core: Result<Opening, RemoteError>,
+}
+
+impl AskedFiles {
+    fn begin(channel: &Arc<Channel>, folder: &str, form: Form) -> Self {
+        // A signature is of one object, and not of those beside it.
+        let beside = !channel.root().has_query();
+        let open =
+            |file, start| RemoteFile::begin(Arc::clone(channel), &form.name(folder, file), start);
+        Self { pack: beside.then(|| open(PACK_FILE, Some(START))), core: open(CORE_FILE, None) }
+    }
+
+    fn finish(self) -> Files {
+        let core = self.core.and_then(Opening::finish);
+        // Without the right to list a bucket, what is not there is a refusal.
+        let pack = self.pack.and_then(|pack| pack.and_then(Opening::finish).ok());
+        Files { pack, core }
+    }
+}
+
+impl Files {
+    fn are_missing(&self) -> bool {
+        self.pack.is_none() && matches!(self.core, Err(RemoteError::NotFound { .. }))
+    }
+}
+
 impl EntryCore {
     /// Opens the entry in a directory below the channel's root: its name has a slash at the end,
-    /// or is empty for the root itself.
+    /// or is empty for the root itself. Its files are most likely of the form `expected`.
     ///
     /// # Errors
     /// Fails if what is there cannot be had.
-    pub fn open(channel: &Arc<Channel>, folder: &str) -> Result<EntryOf, RemoteError> {
-        let name = format!("{folder}{CORE_FILE}");
-        // A signature is of one object, and not of those beside it.
+    pub fn open(
+        channel: &Arc<Channel>,
+        folder: &str,
+        expected: Form,
+    ) -> Result<EntryOf, RemoteError> {
         let beside = !channel.root().has_query();
-        let pack = beside.then(|| {
-            RemoteFile::begin(Arc::clone(channel), &format!("{folder}{PACK_FILE}"), Some(START))
-        });
+        let asked = AskedFiles::begin(channel, folder, expected);
         let record = beside.then(|| {
             let name = format!("{folder}{CORE_RECORD}");
             channel.begin(Ask::Get { name, most: MAX_RECORD })
         });
-        let core = RemoteFile::begin(Arc::clone(channel), &name, None).and_then(Opening::finish);
-        // Without the right to list a bucket, what is not there is a refusal.
-        let pack = pack.and_then(|pack| pack.and_then(Opening::finish).ok());
+        let mut files = asked.finish();
         let record = record.and_then(|asked| match asked.and_then(|id| channel.wait(id)).ok()? {
             answer if matches!(answer.outcome, Outcome::Done) => {
                 CoreRecord::parse(&answer.bytes).ok()
             }
             _ => None,
         });
-        let channel = Arc::clone(channel);
         let key = record.as_ref().and_then(|record| record.key.as_deref());
+        let mut form = expected;
+        let other = match key {
+            Some(key) => Form::of(key) != expected,
+            None => beside && files.are_missing(),
+        };
+        if other {
+            let found = AskedFiles::begin(channel, folder, expected.other()).finish();
+            // What is said of an entry without any is said of its plain names.
+            if key.is_some() || !found.are_missing() || expected == Form::Encrypted {
+                (files, form) = (found, expected.other());
+            }
+        }
+        let Files { pack, core } = files;
         let (name, core, bytes) = match (&record, key) {
             (Some(record), Some(key)) => {
                 let name = format!("{folder}{key}");
@@ -104,21 +181,11 @@ impl EntryCore {
                 // Without a pack it is needed in any case.
                 let core = match bytes {
                     Some(_) => core,
-                    None => RemoteFile::open(Arc::clone(&channel), &name),
+                    None => RemoteFile::open(Arc::clone(channel), &name),
                 };
                 (name, core, bytes)
             }
-            _ => match core {
-                // An encrypted one has another name.
-                Err(RemoteError::NotFound { .. }) if beside => {
-                    let encrypted = format!("{name}{ENCRYPTED}");
-                    match RemoteFile::open(Arc::clone(&channel), &encrypted) {
-                        Ok(found) => (encrypted, Ok(found), None),
-                        Err(_) => (name, core, None),
-                    }
-                }
-                core => (name, core, None),
-            },
+            _ => (form.name(folder, CORE_FILE), core, None),
         };
         let reason = |record: Option<CoreRecord>| {
             record
@@ -126,7 +193,7 @@ impl EntryCore {
         };
         let core = match (bytes, core) {
             (Some(bytes), _) => Core::Pushed { bytes },
-            (None, Ok(core)) => Core::Opened(Box::new(core)),
+            (None, Ok(core)) => Core::Opened(Arc::new(core)),
             (None, Err(error)) => match (error, &pack) {
                 (error @ RemoteError::NotFound { .. }, None) => {
                     return Ok(EntryOf::Nothing { reason: reason(record), error });
@@ -136,7 +203,9 @@ impl EntryCore {
                 (error, Some(_)) => Core::None(error.to_string()),
             },
         };
-        Ok(EntryOf::Core(Box::new(Self { channel, name, pack, core })))
+        let pack = pack.map(|pack| Pack { shown: pack.shown(), bytes: Arc::new(pack) });
+        let channel = Arc::clone(channel);
+        Ok(EntryOf::Core(Box::new(Self { channel, name, pack, core, unseal: None })))
     }
 
     /// The core of this name below the channel's root, or the root itself if that is empty: by
@@ -146,7 +215,7 @@ impl EntryCore {
     /// Fails if it is not there or cannot be had.
     pub fn of_file(channel: Arc<Channel>, name: String) -> Result<Self, RemoteError> {
         let core = RemoteFile::open(Arc::clone(&channel), &name)?;
-        Ok(Self { channel, name, pack: None, core: Core::Opened(Box::new(core)) })
+        Ok(Self { channel, name, pack: None, core: Core::Opened(Arc::new(core)), unseal: None })
     }
 
     /// The same, of which the core is read wherever there is one: for a command that judges it.
@@ -156,14 +225,45 @@ impl EntryCore {
         Self { pack, ..self }
     }
 
+    /// Its triage pack, as it is stored.
+    pub fn pack(&self) -> Option<Arc<dyn Bytes>> {
+        self.pack.as_ref().map(|pack| Arc::clone(&pack.bytes))
+    }
+
+    /// The same, whose triage pack was opened; its core is opened by `unseal` where it is needed.
+    #[must_use]
+    pub fn with_opened_pack(self, bytes: Arc<dyn Bytes>, unseal: Arc<dyn Unseal>) -> Self {
+        let pack = self.pack.map(|pack| Pack { bytes, ..pack });
+        Self { pack, unseal: Some(unseal), ..self }
+    }
+
+    /// Opens the core, if there is one, as it is not possible any more when the process has confined
+    /// itself. What fails is said of the first byte that is wanted of it.
+    #[must_use]
+    pub fn unsealed_now(self) -> Self {
+        let Some(unseal) = self.unseal else { return self };
+        let Self { channel, name, pack, core, .. } = self;
+        let rest = Rest::new(Arc::clone(&channel), name.clone(), core, Some(unseal));
+        let core = match rest.open_file() {
+            Ok(core) => Core::Opened(core),
+            Err(error) => Core::None(error.to_string()),
+        };
+        Self { channel, name, pack, core, unseal: None }
+    }
+
     /// Its address, without secrets.
     pub fn shown(&self) -> String {
         self.channel.shown(&self.name)
     }
 
-    /// Whether there is a triage pack, which is read first.
-    pub fn has_pack(&self) -> bool {
-        self.pack.is_some()
+    /// Whether there is a core, as far as that is known.
+    pub fn has_core(&self) -> bool {
+        !matches!(self.core, Core::None(_))
+    }
+
+    /// Whether its files are encrypted, by their names.
+    pub fn is_encrypted(&self) -> bool {
+        Form::of(&self.name) == Form::Encrypted
     }
 
     /// How long the core is, as far as that is known without parsing anything.
@@ -171,7 +271,7 @@ impl EntryCore {
         match &self.core {
             Core::Opened(core) => core.length(),
             Core::Pushed { bytes } => *bytes,
-            Core::None(_) => self.pack.as_ref().map_or(0, Bytes::length),
+            Core::None(_) => self.pack.as_ref().map_or(0, |pack| pack.bytes.length()),
         }
     }
 
@@ -184,22 +284,18 @@ impl EntryCore {
             Core::None(reason) => Some(reason.clone()),
             Core::Opened(_) | Core::Pushed { .. } => None,
         };
-        let Some(pack) = self.pack else {
-            let bytes = Rest::new(self.channel, self.name, self.core).open_file()?;
+        let Some(Pack { bytes: pack, shown }) = self.pack else {
+            let bytes = Rest::new(self.channel, self.name, self.core, self.unseal).open_file()?;
             return Ok(CoreBytes { bytes, warning: None });
         };
-        let shown = pack.shown();
-        let end = match &self.core {
-            Core::Opened(core) => Some((core.length(), core.end().to_vec())),
-            Core::Pushed { .. } | Core::None(_) => None,
+        let end = match (&self.core, &self.unseal) {
+            (Core::Opened(core), None) => Some((core.length(), end_of(&**core))),
+            _ => None,
         };
-        let pack = Arc::new(pack);
-        let rest = Arc::new(Rest::new(self.channel, self.name, self.core));
-        let opened =
-            PackedCore::open(Arc::<RemoteFile>::clone(&pack), Arc::<Rest>::clone(&rest) as _);
-        let problem = match opened {
+        let rest = Arc::new(Rest::new(self.channel, self.name, self.core, self.unseal));
+        let problem = match PackedCore::open(pack, Arc::<Rest>::clone(&rest) as _) {
             Ok(packed) if end.is_none_or(|(length, end)| packed.is_of(length, &end)) => {
-                pack.fetch_together(packed.part_of_report());
+                packed.read_report_together();
                 rest.expect(packed.length(), packed.end());
                 return Ok(CoreBytes { bytes: Arc::new(packed), warning: None });
             }
@@ -212,88 +308,5 @@ impl EntryCore {
         }
         let warning = Some(format!("{shown} is not used: {problem}"));
         Ok(CoreBytes { bytes: rest.open_file()?, warning })
-    }
-}
-
-/// The core, for what is not in its pack.
-#[derive(Debug)]
-struct Rest {
-    channel: Arc<Channel>,
-    name: String,
-    core: Mutex<State>,
-    /// The length and the end of the core that the pack is of.
-    expected: OnceLock<(u64, Vec<u8>)>,
-}
-
-#[derive(Debug)]
-enum State {
-    Not(Core),
-    Open(Arc<dyn Bytes>),
-    Failed(String),
-}
-
-impl Rest {
-    fn new(channel: Arc<Channel>, name: String, core: Core) -> Self {
-        let core = Mutex::new(State::Not(core));
-        Self { channel, name, core, expected: OnceLock::new() }
-    }
-
-    fn expect(&self, length: u64, end: Vec<u8>) {
-        let _ = self.expected.set((length, end));
-    }
-
-    /// Opens the core, if that was not done.
-    fn open_file(&self) -> Result<Arc<dyn Bytes>, RemoteError> {
-        let failed =
-            |problem| RemoteError::Failed { address: self.channel.shown(&self.name), problem };
-        let mut state = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        let core = match &*state {
-            State::Open(core) => return Ok(Arc::clone(core)),
-            State::Failed(problem) => return Err(failed(problem.clone())),
-            State::Not(_) => std::mem::replace(&mut *state, State::Failed(String::new())),
-        };
-        let opened = match core {
-            State::Not(Core::Opened(core)) => Ok(*core),
-            State::Not(Core::Pushed { .. }) => {
-                RemoteFile::open(Arc::clone(&self.channel), &self.name)
-            }
-            State::Not(Core::None(reason)) => Err(failed(reason)),
-            State::Open(_) | State::Failed(_) => Err(RemoteError::Ended),
-        };
-        let checked = opened.and_then(|core| match self.expected.get() {
-            Some((length, end)) if *length != core.length() || !ends_alike(end, core.end()) => {
-                Err(failed("it is not the core that its triage pack is of".to_owned()))
-            }
-            _ => Ok(Arc::new(core)),
-        });
-        match checked {
-            Ok(core) => {
-                *state = State::Open(Arc::<RemoteFile>::clone(&core));
-                Ok(core)
-            }
-            Err(error) => {
-                *state = State::Failed(match &error {
-                    RemoteError::Failed { problem, .. } => problem.clone(),
-                    error => error.to_string(),
-                });
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Whether the shorter one is the end of the longer one.
-fn ends_alike(one: &[u8], other: &[u8]) -> bool {
-    one.ends_with(other) || other.ends_with(one)
-}
-
-impl RestOfCore for Rest {
-    fn file(&self) -> Result<Arc<dyn Bytes>, String> {
-        self.open_file().map_err(|error| match error {
-            RemoteError::Failed { problem, .. } => {
-                format!("the core cannot be had from {}: {problem}", self.channel.shown(&self.name))
-            }
-            error => error.to_string(),
-        })
     }
 }

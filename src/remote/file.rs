@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RemoteError;
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Source};
 use super::channel::Channel;
-use super::wire::{Ask, MAX_BYTES, Outcome};
+use super::wire::{Ask, Outcome};
 use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
 use crate::corefile::read::work::Work;
@@ -60,16 +60,6 @@ impl RemoteFile {
         Ok(Opening { channel, name, question, at_start: start.is_some() })
     }
 
-    /// Its last bytes, if they came when it was opened.
-    pub(super) fn end(&self) -> &[u8] {
-        &self.tail
-    }
-
-    /// Has what is missing of this part fetched at once, when some of it is read.
-    pub(super) fn fetch_together(&self, part: Range<u64>) {
-        self.blocks.fetch_together(part);
-    }
-
     /// Its address, without secrets.
     pub fn shown(&self) -> String {
         self.channel.shown(&self.name)
@@ -86,27 +76,41 @@ impl RemoteFile {
         })
     }
 
-    fn fetch(&self, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if lost.is_none() {
-            let length = length.min(MAX_BYTES);
-            let asked = self.channel.ask(Ask::Read { object: self.object, offset, length });
-            lost = match asked {
-                Ok(answer) => match answer.outcome {
-                    Outcome::Done if answer.bytes.len() as u64 == length => {
-                        return Ok(answer.bytes);
-                    }
-                    Outcome::Failed { problem } => Some(problem),
-                    Outcome::NotFound => Some(format!("{} is gone", self.shown())),
-                    Outcome::Done | Outcome::Opened { .. } | Outcome::Put { .. } => {
-                        Some(RemoteError::Ended.to_string())
-                    }
-                },
-                Err(error) => Some(error.to_string()),
-            };
-            self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&lost);
+    /// Why nothing is fetched any more.
+    fn lost(&self) -> Option<String> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn lose(&self, offset: u64, problem: String) -> DataError {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem.clone());
+        DataError::Remote { offset, problem }
+    }
+}
+
+impl Source for RemoteFile {
+    type Error = DataError;
+
+    fn begin(&self, offset: u64, length: u64) -> Result<u64, DataError> {
+        if let Some(problem) = self.lost() {
+            return Err(DataError::Remote { offset, problem });
         }
-        Err(DataError::Remote { offset, problem: lost.unwrap_or_default() })
+        let asked = self.channel.begin(Ask::Read { object: self.object, offset, length });
+        asked.map_err(|error| self.lose(offset, error.to_string()))
+    }
+
+    fn finish(&self, request: u64, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
+        let problem = match self.channel.wait(request) {
+            Ok(answer) => match answer.outcome {
+                Outcome::Done if answer.bytes.len() as u64 == length => return Ok(answer.bytes),
+                Outcome::Failed { problem } => problem,
+                Outcome::NotFound => format!("{} is gone", self.shown()),
+                Outcome::Done | Outcome::Opened { .. } | Outcome::Put { .. } => {
+                    RemoteError::Ended.to_string()
+                }
+            },
+            Err(error) => error.to_string(),
+        };
+        Err(self.lose(offset, problem))
     }
 }
 
@@ -135,6 +139,8 @@ impl Opening {
         if at_start {
             blocks.keep_start(&tail);
             tail = Vec::new();
+        } else {
+            blocks.keep_end(&tail);
         }
         Ok(RemoteFile { channel, name, object, length, tail, blocks, lost, work })
     }
@@ -152,7 +158,15 @@ impl Bytes for RemoteFile {
         if self.read_tail(offset, buffer) {
             return Ok(());
         }
-        self.blocks.read(offset, buffer, |offset, length| self.fetch(offset, length))
+        self.blocks.read(offset, buffer, self)
+    }
+
+    fn prefetch(&self, ranges: &[Range<u64>]) {
+        self.blocks.prefetch(ranges, self);
+    }
+
+    fn read_together(&self, range: Range<u64>) {
+        self.blocks.fetch_together(range);
     }
 
     fn spend(&self, bytes: u64) -> Result<(), DataError> {

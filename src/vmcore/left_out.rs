@@ -91,6 +91,14 @@ impl PhysMemory for LeftOutMemory {
         self.memory.read_without_limit();
     }
 
+    fn is_far(&self) -> bool {
+        self.memory.is_far()
+    }
+
+    fn prefetch(&self, ranges: &[MemoryRange]) {
+        self.memory.prefetch(ranges);
+    }
+
     fn search_budget(&self) -> u64 {
         self.memory.search_budget()
     }

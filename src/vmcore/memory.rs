@@ -137,6 +137,15 @@ pub trait PhysMemory: fmt::Debug + Send + Sync {
     /// Lifts the bound on what may be read of the file.
     fn read_without_limit(&self) {}
 
+    /// Whether each read may cost a round trip through a network.
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    /// Says that these ranges are read next: a core on another machine is asked for all of them at
+    /// once.
+    fn prefetch(&self, _ranges: &[MemoryRange]) {}
+
     /// How many bytes a search that need not be complete may read of it.
     fn search_budget(&self) -> u64 {
         1 << 30

@@ -3,29 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::command::{project, run};
 use crate::http_server::{HttpServer, Object, Reply, Request};
+use crate::offline::IN_PACK;
 use crate::{CORE, equal};
 
 const PACK: &str = "triage.zst";
 const PLAIN: &str = "vmcore.elf.zst";
 const PUSHED: &str = "core-0123abcd.elf.zst";
-
-/// What a report reads, and the stacks of all tasks.
-const IN_PACK: &[&[&str]] = &[
-    &["report", "ENTRY"],
-    &["report", "ENTRY", "--json"],
-    &["info", "ENTRY", "--kernel"],
-    &["dmesg", "ENTRY"],
-    &["ps", "ENTRY", "--threads"],
-    &["mods", "ENTRY"],
-    &["bt", "ENTRY", "--all"],
-    &["bt", "ENTRY", "--tasks"],
-    &["regs", "ENTRY"],
-    &["explain", "ENTRY"],
-];
 
 /// An entry on this machine, and its files.
 pub(crate) struct Entry {
@@ -37,10 +25,16 @@ pub(crate) struct Entry {
 impl Entry {
     /// The sample, imported.
     pub(crate) fn new() -> Self {
+        Self::of(&[])
+    }
+
+    /// The same, with these options.
+    pub(crate) fn of(options: &[&str]) -> Self {
         let store = tempfile::tempdir().unwrap();
         let core = project().join(CORE);
         let place = store.path().to_str().unwrap();
-        let imported = run(&["import", core.to_str().unwrap(), "--store", place], &[]);
+        let words = [&["import", core.to_str().unwrap(), "--store", place], options].concat();
+        let imported = run(&words, &[]);
         assert_eq!(imported.code, Some(0), "{}", imported.stderr);
         let folder = PathBuf::from(str::from_utf8(&imported.stdout).unwrap().trim_end());
         let files = fs::read_dir(&folder).unwrap().map(|file| {
@@ -58,13 +52,16 @@ impl Entry {
 
     /// As a push leaves it in a bucket.
     pub(crate) fn pushed(mut self) -> Self {
-        let core = self.files.remove(PLAIN).unwrap();
+        let encrypted = self.files.contains_key(&format!("{PLAIN}.age"));
+        let ending = if encrypted { ".age" } else { "" };
+        let core = self.files.remove(&format!("{PLAIN}{ending}")).unwrap();
+        let pushed = format!("{PUSHED}{ending}");
         let record = format!(
-            "{{\"schema\": \"vmcorectl/core/1\", \"key\": \"{PUSHED}\", \"bytes\": {}, \"sha256\": \"\", \
+            "{{\"schema\": \"vmcorectl/core/1\", \"key\": \"{pushed}\", \"bytes\": {}, \"sha256\": \"\", \
              \"pushed\": \"2026-01-01T00:00:00Z\", \"host\": null}}",
             core.len()
         );
-        self.files.insert(PUSHED.to_owned(), core);
+        self.files.insert(pushed, core);
         self.files.insert("core.json".to_owned(), record.into_bytes());
         self
     }
@@ -75,11 +72,11 @@ impl Entry {
     }
 
     /// A server that has its files, and its address.
-    fn serve(&self) -> (HttpServer, String) {
+    pub(crate) fn serve(&self) -> (HttpServer, String) {
         self.serve_with(|_, reply| reply)
     }
 
-    fn serve_with(
+    pub(crate) fn serve_with(
         &self,
         change: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
     ) -> (HttpServer, String) {
@@ -101,8 +98,8 @@ impl Entry {
     }
 }
 
-/// How many bytes of an object were asked for.
-fn asked(server: &HttpServer, entry: &Entry, name: &str) -> (usize, usize) {
+/// How often, and for how many bytes of an object was asked.
+pub(crate) fn asked(server: &HttpServer, entry: &Entry, name: &str) -> (usize, usize) {
     let requests = server.requests.lock().unwrap();
     let length = entry.files.get(name).map_or(0, Vec::len);
     let of_name = requests.iter().filter(|request| request.path.ends_with(name));
@@ -256,6 +253,29 @@ fn what_was_fetched_once_is_on_the_disk_the_next_time() {
     let off = [variables[0], ("VMCORECTL_CACHE", "0")];
     assert!(run(&command, &off) == first);
     assert!(later(&server) > 0);
+}
+
+/// Nothing depends on the cache: a disk that takes no more of it is as good as none.
+#[test]
+fn a_disk_that_is_full_costs_the_cache_and_nothing_else() {
+    let entry = Entry::new().pushed();
+    let (server, url) = entry.serve();
+    let cache = tempfile::tempdir().unwrap();
+    let full = || {
+        let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" report \"$1\"";
+        let output = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_vmcorectl"), &url])
+            .env("XDG_CACHE_HOME", cache.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let expected = run(&["report", &entry.core()], &[]).stdout;
+    assert!(full() == expected);
+    assert!(later(&server) > 0);
+    assert!(full() == expected);
+    assert!(later(&server) > 0, "there was room for all of it");
 }
 
 fn damage(file: &Path) {

@@ -25,7 +25,10 @@ mod killed;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
 mod leftovers;
+mod mounted;
 mod object_storage;
+#[path = "../tool/offline.rs"]
+mod offline;
 mod proxied;
 mod proxy;
 mod pull;

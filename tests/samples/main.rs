@@ -20,9 +20,12 @@ mod console;
 mod damage;
 mod damaged_chunks;
 mod difference;
+mod hostile_packs;
 mod hostile_symbols;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
+#[path = "../tool/offline.rs"]
+mod offline;
 mod page_faults;
 mod pages;
 mod reports;

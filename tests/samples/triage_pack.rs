@@ -4,39 +4,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use age::secrecy::ExposeSecret;
 use serde_json::Value;
 
 use crate::CORE;
+use crate::offline::IN_PACK;
 use crate::tool::{self, Ran, run};
 use crate::transcript::project;
-
-/// What a report reads, and the stacks of all tasks.
-const IN_PACK: &[&[&str]] = &[
-    &["info", "ENTRY"],
-    &["info", "ENTRY", "--json"],
-    &["info", "ENTRY", "--kernel"],
-    &["report", "ENTRY"],
-    &["report", "ENTRY", "--json"],
-    &["report", "ENTRY", "--format", "html"],
-    &["dmesg", "ENTRY"],
-    &["ps", "ENTRY", "--threads"],
-    &["ps", "ENTRY", "--blocked"],
-    &["mods", "ENTRY"],
-    &["bt", "ENTRY", "--all"],
-    &["bt", "ENTRY", "--tasks"],
-    &["regs", "ENTRY"],
-    &["explain", "ENTRY"],
-    &["print", "ENTRY", "init_task.comm"],
-];
 
 struct Store(tempfile::TempDir);
 
 impl Store {
     /// A store with the sample as an entry.
     fn new() -> (Self, PathBuf) {
+        Self::of(&[])
+    }
+
+    /// The same, imported with these options.
+    fn of(options: &[&str]) -> (Self, PathBuf) {
         let store = Self(tempfile::tempdir().expect("a directory"));
         let core = project().join(CORE);
-        let imported = store.run(&["import", core.to_str().expect("UTF-8")]).expect(0);
+        let words = [&["import", core.to_str().expect("UTF-8")], options].concat();
+        let imported = store.run(&words).expect(0);
         let entry = imported.entry();
         (store, entry)
     }
@@ -47,11 +36,21 @@ impl Store {
     }
 }
 
-fn answers(entry: &Path) -> Vec<Ran> {
+fn answers(entry: &Path, options: &[&str]) -> Vec<Ran> {
     let entry = entry.to_str().expect("UTF-8");
-    let word =
-        |word: &&'static str| if *word == "ENTRY" { entry.to_owned() } else { (*word).into() };
-    IN_PACK.iter().map(|command| run(command.iter().map(word)).expect(0)).collect()
+    let word = |word: &&str| if *word == "ENTRY" { entry.to_owned() } else { (*word).into() };
+    let words = |command: &&[&str]| run(command.iter().chain(options).map(word)).expect(0);
+    IN_PACK.iter().map(words).collect()
+}
+
+/// Checks that the commands answer the same when the core is not there.
+fn check_without(core: &Path, away: &Path, options: &[&str]) {
+    let entry = core.parent().expect("an entry");
+    let before = answers(entry, options);
+    fs::rename(core, away).expect("a rename");
+    for ((before, after), command) in before.iter().zip(answers(entry, options)).zip(IN_PACK) {
+        assert_eq!((&before.stdout, &before.stderr), (&after.stdout, &after.stderr), "{command:?}");
+    }
 }
 
 #[test]
@@ -68,12 +67,8 @@ fn an_import_has_a_pack_that_stands_in_for_its_core() {
     let listed = store.run(&["list", "--json"]).expect(0).stdout;
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
 
-    let before = answers(&entry);
     let away = store.0.path().join("core");
-    fs::rename(&core, &away).expect("a rename");
-    for ((before, after), command) in before.iter().zip(answers(&entry)).zip(IN_PACK) {
-        assert_eq!((&before.stdout, &before.stderr), (&after.stdout, &after.stderr), "{command:?}");
-    }
+    check_without(&core, &away, &[]);
     // What is not there is an error with address and reason: no page of it is read as zeros.
     let entry = entry.to_str().expect("UTF-8");
     let mut read = tool::command(["read", entry, "0", "64M", "--raw"]);
@@ -92,6 +87,24 @@ fn an_import_has_a_pack_that_stands_in_for_its_core() {
     );
     store.run(&["rm", "--yes", listed["id"].as_str().expect("an id")]).expect(0);
     assert!(!Path::new(entry).exists());
+}
+
+#[test]
+fn an_encrypted_pack_stands_in_for_its_core_too() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let key = age::x25519::Identity::generate();
+    let file = folder.path().join("key");
+    fs::write(&file, key.to_string().expose_secret()).expect("a key");
+    let (store, entry) = Store::of(&["--encrypt-to", &key.to_public().to_string()]);
+    assert!(!entry.join("triage.zst").exists(), "a pack is as secret as its core");
+    let away = store.0.path().join("core");
+    let identity = ["--identity", file.to_str().expect("UTF-8")];
+    check_without(&entry.join("vmcore.elf.zst.age"), &away, &identity);
+    let name = entry.to_str().expect("UTF-8");
+    let read = run(["read", name, "0", "64M", identity[0], identity[1]]).expect(1);
+    assert!(read.stderr.contains("not in its triage pack, and "), "{}", read.stderr);
+    let refused = run(["report", name]).expect(1);
+    assert!(refused.stderr.contains("it is encrypted, and no identity was given"));
 }
 
 #[test]

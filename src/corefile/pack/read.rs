@@ -144,9 +144,16 @@ impl PackedCore {
         &self.head
     }
 
-    /// The part of the pack that a report uses.
-    pub fn part_of_report(&self) -> Range<u64> {
-        0..self.of_report
+    /// The part that has a byte of the core's file.
+    fn part_at(&self, at: u64) -> Option<&Part> {
+        let next = self.parts.partition_point(|part| part.offset <= at);
+        let part = next.checked_sub(1).and_then(|index| self.parts.get(index));
+        part.filter(|part| at < part.end())
+    }
+
+    /// Has a pack that is far away fetch all that a report uses at once, when some of it is read.
+    pub fn read_report_together(&self) {
+        self.pack.read_together(0..self.of_report);
     }
 
     /// The end of the core's file, as far as it is here: what follows the last chunk.
@@ -178,12 +185,13 @@ impl Bytes for PackedCore {
         end.ok_or(DataError::PastEnd { offset, length })?;
         let (mut at, mut left) = (offset, buffer);
         while !left.is_empty() {
-            let next = self.parts.partition_point(|part| part.offset <= at);
-            let part = next.checked_sub(1).and_then(|index| self.parts.get(index));
-            let part = part.filter(|part| at < part.end());
+            let part = self.part_at(at);
             let end = match part {
                 Some(part) => part.end(),
-                None => self.parts.get(next).map_or(length, |part| part.offset),
+                None => {
+                    let next = self.parts.partition_point(|part| part.offset <= at);
+                    self.parts.get(next).map_or(length, |part| part.offset)
+                }
             };
             let take = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
             let (now, later) = left.split_at_mut(take.min(left.len()));
@@ -216,6 +224,27 @@ impl Bytes for PackedCore {
 
     fn work_done(&self) -> u64 {
         self.work.done()
+    }
+
+    fn prefetch(&self, ranges: &[Range<u64>]) {
+        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+        for range in ranges {
+            match self.part_at(range.start).filter(|part| range.end <= part.end()) {
+                Some(part) => {
+                    let start =
+                        part.in_pack.saturating_add(range.start.saturating_sub(part.offset));
+                    let length = range.end.saturating_sub(range.start);
+                    here.push(start..start.saturating_add(length));
+                }
+                None => elsewhere.push(range.clone()),
+            }
+        }
+        self.pack.prefetch(&here);
+        if !elsewhere.is_empty()
+            && let Ok(core) = self.rest.file()
+        {
+            core.prefetch(&elsewhere);
+        }
     }
 
     /// What the pack has not may be on another machine, or nowhere.

@@ -139,6 +139,12 @@ pub trait Bytes: fmt::Debug + Send + Sync {
         0
     }
 
+    /// Says that these ranges are read next. What is far away begins to fetch them, all at once.
+    fn prefetch(&self, _ranges: &[Range<u64>]) {}
+
+    /// Says that a reader of some of this range reads all of it.
+    fn read_together(&self, _range: Range<u64>) {}
+
     /// Whether each read may cost a round trip through a network.
     fn is_remote(&self) -> bool {
         false

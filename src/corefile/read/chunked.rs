@@ -5,6 +5,7 @@
 //! last complete one.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zstd::bulk::Decompressor;
@@ -20,6 +21,8 @@ use super::zero_checksums::ZeroChecksums;
 const KEPT_PACKED: usize = 4 << 20;
 /// How many chunks are unpacked for the cache at the same time.
 const MAX_LANES: usize = 64;
+/// How many frames are fetched in advance at most.
+const MAX_EXPECTED: usize = 256;
 
 /// An open compressed file.
 #[derive(Debug)]
@@ -158,6 +161,19 @@ impl ChunkedFile {
         self.used.packed()
     }
 
+    /// The frames of the chunks in a range that have to be read, by their offsets in the file.
+    fn frames_to_read(&self, range: &Range<u64>, frames: &mut Vec<Range<u64>>) {
+        let mut at = range.start;
+        while at < range.end && frames.len() < MAX_EXPECTED {
+            let Some(chunk) = self.table.chunk_at(at) else { return };
+            let length = u64::from(chunk.entry.decompressed);
+            at = chunk.offset.saturating_add(length.max(1));
+            if self.cache.find(chunk.index).is_none() && !self.has_checksum_of_zeros(&chunk) {
+                frames.push(chunk.file_offset..chunk.file_end());
+            }
+        }
+    }
+
     fn note_use(&self, chunk: &Chunk) {
         if self.used.is_kept() && !self.has_checksum_of_zeros(chunk) {
             self.used.add(chunk);
@@ -199,6 +215,10 @@ impl Bytes for ChunkedFile {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DataError> {
+        let end = offset.saturating_add(buffer.len() as u64);
+        if self.file.is_remote() && self.unit_end(offset) < end {
+            self.prefetch(std::slice::from_ref(&(offset..end)));
+        }
         let (mut offset, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let chunk = self
@@ -253,6 +273,21 @@ impl Bytes for ChunkedFile {
     fn read_without_limit(&self) {
         self.file.read_without_limit();
     }
+
+    fn is_remote(&self) -> bool {
+        self.file.is_remote()
+    }
+
+    fn prefetch(&self, ranges: &[Range<u64>]) {
+        if !self.file.is_remote() {
+            return;
+        }
+        let mut frames = Vec::new();
+        for range in ranges {
+            self.frames_to_read(range, &mut frames);
+        }
+        self.file.prefetch(&frames);
+    }
 }
 
 /// zstd's state, and room for a compressed chunk.
@@ -282,6 +317,7 @@ impl Unpacker {
         let damaged =
             |problem| DataError::Damaged { unit: "chunk", offset: chunk.file_offset, problem };
         self.packed.resize(chunk.entry.compressed as usize, 0);
+        file.prefetch(std::slice::from_ref(&(chunk.file_offset..chunk.file_end())));
         file.read(chunk.file_offset, &mut self.packed)?;
         let written = self.zstd.decompress_to_buffer(&self.packed, buffer);
         match written {

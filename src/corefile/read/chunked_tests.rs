@@ -19,7 +19,7 @@ fn chunks(length: usize) -> Vec<Vec<u8>> {
 }
 
 /// A file of chunks, its bytes, and where the second chunk's are.
-fn file(length: usize) -> (File, Vec<u8>, std::ops::Range<usize>) {
+fn file(length: usize) -> (File, Vec<u8>, Range<usize>) {
     let (mut bytes, mut table) = (Vec::new(), SeekTable::default());
     let mut second = 0..0;
     for (index, chunk) in chunks(length).iter().enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $XDG_CACHE_HOME/vmcorectl/objects/
-//!     <version>.bytes    each block of 64 KiB at its offset in the object; the rest are holes
+//!     <version>.bytes    each block of 16 KiB at its offset in the object; the rest are holes
 //!     <version>.map      16 bytes for each block that is there, appended:
 //!         block     u64  its number, little endian
 //!         checksum  u64  XXH64 of its bytes, with the number as the seed
@@ -33,15 +33,16 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh64::xxh64;
 
 use super::environment::Environment;
+use crate::remote::blocks;
 use crate::units;
 
-/// The size of a block.
-const BLOCK: u64 = 64 << 10;
+/// The size of a block: readers ask for whole ones.
+const BLOCK: u64 = blocks::BLOCK;
 /// How many bytes of blocks are kept, if the environment does not say otherwise.
 const KEPT: u64 = 1 << 30;
 /// How many bytes are written between two looks at the size.
 const LOOK: u64 = 64 << 20;
-/// The longest map: that of an object of 64 GiB.
+/// The longest map: that of 16 GiB of an object.
 const MAX_MAP: u64 = 16 << 20;
 const RECORD: usize = 16;
 

@@ -46,6 +46,8 @@ fn what_was_fetched_is_not_fetched_again_by_another_process_either() {
     for file in fs::read_dir(folder.path().join("objects")).unwrap() {
         assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
+    let objects = folder.path().join("objects").metadata().unwrap();
+    assert_eq!(objects.permissions().mode() & 0o777, 0o700);
 }
 
 #[test]

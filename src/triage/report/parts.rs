@@ -98,6 +98,7 @@ fn of_kernel(
             let _ = kernel.tasks();
             log
         });
+        kernel.fetch_first_variables();
         let stacks: Vec<_> =
             (0..count).map(|vcpu| Backtrace::of_vcpu(kernel, vcpus, vcpu)).collect();
         (log.join(), stacks)

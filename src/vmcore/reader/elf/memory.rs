@@ -141,6 +141,23 @@ impl PhysMemory for ElfMemory {
         self.bytes.read_without_limit();
     }
 
+    fn is_far(&self) -> bool {
+        self.bytes.is_remote()
+    }
+
+    fn prefetch(&self, ranges: &[MemoryRange]) {
+        let in_file = |range: &MemoryRange| {
+            let run = self.run(range.start)?;
+            let skip = range.start.0.saturating_sub(run.memory.start.0);
+            let length = range.length.min(run.held.saturating_sub(skip));
+            let offset = run.offset.saturating_add(skip);
+            Some(offset..offset.saturating_add(length).min(self.bytes.length()))
+        };
+        if self.is_far() {
+            self.bytes.prefetch(&ranges.iter().filter_map(in_file).collect::<Vec<_>>());
+        }
+    }
+
     fn truncated(&self) -> u64 {
         let length = self.bytes.length();
         self.runs.iter().fold(0, |sum, run| {
