@@ -49,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "monitor-text", run: decoders::monitor_text::run },
     Target { name: "notes", run: decoders::notes::run },
     Target { name: "orc", run: decoders::orc::run },
+    Target { name: "pack", run: readers::pack },
     Target { name: "pages", run: decoders::pages::run },
     Target { name: "paging", run: decoders::paging::run },
     Target { name: "printk", run: decoders::printk::run },

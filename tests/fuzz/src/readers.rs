@@ -3,10 +3,15 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use vmcore_formats::addr::PhysAddr;
+use vmcore_formats::triage_pack::HEAD_MAGIC;
 use vmcore_formats::{elf as elf_format, kdump as kdump_format, windows_dump, zstd_frame};
+use vmcorectl::corefile::pack::{Pack, PackedCore, RestOfCore, UsedChunks};
+use vmcorectl::corefile::read::bytes::Bytes;
+use vmcorectl::corefile::read::chunked::ChunkedFile;
 use vmcorectl::render::registers::RegistersJson;
 use vmcorectl::render::{self, report::paint::Paint};
 use vmcorectl::triage::report::Report;
@@ -32,6 +37,48 @@ pub(crate) fn elf(input: &[u8]) {
 /// A compressed core.
 pub(crate) fn chunked(input: &[u8]) {
     open(&with_magic(input.to_vec(), &zstd_frame::MAGIC.to_le_bytes()));
+}
+
+/// A triage pack, whose core is not there.
+pub(crate) fn pack(input: &[u8]) {
+    let file = with_magic(input.to_vec(), &HEAD_MAGIC.to_le_bytes());
+    within(FILE, || {
+        let path = Path::new("/nonexistent/vmcore.elf.zst");
+        if let Ok(core) = Vmcore::of_pack_bytes(Arc::new(file.clone()), path) {
+            read(&core);
+        }
+    });
+    packed(input);
+}
+
+/// The pack of a core, with all of its chunks: it gives the core's bytes.
+fn packed(input: &[u8]) {
+    within(FILE, || {
+        let core = with_magic(input.to_vec(), &zstd_frame::MAGIC.to_le_bytes());
+        let file: Arc<dyn Bytes> = Arc::new(core.clone());
+        let Ok(chunked) = ChunkedFile::of_bytes(file) else { return };
+        let chunks = u32::try_from(chunked.table().frames().len()).unwrap_or(u32::MAX);
+        let used = UsedChunks { report: (0..chunks).rev().collect(), stacks: vec![0, u32::MAX] };
+        let Ok(pack) = Pack::of(chunked, &used) else { return };
+        let mut bytes = Vec::new();
+        pack.write(&mut bytes).expect("memory");
+        assert_eq!(bytes.len() as u64, pack.length(), "another length than it says");
+        let gone: Arc<dyn RestOfCore> = Arc::new(Gone);
+        let opened = PackedCore::open(Arc::new(bytes), gone).expect("its own pack");
+        let mut found = vec![0; core.len()];
+        if opened.read(0, &mut found).is_ok() {
+            assert!(found == core, "other bytes than the core's");
+        }
+    });
+}
+
+#[derive(Debug)]
+struct Gone;
+
+impl RestOfCore for Gone {
+    fn file(&self) -> Result<Arc<dyn Bytes>, String> {
+        Err("the core is gone".to_owned())
+    }
 }
 
 /// A kdump-compressed file.
