@@ -39,7 +39,7 @@ impl SymbolTable {
             let of = variables.get(name).and_then(|of| of.descriptor(types, size));
             let text = if name == BANNER { banner(kernel) } else { None };
             if let (Some(value), Some(of)) =
-                (value.as_object_mut(), of.or_else(|| of_banner(text.as_ref())))
+                (value.as_object_mut(), of_banner(text.as_ref()).or(of))
             {
                 value.insert("type".to_owned(), of);
             }
