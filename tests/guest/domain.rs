@@ -222,15 +222,21 @@ impl Domain {
     /// Waits until a dump of the domain is under way.
     #[track_caller]
     pub(crate) fn await_job(&self) {
-        let has_job = || self.virsh(&["domjobinfo", NAME]).contains("Dump");
+        let has_job = || self.job().is_some_and(|job| job.contains("Dump"));
         self.await_that(has_job, "a dump");
     }
 
     /// Waits until nothing is being done to the domain.
     #[track_caller]
     pub(crate) fn await_no_job(&self) {
-        let has_none = || self.virsh(&["domjobinfo", NAME]).contains("None");
+        let has_none = || self.job().is_some_and(|job| job.contains("None"));
         self.await_that(has_none, "no job");
+    }
+
+    /// What is being done to the domain. libvirt does not say so between a dump's failure and its end.
+    fn job(&self) -> Option<String> {
+        let (done, text) = self.try_virsh(&["domjobinfo", NAME]);
+        done.then_some(text)
     }
 
     /// Waits until the console has shown a text this often.
