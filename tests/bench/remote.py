@@ -148,12 +148,13 @@ def start_all(folder):
     return server, ports
 
 
-def environment(endpoint, key):
+def environment(endpoint, key=None):
+    """Variables for a server, and the file of a key. With a key, the names of an encrypted entry are tried first."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
         "VMCORECTL_CACHE": "0",
-        "VMCORECTL_IDENTITY": str(key),
+        **({"VMCORECTL_IDENTITY": str(key)} if key else {}),
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -223,10 +224,7 @@ def run(core, program, folder, port):
         for name, address in addresses.items():
             for delay in GOALS:
                 proxy.delay = delay / 1000
-                variables = environment(proxy.address, key)
-                if name == "plain":
-                    # With keys, the names of an encrypted entry are tried first.
-                    del variables["VMCORECTL_IDENTITY"]
+                variables = environment(proxy.address, None if name == "plain" else key)
                 words = ["report", "s3://bench" + address]
                 proxy.begin()
                 subprocess.run([program, *words], env=variables, check=True, stdout=subprocess.DEVNULL)
