@@ -30,7 +30,8 @@ class Proxy:
 
     def __init__(self, port):
         self.port, self.delay = port, 0.0
-        self.lock, self.bytes, self.requests = threading.Lock(), 0, []
+        self.lock = threading.Lock()
+        self.begin()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
