@@ -114,7 +114,7 @@ def run_round(delay, clients, folder):
         bucket = ["curl", "-sS", "--fail", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", remote.KEY + ":" + remote.SECRET]
         subprocess.run([*bucket, "-X", "PUT", endpoint + "/bench"], check=True, stdout=subprocess.DEVNULL)
         if delay:
-            proxy = remote.Proxy(port)
+            proxy = remote.Proxy(port, lists_requests=False)
             proxy.delay, endpoint = delay / 1000, proxy.address
         for client in clients:
             variables = client.variables(endpoint)

@@ -28,8 +28,8 @@ WITHOUT = {50: 2.0}
 class Proxy:
     """Passes connections on. Each takes a round trip to be made, and so does each answer."""
 
-    def __init__(self, port):
-        self.port, self.delay = port, 0.0
+    def __init__(self, port, lists_requests=True):
+        self.port, self.delay, self.lists_requests = port, 0.0, lists_requests
         self.lock = threading.Lock()
         self.begin()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -65,11 +65,11 @@ class Proxy:
             while data := source.recv(1 << 18):
                 due = time.monotonic() + self.delay / 2
                 chunks.put((max(due, begun + first) if up else due, data))
-                if up:
-                    head = self.count_requests(head + data)
-                else:
+                if not up:
                     with self.lock:
                         self.bytes += len(data)
+                elif self.lists_requests:
+                    head = self.count_requests(head + data)
             chunks.put((time.monotonic() + self.delay / 2, b""))
 
         def write():
