@@ -28,6 +28,15 @@ pub fn encrypted(name: &str) -> String {
     [name, ENCRYPTED].concat()
 }
 
+/// A file of an entry on this machine, if it is there.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, BucketError> {
+    match regular_file::read(path, MAX_WHOLE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(BucketError::io("read", path, source)),
+    }
+}
+
 /// The core of an entry on this machine.
 #[derive(Debug)]
 pub struct LocalCore {

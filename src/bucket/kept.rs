@@ -15,10 +15,9 @@ use crate::metadata::core_record::{CORE_RECORD, CoreRecord, hex};
 use crate::remote::{Channel, RemoteError};
 use crate::store::pin::is_pinned;
 
-/// Removes the core of an entry, if the core that was pushed is there, was read as a whole, and its
-/// record says so.
-/// A record of where it is takes its place. Gives whether it was removed; one of a pinned entry
-/// is not.
+/// Removes the core of an entry, if the core that was pushed is there, and all of it was read and
+/// has the SHA-256 of its record. A record of where it is takes its place. Gives whether it was
+/// removed; one of a pinned entry is not.
 ///
 /// # Errors
 /// Fails if the pushed core is not there as it was, or the system refuses.
@@ -48,7 +47,7 @@ pub fn remove_core(channel: &Channel, store: &Path, held: &mut Held) -> Result<b
     let is_read = held.item.pushed.as_ref().is_some_and(|pushed| pushed.read_back);
     if !is_read {
         let found = hex(&channel.hash(&name)?.sha256);
-        if record.sha256.as_ref().is_some_and(|expected| *expected != found) {
+        if record.sha256.as_ref() != Some(&found) {
             let problem = "its SHA-256 is not that of its record".to_owned();
             return Err(BucketError::Differs { address: channel.shown(&name), problem });
         }

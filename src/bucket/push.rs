@@ -8,7 +8,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::files::{LocalCore, MAX_WHOLE, before_metadata};
+use super::files::{LocalCore, MAX_WHOLE, before_metadata, read};
 use super::item::Pushed;
 use super::presence::{exists, is_listed};
 use super::queue::Held;
@@ -16,7 +16,6 @@ use super::upload::{self, Sent, Verify};
 use super::{BucketError, Rate, table};
 use crate::metadata::Host;
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, SentFile};
-use crate::regular_file;
 use crate::remote::writing::Put;
 use crate::remote::{Channel, RemoteError};
 use crate::store::METADATA_FILE;
@@ -221,15 +220,6 @@ fn publish(
         return Ok((Outcome::Already, found));
     }
     Err(BucketError::OtherEntry { address: channel.shown(&name) })
-}
-
-/// A file of an entry, if it is there.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, BucketError> {
-    match regular_file::read(path, MAX_WHOLE) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(BucketError::io("read", path, source)),
-    }
 }
 
 /// The entries of a store that can be pushed: `GUEST/ID`, the newest last.

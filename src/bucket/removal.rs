@@ -58,7 +58,7 @@ pub fn remove_entry(channel: &Channel, entry: &str) -> Result<(), BucketError> {
     for (name, _) in files {
         channel.delete(&name)?;
     }
-    // A push that runs is told by that, and gives up. Without the right to list uploads, they are
+    // By that, a push that runs finds out, and gives up. Without the right to list uploads, they are
     // left to the bucket's rule.
     for upload in channel.idle_uploads(entry, 0).unwrap_or_default() {
         let _ = channel.abort_upload(&upload.name, &upload.id);

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::BucketError;
-use super::files::{LocalCore, MAX_WHOLE, encrypted};
+use super::files::{LocalCore, encrypted, read};
 use crate::regular_file;
 use crate::remote::Channel;
 use crate::store::annotations::{Annotation, FOLDER, MAX_ANNOTATION, MAX_FILES};
@@ -23,11 +23,7 @@ pub(super) fn add_row(
     local: &Path,
     metadata: &[u8],
 ) -> Result<(), BucketError> {
-    let report = match regular_file::read(&local.join(REPORT_FILE), MAX_WHOLE) {
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(source) => return Err(BucketError::io("read", local.join(REPORT_FILE), source)),
-        Ok(report) => Some(report),
-    };
+    let report = read(&local.join(REPORT_FILE))?;
     let length = |name: &str| Some(fs::symlink_metadata(local.join(name)).ok()?.len());
     let texts = EntryTexts {
         entry,

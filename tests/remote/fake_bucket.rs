@@ -32,6 +32,8 @@ pub(crate) struct Faults {
     /// by their objects' names.
     pub(crate) recent: Mutex<BTreeSet<String>>,
     pub(crate) uploads: Mutex<BTreeSet<String>>,
+    /// Nobody may list uploads.
+    pub(crate) hides_uploads: AtomicBool,
     /// How many requests there were that write.
     pub(crate) writes: AtomicUsize,
     /// The one of them that gets no answer; 0 for none. It is acted on before, or never.
@@ -125,6 +127,9 @@ impl Faults {
         let path = &*path.replace("%3D", "=");
         match request.method.as_str() {
             "GET" if query.contains("list-type=2") => self.list(path, query),
+            "GET" if query.starts_with("uploads") && self.hides_uploads.load(Ordering::Relaxed) => {
+                Reply::Status(403, "<Error><Code>AccessDenied</Code></Error>")
+            }
             "GET" if query.starts_with("uploads") => self.list_uploads(path),
             "GET" if query.contains("uploadId=") => self.list_parts(path),
             "GET" | "HEAD" => match self.objects.lock().unwrap().get(path) {

@@ -58,6 +58,17 @@ fn uploads_and_cores_of_lost_queues_are_removed_once_they_are_old() {
 }
 
 #[test]
+fn who_may_not_list_uploads_prunes_without_them() {
+    let bucket = FakeBucket::start();
+    let store = store(None);
+    assert_eq!(push(store.path(), &["latest"], &bucket.variables()).code, Some(0));
+    bucket.faults.hides_uploads.store(true, Ordering::Relaxed);
+    let answer = prune(&["--older-than", "2000-01-01"], &bucket.variables());
+    assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    assert!(answer.stderr.contains("what pushes have left is not removed"), "{}", answer.stderr);
+}
+
+#[test]
 fn what_was_sent_of_an_entry_that_is_not_listed_goes_when_all_of_it_is_old() {
     let bucket = FakeBucket::start();
     for name in ["triage.zst", "report.json", "annotations/a.json"] {

@@ -8,7 +8,6 @@
 //! was asked for: another file, or one that was written to, has none. Only files of this machine
 //! have one, and not those that a program serves: what `mount` shows has the same numbers each time.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +17,7 @@ use rustix::fs::statfs;
 use sha2::{Digest, Sha256};
 
 use super::Kind;
+use crate::metadata::core_record::hex;
 use crate::regular_file;
 use crate::store::single_file::SingleFile;
 
@@ -47,11 +47,7 @@ impl Record {
             let place = [file.dev(), file.ino(), file.len()];
             digest.update(format!(" {place:?} {times:?}"));
         }
-        let mut name = String::new();
-        for byte in digest.finalize() {
-            let _ = write!(name, "{byte:02x}");
-        }
-        Some(Self { path: folder.join(name) })
+        Some(Self { path: folder.join(hex(&digest.finalize())) })
     }
 
     /// Its file.
