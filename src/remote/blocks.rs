@@ -1,6 +1,6 @@
 //! Bytes of a remote file that were fetched, and are kept to be read again.
 //!
-//! Kept in blocks of 16 KiB: what is fetched beyond a frame of a core is 16 KiB on average. No block
+//! Kept in blocks of 8 KiB: what is fetched beyond a frame of a core is 8 KiB on average. No block
 //! is fetched twice at the same time: a second thread waits.
 //!
 //! ```text
@@ -17,24 +17,25 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The size of a block.
-pub(super) const BLOCK: u64 = 16 << 10;
+pub(super) const BLOCK: u64 = 8 << 10;
 /// How many blocks are kept: 64 MiB.
-const KEPT: usize = 4096;
+const KEPT: usize = 8192;
 /// How many blocks a request has at most: 4 MiB.
-const MOST: u64 = 256;
+const MOST: u64 = 512;
 /// How many blocks a read is at least that is not one of pages.
-const SMALL: u64 = 2;
-/// How many blocks are fetched for a small read, and for one of the file's head: 512 and 128 KiB.
-const AROUND: u64 = 32;
-const HEAD: u64 = 8;
+const SMALL: u64 = 4;
+/// How many blocks are fetched for a small read, and for one of the file's head: 512 and 136 KiB. The
+/// head has two chunks of an encrypted file, and the header in front of them.
+const AROUND: u64 = 64;
+const HEAD: u64 = 17;
 /// How many blocks a reader may leave out and still go on: frames of zeros are not fetched.
-const SKIPPED: u64 = 2;
+const SKIPPED: u64 = 4;
 /// How many requests a reader makes that goes on, before more than it wants is fetched.
 const ALONE: u32 = 3;
 /// Ranges are fetched in one request if no more blocks than this are between them.
-const GAP: u64 = 2;
+const GAP: u64 = 4;
 /// How many blocks are asked for and not yet here at most: 32 MiB.
-const ASKED: u64 = 2048;
+const ASKED: u64 = 4096;
 
 /// What blocks are fetched from.
 pub(super) trait Source {

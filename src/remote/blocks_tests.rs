@@ -126,6 +126,18 @@ fn the_ends_that_came_when_a_file_was_opened_are_kept_as_far_as_blocks_are_whole
     assert_eq!(far.fetched(), 3 * BLOCK);
 }
 
+/// The first frame of an encrypted core ends in its second chunk.
+#[test]
+fn two_chunks_of_an_encrypted_file_come_with_its_header() {
+    const HEADER: u64 = 4000;
+    const CHUNK: u64 = (64 << 10) + 16;
+    let (blocks, far) = (Blocks::new(1 << 30), Far::default());
+    check(&blocks, &far, 0..100);
+    check(&blocks, &far, HEADER..HEADER + CHUNK);
+    check(&blocks, &far, HEADER + CHUNK..HEADER + 2 * CHUNK);
+    assert_eq!(far.requests(), 1);
+}
+
 #[test]
 fn what_is_known_to_be_read_is_asked_for_at_once_and_joined_where_it_is_near() {
     let (blocks, far) = (Blocks::new(1 << 30), Far::default());

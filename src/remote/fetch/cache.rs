@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $XDG_CACHE_HOME/vmcorectl/objects/
-//!     <version>.bytes    each block of 16 KiB at its offset in the object; the rest are holes
+//!     <version>.bytes    each block of 8 KiB at its offset in the object; the rest are holes
 //!     <version>.map      16 bytes for each block that is there, appended:
 //!         block     u64  its number, little endian
 //!         checksum  u64  XXH64 of its bytes, with the number as the seed
@@ -43,7 +43,7 @@ const KEPT: u64 = 1 << 30;
 /// How many bytes are written between two looks at the size.
 const LOOK: u64 = 64 << 20;
 /// The longest map: that of 16 GiB of an object.
-const MAX_MAP: u64 = 16 << 20;
+const MAX_MAP: u64 = 32 << 20;
 const RECORD: usize = 16;
 
 /// The cache.
