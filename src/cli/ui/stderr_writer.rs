@@ -156,13 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_waits_no_longer_than_its_timeout() {
+    fn the_end_does_not_wait_for_a_blocked_stderr() {
         let out = Stuck::default();
         let held = out.0.lock().unwrap();
         let writer = StderrWriter::on(out.clone(), false).unwrap();
-        let started = Instant::now();
         writer.end((0..2 * QUEUE).map(|number| number.to_string()));
-        assert!(started.elapsed() < 10 * DRAIN_TIMEOUT);
+        // It has returned, and stderr is still blocked.
         drop(held);
     }
 }

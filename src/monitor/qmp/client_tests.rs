@@ -201,7 +201,7 @@ fn events_without_end_do_not_outlast_a_deadline() {
                 break;
             }
         }
-        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
         drop(client);
         thread.join().unwrap();
     }

@@ -293,5 +293,6 @@ fn a_log_full_of_headers_costs_no_more_than_its_length() {
     let log = "WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2\n f+0x1/0x2\n".repeat(20_000);
     let begun = std::time::Instant::now();
     assert!(of(&console::records(log.as_bytes()), Families::built_in()).is_some());
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    // No figure of speed: a cost by the square of the log's length takes far longer.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
 }
