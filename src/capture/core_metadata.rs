@@ -1,16 +1,19 @@
 //! The core file in the metadata.
 
 use std::io;
+use std::path::Path;
 
 use vmcore_formats::elf::Class;
 
 use super::attempt::Attempt;
+use super::outcome::with_causes;
 use super::session::Session;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::write::{CHUNK, Pipeline, Written};
 use crate::encryption::Sealed;
 use crate::metadata::{Core, Metadata, MetadataFiles};
 use crate::store::staging::Staging;
+use crate::store::{core_hash, core_in};
 
 /// Notes what was left out of the dump, and warns of what makes its contents doubtful.
 pub(super) fn warn_of_contents(session: &mut Session<'_>, attempt: &Attempt) {
@@ -59,6 +62,16 @@ pub(super) fn in_the_clear(
     metadata.title = Some(report.title.clone());
     metadata.signature.clone_from(&report.signature);
     Some(encryption.clear(&metadata, core_file_bytes))
+}
+
+/// Records the hash of an encrypted core that has its last form, and whose guest waits no more.
+pub(super) fn record_hash(session: &Session<'_>, entry: Option<&Path>) {
+    let (Some(_), Some(entry)) = (session.encryption(), entry) else { return };
+    let core = if entry.is_dir() { core_in(entry) } else { entry.to_owned() };
+    if let Err(error) = core_hash::record(&core, &|| session.interrupt.is_raised()) {
+        let text = format!("no SHA-256 of the encrypted core: {}", with_causes(&error));
+        session.observer.warning(&text);
+    }
 }
 
 /// Describes what is in the file.

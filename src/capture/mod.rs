@@ -181,6 +181,7 @@ fn store(
         report::after_release(&mut session, &finished);
         recompress::after_report(&mut session, &finished);
         triage_pack::after_all(&mut session, &finished);
+        core_metadata::record_hash(&session, finished.entry.as_deref());
         store_limit::keep(&mut session);
         let stored = match (session.metadata.result, &finished.incomplete) {
             (CaptureResult::Complete, _) => Stored::Entry,

@@ -1,5 +1,6 @@
 //! `vmcorectl rewrap`: further recipients for an encrypted entry.
 
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,12 +11,14 @@ use super::identity::{IdentityArgs, recipients};
 use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use crate::encryption::{self, Identities, Recipients};
-use crate::metadata::{ENCRYPTED_METADATA_FILE, Encrypted, Metadata};
+use crate::metadata::{ENCRYPTED_METADATA_FILE, Encrypted, METADATA_FILE, Metadata};
 use crate::printable::shown;
 use crate::regular_file;
 use crate::remote::address::{Address, RemoteAddress};
 use crate::store::entry::Entry;
-use crate::store::{ENCRYPTED_REPORT_FILE, is_in_entry, metadata_file, pack_file, report_file};
+use crate::store::{
+    ENCRYPTED_REPORT_FILE, core_hash, is_in_entry, metadata_file, pack_file, report_file,
+};
 
 /// Encrypt a stored crash to further recipients
 ///
@@ -55,9 +58,14 @@ pub(super) fn run(arguments: &RewrapArgs) -> anyhow::Result<Exit> {
     };
     let all = beside.into_iter().chain(pack_file::path(&core)).chain([core.clone()]);
     let files: Vec<PathBuf> = all.filter(|path| path.is_file()).collect();
+    if let Some(recorded) = encrypted.core_file_sha256.as_ref().filter(|_| files.contains(&core)) {
+        check(&core, recorded)?;
+    }
+    let mut core_file_sha256 = None;
     for path in &files {
-        rewrap(path, &identities, &recipients)
-            .with_context(|| format!("cannot encrypt {} anew", path.display()))?;
+        let sha256 = rewrap(path, &identities, &recipients);
+        let sha256 = sha256.with_context(|| format!("cannot encrypt {} anew", path.display()))?;
+        core_file_sha256 = Some(sha256).filter(|_| *path == core);
     }
     let mut to = encrypted.to;
     for key in recipients.keys() {
@@ -66,7 +74,8 @@ pub(super) fn run(arguments: &RewrapArgs) -> anyhow::Result<Exit> {
         }
     }
     let core_file_bytes = core.metadata().ok().map(|file| file.len());
-    let clear = Metadata { encrypted: Some(Encrypted { to, core_file_bytes }), ..clear };
+    let encrypted = Some(Encrypted { to, core_file_bytes, core_file_sha256 });
+    let clear = Metadata { encrypted, ..clear };
     metadata_file::replace(&core, &clear.to_json())?;
     print(|out| {
         files.iter().try_for_each(|path| writeln!(out, "{}", shown(&path.display().to_string())))
@@ -89,9 +98,25 @@ fn find(arguments: &RewrapArgs) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> anyhow::Result<()> {
+/// A payload that is damaged must not get a new hash, by which it is whole.
+fn check(core: &Path, recorded: &str) -> anyhow::Result<()> {
+    let found = regular_file::open(core).and_then(|mut file| core_hash::of(&mut file));
+    let found = found.with_context(|| format!("cannot read {}", core.display()))?;
+    if found != recorded {
+        bail!("{} is damaged: its SHA-256 is not the one in {METADATA_FILE}", core.display());
+    }
+    Ok(())
+}
+
+/// Gives the SHA-256 of the new file.
+fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> anyhow::Result<String> {
     let file = regular_file::open(path)?;
+    let mut sha256 = String::new();
     metadata_file::replace_with(path, |out| {
-        Ok::<_, anyhow::Error>(encryption::rewrap(&file, out, identities, recipients)?)
-    })
+        encryption::rewrap(&file, out, identities, recipients)?;
+        out.rewind()?;
+        sha256 = core_hash::of(out)?;
+        Ok::<_, anyhow::Error>(())
+    })?;
+    Ok(sha256)
 }

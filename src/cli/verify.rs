@@ -1,5 +1,6 @@
 //! `vmcorectl verify`: checks a stored core for damage.
 
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use crate::corefile::read::bytes::Bytes;
 use crate::encryption::AgeFile;
 use crate::metadata::{CaptureResult, METADATA_FILE, Metadata};
 use crate::render;
+use crate::store::core_hash;
 use crate::vmcore::Vmcore;
 use crate::vmcore::verify::{Damage, Verification, verify};
 
@@ -55,24 +57,52 @@ pub(super) fn run(arguments: &VerifyArgs) -> anyhow::Result<Exit> {
     print_found(arguments, core.path(), &found)
 }
 
-/// What can be checked of an encrypted core without its key.
+/// What can be checked of an encrypted core without its key: whether its file is as it was written.
 fn without_key(file: &dyn Bytes, clear: &Metadata) -> Verification {
-    let mut found = Verification::default();
-    let problem = |problem: String| Damage { problem, ..Damage::default() };
-    let recorded = clear.encrypted.as_ref().and_then(|encrypted| encrypted.core_file_bytes);
-    match AgeFile::length_of(file) {
-        Ok(_) => found.missing.push(
+    let mut found = Verification { bytes: file.length(), ..Verification::default() };
+    let mut damage = |problem: String| found.damage.push(Damage { problem, ..Damage::default() });
+    let recorded = clear.encrypted.as_ref();
+    let length = recorded.and_then(|encrypted| encrypted.core_file_bytes);
+    let sha256 = recorded.and_then(|encrypted| encrypted.core_file_sha256.as_ref());
+    if let Err(error) = AgeFile::length_of(file) {
+        damage(error.to_string());
+    }
+    if let Some(length) = length.filter(|length| *length != file.length()) {
+        let bytes = file.length();
+        damage(format!("the file has {bytes} bytes, and {METADATA_FILE} says {length}"));
+    } else if let Some(sha256) = sha256 {
+        file.read_without_limit();
+        match core_hash::of(&mut Whole { file, offset: 0 }) {
+            Ok(found) if found == *sha256 => {}
+            Ok(_) => damage(format!("the file's SHA-256 is not the one in {METADATA_FILE}")),
+            Err(error) => damage(error.to_string()),
+        }
+    }
+    if sha256.is_none() {
+        found.bytes = 0;
+        found.missing.push(
             "its contents were not checked: they are encrypted, and no identity was given"
                 .to_owned(),
-        ),
-        Err(error) => found.damage.push(problem(error.to_string())),
-    }
-    if let Some(recorded) = recorded.filter(|recorded| *recorded != file.length()) {
-        let length = file.length();
-        let text = format!("the file has {length} bytes, and {METADATA_FILE} says {recorded}");
-        found.damage.push(problem(text));
+        );
     }
     found
+}
+
+/// All bytes of a file, in order.
+struct Whole<'a> {
+    file: &'a dyn Bytes,
+    offset: u64,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.file.length().saturating_sub(self.offset);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = buffer.get_mut(..count).unwrap_or_default();
+        self.file.read(self.offset, buffer).map_err(io::Error::other)?;
+        self.offset = self.offset.saturating_add(count as u64);
+        Ok(count)
+    }
 }
 
 /// What the metadata in the clear says otherwise than those in the core.

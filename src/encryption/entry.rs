@@ -89,7 +89,8 @@ impl EntryEncryption {
 
     /// `metadata.json`.
     pub fn clear(&self, metadata: &Metadata, core_file_bytes: Option<u64>) -> Vec<u8> {
-        let to = Encrypted { to: self.keys.clone(), core_file_bytes };
+        let to = self.keys.clone();
+        let to = Encrypted { to, core_file_bytes, core_file_sha256: None };
         let alias = self.guest(metadata.guest.name.as_deref());
         metadata.in_the_clear(self.hidden, alias, to).to_json()
     }

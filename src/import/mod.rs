@@ -39,7 +39,7 @@ use crate::regular_file;
 use crate::sandbox::report::{LIMIT, Request as ReportRequest};
 use crate::store::space::Space;
 use crate::store::staging::{Destination, Form, Staging};
-use crate::store::{StoreError, metadata_file, pack_file, report_file};
+use crate::store::{StoreError, core_hash, metadata_file, pack_file, report_file};
 use crate::triage::crash::families::Families;
 use crate::triage::report::{Report, ReportOptions};
 use crate::vmcore::elf_image::ElfImage;
@@ -195,9 +195,15 @@ fn write_report(
     if let Err(error) = written.and(titled) {
         observer.warning(&format!("the report is not beside the core: {error}"));
     }
-    let Some(used) = used_chunks.filter(|_| pack_file::path(core).is_some()) else { return };
-    if let Err(problem) = write_pack(core, encryption, &used) {
+    if let Some(used) = used_chunks.filter(|_| pack_file::path(core).is_some())
+        && let Err(problem) = write_pack(core, encryption, &used)
+    {
         observer.warning(&format!("no triage pack: {problem}"));
+    }
+    if encryption.is_some()
+        && let Err(error) = core_hash::record(core, &|| interrupt.is_raised())
+    {
+        observer.warning(&format!("no SHA-256 of the encrypted core: {error}"));
     }
 }
 

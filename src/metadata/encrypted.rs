@@ -34,6 +34,9 @@ pub struct Encrypted {
     pub to: Vec<RecipientKey>,
     /// Length of the core's file, in bytes; `null` as long as there is none.
     pub core_file_bytes: Option<u64>,
+    /// SHA-256 of the core's file, once that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_file_sha256: Option<String>,
 }
 
 /// What is hidden of that which is in the clear otherwise.
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn nothing_is_in_the_clear_that_is_not_on_the_list() {
-        let to = || Encrypted { to: Vec::new(), core_file_bytes: Some(7) };
+        let to = || Encrypted { to: Vec::new(), core_file_bytes: Some(7), core_file_sha256: None };
         for (names, title, allowed) in [
             (false, false, &["secret-host", "secret-guest", "secret-uuid", "secret-title"][..]),
             (true, false, &["secret-title"]),

@@ -21,6 +21,7 @@
 //! know how a core is made (`capture`) or read (`vmcore`).
 
 pub mod annotations;
+pub mod core_hash;
 pub mod entry;
 pub mod entry_without_core;
 pub mod filter;

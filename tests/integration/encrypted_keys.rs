@@ -44,8 +44,18 @@ fn rewrap_adds_recipients_and_leaves_the_payload() {
     }
     let to = metadata_of(&entry).encrypted.unwrap().to;
     assert_eq!(to.len(), 2);
-    with_store(store, &["verify", id]).expect(3);
+    with_store(store, &["verify", id]).expect(0);
     assert_eq!(files(&entry).len(), 5, "{:?}", files(&entry));
+    // What is damaged gets no new hash, by which it would be whole.
+    let mut bad = fs::read(&core).unwrap();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    fs::write(&core, &bad).unwrap();
+    with_store(store, &[&typed[..], &["--identity", key.path()]].concat())
+        .expect(1)
+        .says("vmcore.elf.zst.age is damaged");
+    assert!(fs::read(&core).unwrap() == bad);
+    with_store(store, &["verify", id]).expect(1);
     let plain = setting.capture(&["--any-state"]).expect(0).entry();
     let plain = plain.to_str().unwrap();
     run(["rewrap", plain, "--encrypt-to", &other.recipient]).expect(1).says("is not encrypted");

@@ -73,9 +73,17 @@ fn verify_checks_what_it_can_and_with_a_key_all() {
     let id = entry.file_name().unwrap().to_str().unwrap();
     let store = &setting.store;
     let core = entry.join("vmcore.elf.zst.age");
+    let ran = with_store(store, &["verify", id]).expect(0);
+    assert!(ran.stdout.contains("whole"), "{ran:?}");
+    with_store(store, &["verify", id, "--identity", key.path()]).expect(0);
+    // An entry of which no hash was recorded.
+    let clear = fs::read_to_string(entry.join("metadata.json")).unwrap();
+    let renamed = clear.replace("\"core_file_sha256\"", "\"unknown\"");
+    assert_ne!(renamed, clear);
+    fs::write(entry.join("metadata.json"), renamed).unwrap();
     let ran = with_store(store, &["verify", id]).expect(3);
     assert!(ran.stdout.contains("no identity was given"), "{ran:?}");
-    with_store(store, &["verify", id, "--identity", key.path()]).expect(0);
+    fs::write(entry.join("metadata.json"), &clear).unwrap();
 
     let good = fs::read(&core).unwrap();
     let replace = |bytes: &[u8]| fs::write(&core, bytes).unwrap();
@@ -87,6 +95,8 @@ fn verify_checks_what_it_can_and_with_a_key_all() {
         let ran = with_store(store, &["verify", id, "--identity", key.path()]).expect(1);
         let said = ran.stdout + &ran.stderr;
         assert!(said.contains("was changed"), "{said}");
+        let ran = with_store(store, &["verify", id]).expect(1);
+        assert!(ran.stdout.contains("SHA-256 is not the one in metadata.json"), "{ran:?}");
     }
     // Cut off: within a chunk, and between two, which no length tells.
     for end in [good.len() - 1, good.len() - 70_000, 100] {
@@ -105,7 +115,6 @@ fn verify_checks_what_it_can_and_with_a_key_all() {
     with_store(store, &["verify", id, "--identity", key.path()]).expect(1);
     replace(&good);
     // The metadata in the clear was changed, or its encrypted file.
-    let clear = fs::read_to_string(entry.join("metadata.json")).unwrap();
     let changed = clear.replace("\"complete\"", "\"incomplete\"");
     fs::write(entry.join("metadata.json"), &changed).unwrap();
     let ran = with_store(store, &["verify", id, "--identity", key.path()]).expect(1);
