@@ -38,6 +38,11 @@ const USUAL: [&str; 10] = [
     "content",
 ];
 
+/// Members that name the program whose message it is.
+const PROGRAM: [&str; 4] = ["SYSLOG_IDENTIFIER", "_COMM", "syslog_identifier", "appname"];
+/// So many lines with the kernel's words show that a program passes a report on.
+const REPORT: usize = 3;
+
 /// The text with messages instead of objects.
 pub(super) fn messages(log: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     let first = log.trim_ascii_start().first();
@@ -87,6 +92,8 @@ struct Members {
     message: Option<String>,
     /// The one that is `kernel`.
     source: Option<String>,
+    /// How many lines have the kernel's words.
+    found: usize,
 }
 
 impl Members {
@@ -116,7 +123,8 @@ impl Members {
             counts.into_iter().max_by(|one, other| (one.1, &other.0).cmp(&(other.1, &one.0)))
         };
         let source = most(sources).filter(|(_, count)| *count == found);
-        Self { message: most(messages).map(|(path, _)| path), source: source.map(|(path, _)| path) }
+        let path = |(path, _)| path;
+        Self { message: most(messages).map(path), source: source.map(path), found }
     }
 
     /// Writes the messages of an object.
@@ -125,9 +133,11 @@ impl Members {
         let named = members.iter().any(|(path, text)| {
             is_kernel(text) && self.source.as_ref().is_none_or(|source| source == path)
         });
+        let by_program = || members.iter().any(|(path, _)| PROGRAM.contains(&path.as_str()));
+        let quoted = self.found < REPORT && by_program();
         if named {
             text.push(KERNEL);
-        } else if self.message.is_none() || self.source.is_some() {
+        } else if self.message.is_none() || self.source.is_some() || quoted {
             text.push(OTHER);
         }
         let usual = || USUAL.iter().find(|name| members.iter().any(|(path, _)| path == *name));
@@ -172,5 +182,27 @@ fn collect(value: &Value, path: String, members: &mut Vec<(String, Vec<u8>)>) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(log: &str) -> Vec<u8> {
+        messages(Cow::Borrowed(log.as_bytes())).into_owned()
+    }
+
+    #[test]
+    fn a_program_that_quotes_the_kernel_in_a_journal_is_no_kernel() {
+        let quoting = r#"{"SYSLOG_IDENTIFIER":"app","MESSAGE":"BUG: unable to handle x"}"#;
+        assert_eq!(text(quoting).first(), Some(&OTHER));
+        let kernels = r#"{"SYSLOG_IDENTIFIER":"kernel","MESSAGE":"BUG: unable to handle x"}"#;
+        assert_eq!(text(kernels).first(), Some(&KERNEL));
+        // A program that passes a guest's console on.
+        let words = ["BUG: unable to handle x", "Modules linked in: x", "Call Trace:"];
+        let relayed =
+            words.map(|text| format!(r#"{{"SYSLOG_IDENTIFIER":"vm","MESSAGE":"{text}"}}"#));
+        assert_eq!(text(&relayed.join("\n")).first(), Some(&b'B'));
     }
 }

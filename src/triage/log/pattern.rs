@@ -11,7 +11,7 @@
 //!
 //! Needs: what preceded a few messages. Gives: how much of another line is of that shape.
 
-use super::program::Source;
+use super::program::{self, Source};
 pub(super) use super::slot::Fit;
 use super::slot::{Slot, Word, closing, is_blank, is_word, word};
 
@@ -33,6 +33,8 @@ pub(super) struct Pattern {
     pub(super) kinds: u64,
     /// A time of the kernel's was behind it.
     pub(super) relays: bool,
+    /// It has the form of a program's own log.
+    pub(super) own_log: bool,
 }
 
 impl Pattern {
@@ -61,7 +63,14 @@ impl Pattern {
             return None;
         }
         let closings = closings(&slots);
-        Some(Self { slots, closings, count: 1, kinds: 0, relays: false })
+        Some(Self {
+            slots,
+            closings,
+            count: 1,
+            kinds: 0,
+            relays: false,
+            own_log: program::is_own_log(prefix),
+        })
     }
 
     /// Whether both have the same punctuation.
@@ -124,8 +133,12 @@ impl Pattern {
         self.words().any(|word| word.digits)
     }
 
-    /// Whether it ends with the name of a program that is not the kernel: `name: `, `name[12]: `.
+    /// Whether it ends with the name of a program that is not the kernel, `name: `, `name[12]: `, or
+    /// begins as a program's own log does.
     pub(super) fn names_program(&self) -> bool {
+        if self.own_log {
+            return !self.names_kernel();
+        }
         let end = match self.slots.as_slice() {
             [start @ .., Slot::Blank(_)] => start,
             all => all,

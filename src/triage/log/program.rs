@@ -5,6 +5,9 @@
 //! Mar 03 10:11:12 web sshd[77]: text            a program's
 //! 2025-03-03T10:11:12+00:00 web app 77 - - text a program's (RFC 5424)
 //! [   77.000001] app[77]: text                  a program's, by way of the kernel's log
+//! 2025-03-03 10:11:12,123 ERROR app.db text     a program's own file
+//! E0303 10:11:12.123456   77 file.go:83] text   the same (klog, glog)
+//! time=2025-03-03T10:11:12Z level=error msg=... the same (logfmt)
 //! ```
 //!
 //! Needs: a line. Gives: whose it is, and where its message begins.
@@ -15,6 +18,13 @@ use memchr::{memchr, memchr_iter};
 const MAX_BEFORE: usize = 256;
 /// Within how many bytes the time of day ends.
 const CLOCK_WITHIN: usize = 64;
+/// How long a time of day is.
+const CLOCK: usize = 8;
+/// What programs write behind the time.
+const LEVELS: [&str; 11] = [
+    "trace", "debug", "info", "notice", "warn", "warning", "error", "err", "fatal", "critical",
+    "severe",
+];
 
 /// Whose line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +40,9 @@ pub(super) enum Source {
 /// Whose line it is, and how long the daemon's part is, if it is the kernel's.
 pub(super) fn source(line: &[u8]) -> (usize, Source) {
     let line = line.get(..line.len().min(MAX_BEFORE)).unwrap_or_default();
+    if is_own_log(line) {
+        return (0, Source::Program);
+    }
     let Some(clock) = clock(line) else {
         let named = begins_with_program(line);
         return (0, if named { Source::Program } else { Source::Unknown });
@@ -66,6 +79,30 @@ pub(super) fn source(line: &[u8]) -> (usize, Source) {
         }
     }
     (0, Source::Unknown)
+}
+
+/// Whether a line has the form of a program's own log: the layout of a file that only passes the
+/// kernel's messages on is learnt from them, and asked before.
+pub(super) fn is_own_log(line: &[u8]) -> bool {
+    if [b"time=".as_slice(), b"ts=", b"level="].iter().any(|start| line.starts_with(start)) {
+        return true;
+    }
+    let Some(clock) = clock(line) else { return false };
+    let date = line.get(..clock - CLOCK).unwrap_or_default();
+    if let [b'I' | b'W' | b'E' | b'F', digits @ .., b' '] = date
+        && matches!(digits.len(), 4 | 8)
+        && digits.iter().all(u8::is_ascii_digit)
+    {
+        return true;
+    }
+    let behind = line.get(clock..).unwrap_or_default();
+    let mut words = behind.split(|byte| *byte == b' ').skip(1).filter(|word| !word.is_empty());
+    let levelled = |word: &[u8]| {
+        let word = word.strip_prefix(b"[").unwrap_or(word);
+        let word = word.strip_suffix(b"]").unwrap_or(word);
+        LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level.as_bytes()))
+    };
+    words.next().is_some_and(levelled)
 }
 
 /// Whether a message of the kernel's log begins with a program's name: `name[12]: `, perhaps
@@ -130,6 +167,13 @@ mod tests {
             ("2025-03-03T10:11:13+00:00 web app - - - a", Source::Program),
             ("app[12]: a", Source::Program),
             ("web app[12]: a", Source::Program),
+            ("2025-03-03 10:11:12.123  INFO 1 --- [main] app : a", Source::Program),
+            ("2025/03/03 10:11:12 [error] 77#77: *1 a", Source::Program),
+            ("2025-03-03T10:11:12.123456Z ERROR app::db: a", Source::Program),
+            ("[2025-03-03T10:11:12Z ERROR app::db] a", Source::Program),
+            ("E0303 10:11:12.203531   12345 kubelet.go:83] a", Source::Program),
+            ("W20250303 10:11:12.203531 12345 x.cc:83] a", Source::Program),
+            ("time=\"2025-03-03T10:11:12Z\" level=error msg=\"a\"", Source::Program),
             ("10:11:12 BUG: a", Source::Unknown),
             ("10:11:12 FATAL: worker 4 failed 11 times: a", Source::Unknown),
             ("BUG: a", Source::Unknown),

@@ -95,9 +95,12 @@ impl<'a> Candidate<'_, 'a> {
         self.before().last().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
     }
 
-    /// Whether the marker begins no event: it ends a longer word, or a note for administrators
-    /// follows.
+    /// Whether the marker begins no event: it ends a longer word, is quoted, or a note for
+    /// administrators follows.
     pub(super) fn is_note(&self) -> bool {
+        if matches!(self.before(), [.., b'"' | b'\'' | b'`']) {
+            return true;
+        }
         match self.marker {
             "BUG:" | "INFO:" => self.follows_word(),
             "WARNING:" => {

@@ -27,7 +27,11 @@ pub(super) static ROWS: &[&Kind] = &[
 ];
 
 pub(super) static KASAN: Kind = Kind {
-    headers: &[header(BUG, "KASAN: ").starting("KASAN:").read_by(kasan)],
+    headers: &[
+        header(BUG, "KASAN: ").starting("KASAN:").read_by(kasan),
+        // Linux 4.0 to 4.3
+        header(BUG, "KASAN: ").starting("KASan:").read_by(kasan),
+    ],
     blame: BlameSource::Header,
     skip: &["@fault"],
     alternate: Some(BAD_ACCESS),
@@ -53,7 +57,15 @@ pub(super) static KASAN_FREE: Kind = Kind {
 fn kasan(at: &Candidate<'_, '_>) -> Option<Header> {
     /// How many lines below the header say whether it was a read.
     const ACCESS_WITHIN: usize = 8;
-    let what = after(at.message(), "KASAN:")?.trim_ascii();
+    let what = at.message().get("KASAN:".len()..)?.trim_ascii();
+    let old = [
+        ("out of bounds access in ", "out-of-bounds in "),
+        ("use after free in ", "use-after-free in "),
+    ];
+    let old = old
+        .iter()
+        .find_map(|(old, new)| Some([new.as_bytes(), what.strip_prefix(old.as_bytes())?].concat()));
+    let what = old.as_deref().unwrap_or(what);
     let named = after(what, " in ").and_then(function);
     if what.starts_with(b"double-free") || what.starts_with(b"invalid-free") {
         return Some(Header::new(&KASAN_FREE, "KASAN: invalid-free").naming(named));

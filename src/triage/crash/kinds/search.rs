@@ -11,7 +11,8 @@ use crate::triage::log::RecordLine;
 /// The event that begins in a line.
 pub(crate) fn read(lines: &[RecordLine<'_>], index: usize) -> Option<Header> {
     let line = lines.get(index)?;
-    if line.from_user {
+    // The kernel's audit names programs and files in their own words.
+    if line.from_user || line.text.trim_ascii_start().starts_with(b"audit: type=") {
         return None;
     }
     let markers = markers()?;

@@ -15,6 +15,11 @@ fn headers_are_known_by_their_words() {
             "KASAN: use-after-free Read",
         ),
         (
+            "BUG: KASan: use after free in f+0x1/0x2 at addr 1\nRead of size 4 by task x/7",
+            &sanitizers::KASAN,
+            "KASAN: use-after-free Read",
+        ),
+        (
             "BUG: KASAN: double-free in kfree+0x1/0x2",
             &sanitizers::KASAN_FREE,
             "KASAN: invalid-free",
@@ -165,6 +170,9 @@ fn headers_are_known_by_their_words() {
 fn what_only_sounds_like_a_crash_is_none() {
     for text in [
         "DEBUG: all is well",
+        "audit: type=1400 audit(1.1:2): apparmor=\"DENIED\" name=\"/tmp/BUG: x\" comm=\"cp\"",
+        "bash-5.1$ grep 'BUG: unable to handle' /var/log/messages",
+        "since Monday I have `Kernel panic - not syncing: Fatal exception` here",
         "AGESA TYPE 17 DMI INFO:",
         "MY_INFO: x",
         "INFO: lockdep is turned off.",
