@@ -139,7 +139,9 @@ fn begins(lines: &[RecordLine<'_>], index: usize, last: Option<&Boot>, first: bo
     let mut printed = timed.take(COMPARED).map(|line| {
         own.iter().any(|before| before.time_ns == line.time_ns && before.text == line.text)
     });
-    !(first && printed.next() == Some(true) && printed.all(|printed| printed))
+    let again = first && printed.next() == Some(true) && printed.all(|printed| printed);
+    // Nothing is printed again after a panic: the same guest crashed so at the same time once more.
+    !again || own.iter().any(|line| has(line.text, "Kernel panic - not syncing"))
 }
 
 /// The line with which a boot begins that nothing announced.

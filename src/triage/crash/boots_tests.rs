@@ -101,3 +101,12 @@ fn a_later_boot_that_only_warns_has_not_crashed() {
     let log = format!("{BOOT}{}{BOOT}{warning}", crashing("old_fn"));
     assert_eq!(crash(&log).unwrap().frame.as_deref(), Some("old_fn"));
 }
+
+#[test]
+fn a_guest_that_crashes_at_the_same_time_of_each_boot_has_many() {
+    let log =
+        ["first_one", "second_one", "third_one"].map(|name| BOOT.to_owned() + &crashing(name));
+    let crash = crash(&log.concat()).unwrap();
+    assert_eq!(crash.title, "BUG: unable to handle kernel paging request in third_one");
+    assert_eq!(crash.evidence.boots.unwrap().count, 3);
+}

@@ -223,3 +223,52 @@ Call Trace:
         ],
     );
 }
+
+#[test]
+fn a_watchdogs_panic_alone_has_what_was_interrupted_on_its_stack() {
+    titles(
+        true,
+        &[
+            (
+                "\
+Kernel panic - not syncing: softlockup: hung tasks
+CPU: 3 PID: 77 Comm: poller Not tainted 3.10.0-514.el7.x86_64 #1
+Call Trace:
+ <IRQ>  [<ffffffff81685fac>] dump_stack+0x19/0x1b
+ [<ffffffff8167f3a3>] panic+0xe3/0x1f2
+ [<ffffffff8112f240>] watchdog_timer_fn+0x1b0/0x1c0
+ [<ffffffff810b4ad2>] __hrtimer_run_queues+0xd2/0x260
+ [<ffffffff810b5070>] hrtimer_interrupt+0xb0/0x1e0
+ [<ffffffff81050ff7>] local_apic_timer_interrupt+0x37/0x60
+ [<ffffffff816990cf>] smp_apic_timer_interrupt+0x3f/0x60
+ [<ffffffff8169761d>] apic_timer_interrupt+0x6d/0x80
+ <EOI>  [<ffffffffa0123456>] dummy_poll_ready+0x46/0x90 [dummy]
+ [<ffffffff81695f09>] system_call_fastpath+0x16/0x1b
+",
+                "BUG: soft lockup in dummy_poll_ready",
+            ),
+            (
+                "\
+Kernel panic - not syncing: RCU Stall
+CPU: 3 PID: 77 Comm: poller Not tainted 5.4.0 #1
+Call Trace:
+ <IRQ>
+ dump_stack+0x19/0x1b
+ panic+0xe3/0x1f2
+ rcu_sched_clock_irq.cold+0x1b0/0x1c0
+ update_process_times+0x2c/0x60
+ tick_sched_timer+0x3d/0x80
+ __hrtimer_run_queues+0xf7/0x270
+ hrtimer_interrupt+0x109/0x220
+ smp_apic_timer_interrupt+0x71/0x140
+ apic_timer_interrupt+0xf/0x20
+ </IRQ>
+RIP: 0010:dummy_poll_ready+0x46/0x90 [dummy]
+ dummy_read+0x16/0x50 [dummy]
+ do_syscall_64+0x57/0x190
+",
+                "INFO: rcu detected stall in dummy_poll_ready",
+            ),
+        ],
+    );
+}

@@ -8,22 +8,40 @@ const HANG: &str = "hang";
 
 pub(super) static ROWS: &[&Kind] = &[
     &SOFT_LOCKUP,
+    &SOFT_LOCKUP_PANIC,
     &HARD_LOCKUP,
     &HARD_LOCKUP_PANIC,
     &NMI_TAKEN,
     &RCU_STALL,
+    &RCU_STALL_PANIC,
     &HUNG_TASK,
     &CANNOT_DIE,
 ];
 
 /// `watchdog: BUG: soft lockup - CPU#1 stuck for 22s!`
 pub(super) static SOFT_LOCKUP: Kind = Kind {
-    headers: &[header(BUG, "BUG: soft lockup").starting("soft lockup - CPU")],
+    headers: &[header(BUG, SOFT_LOCKUP_TITLE).starting("soft lockup - CPU")],
+    panic_reasons: &["softlockup"],
+    ..SOFT_LOCKUP_ROW
+};
+
+/// `Kernel panic - not syncing: softlockup: hung tasks`, on the CPU that is stuck: its stack has
+/// what was interrupted.
+pub(super) static SOFT_LOCKUP_PANIC: Kind = Kind {
+    headers: &[header(KERNEL_PANIC, SOFT_LOCKUP_TITLE).containing("softlockup: hung tasks")],
+    effect: Effect::Panic,
+    within_another: true,
+    ..SOFT_LOCKUP_ROW
+};
+
+const SOFT_LOCKUP_TITLE: &str = "BUG: soft lockup";
+
+/// What reports of soft lockups have in common.
+const SOFT_LOCKUP_ROW: Kind = Kind {
     r#type: Some("HANG"),
     blame: BlameSource::Stall { every_stack: true },
     skip: &["@stall", "@schedule"],
     alternate: Some(STALL),
-    panic_reasons: &["softlockup"],
     ..Kind::named("soft lockup")
 };
 
@@ -96,16 +114,31 @@ fn hard_lockup(at: &Candidate<'_, '_>) -> Option<Header> {
 
 /// `rcu: INFO: rcu_preempt self-detected stall on CPU`
 pub(super) static RCU_STALL: Kind = Kind {
-    headers: &[header(INFO, "INFO: rcu detected stall")
+    headers: &[header(INFO, RCU_STALL_TITLE)
         .starting("rcu")
         .containing("detected")
         .read_by(|at| has(at.message(), "stall").then(|| at.found()))],
+    panic_reasons: &["RCU Stall"],
+    reported_by_another: true,
+    ..RCU_STALL_ROW
+};
+
+/// `Kernel panic - not syncing: RCU Stall`, on the CPU that detected it.
+pub(super) static RCU_STALL_PANIC: Kind = Kind {
+    headers: &[header(KERNEL_PANIC, RCU_STALL_TITLE).containing("RCU Stall")],
+    effect: Effect::Panic,
+    within_another: true,
+    ..RCU_STALL_ROW
+};
+
+const RCU_STALL_TITLE: &str = "INFO: rcu detected stall";
+
+/// What reports of stalls have in common.
+const RCU_STALL_ROW: Kind = Kind {
     r#type: Some("HANG"),
     blame: BlameSource::Stall { every_stack: false },
     skip: &["@stall", "@schedule"],
     alternate: Some(STALL),
-    panic_reasons: &["RCU Stall"],
-    reported_by_another: true,
     ..Kind::named("rcu stall")
 };
 
