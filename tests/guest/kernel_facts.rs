@@ -251,7 +251,11 @@ fn modules(stored: &Path) -> Vec<Value> {
 pub(crate) fn by_crash(stored: &Path, unpacked: &Path, crash: &Path, vmlinux: &Path) {
     let commands = tempfile::NamedTempFile::new().unwrap();
     let mut crash = judges::crash_on(crash, vmlinux, unpacked, commands.path());
-    std::fs::write(commands.path(), "sys\nps\nmod\nmount\nkmem -i\nsys -t\nlog\nquit\n").unwrap();
+    std::fs::write(
+        commands.path(),
+        "sys\np -d jiffies_64\nps\nmod\nmount\nkmem -i\nsys -t\nlog\nquit\n",
+    )
+    .unwrap();
     let output = crash.output().expect("crash starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
@@ -323,9 +327,12 @@ pub(crate) fn by_crash(stored: &Path, unpacked: &Path, crash: &Path, vmlinux: &P
     assert!(rows(2).any(|row| row[..2] == ["BUFFERS", &pages.to_string()]), "{pages}\n{said}");
     let release = text(&told["uname"][2]);
     assert!(rows(2).any(|row| row[..2] == ["RELEASE:", release]), "{said}");
-    let seconds = rows(2).find(|row| row[0] == "UPTIME:").expect("an uptime")[1]
-        .split(':')
-        .fold(0, |sum, part| sum * 60 + part.parse::<u64>().expect("a number"));
+    // Of the uptime, crash's reading counts and not its unit: on 6.12 it takes the kernel to
+    // have 1000 jiffies a second, where Debian's has 250. They start at -300 s, in 32 bits.
+    let jiffies = said.lines().find_map(|line| line.strip_prefix("jiffies_64 = "));
+    let jiffies: u64 =
+        jiffies.and_then(|text| text.rsplit(' ').next()?.parse().ok()).expect("jiffies");
+    let seconds = (jiffies - ((1 << 32) - 300 * 250)) / 250;
     let ours = told["uptime_ns"].as_u64().unwrap() / 1_000_000_000;
     assert!(ours.abs_diff(seconds) < 3, "{ours} and {seconds}");
     let tainted = format!("TAINTED_MASK: {:x} ", told["taint_mask"].as_u64().unwrap());
