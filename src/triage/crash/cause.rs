@@ -43,7 +43,7 @@ enum Cause {
 }
 
 /// Reasons of panics that an oops causes.
-const OOPS_REASONS: [&str; 11] = [
+const OOPS_REASONS: [&str; 12] = [
     "Fatal exception",
     "Fatal hardware error",
     "Aiee, killing interrupt handler",
@@ -54,6 +54,7 @@ const OOPS_REASONS: [&str; 11] = [
     "kernel stack overflow",
     "SError",
     "bad mode",
+    "Unhandled exception",
     "BUG!",
 ];
 

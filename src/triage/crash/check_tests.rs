@@ -208,6 +208,24 @@ Call Trace:
 fn early_and_rare_faults_have_headers_of_their_own() {
     titles(
         true,
+        &[(
+            "\
+Unhandled 64-bit el1h sync exception on CPU1, ESR 0x0000000034000003 -- BTI
+CPU: 1 PID: 77 Comm: caller Not tainted 6.1.0 #1
+pc : dummy_target+0x0/0x80 [dummy]
+lr : dummy_call+0x24/0x80 [dummy]
+Kernel panic - not syncing: Unhandled exception
+CPU: 1 PID: 77 Comm: caller Not tainted 6.1.0 #1
+Call trace:
+ panic+0x1/0x2
+ el1h_64_sync_handler+0x1/0x2
+ dummy_target+0x0/0x80 [dummy]
+",
+            "Unhandled exception in dummy_target",
+        )],
+    );
+    titles(
+        true,
         &[
             (
                 "PANIC: early exception 0x0e IP 10:ffffffff81000123 error 0 cr2 0x10\nCPU: 0 PID: 0 Comm: swapper Not tainted 6.1.0 #1\nRIP: 0010:dummy_early+0x12/0x40\nCall Trace:\n dummy_setup+0x1/0x2\n start_kernel+0x1/0x2\n",

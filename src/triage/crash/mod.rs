@@ -230,7 +230,21 @@ fn headers(lines: &[RecordLine<'_>]) -> Vec<Header> {
         }
         replayed = false;
     }
+    let prose = quoted_before(lines, &headers);
+    headers.drain(..prose);
     headers
+}
+
+/// How many of the first headers are quoted by somebody who writes about the log that follows:
+/// the kernel's lines there have times, these have none, and no report follows them.
+fn quoted_before(lines: &[RecordLine<'_>], headers: &[Header]) -> usize {
+    let is_timed = |line: &RecordLine<'_>| line.time_ns.is_some();
+    let Some(first) = lines.iter().position(is_timed) else { return 0 };
+    let before = headers.partition_point(|header| header.line < first);
+    let (Some(quoted), true) = (headers.first(), before < headers.len()) else { return 0 };
+    let text = lines.get(quoted.line..first).unwrap_or_default();
+    let reported = text.iter().any(|line| stack::line::read(line.text).is_some());
+    if reported { 0 } else { before }
 }
 
 /// The other events, each once.

@@ -240,3 +240,29 @@ fn a_register_dump_alone_is_an_oops_unless_somebody_asked_for_it() {
     }
     no_crash("Modules linked in: dummy\nRIP: 0033:0x7f1234\n");
 }
+
+#[test]
+fn what_people_write_about_a_log_is_no_event_of_it() {
+    const LOG: &str = "\
+[   50.000001] watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [worker:77]
+[   50.000002] CPU: 3 PID: 77 Comm: worker Not tainted 5.15.0 #1
+[   50.000003] RIP: 0010:dummy_spin+0x1e/0x30 [dummy]
+[   50.000004] Call Trace:
+[   50.000005]  dummy_ioctl+0x4c/0x190 [dummy]
+[   50.000006]  vfs_ioctl+0x2b/0x3d0
+";
+    for text in [
+        "Title: BUG: soft lockup - CPU#0 stuck when I use dummy\n\nHello,\n\n",
+        "### Bug: `BUG: soft lockup` after the upgrade\n\n```\n",
+        "Subject: WARNING: CPU: 0 PID: 0 at net/other.c:1 other+0x1/0x2\n\nSince 6.5 I see:\n",
+        "> BUG: unable to handle page fault in my driver\n\nI see something else:\n\n",
+    ] {
+        assert_eq!(
+            found(&format!("{text}{LOG}")).title,
+            "BUG: soft lockup in dummy_spin",
+            "{text}"
+        );
+    }
+    // Without a log of its own, it is all there is.
+    assert_eq!(found("BUG: soft lockup - CPU#0 stuck for 22s!\n").kind, "soft lockup");
+}

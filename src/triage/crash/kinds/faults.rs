@@ -137,6 +137,10 @@ pub(super) static ARM_FAULT: Kind = Kind {
         header(&["Internal error: "], "Internal error").typed("DoS"),
         header(&["SError Interrupt on CPU"], "SError Interrupt").typed("DoS"),
         header(&["Bad mode in "], "Bad mode").containing("handler"),
+        // arm64: an exception that the kernel has no use for, as BTI's.
+        header(&["Unhandled 64-bit el1", "Unhandled 32-bit el1"], "Unhandled exception")
+            .containing("exception on CPU")
+            .typed("DoS"),
     ],
     ..ARM_FAULT_ROW
 };
