@@ -36,6 +36,9 @@ pub struct Item {
     /// What was sent before that.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, SentFile>,
+    /// The metadata by which it is listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<SentFile>,
     /// The core that is sent.
     pub upload: Option<Upload>,
     /// What was pushed.
@@ -116,6 +119,7 @@ impl Item {
             last_error: None,
             listed: false,
             files: BTreeMap::new(),
+            metadata: None,
             upload: None,
             pushed: None,
         }

@@ -81,6 +81,12 @@ pub enum BucketError {
         /// The entry.
         address: String,
     },
+    /// The core is not the one that was written.
+    #[error("{} is damaged: its SHA-256 is not the one in metadata.json", path.display())]
+    Damaged {
+        /// The core.
+        path: PathBuf,
+    },
     /// The core changed while it was sent.
     #[error("{} was changed while it was sent", path.display())]
     Changed {

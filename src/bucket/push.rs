@@ -14,8 +14,8 @@ use super::presence::{exists, is_listed};
 use super::queue::Held;
 use super::upload::{self, Sent, Verify};
 use super::{BucketError, Rate, table};
-use crate::metadata::Host;
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, SentFile};
+use crate::metadata::{Host, Metadata};
 use crate::remote::writing::Put;
 use crate::remote::{Channel, RemoteError};
 use crate::store::METADATA_FILE;
@@ -91,6 +91,12 @@ fn send(
         return Ok((outcome, Pushed::without_core(Timestamp::now())));
     };
     let sent = upload::send(channel, &entry, &core, held, rate, verify)?;
+    if let Err(error) = check_hash(&local, &core, &sent) {
+        upload::forget(channel, &format!("{entry}/{}", sent.key), held)?;
+        return Err(error);
+    }
+    // What was written again meanwhile, as by `rewrap`.
+    send_files(channel, &local, held, rate)?;
     let read_back = sent.read_back;
     let (outcome, record) = publish(channel, held, sent)?;
     Ok((outcome, pushed(record, read_back && outcome == Outcome::Pushed)))
@@ -111,17 +117,44 @@ pub fn record(channel: &Channel, entry: &str) -> Result<Option<CoreRecord>, Remo
     }
 }
 
-/// Sends all but the core. Gives whether the entry was not listed there before.
+/// Compares what was sent of an encrypted core with the hash in the metadata. A file that was
+/// damaged before opens in part at most, and must not take the place of a whole one.
+fn check_hash(local: &Path, core: &LocalCore, sent: &Sent) -> Result<(), BucketError> {
+    let metadata = read(&local.join(METADATA_FILE))?.unwrap_or_default();
+    let metadata = serde_json::from_slice::<Metadata>(&metadata).ok();
+    let recorded = metadata.and_then(|metadata| metadata.encrypted?.core_file_sha256);
+    if recorded.is_none_or(|recorded| recorded == sent.sha256) {
+        return Ok(());
+    }
+    let path = core.path.clone();
+    let now = LocalCore::open(local)?;
+    Err(match now.is_some_and(|now| now.stamp == core.stamp) {
+        true => BucketError::Damaged { path },
+        false => BucketError::Changed { path },
+    })
+}
+
+/// Sends all but the core, and again what was changed since. Gives whether the entry was not listed
+/// there before.
 fn send_files(
     channel: &Channel,
     local: &Path,
     held: &mut Held,
     rate: &mut Rate,
 ) -> Result<bool, BucketError> {
-    if held.item.listed {
-        return Ok(false);
-    }
+    let path = local.join(METADATA_FILE);
+    let metadata = read(&path)?;
     let entry = &held.item.entry;
+    if held.item.listed {
+        let sent = held.item.metadata.as_ref();
+        let now = metadata.as_deref().map(SentFile::of);
+        if sent.is_none() || now.is_none() || sent == now.as_ref() {
+            return Ok(false);
+        }
+        if !is_listed(channel, entry)? {
+            return Err(BucketError::Removed { address: channel.shown(entry) });
+        }
+    }
     let mut files = BTreeMap::new();
     for name in before_metadata() {
         if let Some(bytes) = read(&local.join(&name))? {
@@ -133,12 +166,12 @@ fn send_files(
     if is_pinned(local) {
         channel.put(&format!("{entry}/{PIN_FILE}"), b"pinned\n")?;
     }
-    let path = local.join(METADATA_FILE);
     let absent = || BucketError::io("read", &path, io::ErrorKind::NotFound.into());
-    let metadata = read(&path)?.ok_or_else(absent)?;
+    let metadata = metadata.ok_or_else(absent)?;
     let is_new = list(channel, entry, &metadata)?;
     table::add_row(channel, entry, local, &metadata)?;
     (held.item.listed, held.item.files) = (true, files);
+    held.item.metadata = Some(SentFile::of(&metadata));
     held.save()?;
     Ok(is_new)
 }

@@ -308,7 +308,7 @@ fn check(
 }
 
 /// The object is none that may be published: the next try begins anew.
-fn forget(channel: &Channel, name: &str, held: &mut Held) -> Result<(), BucketError> {
+pub(super) fn forget(channel: &Channel, name: &str, held: &mut Held) -> Result<(), BucketError> {
     held.item.upload = None;
     // Nothing names it, so it costs space and no more.
     let _ = channel.delete(name);

@@ -33,6 +33,7 @@ mod proxied;
 mod proxy;
 mod pull;
 mod push;
+mod pushed_encrypted;
 mod retention;
 mod seaweedfs;
 mod secrets;
