@@ -1,18 +1,23 @@
 //! Sends a core in parts, and goes on where an earlier process has ended.
 //!
 //! ```text
-//! core ─► one at a time: read, hash, send ─► up to 48 MiB on the way ─► id of the part ─► queue's file
+//! core ─► one at a time: read, hash, send ─► up to 64 MiB on the way ─► id of the part ─► queue's file
 //! ```
+//!
+//! The queue's file is written beside it, with all ids that came since it was written last: a disk
+//! that the server writes to, too, takes as long for that as the server for a part.
 //!
 //! The hash goes over every byte of the file in order, those that the server has already, too: it
 //! is that of the file that was sent, whoever sent its parts.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::iter;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use sha2::{Digest, Sha256};
 
 use super::files::{LocalCore, Stamp};
@@ -29,7 +34,7 @@ const PART: u64 = 8 << 20;
 /// The most parts that are aimed at, of 10,000 that S3 has.
 const PARTS: u64 = 9000;
 /// How many bytes are on their way at the same time, if that is more than one part.
-const ON_THE_WAY: u64 = 48 << 20;
+const ON_THE_WAY: u64 = 64 << 20;
 /// How many bytes of the end are always compared with what the server has: footer and seek table.
 const END: u64 = 1 << 20;
 const MIB: u64 = 1 << 20;
@@ -89,7 +94,7 @@ pub(super) fn send(
             }
             Err(error) => return Err(error),
             Ok(sha256) => {
-                let read_back = check(channel, &name, core, held, (&sha256, verify))?;
+                let read_back = check(channel, &name, core, held, &sha256, verify)?;
                 let (key, bytes) = (upload.key, core.stamp.bytes);
                 return Ok(Sent { key, bytes, sha256, read_back });
             }
@@ -130,13 +135,15 @@ fn random() -> Result<String, BucketError> {
     Ok(hex(&bytes))
 }
 
+/// The number of a part, and the id that the server has given it.
+type PartId = (usize, String);
+
 /// What all threads that send share.
 struct Sending<'a> {
     channel: &'a Channel,
     name: &'a str,
     id: &'a str,
     source: Mutex<Source<'a>>,
-    held: Mutex<&'a mut Held>,
     /// What went wrong first.
     failed: Mutex<Option<BucketError>>,
 }
@@ -172,19 +179,25 @@ fn send_parts(
         rate,
     };
     let (source, failed) = (Mutex::new(source), Mutex::new(None));
-    let sending = Sending { channel, name, id, source, held: Mutex::new(held), failed };
+    let sending = Sending { channel, name, id, source, failed };
     let at_once = (ON_THE_WAY / upload.part_bytes.max(1)).max(1);
+    let (ids, came) = unbounded();
     thread::scope(|scope| {
+        let sending = &sending;
         for _ in 0..at_once {
-            scope.spawn(|| sending.work());
+            let ids = ids.clone();
+            scope.spawn(move || sending.work(&ids));
+        }
+        drop(ids);
+        if let Err(error) = keep(held, &came) {
+            sending.fail(error);
         }
     });
-    let Sending { source, held, failed, .. } = sending;
+    let Sending { source, failed, .. } = sending;
     if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
     let hash = source.into_inner().unwrap_or_else(PoisonError::into_inner).hash;
-    let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
     let parts = held.item.upload.as_ref().map(|upload| &upload.parts);
     let ids: Option<Vec<String>> = parts.and_then(|parts| parts.iter().cloned().collect());
     match channel.finish_upload(name, id, &ids.unwrap_or_default()) {
@@ -195,33 +208,47 @@ fn send_parts(
     Ok(hex(&hash.finalize()))
 }
 
+/// Writes the ids of parts that the server has to the queue's file, until all threads that send have
+/// ended.
+fn keep(held: &mut Held, ids: &Receiver<PartId>) -> Result<(), BucketError> {
+    while let Ok(first) = ids.recv() {
+        let parts = held.item.upload.as_mut().map(|upload| &mut upload.parts);
+        let parts = parts.map_or(&mut [][..], Vec::as_mut_slice);
+        for (number, id) in iter::once(first).chain(ids.try_iter()) {
+            if let Some(part) = parts.get_mut(number) {
+                *part = Some(id);
+            }
+        }
+        held.save()?;
+    }
+    Ok(())
+}
+
 impl Sending<'_> {
     /// Sends one part after another, until none is left or something failed.
-    fn work(&self) {
+    fn work(&self, ids: &Sender<PartId>) {
         while lock(&self.failed).is_none() {
             match self.send_next() {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    lock(&self.failed).get_or_insert(error);
-                    return;
+                Ok(Some(id)) => {
+                    // Nobody takes it if the queue's file cannot be written: that has failed, then.
+                    let _ = ids.send(id);
                 }
+                Ok(None) => return,
+                Err(error) => return self.fail(error),
             }
         }
     }
 
-    /// Whether there was another part.
-    fn send_next(&self) -> Result<bool, BucketError> {
+    /// Sends the next part, if there is one, and waits until the server has it.
+    fn send_next(&self) -> Result<Option<PartId>, BucketError> {
         let sent = lock(&self.source).send(self.channel, self.name, self.id)?;
-        let Some(sent) = sent else { return Ok(false) };
+        let Some(sent) = sent else { return Ok(None) };
         let id = self.channel.finish_part(self.name, &sent)?;
-        let mut held = lock(&self.held);
-        let upload = held.item.upload.as_mut();
-        if let Some(part) = upload.and_then(|upload| upload.parts.get_mut(sent.number)) {
-            *part = Some(id);
-        }
-        held.save()?;
-        Ok(true)
+        Ok(Some((sent.number, id)))
+    }
+
+    fn fail(&self, error: BucketError) {
+        lock(&self.failed).get_or_insert(error);
     }
 }
 
@@ -280,7 +307,8 @@ fn check(
     name: &str,
     core: &LocalCore,
     held: &mut Held,
-    (sha256, verify): (&str, Verify),
+    sha256: &str,
+    verify: Verify,
 ) -> Result<bool, BucketError> {
     let now = Stamp::of(&core.file);
     if now.map_err(|source| BucketError::io("read", &core.path, source))? != core.stamp {
