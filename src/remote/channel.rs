@@ -4,14 +4,17 @@
 //! thread that would have to be started before the process confines itself.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::RemoteError;
 use super::address::RemoteAddress;
+use super::passing;
 use super::wire::{self, Ask, Outcome, Page, Question};
 
 /// The most names of a list: their text takes some gigabytes.
@@ -134,14 +137,37 @@ impl Channel {
     /// Sends a question and its bytes: gives its number. If the bytes cannot be read, the channel
     /// ends.
     pub(super) fn send(&self, ask: Ask, bytes: u64, body: &mut dyn Read) -> io::Result<u64> {
+        self.send_by(ask, bytes, |question| wire::send(&mut &self.socket, question, body))
+    }
+
+    /// The same, of a question that is written by this.
+    fn send_by(
+        &self,
+        ask: Ask,
+        bytes: u64,
+        write: impl FnOnce(&Question) -> io::Result<()>,
+    ) -> io::Result<u64> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let id = *next;
         *next = next.wrapping_add(1);
-        let sent = wire::send(&mut &self.socket, &Question { id, bytes, ask }, body);
+        let sent = write(&Question { id, bytes, ask });
         if sent.is_err() {
             let _ = self.socket.shutdown(Shutdown::Both);
         }
         sent.map(|()| id)
+    }
+
+    /// Gives the fetcher a file to fill ([`Ask::Fill`]).
+    pub(super) fn give(&self, file: &File) -> Result<(), RemoteError> {
+        let sent = self.send_by(Ask::File, 1, |question| {
+            (&self.socket).write_all(&wire::encode(question)?)?;
+            passing::send(&self.socket, file.as_fd())
+        });
+        let id = sent.map_err(|_| RemoteError::Ended)?;
+        match self.wait(id)?.outcome {
+            Outcome::Done => Ok(()),
+            _ => Err(RemoteError::Ended),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Arrivals> {

@@ -5,8 +5,12 @@
 //! range 1 ─┼─► file, at its offset ─► hash, one after the other
 //! range 2 ─┘
 //! ```
+//!
+//! The fetcher writes to the file, and what is hashed is read from it: the system still has it in
+//! memory. It goes to the disk meanwhile, so that there is little left to wait for in the end.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -20,6 +24,10 @@ use super::wire::{Ask, Outcome};
 
 /// How many bytes of a range.
 const RANGE: u64 = 4 << 20;
+/// After how many bytes what was written goes to the disk.
+const TO_DISK: u64 = 64 << 20;
+/// How many bytes of the file are hashed at once.
+const BUFFER: usize = 256 << 10;
 /// How many ranges are asked for at the same time.
 const AT_ONCE: usize = 8;
 
@@ -81,6 +89,9 @@ impl Channel {
             Outcome::Failed { problem } => return Err(self.failed(name, problem)),
             _ => return Err(RemoteError::Ended),
         };
+        if let Some(file) = file {
+            self.give(file)?;
+        }
         let hashed = Mutex::new(Hashed { hash: Sha256::new(), end: 0, failed: None });
         let (next, advanced) = (AtomicU64::new(0), Condvar::new());
         let download =
@@ -96,22 +107,6 @@ impl Channel {
             None => Ok(Downloaded { bytes: length, sha256: hashed.hash.finalize().into() }),
         }
     }
-
-    fn range(
-        &self,
-        name: &str,
-        object: u32,
-        offset: u64,
-        length: u64,
-    ) -> Result<Vec<u8>, RemoteError> {
-        let answer = self.ask(Ask::Read { object, offset, length })?;
-        match answer.outcome {
-            Outcome::Done if answer.bytes.len() as u64 == length => Ok(answer.bytes),
-            Outcome::Failed { problem } => Err(self.failed(name, problem)),
-            Outcome::NotFound => Err(self.failed(name, "it is gone".to_owned())),
-            _ => Err(RemoteError::Ended),
-        }
-    }
 }
 
 impl Download<'_> {
@@ -122,30 +117,77 @@ impl Download<'_> {
             if offset >= self.length {
                 return;
             }
-            let got = self.take(offset, RANGE.min(self.length.saturating_sub(offset)));
-            let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-            while got.is_ok() && hashed.end < offset && hashed.failed.is_none() {
-                hashed = self.advanced.wait(hashed).unwrap_or_else(PoisonError::into_inner);
+            let end = offset.saturating_add(RANGE).min(self.length);
+            if let Err(error) = self.take(offset, end) {
+                let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+                hashed.failed.get_or_insert(error);
+                // Nobody takes another one.
+                self.next.fetch_max(self.length, Ordering::Relaxed);
+                self.advanced.notify_all();
+                return;
             }
-            match got {
-                _ if hashed.failed.is_some() => return,
-                Ok(bytes) => {
-                    hashed.hash.update(&bytes);
-                    hashed.end = offset.saturating_add(bytes.len() as u64);
-                }
-                Err(error) => hashed.failed = Some(error),
-            }
-            self.advanced.notify_all();
         }
     }
 
-    fn take(&self, offset: u64, length: u64) -> Result<Vec<u8>, RemoteError> {
-        let bytes = self.channel.range(self.name, self.object, offset, length)?;
-        let written = self.file.map_or(Ok(()), |file| file.write_all_at(&bytes, offset));
-        written.map_err(|error| RemoteError::Read {
-            address: self.channel.shown(self.name),
-            problem: error.to_string(),
-        })?;
-        Ok(bytes)
+    /// Takes a range.
+    fn take(&self, offset: u64, end: u64) -> Result<(), RemoteError> {
+        let bytes = self.bring(offset, end.saturating_sub(offset))?;
+        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        while hashed.end < offset && hashed.failed.is_none() {
+            hashed = self.advanced.wait(hashed).unwrap_or_else(PoisonError::into_inner);
+        }
+        if hashed.failed.is_some() {
+            return Ok(());
+        }
+        match self.file {
+            Some(file) => hashed.update(file, end).map_err(|error| self.of_file(&error))?,
+            None => hashed.hash.update(&bytes),
+        }
+        hashed.end = end;
+        drop(hashed);
+        self.advanced.notify_all();
+        match self.file {
+            Some(file) if end.is_multiple_of(TO_DISK) => {
+                file.sync_data().map_err(|error| self.of_file(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings a range into the file; its bytes, if there is none.
+    fn bring(&self, offset: u64, length: u64) -> Result<Vec<u8>, RemoteError> {
+        let object = self.object;
+        let (ask, wanted) = match self.file {
+            Some(_) => (Ask::Fill { object, offset, length }, 0),
+            None => (Ask::Read { object, offset, length }, length),
+        };
+        let answer = self.channel.ask(ask)?;
+        match answer.outcome {
+            Outcome::Done if answer.bytes.len() as u64 == wanted => Ok(answer.bytes),
+            Outcome::Failed { problem } => Err(self.channel.failed(self.name, problem)),
+            Outcome::NotFound => Err(self.channel.failed(self.name, "it is gone".to_owned())),
+            _ => Err(RemoteError::Ended),
+        }
+    }
+
+    fn of_file(&self, error: &io::Error) -> RemoteError {
+        let address = self.channel.shown(self.name);
+        RemoteError::Read { address, problem: error.to_string() }
+    }
+}
+
+impl Hashed {
+    /// Hashes what the file has up to here.
+    fn update(&mut self, file: &File, end: u64) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        let mut at = self.end;
+        while at < end {
+            let length = usize::try_from(end.saturating_sub(at)).unwrap_or(BUFFER).min(BUFFER);
+            let bytes = buffer.get_mut(..length).unwrap_or_default();
+            file.read_exact_at(bytes, at)?;
+            self.hash.update(&*bytes);
+            at = at.saturating_add(length as u64);
+        }
+        Ok(())
     }
 }

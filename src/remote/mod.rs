@@ -31,6 +31,7 @@ pub mod fetch;
 mod fetcher;
 pub mod file;
 pub mod multipart;
+mod passing;
 mod rest_of_core;
 mod wire;
 pub mod writing;

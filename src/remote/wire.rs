@@ -47,6 +47,10 @@ pub(super) enum Ask {
     OpenStart { name: String, bytes: u64 },
     /// Bytes of an opened object.
     Read { object: u32, offset: u64, length: u64 },
+    /// Gives the file that is filled from now on. It comes with the one byte that follows.
+    File,
+    /// Writes bytes of an opened object to that file, at the same offset.
+    Fill { object: u32, offset: u64, length: u64 },
     /// The length and the last bytes of an object that is not opened.
     End { name: String, bytes: u64 },
     /// The names and lengths of objects below a name, as JSON ([`Page`]): as many as one answer has,

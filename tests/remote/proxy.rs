@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub(crate) struct Faults {
     /// After how many bytes of clients a connection is cut, and how many of them are.
     pub(crate) cuts_after: AtomicU64,
     pub(crate) cuts: AtomicUsize,
+    /// Whether it is cut after so many bytes of the server.
+    pub(crate) cuts_answers: AtomicBool,
     sent: AtomicU64,
 }
 
@@ -37,6 +39,7 @@ impl Proxy {
             changes_byte_at: AtomicU64::new(u64::MAX),
             cuts_after: AtomicU64::new(u64::MAX),
             cuts: AtomicUsize::new(0),
+            cuts_answers: AtomicBool::new(false),
             sent: AtomicU64::new(0),
         });
         let shared = Arc::clone(&faults);
@@ -73,23 +76,20 @@ impl Faults {
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             thread::sleep(Duration::from_millis(self.delay.load(Ordering::Relaxed)));
             let piece = &mut buffer[..count];
+            passed += count as u64;
             if is_up {
-                passed += count as u64;
                 let start = self.sent.fetch_add(count as u64, Ordering::Relaxed);
                 let at = self.changes_byte_at.load(Ordering::Relaxed).checked_sub(start);
                 if let Some(byte) = at.and_then(|at| piece.get_mut(usize::try_from(at).ok()?)) {
                     *byte ^= 1;
                 }
-                let left = &self.cuts;
-                if passed >= self.cuts_after.load(Ordering::Relaxed)
-                    && left
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                            left.checked_sub(1)
-                        })
-                        .is_ok()
-                {
-                    break;
-                }
+            }
+            let one_less = |left: usize| left.checked_sub(1);
+            if is_up != self.cuts_answers.load(Ordering::Relaxed)
+                && passed >= self.cuts_after.load(Ordering::Relaxed)
+                && self.cuts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+            {
+                break;
             }
             if to.write_all(piece).is_err() {
                 break;

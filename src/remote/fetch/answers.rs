@@ -7,6 +7,8 @@ use crate::remote::wire::{Ask, Outcome};
 pub(super) async fn answer(objects: &Objects, ask: Ask, body: Vec<u8>) -> (Outcome, Vec<u8>) {
     let answered = match ask {
         Ask::Root { .. } => Err("the address is set once".to_owned().into()),
+        Ask::File => Err("a file comes with its question".to_owned().into()),
+        Ask::Fill { object, offset, length } => objects.fill(object, offset, length).await,
         Ask::Open { name, tail } => objects.open(&name, tail).await,
         Ask::OpenStart { name, bytes } => objects.open_start(&name, bytes).await,
         Ask::Read { object, offset, length } => objects.read(object, offset, length).await,

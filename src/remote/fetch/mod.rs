@@ -9,6 +9,7 @@ mod aws_profile;
 mod cache;
 mod connection;
 mod environment;
+mod filling;
 mod leftovers;
 mod objects;
 mod parts;
@@ -22,11 +23,12 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, Semaphore};
 
+use super::passing;
 use super::wire::{self, AnswerHead, Ask, MAX_BODY, MAX_HEAD, Outcome, Question};
 use objects::Objects;
 
@@ -47,7 +49,7 @@ pub fn serve(socket: StdStream, environment: &Environment) -> io::Result<()> {
     runtime.block_on(async {
         let (mut questions, answers) = UnixStream::from_std(socket)?.into_split();
         let answers = Arc::new(Mutex::new(answers));
-        let Some((first, _)) = next(&mut questions, 0).await? else { return Ok(()) };
+        let Some(first) = next(&mut questions).await? else { return Ok(()) };
         let Ask::Root { address, writes } = &first.ask else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -60,7 +62,15 @@ pub fn serve(socket: StdStream, environment: &Environment) -> io::Result<()> {
         answer(&answers, first.id, Outcome::Done, &[]).await?;
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let most = if objects.may_write() { MAX_BODY } else { 0 };
-        while let Some((question, body)) = next(&mut questions, most).await? {
+        while let Some(question) = next(&mut questions).await? {
+            if matches!(question.ask, Ask::File) {
+                let socket: &UnixStream = questions.as_ref();
+                let file = socket.async_io(Interest::READABLE, || passing::receive(socket)).await?;
+                objects.take_file(file);
+                answer(&answers, question.id, Outcome::Done, &[]).await?;
+                continue;
+            }
+            let body = body(&mut questions, question.bytes, most).await?;
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
             let (objects, answers) = (Arc::clone(&objects), Arc::clone(&answers));
             tokio::spawn(async move {
@@ -79,8 +89,8 @@ pub fn serve(socket: StdStream, environment: &Environment) -> io::Result<()> {
     })
 }
 
-/// The next question and its bytes, which are `most` at the most; `None` once the socket is closed.
-async fn next(questions: &mut OwnedReadHalf, most: u64) -> io::Result<Option<(Question, Vec<u8>)>> {
+/// The next question; `None` once the socket is closed.
+async fn next(questions: &mut OwnedReadHalf) -> io::Result<Option<Question>> {
     let mut length = [0; 4];
     match questions.read_exact(&mut length).await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -92,11 +102,15 @@ async fn next(questions: &mut OwnedReadHalf, most: u64) -> io::Result<Option<(Qu
     }
     let mut json = vec![0; length as usize];
     questions.read_exact(&mut json).await?;
-    let question: Question = wire::decode(&json)?;
-    let length = usize::try_from(question.bytes).ok().filter(|_| question.bytes <= most);
+    Ok(Some(wire::decode(&json)?))
+}
+
+/// The bytes of a question, which are `most` at the most.
+async fn body(questions: &mut OwnedReadHalf, bytes: u64, most: u64) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(bytes).ok().filter(|_| bytes <= most);
     let mut body = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
     questions.read_exact(&mut body).await?;
-    Ok(Some((question, body)))
+    Ok(body)
 }
 
 async fn answer(

@@ -1,5 +1,6 @@
 //! Objects below one address: opened once, and read by ranges of that same version.
 
+use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,7 +32,7 @@ const MAX_PAGE_BYTES: usize = 8 << 20;
 const ROOM: usize = 32;
 /// How often a request is made whose answer broke off. Those that were not answered are repeated
 /// by the client.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 
 /// The objects.
 pub(super) struct Objects {
@@ -40,6 +41,8 @@ pub(super) struct Objects {
     writes: bool,
     /// What was fetched before, if that is kept.
     cache: Option<Arc<Cache>>,
+    /// What is filled.
+    pub(super) file: Mutex<Option<Arc<File>>>,
     /// Whether the server keeps to conditions, once that was asked.
     pub(super) conditions: OnceCell<bool>,
     /// Whether the server checks what it receives, once that was asked.
@@ -48,8 +51,8 @@ pub(super) struct Objects {
 
 /// The version of an object that was opened.
 #[derive(Clone, Debug)]
-struct Pinned {
-    path: Path,
+pub(super) struct Pinned {
+    pub(super) path: Path,
     meta: ObjectMeta,
 }
 
@@ -88,8 +91,9 @@ impl Objects {
         }
         // What writes reads little, and that anew.
         let cache = if writes { None } else { Cache::open(address, environment).map(Arc::new) };
+        let (pinned, file) = (Mutex::default(), Mutex::default());
         let (conditions, checks) = (OnceCell::new(), OnceCell::new());
-        Ok(Self { opened, pinned: Mutex::default(), writes, cache, conditions, checks })
+        Ok(Self { opened, pinned, writes, cache, file, conditions, checks })
     }
 
     pub(super) fn may_write(&self) -> bool {
@@ -186,6 +190,18 @@ impl Objects {
     }
 
     pub(super) async fn read(&self, object: u32, offset: u64, length: u64) -> Answered {
+        let (pinned, range) = self.wanted(object, offset, length)?;
+        let bytes = self.cached_range(&pinned, range).await?;
+        Ok((Outcome::Done, bytes))
+    }
+
+    /// The version of an opened object, and a range that is in it.
+    pub(super) fn wanted(
+        &self,
+        object: u32,
+        offset: u64,
+        length: u64,
+    ) -> Result<(Pinned, Range<u64>), Failed> {
         let pinned = {
             let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
             usize::try_from(object).ok().and_then(|object| pinned.get(object).cloned())
@@ -194,8 +210,7 @@ impl Objects {
         let end = offset.checked_add(length).filter(|end| *end <= pinned.meta.size);
         let end = end.filter(|_| (1..=MAX_BYTES).contains(&length));
         let end = end.ok_or_else(|| "the range is not in the object".to_owned())?;
-        let bytes = self.cached_range(&pinned, offset..end).await?;
-        Ok((Outcome::Done, bytes))
+        Ok((pinned, offset..end))
     }
 
     /// The same as [`Self::range`], of which nothing is fetched that is in the cache. Disks have
@@ -298,7 +313,7 @@ async fn collect(found: GetResult, wanted: u64) -> Result<Vec<u8>, StoreError> {
 
 impl Pinned {
     /// A request for nothing but this version.
-    fn options(&self, range: Range<u64>) -> GetOptions {
+    pub(super) fn options(&self, range: Range<u64>) -> GetOptions {
         let range = Some(GetRange::Bounded(range));
         let etag = self.meta.e_tag.clone();
         // A weak one never matches. What comes is compared in any case.
@@ -309,7 +324,7 @@ impl Pinned {
     }
 
     /// Whether an answer is of this version: a server may ignore conditions.
-    fn check(&self, found: &GetResult) -> Result<(), Failed> {
+    pub(super) fn check(&self, found: &GetResult) -> Result<(), Failed> {
         let same = match (&self.meta.e_tag, &found.meta.e_tag) {
             (None, _) => self.meta.last_modified == found.meta.last_modified,
             (wanted, found) => wanted == found,
