@@ -61,9 +61,15 @@ pub(super) fn run(arguments: &RewrapArgs) -> anyhow::Result<Exit> {
     if let Some(recorded) = encrypted.core_file_sha256.as_ref().filter(|_| files.contains(&core)) {
         check(&core, recorded)?;
     }
+    // While the core may have its old or its new header, the metadata has neither length nor hash.
+    let unsure = Encrypted { core_file_bytes: None, core_file_sha256: None, ..encrypted.clone() };
+    let unsure = Metadata { encrypted: Some(unsure), ..clear.clone() };
     let mut core_file_sha256 = None;
     for path in &files {
-        let sha256 = rewrap(path, &identities, &recipients);
+        let sha256 = rewrap(path, &identities, &recipients, || match *path == core {
+            true => Ok(metadata_file::replace(&core, &unsure.to_json())?),
+            false => Ok(()),
+        });
         let sha256 = sha256.with_context(|| format!("cannot encrypt {} anew", path.display()))?;
         core_file_sha256 = Some(sha256).filter(|_| *path == core);
     }
@@ -108,15 +114,20 @@ fn check(core: &Path, recorded: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives the SHA-256 of the new file.
-fn rewrap(path: &Path, identities: &Identities, recipients: &Recipients) -> anyhow::Result<String> {
+/// Gives the SHA-256 of the new file. `written` is called before that takes the old one's name.
+fn rewrap(
+    path: &Path,
+    identities: &Identities,
+    recipients: &Recipients,
+    written: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
     let file = regular_file::open(path)?;
     let mut sha256 = String::new();
     metadata_file::replace_with(path, |out| {
         encryption::rewrap(&file, out, identities, recipients)?;
         out.rewind()?;
         sha256 = core_hash::of(out)?;
-        Ok::<_, anyhow::Error>(())
+        written()
     })?;
     Ok(sha256)
 }
