@@ -179,8 +179,12 @@ pub struct Mount {
 impl Row {
     /// The row in an object; `None` if it is none of this schema.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        let row: Self = serde_json::from_slice(json).ok()?;
-        (row.schema == SCHEMA && super::layout::is_id(&row.id)).then_some(row)
+        serde_json::from_slice(json).ok().filter(Self::is_one)
+    }
+
+    /// Whether it is of this schema, and its id one that an entry may have.
+    pub(super) fn is_one(&self) -> bool {
+        self.schema == SCHEMA && super::layout::is_id(&self.id)
     }
 
     /// The row as an object has it: a line of JSON.

@@ -72,7 +72,7 @@ pub(super) fn read(file: Vec<u8>) -> Result<Vec<Row>, String> {
         let columns = columns::all(&reader, group, MAX_ROWS).map_err(|error| error.to_string())?;
         let count = columns::rows(&reader, group);
         for row in assemble::assemble(&schema, &columns, count)? {
-            rows.push(serde_json::from_value(row).map_err(|error| error.to_string())?);
+            rows.push(checked(serde_json::from_value(row).map_err(|error| error.to_string())?)?);
         }
     }
     Ok(rows)
@@ -89,10 +89,16 @@ pub(super) fn heads(file: Vec<u8>) -> Result<Vec<Row>, String> {
         let count = columns::rows(&reader, group);
         let mut cells = Cells::read(&reader, group, MAX_ROWS).map_err(|error| error.to_string())?;
         for _ in 0..count {
-            rows.push(cells.row()?);
+            rows.push(checked(cells.row()?)?);
         }
     }
     Ok(rows)
+}
+
+/// A row, if it is one: whoever may write to a bucket writes parts, too.
+fn checked(row: Row) -> Result<Row, String> {
+    let is_one = row.is_one();
+    is_one.then_some(row).ok_or_else(|| "a row is of another schema, or has no id".to_owned())
 }
 
 /// The ids of the rows of a file.

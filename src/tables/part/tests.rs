@@ -74,3 +74,12 @@ fn what_is_cut_or_changed_is_an_error_or_other_rows() {
         assert!(heads(file[..length].to_vec()).is_err(), "{length}");
     }
 }
+
+#[test]
+fn a_part_whose_rows_are_none_is_damaged() {
+    let other = Row { schema: "vmcorectl/crash/9".to_owned(), ..full("20260101T000000Z-aaaa0001") };
+    for row in [Row { id: "../../\u{1b}[2J".to_owned(), ..other.clone() }, other] {
+        let file = write(&[row]).unwrap();
+        assert!(heads(file.clone()).is_err() && read(file).is_err());
+    }
+}
