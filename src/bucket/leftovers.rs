@@ -10,17 +10,15 @@
 //! Ages are by the server's clock. A push that runs changes something at least every hour, and goes
 //! on if what it had sent was removed: so nothing that may still be published is lost.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::BucketError;
 use super::presence::is_listed;
 use super::pull::parts;
 use super::push::record;
+use super::stored::{StoredEntries, StoredFile};
 use crate::metadata::core_record::is_core;
-use crate::remote::Channel;
-use crate::remote::dated::DatedObject;
-use crate::store::METADATA_FILE;
+use crate::remote::{Channel, RemoteError, at_once};
 use crate::store::pin::PIN_FILE;
 
 /// What has changed within this time is left alone, whatever was asked for.
@@ -39,50 +37,57 @@ pub struct Leftover {
     pub upload: Option<String>,
 }
 
-/// Finds what has not changed for so long, and an hour at least.
+/// Finds what has not changed for so long, and an hour at least, in the entries of a bucket and in
+/// what has no metadata and is none. Uploads come last: not everybody may list them, and what the
+/// server said then is given, too.
 ///
 /// # Errors
-/// Fails if the server does not list what it has, or a record cannot be had.
-pub fn find(channel: &Channel, after: Duration) -> Result<Vec<Leftover>, BucketError> {
+/// Fails if a record cannot be had.
+pub fn find(
+    channel: &Channel,
+    entries: &StoredEntries,
+    unlisted: &StoredEntries,
+    after: Duration,
+) -> Result<(Vec<Leftover>, Option<RemoteError>), RemoteError> {
     let seconds = after.max(RECENT).as_secs();
-    let mut entries: BTreeMap<String, Vec<DatedObject>> = BTreeMap::new();
-    for object in channel.list_dated("")? {
-        if let Some((entry, _)) = split(&object.name) {
-            entries.entry(entry.to_owned()).or_default().push(object);
+    let mut found = Vec::new();
+    let leftover = |entry: &str, file: &StoredFile| Leftover {
+        entry: entry.to_owned(),
+        name: format!("{entry}/{}", file.name),
+        bytes: file.bytes,
+        upload: None,
+    };
+    let is_old = |file: &&StoredFile| file.age >= seconds;
+    let with_old_cores = entries.iter().filter(|(entry, _)| parts(entry).is_some());
+    let with_old_cores: Vec<_> = with_old_cores
+        .filter_map(|(entry, files)| {
+            let old: Vec<_> =
+                files.files().filter(|file| is_core(&file.name)).filter(is_old).collect();
+            (!old.is_empty()).then_some((entry, old))
+        })
+        .collect();
+    let left = at_once(&with_old_cores, |(entry, old)| {
+        let named = record(channel, entry)?.and_then(|record| record.key);
+        let left = old.iter().filter(|file| Some(&*file.name) != named.as_deref());
+        Ok::<_, RemoteError>(left.map(|file| leftover(entry, file)).collect::<Vec<_>>())
+    })?;
+    found.extend(left.into_iter().flatten());
+    for (entry, files) in unlisted.iter().filter(|(entry, _)| parts(entry).is_some()) {
+        if !files.has(PIN_FILE) && files.all().iter().all(|file| is_old(&file)) {
+            found.extend(files.all().iter().map(|file| leftover(entry, file)));
         }
     }
-    let mut found = Vec::new();
-    for (entry, objects) in &entries {
-        let has =
-            |name: &str| objects.iter().any(|object| object.name == format!("{entry}/{name}"));
-        let is_old = |object: &&DatedObject| object.age >= seconds;
-        let left: Vec<&DatedObject> = if has(METADATA_FILE) {
-            let cores = objects
-                .iter()
-                .filter(|object| split(&object.name).is_some_and(|(_, name)| is_core(name)));
-            let old: Vec<_> = cores.filter(is_old).collect();
-            let named = if old.is_empty() { None } else { record(channel, entry)? };
-            let named = named.and_then(|record| Some(format!("{entry}/{}", record.key?)));
-            old.into_iter().filter(|object| Some(&object.name) != named.as_ref()).collect()
-        } else if has(PIN_FILE) || !objects.iter().all(|object| is_old(&object)) {
-            Vec::new()
-        } else {
-            objects.iter().collect()
-        };
-        found.extend(left.into_iter().map(|object| Leftover {
-            entry: entry.clone(),
-            name: object.name.clone(),
-            bytes: object.bytes,
-            upload: None,
-        }));
-    }
-    for upload in channel.idle_uploads("", seconds)? {
+    let uploads = match channel.idle_uploads("", seconds) {
+        Ok(uploads) => uploads,
+        Err(error) => return Ok((found, Some(error))),
+    };
+    for upload in uploads {
         if let Some((entry, name)) = split(&upload.name).filter(|(_, name)| is_core(name)) {
             let (entry, name) = (entry.to_owned(), format!("{entry}/{name}"));
             found.push(Leftover { entry, name, bytes: 0, upload: Some(upload.id) });
         }
     }
-    Ok(found)
+    Ok((found, None))
 }
 
 /// Removes it, unless it is a core that was published meanwhile. Gives whether it was removed.

@@ -20,6 +20,7 @@ pub mod files;
 pub mod item;
 pub mod kept;
 pub mod leftovers;
+pub mod lookup;
 mod presence;
 pub mod pull;
 pub mod push;
@@ -27,6 +28,7 @@ pub mod queue;
 mod rate;
 pub mod removal;
 pub mod retention;
+pub mod stored;
 mod table;
 mod upload;
 

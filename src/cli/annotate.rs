@@ -54,7 +54,7 @@ fn elsewhere(
     address: &RemoteAddress,
 ) -> anyhow::Result<Exit> {
     let channel = remote_store::open_to_write(address)?;
-    let store = RemoteStore::of(Arc::clone(&channel))?;
+    let store = RemoteStore::of_named(Arc::clone(&channel), &[&arguments.entry])?;
     let entry = store.find(&arguments.entry)?;
     if let Some(annotation) = annotation {
         let (random, json) = (random()?, annotation.to_json());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::completers;
 use super::exit::Exit;
-use super::remote_store::RemoteStore;
+use super::remote_store::{self, RemoteStore};
 use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use crate::printable::shown;
@@ -72,7 +72,8 @@ fn each(
 
 /// The same, in object storage.
 fn each_remote(wanted: &[String], address: &RemoteAddress, done: &str) -> anyhow::Result<Exit> {
-    let store = RemoteStore::open_to_write(address)?;
+    let channel = remote_store::open_to_write(address)?;
+    let store = RemoteStore::of_named(channel, wanted)?;
     let names = wanted.iter().map(|wanted| store.find(wanted)).collect::<Result<Vec<_>, _>>()?;
     let pins = done == PINNED;
     let mut changed = Vec::new();

@@ -106,7 +106,10 @@ fn find(arguments: &PullArgs) -> anyhow::Result<Vec<(RemoteAddress, String)>> {
             (None, None) => return Err(usage("a name needs the store that it is in").into()),
             (None, Some(from)) => {
                 if listed.is_none() {
-                    listed = Some(RemoteStore::open(from)?);
+                    listed = Some(match arguments.entries.as_slice() {
+                        [wanted] => RemoteStore::open_for(from, wanted)?,
+                        _ => RemoteStore::open(from)?,
+                    });
                 }
                 let store = PathBuf::from(from.shown());
                 let none = || crate::store::StoreError::NoEntry { wanted: wanted.clone(), store };

@@ -1,17 +1,17 @@
 //! A store that is elsewhere: which entries it has, and what they say.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use super::store_folder::{StoreArgs, StorePlace};
+use crate::bucket::lookup;
+use crate::bucket::stored::{StoredEntries, StoredFile, StoredFiles};
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, is_core};
 use crate::metadata::{ENCRYPTED, ENCRYPTED_CORE_FILE};
 use crate::remote::address::RemoteAddress;
 use crate::remote::entry::Form;
-use crate::remote::{self, Channel, RemoteError};
+use crate::remote::{self, Channel, RemoteError, at_once};
 use crate::store::annotations::{Annotation, Annotations, FOLDER, MAX_ANNOTATION, MAX_FILES};
 use crate::store::listing::{self, Listed, Parts};
 use crate::store::metadata_head::MetadataHead;
@@ -20,8 +20,6 @@ use crate::store::report_head::ReportHead;
 use crate::store::{CORE_FILE, METADATA_FILE, REPORT_FILE, StoreError, entry, report_file};
 use crate::tables::{Elsewhere, EntryTexts, Folder, PACK_FILE, Row, Table};
 
-/// How many entries are read at the same time.
-const AT_ONCE: usize = 16;
 /// A table of more crashes is grouped as it is: to compare it with the names of all objects takes
 /// much longer than to read it.
 const MAX_COMPARED: usize = 5000;
@@ -29,8 +27,10 @@ const MAX_COMPARED: usize = 5000;
 /// The store.
 pub(super) struct RemoteStore {
     pub(super) channel: Arc<Channel>,
-    /// The files of each entry, with their lengths, by `GUEST/ID`.
-    entries: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What each entry has.
+    pub(super) entries: StoredEntries,
+    /// The same of what is on its way, or half removed: it has no metadata.
+    pub(super) unlisted: StoredEntries,
 }
 
 /// What is wanted of a store that has a table.
@@ -137,28 +137,44 @@ impl RemoteStore {
         Ok(Self::of(open(address)?)?)
     }
 
-    /// The same, to change it.
+    /// Lists as much as is needed to find the entry of this name.
+    pub(super) fn open_for(address: &RemoteAddress, wanted: &str) -> anyhow::Result<Self> {
+        Ok(Self::of_named(open(address)?, &[wanted])?)
+    }
+
+    /// The same as [`Self::open`], to change it.
     pub(super) fn open_to_write(address: &RemoteAddress) -> anyhow::Result<Self> {
         Ok(Self::of(open_to_write(address)?)?)
     }
 
     /// The same, through a channel to it.
     pub(super) fn of(channel: Arc<Channel>) -> Result<Self, RemoteError> {
-        let mut entries: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-        for (name, length) in channel.list()? {
-            let Some((entry, file)) = name.rsplit_once('/') else { continue };
-            // A guest's directory, and an entry's: what is deeper is none of the store's.
-            if entry.split('/').count() == 2 {
-                entries.entry(entry.to_owned()).or_default().insert(file.to_owned(), length);
-            }
-        }
-        // What is on its way, or half removed, has none.
-        entries.retain(|_, files| files.contains_key(METADATA_FILE));
-        Ok(Self { channel, entries })
+        let entries = lookup::all(&channel)?;
+        Ok(Self::with(channel, entries))
+    }
+
+    /// The same as [`Self::open_for`], of several names, through a channel to it.
+    pub(super) fn of_named(
+        channel: Arc<Channel>,
+        wanted: &[impl AsRef<str>],
+    ) -> Result<Self, RemoteError> {
+        let entries = match wanted {
+            [wanted] => lookup::named(&channel, wanted.as_ref())?,
+            _ => lookup::all(&channel)?,
+        };
+        Ok(Self::with(channel, entries))
+    }
+
+    fn with(channel: Arc<Channel>, mut entries: StoredEntries) -> Self {
+        let unlisted = entries.extract_if(.., |_, files| !files.has(METADATA_FILE)).collect();
+        Self { channel, entries, unlisted }
     }
 
     /// The entry that a name means: `GUEST/ID`.
     pub(super) fn find(&self, wanted: &str) -> Result<String, StoreError> {
+        if self.entries.contains_key(wanted) {
+            return Ok(wanted.to_owned());
+        }
         let folders = self.entries.keys().map(PathBuf::from).collect();
         let store = PathBuf::from(self.channel.root().shown());
         let found = entry::choose(wanted, folders, &store)?;
@@ -183,13 +199,15 @@ impl RemoteStore {
 
     /// The name in it (`GUEST/ID`) of an entry that was listed.
     pub(super) fn name_of(&self, entry: &Listed) -> Option<String> {
-        let shown = entry.folder.to_str()?;
-        self.entries.keys().find(|name| self.channel.shown(name) == shown).cloned()
+        let root = self.channel.shown("");
+        let name = entry.folder.to_str()?.strip_prefix(root.trim_end_matches('/'))?;
+        let name = name.trim_start_matches('/');
+        self.entries.contains_key(name).then(|| name.to_owned())
     }
 
     /// Whether an entry is pinned.
     pub(super) fn is_pinned(&self, name: &str) -> bool {
-        self.entries.get(name).is_some_and(|files| files.contains_key(PIN_FILE))
+        self.entries.get(name).is_some_and(|files| files.has(PIN_FILE))
     }
 
     /// All entries, with what is said of them in the table, or else in their metadata and reports.
@@ -218,28 +236,13 @@ impl RemoteStore {
         work: impl Fn(&str) -> Result<Option<T>, RemoteError> + Sync,
     ) -> Result<Vec<T>, RemoteError> {
         let names: Vec<&String> = self.entries.keys().collect();
-        let next = AtomicUsize::new(0);
-        let some = || {
-            let mut found = Vec::new();
-            while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                found.extend(work(name)?);
-            }
-            Ok(found)
-        };
-        let read: Vec<Result<Vec<T>, RemoteError>> = thread::scope(|scope| {
-            let count = names.len().min(AT_ONCE);
-            let workers: Vec<_> = (0..count).map(|_| scope.spawn(some)).collect();
-            let ended = || Err(RemoteError::Ended);
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| ended())).collect()
-        });
-        let read: Result<Vec<_>, _> = read.into_iter().collect();
-        Ok(read?.into_iter().flatten().collect())
+        Ok(at_once(&names, |name| work(name))?.into_iter().flatten().collect())
     }
 
     /// How the files of an entry are stored.
     pub(super) fn form(&self, name: &str) -> Form {
-        let is_encrypted = |file: &String| file.ends_with(ENCRYPTED);
-        match self.entries.get(name).is_some_and(|files| files.keys().any(is_encrypted)) {
+        let is_encrypted = |file: &StoredFile| file.name.ends_with(ENCRYPTED);
+        match self.entries.get(name).is_some_and(|files| files.files().any(is_encrypted)) {
             true => Form::Encrypted,
             false => Form::Plain,
         }
@@ -247,7 +250,7 @@ impl RemoteStore {
 
     /// The length of a file of an entry, if it is there.
     fn length(&self, name: &str, file: &str) -> Option<u64> {
-        self.entries.get(name)?.get(file).copied()
+        self.entries.get(name)?.length(file)
     }
 
     /// A file of an entry, if it is there.
@@ -306,7 +309,8 @@ impl RemoteStore {
         metadata: Option<MetadataHead>,
         report: Option<ReportHead>,
     ) -> Result<Option<Listed>, RemoteError> {
-        let lengths = self.entries.get(name).into_iter().flatten().map(|(_, length)| *length);
+        let files = self.entries.get(name).into_iter().flat_map(StoredFiles::files);
+        let lengths = files.map(|file| file.bytes);
         let parts = Parts {
             core_bytes: self.core_bytes(name)?,
             core_recorded: self.length(name, CORE_RECORD).is_some(),
@@ -321,19 +325,18 @@ impl RemoteStore {
     /// The length of the core of an entry; `None` if it has none.
     fn core_bytes(&self, name: &str) -> Result<Option<u64>, RemoteError> {
         let Some(files) = self.entries.get(name) else { return Ok(None) };
-        if !files.contains_key(CORE_RECORD) {
-            let core = files.get(CORE_FILE).or_else(|| files.get(ENCRYPTED_CORE_FILE));
-            return Ok(core.copied());
+        if !files.has(CORE_RECORD) {
+            return Ok(files.length(CORE_FILE).or_else(|| files.length(ENCRYPTED_CORE_FILE)));
         }
-        let mut cores = files.iter().filter(|(file, _)| is_core(file));
+        let mut cores = files.files().filter(|file| is_core(&file.name));
         match (cores.next(), cores.next()) {
             (None, _) => Ok(None),
-            (Some((_, length)), None) => Ok(Some(*length)),
+            (Some(core), None) => Ok(Some(core.bytes)),
             // One of them was left by a push that lost to another one.
             _ => match self.channel.get(&format!("{name}/{CORE_RECORD}"), MAX_RECORD) {
                 Ok(json) => {
                     let key = CoreRecord::parse(&json).ok().and_then(|record| record.key);
-                    Ok(key.and_then(|key| files.get(&key).copied()))
+                    Ok(key.and_then(|key| files.length(&key)))
                 }
                 Err(RemoteError::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::completers;
 use super::exit::{Exit, UsageError};
-use super::remote_store::RemoteStore;
+use super::remote_store::{self, RemoteStore};
 use super::store_folder::{StoreArgs, StorePlace};
 use super::stored_core::print;
 use super::ui;
@@ -74,7 +74,8 @@ pub(super) fn run(arguments: &RmArgs) -> anyhow::Result<Exit> {
 
 /// The same, in object storage.
 fn remove_remote(arguments: &RmArgs, address: &RemoteAddress) -> anyhow::Result<Exit> {
-    let store = RemoteStore::open_to_write(address)?;
+    let channel = remote_store::open_to_write(address)?;
+    let store = RemoteStore::of_named(channel, &arguments.entries)?;
     let mut names: Vec<String> = Vec::new();
     let mut doomed: Vec<Listed> = Vec::new();
     for wanted in &arguments.entries {

@@ -118,7 +118,7 @@ impl Found {
                     Self::Local(Entry::at(Path::new(entry)))
                 }
                 StorePlace::Remote(address) => {
-                    let store = RemoteStore::open(&address)?;
+                    let store = RemoteStore::open_for(&address, entry)?;
                     let folder = store.find(entry)?;
                     let form = store.form(&folder);
                     Self::Remote(RemoteEntry::in_store(store.channel, &folder, form)?)

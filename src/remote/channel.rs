@@ -15,10 +15,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::RemoteError;
 use super::address::RemoteAddress;
 use super::passing;
-use super::wire::{self, Ask, Outcome, Page, Question};
-
-/// The most names of a list: their text takes some gigabytes.
-const MAX_LISTED: usize = 20_000_000;
+use super::wire::{self, Ask, Outcome, Question};
 
 /// An answer that came.
 #[derive(Debug)]
@@ -199,47 +196,6 @@ impl Channel {
             Outcome::NotFound => Err(self.not_found(name)),
             Outcome::Failed { problem } => Err(self.failed(name, problem)),
             Outcome::Done | Outcome::Put { .. } => Err(RemoteError::Ended),
-        }
-    }
-
-    /// The names below the root, with the lengths of the objects.
-    ///
-    /// # Errors
-    /// Fails if the server has no lists, or more names than are read.
-    pub fn list(&self) -> Result<Vec<(String, u64)>, RemoteError> {
-        self.list_below("")
-    }
-
-    /// The names below a name (a directory), with the lengths of the objects. Each begins where
-    /// those of [`Self::list`] do.
-    ///
-    /// # Errors
-    /// Fails if the server has no lists, or more names than are read.
-    pub fn list_below(&self, name: &str) -> Result<Vec<(String, u64)>, RemoteError> {
-        let mut names: Vec<(String, u64)> = Vec::new();
-        loop {
-            let after = names.last().map(|(name, _)| name.clone()).unwrap_or_default();
-            let page = self.page(name, after)?;
-            let more = page.more && !page.names.is_empty();
-            names.extend(page.names);
-            if names.len() > MAX_LISTED {
-                let problem = format!("it has more than {MAX_LISTED} objects");
-                return Err(self.failed(name, problem));
-            }
-            if !more {
-                return Ok(names);
-            }
-        }
-    }
-
-    fn page(&self, name: &str, after: String) -> Result<Page, RemoteError> {
-        let answer = self.ask(Ask::List { below: name.to_owned(), after })?;
-        match answer.outcome {
-            Outcome::Done => serde_json::from_slice(&answer.bytes)
-                .map_err(|error| self.failed(name, error.to_string())),
-            Outcome::Failed { problem } => Err(self.failed(name, problem)),
-            Outcome::NotFound => Err(self.not_found(name)),
-            Outcome::Opened { .. } | Outcome::Put { .. } => Err(RemoteError::Ended),
         }
     }
 

@@ -21,6 +21,7 @@
 //! another object.
 
 pub mod address;
+mod at_once;
 mod blocks;
 mod channel;
 pub mod dated;
@@ -30,6 +31,7 @@ pub mod entry;
 pub mod fetch;
 mod fetcher;
 pub mod file;
+mod listing;
 pub mod multipart;
 mod passing;
 mod rest_of_core;
@@ -38,6 +40,7 @@ pub mod writing;
 
 use thiserror::Error;
 
+pub use at_once::at_once;
 pub use channel::Channel;
 pub use download::Downloaded;
 pub use fetcher::start;

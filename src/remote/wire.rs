@@ -53,12 +53,8 @@ pub(super) enum Ask {
     Fill { object: u32, offset: u64, length: u64 },
     /// The length and the last bytes of an object that is not opened.
     End { name: String, bytes: u64 },
-    /// The names and lengths of objects below a name, as JSON ([`Page`]): as many as one answer has,
-    /// those after a name if one is given. Below the address if the first one is empty.
-    List { below: String, after: String },
-    /// Names and lengths of all objects below a name, as JSON, with the seconds since each was written,
-    /// by the server's clock.
-    ListDated { below: String },
+    /// A page of a list, as JSON ([`Page`]).
+    List(PageOf),
     /// Uploads below a name of which nothing was sent for so many seconds, as JSON.
     Uploads { below: String, seconds: u64 },
     /// Whether the server checks what it receives: one byte, 1 or 0.
@@ -79,12 +75,40 @@ pub(super) enum Ask {
     Abort { name: String, upload: String },
 }
 
-/// A part of a list.
+/// An object, and when it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatedObject {
+    /// Its name below the root.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// How many seconds ago it was written.
+    pub age: u64,
+}
+
+/// Which page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PageOf {
+    /// What all names begin with, below the address.
+    pub(super) prefix: String,
+    /// The list begins after this name. Only for its first page.
+    pub(super) after: Option<String>,
+    /// What the page before said.
+    pub(super) token: Option<String>,
+    /// Names that have a slash behind the prefix are not wanted, but each such beginning once.
+    pub(super) folders: bool,
+}
+
+/// A page of a list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Page {
-    pub(super) names: Vec<(String, u64)>,
-    /// Whether there may be more, after the last of these.
-    pub(super) more: bool,
+    pub(super) objects: Vec<DatedObject>,
+    /// The beginnings, each with its slash.
+    pub(super) folders: Vec<String>,
+    /// What the question for the next page has to say; `None` after the last one.
+    pub(super) token: Option<String>,
+    /// Whether a list may begin anywhere, with any prefix.
+    pub(super) begins_anywhere: bool,
 }
 
 /// The head of an answer.

@@ -1,22 +1,17 @@
 //! All rows of a table.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::layout::{self, ANNOTATIONS, CRASHES, NEW, Named};
 use super::objects::{Objects, TableError};
 use super::{Row, part};
-use crate::remote::RemoteError;
+use crate::remote::{RemoteError, at_once};
 use crate::store::annotations::{Annotation, Annotations, MAX_ANNOTATION};
 
 /// The longest row and the longest part that are read, in bytes.
 pub(super) const MAX_ROW: u64 = 8 << 20;
 pub(super) const MAX_PART: u64 = 32 << 20;
-/// How many objects are fetched at the same time.
-const AT_ONCE: usize = 16;
 /// How often a table is read anew whose objects are compacted meanwhile.
 const TRIES: usize = 5;
 
@@ -129,27 +124,11 @@ fn one(objects: &dyn Objects, name: &str) -> Result<Option<Found>, TableError> {
     }))
 }
 
-/// Does something with each of many, several at the same time. The results are in their order.
+/// Does something with each of many objects, several at the same time. The results are in their
+/// order.
 pub(super) fn side_by_side<T: Sync, R: Send>(
     of: &[T],
     work: impl Fn(&T) -> Result<R, TableError> + Sync,
 ) -> Result<Vec<R>, TableError> {
-    let next = AtomicUsize::new(0);
-    let found = Mutex::new(Vec::new());
-    let one = || -> Result<(), TableError> {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = of.get(at) else { return Ok(()) };
-            let result = work(item).inspect_err(|_| next.store(of.len(), Ordering::Relaxed))?;
-            found.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-        }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..of.len().min(AT_ONCE)).map(|_| scope.spawn(one)).collect();
-        let ended = |_| Err(RemoteError::Ended.into());
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(ended))
-    })?;
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(at, _)| *at);
-    Ok(found.into_iter().map(|(_, result)| result).collect())
+    at_once(of, work)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -40,6 +41,10 @@ pub(crate) struct Faults {
     pub(crate) stops_at: AtomicUsize,
     pub(crate) stops_after_it: AtomicBool,
     pub(crate) is_stopped: AtomicBool,
+    /// How many names a page of a list has; 0 for all in one.
+    pub(crate) page: AtomicUsize,
+    /// After each page of a list, an entry comes, and what begins with `gone-` goes.
+    pub(crate) is_changing: AtomicBool,
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
     parts: Mutex<BTreeMap<(String, usize), Vec<u8>>>,
     pub(crate) parts_taken: AtomicUsize,
@@ -74,6 +79,14 @@ impl FakeBucket {
         self.faults.objects.lock().unwrap().insert(format!("/{key}"), bytes.to_vec());
     }
 
+    /// How many lists were asked for, which are forgotten.
+    pub(crate) fn lists(&self) -> usize {
+        let mut requests = self.server.requests.lock().unwrap();
+        let count = requests.iter().filter(|one| one.path.contains("list-type=2")).count();
+        requests.clear();
+        count
+    }
+
     pub(crate) fn remove(&self, key: &str) {
         self.faults.objects.lock().unwrap().remove(&format!("/{key}"));
     }
@@ -94,6 +107,16 @@ fn xml(text: String) -> Reply {
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// A value of a query.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let byte = u8::from_str_radix(&part[..2], 16).unwrap();
+        text + char::from(byte).encode_utf8(&mut [0; 4]) + &part[2..]
+    })
 }
 
 impl Faults {
@@ -225,7 +248,62 @@ impl Faults {
             .to_owned())
     }
 
+    /// A page, as S3 has it.
+    fn list_page(&self, bucket: &str, query: &str, most: usize) -> Reply {
+        let bucket = format!("{}/", bucket.trim_end_matches('/'));
+        let value = |name: &str| parameter(query, name).map(decoded);
+        let prefix = bucket.clone() + &value("prefix").unwrap_or_default();
+        let after = value("continuation-token").or_else(|| value("start-after"));
+        let after = after.map_or_else(String::new, |after| bucket.clone() + &after);
+        let folders = query.contains("delimiter=");
+        let mut objects = self.objects.lock().unwrap();
+        let (mut text, mut count) = ("<ListBucketResult>".to_owned(), 0);
+        let mut last = String::new();
+        let start = match after < prefix {
+            true => Bound::Included(prefix.clone()),
+            false => Bound::Excluded(after.clone()),
+        };
+        for (key, bytes) in objects.range((start, Bound::Unbounded)) {
+            let Some(rest) = key.strip_prefix(&prefix) else { break };
+            let folder = rest.find('/').filter(|_| folders).map(|at| &key[..=prefix.len() + at]);
+            let listed = folder.unwrap_or(key);
+            if last == listed || (folder.is_some() && after.starts_with(listed)) {
+                continue;
+            }
+            if count == most {
+                let token = &last[bucket.len()..];
+                let _ = write!(text, "<NextContinuationToken>{token}</NextContinuationToken>");
+                break;
+            }
+            (count, last) = (count + 1, listed.to_owned());
+            let shown = &listed[bucket.len()..];
+            let _ = match folder {
+                Some(_) => {
+                    write!(text, "<CommonPrefixes><Prefix>{shown}</Prefix></CommonPrefixes>")
+                }
+                None => write!(
+                    text,
+                    "<Contents><Key>{shown}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><Size>{}</Size></Contents>",
+                    bytes.len()
+                ),
+            };
+        }
+        if self.is_changing.load(Ordering::Relaxed) {
+            let new = objects.len();
+            objects.retain(|key, _| !key.contains("/gone-"));
+            objects.insert(
+                format!("{bucket}cores/aaa{new}/20260101T000000Z-new/report.json"),
+                b"-".to_vec(),
+            );
+        }
+        xml(text + "</ListBucketResult>")
+    }
+
     fn list(&self, bucket: &str, query: &str) -> Reply {
+        let most = self.page.load(Ordering::Relaxed);
+        if most > 0 {
+            return self.list_page(bucket, query, most);
+        }
         let bucket = format!("{}/", bucket.trim_end_matches('/'));
         let prefix = parameter(query, "prefix").unwrap_or_default().replace("%2F", "/");
         let mut text = "<ListBucketResult><IsTruncated>false</IsTruncated>".to_owned();

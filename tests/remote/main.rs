@@ -25,6 +25,7 @@ mod killed;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
 mod leftovers;
+mod listing;
 mod mounted;
 mod object_storage;
 #[path = "../tool/offline.rs"]

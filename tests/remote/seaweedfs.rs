@@ -171,6 +171,16 @@ impl SeaweedFs {
         self.curl(&["-T", file.to_str().unwrap()], key);
     }
 
+    /// The same file under many keys.
+    pub(crate) fn put_all(&self, file: &str, keys: impl Iterator<Item = String>) {
+        let mut command = Command::new("curl");
+        command.args(SIGNED).args(["--user", &format!("{KEY}:{SECRET}")]);
+        for key in keys {
+            command.args(["-T", file, &format!("{}/{key}", self.endpoint)]);
+        }
+        assert!(command.stdout(Stdio::null()).status().expect("curl").success());
+    }
+
     /// Its address with TLS.
     pub(crate) fn tls_endpoint(&self) -> String {
         format!("https://127.0.0.1:{}", self.ports[7])

@@ -49,11 +49,13 @@ pub(super) fn run(
     };
     doomed.extend(cores_to_remove(kept, &core_limits).into_iter().map(|one| (one, Limit::Cores)));
     let unfinished = arguments.limits.unfinished_after.unwrap_or(UNFINISHED);
+    let found = leftovers::find(&store.channel, &store.entries, &store.unlisted, unfinished);
+    let (leftovers, missing) =
+        found.map_or_else(|error| (Vec::new(), Some(error)), |(found, missing)| (found, missing));
     // Who may remove entries may have no right to list uploads.
-    let leftovers = leftovers::find(&store.channel, unfinished).unwrap_or_else(|error| {
-        ui::say(&format!("warning: what pushes have left is not removed: {error}"));
-        Vec::new()
-    });
+    if let Some(error) = missing {
+        ui::say(&format!("warning: what pushes have left is not removed, or not all: {error}"));
+    }
     let confirmed = || {
         for leftover in &leftovers {
             ui::say(&format!("{}  -  unfinished", shown(&store.channel.shown(&leftover.name))));

@@ -1,14 +1,14 @@
-//! When objects were written, and uploads that were begun and not finished.
+//! Uploads that were begun and not finished.
 //!
-//! S3 lists uploads. Other stores forget them by themselves, or have none to list.
+//! S3 lists them. Other stores forget them by themselves, or have none to list.
 
-use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use object_store::path::Path;
 
-use super::objects::{Answered, Failed, MAX_LISTED, Objects};
+use super::objects::{Answered, Failed, Objects};
+use super::pages::below_root;
 use super::uploads::Refused;
-use crate::remote::dated::{DatedObject, IdleUpload};
+use crate::remote::dated::IdleUpload;
 use crate::remote::wire::{MAX_BYTES, Outcome};
 
 /// The most uploads whose parts are asked for.
@@ -24,25 +24,6 @@ impl From<Refused> for Failed {
 }
 
 impl Objects {
-    /// The objects below a name, and how long ago each was written, by the server's clock.
-    pub(super) async fn list_dated(&self, below: &str) -> Answered {
-        let (root, path) = (self.root(), self.path(below)?);
-        let prefix = (!path.as_ref().is_empty()).then_some(&path);
-        let mut objects = self.store().list(prefix);
-        let mut found = Vec::new();
-        while let Some(object) = objects.try_next().await? {
-            let name = below_root(object.location.as_ref(), root.as_ref());
-            let written = object.last_modified.timestamp();
-            let age = self.clock().now().as_second().saturating_sub(written);
-            let age = u64::try_from(age).unwrap_or_default();
-            found.push(DatedObject { name, bytes: object.size, age });
-            if found.len() > MAX_LISTED {
-                return Err(format!("it has more than {MAX_LISTED} objects").into());
-            }
-        }
-        answer(&found)
-    }
-
     /// Uploads below a name of which nothing was sent for so many seconds.
     pub(super) async fn idle_uploads(&self, below: &str, seconds: u64) -> Answered {
         let Some(uploads) = self.uploads() else { return answer::<IdleUpload>(&[]) };
@@ -68,10 +49,6 @@ impl Objects {
         }
         answer(&found)
     }
-}
-
-fn below_root(key: &str, root: &str) -> String {
-    key.strip_prefix(root).unwrap_or_default().trim_start_matches('/').to_owned()
 }
 
 fn answer<T: serde::Serialize>(found: &[T]) -> Answered {

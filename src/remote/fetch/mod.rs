@@ -12,6 +12,7 @@ mod environment;
 mod filling;
 mod leftovers;
 mod objects;
+mod pages;
 mod parts;
 mod reason;
 mod stores;

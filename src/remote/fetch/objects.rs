@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
+use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{
@@ -19,17 +20,10 @@ use super::environment::Environment;
 use super::reason;
 use super::stores::{self, Opened};
 use super::uploads::Uploads;
-use crate::remote::wire::{MAX_BYTES, Outcome, Page};
+use crate::remote::wire::{MAX_BYTES, Outcome};
 
 /// How many objects a command opens at most.
 const MAX_OBJECTS: usize = 64;
-/// How many names are listed at most, with their dates.
-pub(super) const MAX_LISTED: usize = 400_000;
-/// The most objects of one answer, and the most bytes of their names.
-const MAX_PAGE: usize = 50_000;
-const MAX_PAGE_BYTES: usize = 8 << 20;
-/// What a name has around it in JSON: quotes, brackets, a length.
-const ROOM: usize = 32;
 /// How often a request is made whose answer broke off. Those that were not answered are repeated
 /// by the client.
 pub(super) const TRIES: usize = 3;
@@ -102,6 +96,11 @@ impl Objects {
 
     pub(super) fn store(&self) -> &dyn ObjectStore {
         &*self.opened.store
+    }
+
+    /// What lists pages, if the server has any.
+    pub(super) fn pages(&self) -> Option<&dyn PaginatedListStore> {
+        self.opened.pages.as_deref()
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -259,33 +258,6 @@ impl Objects {
             }
         }
         Err(problem.into())
-    }
-
-    /// What is below a name and after another one, as far as one answer goes.
-    pub(super) async fn list(&self, below: &str, after: &str) -> Answered {
-        let (root, path) = (&self.opened.root, self.path(below)?);
-        let prefix = (!path.as_ref().is_empty()).then_some(&path);
-        let mut objects = match after.is_empty() {
-            true => self.opened.store.list(prefix),
-            false => self.opened.store.list_with_offset(prefix, &self.path(after)?),
-        };
-        let (mut page, mut bytes) = (Page::default(), 0_usize);
-        while let Some(object) = objects.try_next().await? {
-            let name = object.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
-            let name = name.trim_start_matches('/').to_owned();
-            // Letters that JSON escapes are rare in names, and six times as long at most.
-            bytes = bytes.saturating_add(name.len()).saturating_add(ROOM);
-            page.names.push((name, object.size));
-            if page.names.len() >= MAX_PAGE || bytes > MAX_PAGE_BYTES {
-                page.more = true;
-                break;
-            }
-        }
-        let json = serde_json::to_vec(&page).map_err(|error| error.to_string())?;
-        if json.len() as u64 > MAX_BYTES {
-            return Err("its names are too long for a list".to_owned().into());
-        }
-        Ok((Outcome::Done, json))
     }
 
     pub(super) async fn get(&self, name: &str, most: u64) -> Answered {

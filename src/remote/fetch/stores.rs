@@ -8,6 +8,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
+use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
@@ -34,6 +35,8 @@ pub(super) struct Opened {
     pub(super) store: Arc<dyn ObjectStore>,
     /// The same client, where objects can be uploaded in parts.
     pub(super) parts: Option<Arc<dyn MultipartStore>>,
+    /// The same client, where lists have pages.
+    pub(super) pages: Option<Arc<dyn PaginatedListStore>>,
     pub(super) root: Path,
     pub(super) clock: Arc<ServerClock>,
     /// What lists uploads, where the server does.
@@ -47,7 +50,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
     let text = |error: object_store::Error| super::reason::of(&error);
     let connector = Connector::default();
     let mut uploads = None;
-    let (store, parts) = match url.scheme() {
+    let (store, parts, pages) = match url.scheme() {
         "s3" | "s3a" => {
             let (builder, options) = s3(&url, environment)?;
             let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
@@ -56,7 +59,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
             let store = Arc::new(builder.build().map_err(text)?);
             let client = connector.connect(&options).map_err(text)?;
             uploads = Some(Uploads { store: Arc::clone(&store), client, region });
-            both(store)
+            all(store)
         }
         "gs" => {
             let builder = GoogleCloudStorageBuilder::new().with_url(bucket(&url));
@@ -68,7 +71,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
                 });
             let builder = builder.with_client_options(client(false)).with_retry(retry());
             let builder = builder.with_http_connector(connector.clone());
-            both(Arc::new(builder.build().map_err(text)?))
+            all(Arc::new(builder.build().map_err(text)?))
         }
         "az" => {
             let builder = MicrosoftAzureBuilder::new().with_url(bucket(&url));
@@ -81,7 +84,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
                 });
             let builder = builder.with_client_options(client(http)).with_retry(retry());
             let builder = builder.with_http_connector(connector.clone());
-            both(Arc::new(builder.build().map_err(text)?))
+            all(Arc::new(builder.build().map_err(text)?))
         }
         "http" | "https" => {
             // The query stays: it may be a signature.
@@ -90,17 +93,18 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
             let options = client(url.scheme() == "http");
             let builder = HttpBuilder::new().with_url(server).with_client_options(options);
             let store = builder.with_retry(retry()).build().map_err(text)?;
-            (Arc::new(store) as Arc<dyn ObjectStore>, None)
+            (Arc::new(store) as Arc<dyn ObjectStore>, None, None)
         }
         other => return Err(format!("{other}:// is no object storage that can be read")),
     };
-    Ok(Opened { store, parts, root, clock: connector.clock, uploads })
+    Ok(Opened { store, parts, pages, root, clock: connector.clock, uploads })
 }
 
-type Clients = (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>);
+type Clients =
+    (Arc<dyn ObjectStore>, Option<Arc<dyn MultipartStore>>, Option<Arc<dyn PaginatedListStore>>);
 
-fn both<S: ObjectStore + MultipartStore>(client: Arc<S>) -> Clients {
-    (Arc::<S>::clone(&client), Some(client))
+fn all<S: ObjectStore + MultipartStore + PaginatedListStore>(client: Arc<S>) -> Clients {
+    (Arc::<S>::clone(&client), Some(Arc::<S>::clone(&client)), Some(client))
 }
 
 fn s3(url: &Url, environment: &Environment) -> Result<(AmazonS3Builder, ClientOptions), String> {
