@@ -21,6 +21,7 @@ mod output;
 mod qmp;
 mod readers;
 mod sparse;
+mod tables;
 mod text;
 
 /// Something to be fuzzed.
@@ -34,6 +35,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "age", run: readers::age },
     Target { name: "btf", run: decoders::btf::run },
     Target { name: "chunked", run: readers::chunked },
     Target { name: "console", run: text::console },
@@ -54,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "paging", run: decoders::paging::run },
     Target { name: "printk", run: decoders::printk::run },
     Target { name: "qmp", run: qmp::run },
+    Target { name: "table", run: tables::table },
     Target { name: "windows", run: readers::windows },
 ];
 

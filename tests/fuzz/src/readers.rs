@@ -12,6 +12,8 @@ use vmcore_formats::{elf as elf_format, kdump as kdump_format, windows_dump, zst
 use vmcorectl::corefile::pack::{Pack, PackedCore, RestOfCore, UsedChunks};
 use vmcorectl::corefile::read::bytes::Bytes;
 use vmcorectl::corefile::read::chunked::ChunkedFile;
+use vmcorectl::encryption::identities::{Ask, Nobody};
+use vmcorectl::encryption::{AgeFile, FileKey, Identities};
 use vmcorectl::render::registers::RegistersJson;
 use vmcorectl::render::{self, report::paint::Paint};
 use vmcorectl::triage::report::Report;
@@ -21,11 +23,13 @@ use vmcorectl::vmcore::registers::Registers;
 use vmcorectl::vmcore::summary::Summary;
 use vmcorectl::vmcore::verify::verify;
 
-use crate::limits::{FILE, within};
+use crate::limits::{FILE, SMALL, within};
 use crate::{output, sparse};
 
 /// How much a command may print of a small file.
 const OUTPUT: usize = 4 << 20;
+/// What an age file begins with.
+const AGE_START: &[u8] = b"age-encryption.org/v1\n";
 /// How many ranges of memory are read.
 const RANGES: usize = 64;
 
@@ -79,6 +83,21 @@ impl RestOfCore for Gone {
     fn file(&self) -> Result<Arc<dyn Bytes>, String> {
         Err("the core is gone".to_owned())
     }
+}
+
+/// An age file, as far as that goes without the key of a recipient; and with a key that is not its.
+pub(crate) fn age(input: &[u8]) {
+    within(SMALL, || {
+        let file: Arc<dyn Bytes> = Arc::new(with_magic(input.to_vec(), AGE_START));
+        let _ = AgeFile::length_of(&*file);
+        let nobody: Arc<dyn Ask> = Arc::new(Nobody);
+        let identities = Identities::read(&[], &nobody).expect("no file");
+        let error = AgeFile::open(file.clone(), &identities).expect_err("without a key");
+        output::text(OUTPUT, |out| write!(out, "{error}"));
+        let key: FileKey =
+            serde_json::from_str("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]").expect("a key");
+        assert!(AgeFile::with_key(file, &key).is_err(), "by another key");
+    });
 }
 
 /// A kdump-compressed file.
