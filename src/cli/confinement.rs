@@ -4,6 +4,8 @@
 //! write to but what they were asked for. `mount` and `debug` start programs and mount:
 //! they are not confined. `mount` has the limits alone. `import` starts the child that
 //! makes its report, so that it may start programs; what it may write is confined.
+//! `list` and `group` confine themselves before they read the table of a store, which other
+//! hosts have written.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -62,6 +64,11 @@ impl SandboxArgs {
             opened.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         self.confine(&Limits::of(&metadata, reads), outputs);
         Ok(if is_pack { Vmcore::of_pack(file, path)? } else { Vmcore::of_file(file, path)? })
+    }
+
+    /// Confines this process before it parses tables of crashes, which other hosts have written.
+    pub(super) fn confine_tables(self) {
+        self.confine(&Limits::of_stored(0, Reads::Tables), &[]);
     }
 
     /// Confines this process, which imports to `destination`: a file, or a store that may not

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
 use super::remote_store::{self, Wanted};
@@ -33,6 +34,8 @@ pub(super) struct GroupArgs {
     families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Print each group as one line of JSON
     #[arg(long)]
     json: bool,
@@ -44,7 +47,8 @@ pub(super) fn run(arguments: &GroupArgs) -> anyhow::Result<Exit> {
         Filter { guest: arguments.guest.as_deref().map(Wildcard::new), ..Filter::default() };
     let families = arguments.families.table_or_own();
     let current = ReportVersion { schema: SCHEMA, families: families.version() };
-    let (mut entries, problems) = remote_store::list(&arguments.store, Wanted::Crashes)?;
+    let (mut entries, problems) =
+        remote_store::list(&arguments.store, Wanted::Crashes, arguments.sandbox)?;
     for problem in &problems {
         ui::error(&anyhow::anyhow!(problem.clone()));
     }

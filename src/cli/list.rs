@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::confinement::SandboxArgs;
 use super::exit::Exit;
 use super::families::FamiliesArgs;
 use super::remote_store::{self, Wanted};
@@ -46,6 +47,8 @@ pub(super) struct ListArgs {
     families: FamiliesArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     /// Print each entry as one line of JSON
     #[arg(long)]
     json: bool,
@@ -111,7 +114,8 @@ pub(super) fn run(arguments: &ListArgs) -> anyhow::Result<Exit> {
     };
     let families = arguments.families.table_or_own();
     let current = ReportVersion { schema: SCHEMA, families: families.version() };
-    let (mut entries, problems) = remote_store::list(&arguments.store, Wanted::Stored)?;
+    let (mut entries, problems) =
+        remote_store::list(&arguments.store, Wanted::Stored, arguments.sandbox)?;
     for problem in &problems {
         ui::error(&anyhow::anyhow!(problem.clone()));
     }

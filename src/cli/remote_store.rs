@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::confinement::SandboxArgs;
 use super::store_folder::{StoreArgs, StorePlace};
 use crate::bucket::lookup;
 use crate::bucket::stored::{StoredEntries, StoredFile, StoredFiles};
@@ -50,12 +51,14 @@ pub(super) enum Wanted {
 pub(super) fn list(
     store: &StoreArgs,
     wanted: Wanted,
+    sandbox: SandboxArgs,
 ) -> anyhow::Result<(Vec<Listed>, Vec<String>)> {
     match store.place() {
         StorePlace::Folder(folder) => {
             let (mut entries, problems) = listing::list(&folder)?;
             let mut problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             if wanted == Wanted::Crashes || entries.is_empty() {
+                sandbox.confine_tables();
                 let table = Table::read(&Folder::new(&folder), &folder.display().to_string())?;
                 let stored: HashSet<_> = entries.iter().map(|entry| entry.id.clone()).collect();
                 let removed = listed(table, &folder, &mut problems);
@@ -67,6 +70,7 @@ pub(super) fn list(
         StorePlace::Remote(address) => {
             let mut problems = Vec::new();
             let channel = open(&address)?;
+            sandbox.confine_tables();
             let objects = Elsewhere::new(Arc::clone(&channel));
             let mut table = Table::read(&objects, &address.shown())?;
             if wanted == Wanted::Crashes && table.rows.len() > MAX_COMPARED {

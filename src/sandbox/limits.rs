@@ -19,6 +19,9 @@ const MEMORY: u64 = 512 << 20;
 const MEMORY_OF_PROCESSOR: u64 = 16 << 20;
 /// What debug files of a kernel add: their sections are unpacked in memory.
 const MEMORY_OF_DEBUG_FILES: u64 = 8 << 30;
+/// What tables of a fleet add: all that is listed is in memory, some hundred bytes for each object and
+/// two thousand for each crash.
+const MEMORY_OF_TABLES: u64 = 8 << 30;
 /// How much processor time a process may use, whatever it reads: one that uses one processor ends
 /// after so long.
 const TIME: Duration = Duration::from_secs(30);
@@ -37,6 +40,8 @@ pub enum Reads {
     Kernel,
     /// The guest's kernel, and debug files of it.
     DebugFiles,
+    /// No core, but tables of crashes.
+    Tables,
     /// All of it.
     All,
     /// As much as it is asked for.
@@ -69,9 +74,13 @@ impl Limits {
         let time = match reads {
             Reads::Kernel => seconds(TIME.as_secs(), KERNEL_BYTES_PER_SECOND),
             Reads::All => seconds(TIME.as_secs().saturating_mul(processors), BYTES_PER_SECOND),
-            Reads::DebugFiles | Reads::Unlimited => None,
+            Reads::DebugFiles | Reads::Tables | Reads::Unlimited => None,
         };
-        let more = if reads == Reads::DebugFiles { MEMORY_OF_DEBUG_FILES } else { 0 };
+        let more = match reads {
+            Reads::DebugFiles => MEMORY_OF_DEBUG_FILES,
+            Reads::Tables => MEMORY_OF_TABLES,
+            Reads::Kernel | Reads::All | Reads::Unlimited => 0,
+        };
         let memory = processors.saturating_mul(MEMORY_OF_PROCESSOR).saturating_add(more);
         Self { memory: MEMORY.saturating_add(memory), time }
     }

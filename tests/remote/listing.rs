@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::atomic::Ordering;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::command::{Answer, project, run};
+use crate::command::{Answer, project, run, vmcorectl};
 use crate::fake_bucket::FakeBucket;
+use crate::http_server::{HttpServer, Reply};
 use crate::push::{URL, text};
 use crate::seaweedfs::SeaweedFs;
 
@@ -134,4 +139,36 @@ fn real_servers_list_the_same_divided_and_whole() {
     assert_eq!(answer.code, Some(0), "{}", answer.stderr);
     assert_eq!(ids(&answer).into_iter().collect::<BTreeSet<_>>(), expected);
     assert_eq!(ids(&answer).len(), expected.len());
+}
+
+/// The server answers no list before the test has looked at the process that asks for it.
+#[test]
+fn a_table_of_others_is_read_by_a_process_without_rights() {
+    for words in [["list", "--store"], ["group", "--store"]] {
+        let is_open = Arc::new(AtomicBool::new(false));
+        let gate = Arc::clone(&is_open);
+        let server = HttpServer::start(move |_| {
+            while !gate.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(2));
+            }
+            Reply::Status(200, "<ListBucketResult></ListBucketResult>")
+        });
+        let variables = [
+            ("AWS_ENDPOINT_URL", server.address.as_str()),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "TOPSECRET"),
+        ];
+        let mut command = vmcorectl(&[&words[..], &[URL]].concat(), &variables);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while server.request_count() == 0 {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        is_open.store(true, Ordering::Relaxed);
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        for line in ["NoNewPrivs:\t1", "Seccomp:\t2"] {
+            assert!(status.contains(line), "{words:?} {line}: {status}");
+        }
+    }
 }
