@@ -49,6 +49,7 @@ mod rewrap;
 mod rm;
 mod scope;
 mod search;
+mod secret_address;
 mod spool_folder;
 mod status;
 mod store_folder;
@@ -65,11 +66,13 @@ mod vtop;
 mod watch;
 mod watch_log;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::printable::shown;
+use crate::remote::address::without_secrets;
 use exit::Exit;
 
 /// Capture the memory of panicked QEMU guests, and let the guests go
@@ -129,7 +132,8 @@ enum Command {
 ///
 /// The message repeats arguments as they are, and a hook gets names from others.
 fn usage(error: clap::Error) -> ! {
-    let arguments = std::env::args_os().map(|argument| shown(&argument.to_string_lossy()));
+    let plain = |argument: OsString| shown(&without_secrets(&argument.to_string_lossy()));
+    let arguments = std::env::args_os().map(plain);
     Arguments::try_parse_from(arguments).err().unwrap_or(error).exit()
 }
 

@@ -149,8 +149,9 @@ fn address(text: Option<String>) -> Result<RemoteAddress, UsageError> {
     let text =
         text.ok_or_else(|| usage("no address is given, and none is configured".to_owned()))?;
     match Address::parse(&text) {
-        Some(Address::Remote(address)) if address.has_query() => Err(usage(
-            "an address with a query cannot be pushed to: credentials come from the environment"
+        Some(Address::Remote(address)) if address.has_secrets() => Err(usage(
+            "an address with a query, a user or a password cannot be pushed to: credentials come \
+             from the environment"
                 .to_owned(),
         )),
         Some(Address::Remote(address)) => Ok(address),

@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::identity::{Beside, IdentityArgs, Plain};
 use super::remote_core::RemoteEntry;
 use super::remote_store::RemoteStore;
+use super::secret_address;
 use super::store_folder::{StoreArgs, StorePlace};
 use crate::corefile::pack::MAX_PACK;
 use crate::corefile::read::bytes::{Bytes, PlainFile};
@@ -109,7 +110,7 @@ impl Found {
         identity: &IdentityArgs,
     ) -> anyhow::Result<Self> {
         let form = if identity.is_empty() { Form::Plain } else { Form::Encrypted };
-        Ok(match Address::parse(entry) {
+        Ok(match secret_address::parse(entry) {
             Some(Address::Remote(address)) => Self::Remote(RemoteEntry::open(&address, form)?),
             Some(Address::Local(path)) => Self::Local(Entry::at(&path)),
             None => match store.place() {

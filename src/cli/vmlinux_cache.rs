@@ -29,6 +29,7 @@ use anyhow::{Context, bail};
 
 use self::record::Record;
 use super::identity::IdentityArgs;
+use super::secret_address;
 use crate::remote::address::Address;
 
 /// The most files that are kept, and their length together. One takes 20 to 40 MB.
@@ -101,11 +102,14 @@ pub(super) fn find_or_make(
         return Ok(cached);
     }
     let mut command = Command::new("/proc/self/exe");
-    let remote = core.to_str().is_some_and(|core| Address::parse(core).is_some());
-    // An entry may have its triage pack alone.
-    let absolute = core.canonicalize().unwrap_or_else(|_| core.to_owned());
-    let core = if remote { core.to_owned() } else { absolute };
-    command.arg("symbols").arg(core).arg("--cached").arg("-o").arg(&folder);
+    command.arg("symbols");
+    match core.to_str().and_then(secret_address::parse) {
+        Some(Address::Remote(address)) => secret_address::pass(&mut command, &address),
+        Some(Address::Local(_)) => drop(command.arg(core)),
+        // An entry may have its triage pack alone.
+        None => drop(command.arg(core.canonicalize().unwrap_or_else(|_| core.to_owned()))),
+    }
+    command.arg("--cached").arg("-o").arg(&folder);
     command.args(["--format", format]);
     for file in identity.files() {
         command.arg("--identity").arg(file);

@@ -1,5 +1,6 @@
 //! Addresses of cores and stores: what is one, and how it is shown.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// What an address may begin with.
@@ -43,13 +44,7 @@ impl RemoteAddress {
 
     /// For people: without the query and without user and password.
     pub fn shown(&self) -> String {
-        let plain = self.without_query();
-        let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned() };
-        let authority = rest.split_once('/').map_or(rest, |(authority, _)| authority);
-        // In the addresses of object storage, it is no user but a container.
-        let at = authority.rfind('@').filter(|_| scheme.starts_with("http"));
-        let user = at.map_or(0, |at| at.saturating_add(1));
-        format!("{scheme}://{}", rest.get(user..).unwrap_or_default())
+        without_secrets(self.without_query()).into_owned()
     }
 
     /// The address of something below it. The query stays.
@@ -77,6 +72,11 @@ impl RemoteAddress {
         self.text.contains('?')
     }
 
+    /// Whether it has what is not shown.
+    pub fn has_secrets(&self) -> bool {
+        self.shown() != self.text
+    }
+
     /// The address of the directory, and the name in it.
     pub fn split(&self) -> (Self, String) {
         let plain = self.without_query().trim_end_matches('/');
@@ -99,6 +99,43 @@ impl std::fmt::Debug for RemoteAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.shown())
     }
+}
+
+/// A text for people, without the query, the user and the password of each address in it.
+pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let (address, later) = after.split_at(after.find(ends_an_address).unwrap_or(after.len()));
+        let first = address.split('/').next().unwrap_or_default();
+        // A password that is not escaped: what of it is the host is not certain.
+        let is_torn = first.split_once('?').is_some_and(|(_, query)| query.contains('@'));
+        let plain = if is_torn { "" } else { address.split('?').next().unwrap_or_default() };
+        let authority = plain.split('/').next().unwrap_or_default();
+        // In the addresses of object storage, a name by itself is no user but a container.
+        let is_user = |user: &str| user.contains(':') || is_web(before);
+        let user = authority.rsplit_once('@').filter(|(user, _)| is_user(user));
+        let user = user.map_or(0, |(user, _)| user.len().saturating_add(1));
+        shown.push_str(plain.get(user..).unwrap_or_default());
+        rest = later;
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
+}
+
+fn is_web(scheme: &str) -> bool {
+    let scheme = scheme.to_ascii_lowercase();
+    scheme.ends_with("http") || scheme.ends_with("https")
+}
+
+/// What is around an address in a text.
+fn ends_an_address(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')' | ']')
 }
 
 /// A text without its percent-encoding.
@@ -147,6 +184,22 @@ mod tests {
         assert_eq!(address.name(), "core.zst");
         let below = address.join("x");
         assert!(below.with_secrets().ends_with("/a/core.zst/x?X-Amz-Signature=secret"));
+    }
+
+    #[test]
+    fn addresses_in_a_text_lose_their_secrets_and_nothing_else() {
+        for (text, shown) in [
+            ("no entry \"https://h/a?sig=s\" in it?", "no entry \"https://h/a\" in it?"),
+            ("(https://u:p@h/a?x=1): HTTP://t@h/b", "(https://h/a): HTTP://h/b"),
+            ("s3://key:secret@bucket/a az://c@account/b", "s3://bucket/a az://c@account/b"),
+            ("https://h/a@b:1?x&y=z, why?", "https://h/a@b:1 why?"),
+            ("what? no://", "what? no://"),
+            ("https://u:p?q@h/a", "https://"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
+        assert!(remote("s3://key:secret@bucket/a").has_secrets());
+        assert!(!remote("az://c@account/b").has_secrets());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::super::secret_address;
 use super::answer::Answer;
 use super::shard::Shard;
 use crate::cli::remote_store::RemoteStore;
@@ -114,18 +115,18 @@ impl Inputs {
         limit: Duration,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Answer> {
-        let address = match &self.place {
-            Place::Folder(store) => store.join(&input.entry).into_os_string(),
-            Place::Elsewhere(store) => {
-                store.channel.root().join(&input.entry).with_secrets().into()
-            }
-        };
         let mut command = Command::new("/proc/self/exe");
         command.arg0(env!("CARGO_PKG_NAME")).args(["report", "--json"]);
         for file in &self.identities {
             command.arg("--identity").arg(file);
         }
-        command.arg("--").arg(address);
+        command.arg("--");
+        match &self.place {
+            Place::Folder(store) => drop(command.arg(store.join(&input.entry))),
+            Place::Elsewhere(store) => {
+                secret_address::pass(&mut command, &store.channel.root().join(&input.entry));
+            }
+        }
         let (report, problem) = match run(&mut command, limit, interrupt)? {
             Ended::Report(report) => (Some(report), None),
             Ended::Failed(problem) if is_of_the_network(&problem) => bail!("{problem}"),

@@ -20,6 +20,7 @@ use crate::import::ImportError;
 use crate::mount::MountError;
 use crate::observer::Observer;
 use crate::printable::shown;
+use crate::remote::address::without_secrets;
 use crate::render::crash_title::crash_title;
 use crate::sandbox::print::Failure;
 use crate::store::StoreError;
@@ -79,10 +80,10 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
         .or_else(held)
 }
 
-/// Prints a line to stderr. What is not printable in it is replaced. There is no way to report
-/// that this failed.
+/// Prints a line to stderr. What is not printable in it is replaced, and addresses have no secrets:
+/// an argument may be one, whatever it was taken for. There is no way to report that this failed.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", shown(line));
+    let _ = writeln!(io::stderr(), "{}", shown(&without_secrets(line)));
 }
 
 /// Prints findings to stderr, one on a line.

@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::progress_bar::Bar;
 use crate::corefile::write::Progress;
 use crate::printable::shown;
+use crate::remote::address::without_secrets;
 
 /// How many messages may wait. A capture has a few dozen.
 const QUEUE: usize = 256;
@@ -55,7 +56,7 @@ impl StderrWriter {
 
     /// Queues a line. What is not printable in it is replaced. Never waits.
     pub(super) fn line(&self, line: &str) {
-        if self.messages.try_send(Message::Line(shown(line))).is_err() {
+        if self.messages.try_send(Message::Line(shown(&without_secrets(line)))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -77,7 +78,11 @@ impl StderrWriter {
     pub(super) fn end(self, lines: impl IntoIterator<Item = String>) {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         for line in lines {
-            if self.messages.send_deadline(Message::Line(shown(&line)), deadline).is_err() {
+            if self
+                .messages
+                .send_deadline(Message::Line(shown(&without_secrets(&line))), deadline)
+                .is_err()
+            {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }

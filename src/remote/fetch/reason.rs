@@ -4,6 +4,9 @@ use std::error::Error;
 
 use object_store::Error as StoreError;
 
+use crate::printable::shown;
+use crate::remote::address::without_secrets;
+
 /// The longest reason, in bytes.
 const LONGEST: usize = 400;
 
@@ -60,6 +63,7 @@ fn plain(text: &str) -> String {
     let body = ["<?xml", "<Error", "<html", "<!DOCTYPE", "{\""];
     let end = body.iter().filter_map(|start| text.find(start)).min();
     let (text, body) = end.and_then(|end| text.split_at_checked(end)).unwrap_or((text, ""));
+    let text = &*without_secrets(text);
     let mut plain = String::with_capacity(text.len());
     let mut skips = false;
     for c in text.chars() {
@@ -72,8 +76,10 @@ fn plain(text: &str) -> String {
             plain.push(if c.is_control() { ' ' } else { c });
         }
     }
-    if let Some(code) = between(body, "<Code>", "</Code>") {
-        plain = format!("{}: {code}", plain.trim_end().trim_end_matches(':'));
+    let said =
+        ["Code", "Message"].map(|name| between(body, &format!("<{name}>"), &format!("</{name}>")));
+    for said in said.into_iter().flatten() {
+        plain = format!("{}: {}", plain.trim_end().trim_end_matches(':'), shown(said));
     }
     let end = plain.char_indices().map(|(at, _)| at).find(|at| *at >= LONGEST);
     plain.truncate(end.unwrap_or(plain.len()));
@@ -93,8 +99,10 @@ mod tests {
     fn queries_and_bodies_are_not_repeated() {
         let text = "error sending request for url (https://host/a?X-Amz-Signature=secret): refused";
         assert_eq!(plain(text), "error sending request for url (https://host/a): refused");
-        let text = "status 400: <?xml version=\"1.0\"?><Error><Code>ExpiredToken</Code><Token0>secret</Token0></Error>";
-        assert_eq!(plain(text), "status 400: ExpiredToken");
+        let text = "status 400: <?xml version=\"1.0\"?><Error><Code>ExpiredToken</Code><Message>It is old.</Message><Token0>secret</Token0></Error>";
+        assert_eq!(plain(text), "status 400: ExpiredToken: It is old.");
+        let text = "cannot reach http://user:secret@host/a: refused";
+        assert_eq!(plain(text), "cannot reach http://host/a: refused");
         assert!(plain(&"a".repeat(10_000)).len() <= LONGEST);
     }
 
