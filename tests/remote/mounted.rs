@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use age::secrecy::ExposeSecret;
 
-use crate::command::{run, vmcorectl};
+use crate::command::{project, run, vmcorectl};
 use crate::entry::Entry;
+use crate::fake_bucket::FakeBucket;
 use crate::leave_out::leave_out;
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,6 +65,22 @@ fn check_each(check: impl Fn(&str, &str, &[(&str, &str)])) {
         let address = url.rsplit_once('/').unwrap().0;
         check(entry.folder.to_str().unwrap(), address, &variables);
     }
+    let encrypted = Entry::of(&["--encrypt-to", &key.to_public().to_string()]).pushed();
+    for entry in [plain(), encrypted] {
+        let (bucket, address) = in_bucket(&entry);
+        let variables = [&variables[..], &bucket.variables()].concat();
+        check(entry.folder.to_str().unwrap(), &address, &variables);
+    }
+}
+
+/// The entry in a bucket, and its address.
+fn in_bucket(entry: &Entry) -> (FakeBucket, String) {
+    let bucket = FakeBucket::start();
+    let address = "fleet/cores/web/20260101T000000Z-aaaa0001";
+    for (name, bytes) in &entry.files {
+        bucket.put(&format!("{address}/{name}"), bytes);
+    }
+    (bucket, format!("s3://{address}"))
 }
 
 fn can_mount() -> bool {
@@ -111,4 +128,43 @@ fn a_debugger_on_an_address_prints_what_it_prints_on_the_entry() {
         assert!(text.contains("rip "), "{text}");
         assert!(here == there, "{text}\n{}", String::from_utf8_lossy(&there));
     });
+}
+
+/// drgn, and in the full run crash, with files that are made out of the core.
+#[test]
+fn other_debuggers_on_an_address_print_what_they_print_on_the_entry() {
+    let drgn = project().join("target/drgn-venv/bin");
+    let can_run = can_mount() && drgn.join("drgn").exists();
+    if !can_run && leave_out("no debugger: drgn or /dev/fuse is missing") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (script, commands) = (folder.path().join("script.py"), folder.path().join("commands"));
+    let lines = "from drgn.helpers.linux.pid import for_each_task\n\
+                 print(prog['init_uts_ns'].name.release)\n\
+                 print(sorted((t.pid.value_(), t.comm.string_()) for t in for_each_task(prog)))\n";
+    fs::write(&script, lines).unwrap();
+    fs::write(&commands, "set scroll off\nps\nbt -a\nlog\nquit\n").unwrap();
+    let (script, commands) = (script.to_str().unwrap(), commands.to_str().unwrap());
+    let path = format!("{}:/usr/bin:/bin", drgn.display());
+    let entry = Entry::new().pushed();
+    let (bucket, address) = in_bucket(&entry);
+    let mut programs = vec![(vec!["--with", "drgn", "--", "-q", script], "kswapd0")];
+    if std::env::var_os("VMCORECTL_TEST_FULL").is_some() {
+        programs.push((vec!["--with", "crash", "--", "-s", "-i", commands], "kswapd0"));
+    }
+    for (words, said) in programs {
+        let debug = |entry: &str| {
+            let cache = tempfile::tempdir().unwrap();
+            let own = [("PATH", &*path), ("XDG_CACHE_HOME", cache.path().to_str().unwrap())];
+            let variables = [&own[..], &bucket.variables()].concat();
+            let answer = run(&[&["debug", entry, "-q"], &words[..]].concat(), &variables);
+            let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+            assert_eq!(answer.code, Some(0), "{entry}: {text}{}", answer.stderr);
+            text
+        };
+        let (here, there) = (debug(entry.folder.to_str().unwrap()), debug(&address));
+        assert!(here.contains(said), "{here}");
+        assert!(here == there, "{here}\n{there}");
+    }
 }
