@@ -37,7 +37,8 @@ pub(crate) struct Faults {
     pub(crate) hides_uploads: AtomicBool,
     /// How many requests there were that write.
     pub(crate) writes: AtomicUsize,
-    /// The one of them that gets no answer; 0 for none. It is acted on before, or never.
+    /// The one of them that gets no answer; 0 for none. It is acted on before, or never, and so is
+    /// that at which the server ends.
     pub(crate) stops_at: AtomicUsize,
     pub(crate) stops_after_it: AtomicBool,
     pub(crate) is_stopped: AtomicBool,
@@ -45,6 +46,11 @@ pub(crate) struct Faults {
     pub(crate) page: AtomicUsize,
     /// After each page of a list, an entry comes, and what begins with `gone-` goes.
     pub(crate) is_changing: AtomicBool,
+    /// The one of them at which the server ends; it starts again when the test says so.
+    pub(crate) dies_at: AtomicUsize,
+    pub(crate) is_down: AtomicBool,
+    /// How long each request waits.
+    pub(crate) delay: Mutex<Duration>,
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
     parts: Mutex<BTreeMap<(String, usize), Vec<u8>>>,
     pub(crate) parts_taken: AtomicUsize,
@@ -105,6 +111,15 @@ fn xml(text: String) -> Reply {
     Reply::Status(200, Box::leak(text.into_boxed_str()))
 }
 
+fn unescaped(path: &str) -> String {
+    let mut parts = path.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (digits, rest) = part.split_at(2);
+        text + &char::from(u8::from_str_radix(digits, 16).unwrap()).to_string() + rest
+    })
+}
+
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
 }
@@ -121,12 +136,25 @@ fn decoded(text: &str) -> String {
 
 impl Faults {
     fn answer(&self, request: &Request) -> Reply {
+        thread::sleep(*self.delay.lock().unwrap());
+        if self.is_down.load(Ordering::Relaxed) {
+            return Reply::Nothing;
+        }
         if matches!(request.method.as_str(), "GET" | "HEAD") {
             return self.act(request);
         }
         let number = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
         let stops = self.stops_at.load(Ordering::Relaxed) == number;
-        if stops && !self.stops_after_it.load(Ordering::Relaxed) {
+        let dies = self.dies_at.load(Ordering::Relaxed) == number;
+        let acts = self.stops_after_it.load(Ordering::Relaxed);
+        if dies {
+            self.is_down.store(true, Ordering::Relaxed);
+            if acts {
+                self.act(request);
+            }
+            return Reply::Nothing;
+        }
+        if stops && !acts {
             self.stop();
             return Reply::Status(503, "");
         }
@@ -147,7 +175,9 @@ impl Faults {
 
     fn act(&self, request: &Request) -> Reply {
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
-        let path = &*path.replace("%3D", "=");
+        // Google's client escapes all of a name, slashes, too.
+        let path = if path.contains("%2F") { unescaped(path) } else { path.replace("%3D", "=") };
+        let path = path.as_str();
         match request.method.as_str() {
             "GET" if query.contains("list-type=2") => self.list(path, query),
             "GET" if query.starts_with("uploads") && self.hides_uploads.load(Ordering::Relaxed) => {

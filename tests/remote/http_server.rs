@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) if_none_match: Option<String>,
     /// The SHA-256 of the body, as it was signed.
     pub(crate) signed_sha256: Option<String>,
+    /// Who asks.
+    pub(crate) authorization: Option<String>,
     pub(crate) body: Vec<u8>,
     range: Option<String>,
 }
@@ -35,6 +37,8 @@ pub(crate) enum Reply {
     Status(u16, &'static str),
     /// The same, with a date of the server.
     StatusAt(u16, &'static str, &'static str),
+    /// The connection ends, and nothing is answered.
+    Nothing,
 }
 
 /// An object.
@@ -118,6 +122,7 @@ fn serve(stream: TcpStream, script: &dyn Fn(&Request) -> Reply, kept: &Mutex<Vec
             Reply::Object(object) => (object, false, false),
             Reply::Dropped(object) => (object, false, true),
             Reply::Whole(object) => (object, true, false),
+            Reply::Nothing => return,
             Reply::Status(status, text) | Reply::StatusAt(status, text, _) => {
                 let length = text.len();
                 let date = match reply {
@@ -158,15 +163,22 @@ fn serve(stream: TcpStream, script: &dyn Fn(&Request) -> Reply, kept: &Mutex<Vec
     }
 }
 
-fn receive(reader: &mut impl BufRead) -> Option<Request> {
+pub(crate) fn receive(reader: &mut impl BufRead) -> Option<Request> {
     let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
     let (method, path) = first.split_once(' ')?;
     let (method, path) = (method.to_owned(), path.split(' ').next()?.to_owned());
-    let (if_match, if_none_match, range, signed_sha256) = (None, None, None, None);
-    let body = Vec::new();
-    let mut request =
-        Request { number: 0, method, path, if_match, if_none_match, signed_sha256, body, range };
+    let mut request = Request {
+        number: 0,
+        method,
+        path,
+        if_match: None,
+        if_none_match: None,
+        signed_sha256: None,
+        authorization: None,
+        body: Vec::new(),
+        range: None,
+    };
     let mut length = 0;
     loop {
         let line = lines.next()?.ok()?;
@@ -177,7 +189,12 @@ fn receive(reader: &mut impl BufRead) -> Option<Request> {
         match name.to_ascii_lowercase().as_str() {
             "if-match" => request.if_match = Some(value.trim().to_owned()),
             "if-none-match" => request.if_none_match = Some(value.trim().to_owned()),
+            // Google's word for the same.
+            "x-goog-if-generation-match" if value.trim() == "0" => {
+                request.if_none_match = Some("*".to_owned());
+            }
             "x-amz-content-sha256" => request.signed_sha256 = Some(value.trim().to_owned()),
+            "authorization" => request.authorization = Some(value.trim().to_owned()),
             "range" => request.range = Some(value.trim().to_owned()),
             "content-length" => length = value.trim().parse().ok()?,
             _ => {}

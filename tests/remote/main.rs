@@ -20,6 +20,7 @@ mod equal;
 mod fake_bucket;
 mod faults;
 mod fleet;
+mod google;
 mod http_server;
 mod killed;
 #[path = "../tool/leave_out.rs"]
@@ -42,6 +43,7 @@ mod table_of_pushed;
 mod tables;
 mod tls;
 mod verification;
+mod web_identity;
 mod writing;
 
 /// The sample, as seen from the project's folder, in which the commands run.

@@ -13,7 +13,7 @@ fn openssl(folder: &Path, words: &[&str]) {
 }
 
 /// An authority that signs itself, and with `is_for_server` a certificate of it for this address.
-fn certificates(folder: &Path, name: &str, is_for_server: bool) {
+pub(crate) fn certificates(folder: &Path, name: &str, is_for_server: bool) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let (root, root_key) = (format!("{name}.ca.pem"), format!("{name}.ca.key"));
     let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=an authority"];

@@ -1,26 +1,27 @@
 //! The files in which AWS's programs look for credentials: `~/.aws/credentials` and
 //! `~/.aws/config`, with their `credential_process`.
 //!
-//! The client has all other sources: variables, web identity, containers, the instance's
-//! metadata. As with AWS's own programs, keys in the environment come before those of a profile.
+//! Containers have their own ([`super::container`]), and the client has all other sources: variables,
+//! web identity, the instance's metadata. As with AWS's own programs, keys in the environment come before those of a profile.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use object_store::CredentialProvider;
 use object_store::aws::{AwsCredential, AwsCredentialProvider};
-use object_store::{CredentialProvider, Error as StoreError};
 use serde::Deserialize;
 
+use super::aws_credentials::{Temporary, failed};
 use super::environment::Environment;
 use crate::regular_file;
 
 /// The longest file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-/// How long before their end credentials are replaced.
-const BEFORE_END: SignedDuration = SignedDuration::from_mins(5);
+/// The version of what a program prints.
+const PRINTED: u32 = 1;
 
 /// What a profile says.
 #[derive(Default)]
@@ -96,7 +97,7 @@ fn section(text: &str, name: &str) -> Option<Section> {
 /// Credentials from a program, replaced before they end.
 struct CredentialProcess {
     command: String,
-    last: Mutex<Option<(Arc<AwsCredential>, Option<Timestamp>)>>,
+    last: Mutex<Option<Temporary>>,
 }
 
 /// A command line may have secrets.
@@ -110,6 +111,7 @@ impl std::fmt::Debug for CredentialProcess {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Printed {
+    version: u32,
     access_key_id: String,
     secret_access_key: String,
     session_token: Option<String>,
@@ -117,7 +119,7 @@ struct Printed {
 }
 
 impl CredentialProcess {
-    fn run(&self) -> Result<Printed, String> {
+    fn run(&self) -> Result<Temporary, String> {
         let output = Command::new("/bin/sh")
             .args(["-c", &self.command])
             .stdin(Stdio::null())
@@ -128,8 +130,20 @@ impl CredentialProcess {
             return Err(format!("credential_process has failed: {}", output.status));
         }
         // The text of a parser's error may have a part of the input.
-        serde_json::from_slice(&output.stdout)
-            .map_err(|_| "credential_process has printed no credentials".to_owned())
+        let printed: Printed = serde_json::from_slice(&output.stdout)
+            .map_err(|_| "credential_process has printed no credentials".to_owned())?;
+        if printed.version != PRINTED {
+            let version = printed.version;
+            return Err(format!(
+                "credential_process has printed version {version}, and {PRINTED} is known"
+            ));
+        }
+        let credential = AwsCredential {
+            key_id: printed.access_key_id,
+            secret_key: printed.secret_access_key,
+            token: printed.session_token,
+        };
+        Temporary::new(credential, printed.expiration, "credential_process")
     }
 }
 
@@ -139,23 +153,11 @@ impl CredentialProvider for CredentialProcess {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let soon = Timestamp::now().saturating_add(BEFORE_END).unwrap_or(Timestamp::MAX);
-        if let Some((credential, end)) = &*last
-            && end.is_none_or(|end| end > soon)
-        {
-            return Ok(Arc::clone(credential));
+        if let Some(last) = last.as_ref().filter(|last| last.lasts()) {
+            return Ok(Arc::clone(&last.credential));
         }
-        let printed = self.run().map_err(|problem| StoreError::Unauthenticated {
-            path: String::new(),
-            source: problem.into(),
-        })?;
-        let credential = Arc::new(AwsCredential {
-            key_id: printed.access_key_id,
-            secret_key: printed.secret_access_key,
-            token: printed.session_token,
-        });
-        *last = Some((Arc::clone(&credential), printed.expiration));
-        Ok(credential)
+        let printed = self.run().map_err(failed)?;
+        Ok(Arc::clone(&last.insert(printed).credential))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// What the names of variables that matter begin with.
 const PREFIXES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
 /// Other variables that matter.
-const NAMES: [&str; 3] = ["HOME", "XDG_CACHE_HOME", "VMCORECTL_CACHE"];
+const NAMES: [&str; 4] = ["HOME", "XDG_CACHE_HOME", "VMCORECTL_CACHE", "STORAGE_EMULATOR_HOST"];
 
 /// The variables. Has secrets, which it does not print.
 #[derive(Clone, Default)]
@@ -42,8 +42,10 @@ impl Environment {
 
     /// What decides which server an address means, as a text.
     pub(super) fn server(&self) -> String {
+        const WORDS: [&str; 6] = ["ENDPOINT", "PROFILE", "CONFIG", "EMULATOR", "URL", "ACCOUNT"];
+        // Where a server is, and whose of its buckets; no key.
         let decides =
-            |name: &str| ["ENDPOINT", "PROFILE", "CONFIG"].iter().any(|word| name.contains(word));
+            |name: &str| WORDS.iter().any(|word| name.contains(word)) && !name.contains("KEY");
         let deciding = self.variables.iter().filter(|(name, _)| decides(name));
         let mut lines: Vec<_> = deciding.map(|(name, value)| format!("{name}={value}")).collect();
         lines.sort();

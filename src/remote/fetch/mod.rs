@@ -5,9 +5,11 @@
 //! a bound.
 
 mod answers;
+mod aws_credentials;
 mod aws_profile;
 mod cache;
 mod connection;
+mod container;
 mod environment;
 mod filling;
 mod leftovers;

@@ -6,16 +6,19 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::HttpConnector;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
+};
 use url::{Position, Url};
 
 use super::aws_profile;
 use super::connection::{Connector, ServerClock};
+use super::container;
 use super::environment::Environment;
 use super::uploads::Uploads;
 
@@ -52,7 +55,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
     let mut uploads = None;
     let (store, parts, pages) = match url.scheme() {
         "s3" | "s3a" => {
-            let (builder, options) = s3(&url, environment)?;
+            let (builder, options) = s3(&url, environment, &connector)?;
             let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
             let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
             let builder = builder.with_http_connector(connector.clone());
@@ -62,15 +65,7 @@ pub(super) fn open(address: &str, environment: &Environment) -> Result<Opened, S
             all(store)
         }
         "gs" => {
-            let builder = GoogleCloudStorageBuilder::new().with_url(bucket(&url));
-            let options = environment.options("GOOGLE_");
-            let builder =
-                options.into_iter().fold(builder, |builder, (key, value)| match key.parse() {
-                    Ok(key) => builder.with_config(key, value),
-                    Err(_) => builder,
-                });
-            let builder = builder.with_client_options(client(false)).with_retry(retry());
-            let builder = builder.with_http_connector(connector.clone());
+            let builder = gcs(&url, environment).with_http_connector(connector.clone());
             all(Arc::new(builder.build().map_err(text)?))
         }
         "az" => {
@@ -107,7 +102,11 @@ fn all<S: ObjectStore + MultipartStore + PaginatedListStore>(client: Arc<S>) -> 
     (Arc::<S>::clone(&client), Some(Arc::<S>::clone(&client)), Some(client))
 }
 
-fn s3(url: &Url, environment: &Environment) -> Result<(AmazonS3Builder, ClientOptions), String> {
+fn s3(
+    url: &Url,
+    environment: &Environment,
+    connector: &Connector,
+) -> Result<(AmazonS3Builder, ClientOptions), String> {
     let mut builder = AmazonS3Builder::new().with_url(bucket(url));
     for (key, value) in environment.options("AWS_") {
         if let Ok(key) = key.parse::<AmazonS3ConfigKey>() {
@@ -117,6 +116,11 @@ fn s3(url: &Url, environment: &Environment) -> Result<(AmazonS3Builder, ClientOp
     // The name that AWS's programs have for it.
     if let Some(endpoint) = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
         builder = builder.with_metadata_endpoint(endpoint);
+    }
+    let service = environment.get("AWS_ENDPOINT_URL_STS").unwrap_or("https://");
+    if !service.starts_with("https://") && environment.get("AWS_WEB_IDENTITY_TOKEN_FILE").is_some()
+    {
+        return Err("AWS_ENDPOINT_URL_STS: a token is sent over https:// alone".to_owned());
     }
     let profile = aws_profile::read(environment)?;
     let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
@@ -128,6 +132,12 @@ fn s3(url: &Url, environment: &Environment) -> Result<(AmazonS3Builder, ClientOp
         builder = builder.with_region(region);
     }
     if let Some(credentials) = profile.credentials {
+        builder = builder.with_credentials(credentials);
+    } else if !has_others(environment)
+        && let Some(credentials) = container::provider(environment, || {
+            connector.connect(&client(true)).map_err(|error| super::reason::of(&error))
+        })?
+    {
         builder = builder.with_credentials(credentials);
     }
     // An endpoint without TLS was typed so.
@@ -144,6 +154,37 @@ fn s3(url: &Url, environment: &Environment) -> Result<(AmazonS3Builder, ClientOp
     }
     let options = client(http);
     Ok((builder.with_client_options(options.clone()).with_retry(retry()), options))
+}
+
+/// Whether there are credentials that come before a container's, or none are wanted.
+fn has_others(environment: &Environment) -> bool {
+    let is_set = |name: &str| environment.get(name).is_some();
+    let unsigned = environment.get("AWS_SKIP_SIGNATURE").is_some_and(|set| set != "false");
+    let web = is_set("AWS_WEB_IDENTITY_TOKEN_FILE") && is_set("AWS_ROLE_ARN");
+    is_set("AWS_ACCESS_KEY_ID") || web || unsigned
+}
+
+/// Google's: as its own programs do, an emulator is asked without TLS and credentials.
+fn gcs(url: &Url, environment: &Environment) -> GoogleCloudStorageBuilder {
+    let mut builder = GoogleCloudStorageBuilder::new().with_url(bucket(url));
+    for (key, value) in environment.options("GOOGLE_") {
+        if let Ok(key) = key.parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(host) = environment.get("STORAGE_EMULATOR_HOST") {
+        let host = host.trim_end_matches('/');
+        let scheme = if host.contains("://") { "" } else { "http://" };
+        builder = builder.with_base_url(&format!("{scheme}{host}")).with_skip_signature(true);
+    }
+    if builder.get_config_value(&GoogleConfigKey::SkipSignature).as_deref() == Some("true") {
+        // The client asks for a token all the same before it writes.
+        let none = GcpCredential { bearer: String::new() };
+        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(none)));
+    }
+    let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+    let http = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    builder.with_client_options(client(http)).with_retry(retry())
 }
 
 /// The address without its path.
