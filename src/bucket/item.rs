@@ -33,12 +33,9 @@ pub struct Item {
     pub last_error: Option<String>,
     /// Whether the entry is listed there.
     pub listed: bool,
-    /// What was sent before that.
+    /// The small files that this push has created there under their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, SentFile>,
-    /// The metadata by which it is listed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<SentFile>,
     /// The core that is sent.
     pub upload: Option<Upload>,
     /// What was pushed.
@@ -119,7 +116,6 @@ impl Item {
             last_error: None,
             listed: false,
             files: BTreeMap::new(),
-            metadata: None,
             upload: None,
             pushed: None,
         }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! a directory without metadata.json     all that is in it
-//! core-<random> that core.json does not name
+//! core-<random>, other-<random>-<name> that core.json does not name
 //! uploads that were begun, and of which nothing was sent for long
 //! ```
 //!
@@ -17,7 +17,7 @@ use super::presence::is_listed;
 use super::pull::parts;
 use super::push::record;
 use super::stored::{StoredEntries, StoredFile};
-use crate::metadata::core_record::is_core;
+use crate::metadata::core_record::{is_core, is_other};
 use crate::remote::{Channel, RemoteError, at_once};
 use crate::store::pin::PIN_FILE;
 
@@ -58,17 +58,21 @@ pub fn find(
         upload: None,
     };
     let is_old = |file: &&StoredFile| file.age >= seconds;
-    let with_old_cores = entries.iter().filter(|(entry, _)| parts(entry).is_some());
-    let with_old_cores: Vec<_> = with_old_cores
+    let named_by_record = entries.iter().filter(|(entry, _)| parts(entry).is_some());
+    let named_by_record: Vec<_> = named_by_record
         .filter_map(|(entry, files)| {
-            let old: Vec<_> =
-                files.files().filter(|file| is_core(&file.name)).filter(is_old).collect();
+            let old: Vec<_> = files
+                .files()
+                .filter(|file| is_named_by_record(&file.name))
+                .filter(is_old)
+                .collect();
             (!old.is_empty()).then_some((entry, old))
         })
         .collect();
-    let left = at_once(&with_old_cores, |(entry, old)| {
-        let named = record(channel, entry)?.and_then(|record| record.key);
-        let left = old.iter().filter(|file| Some(&*file.name) != named.as_deref());
+    let left = at_once(&named_by_record, |(entry, old)| {
+        let record = record(channel, entry)?;
+        let is_named = |name: &str| record.as_ref().is_some_and(|record| record.names(name));
+        let left = old.iter().filter(|file| !is_named(&file.name));
         Ok::<_, RemoteError>(left.map(|file| leftover(entry, file)).collect::<Vec<_>>())
     })?;
     found.extend(left.into_iter().flatten());
@@ -100,14 +104,19 @@ pub fn remove(channel: &Channel, leftover: &Leftover) -> Result<bool, BucketErro
         channel.abort_upload(name, id)?;
         return Ok(true);
     }
-    if let Some(key) = name.rsplit('/').next().filter(|key| is_core(key))
-        && record(channel, entry)?.is_some_and(|record| record.key.as_deref() == Some(key))
+    if let Some(key) = name.rsplit('/').next().filter(|key| is_named_by_record(key))
+        && record(channel, entry)?.is_some_and(|record| record.names(key))
         && is_listed(channel, entry)?
     {
         return Ok(false);
     }
     channel.delete(name)?;
     Ok(true)
+}
+
+/// Whether an object belongs to the entry only if the record names it.
+fn is_named_by_record(name: &str) -> bool {
+    is_core(name) || is_other(name)
 }
 
 /// The entry of an object, and the rest of its name.

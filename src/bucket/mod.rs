@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! PREFIX/<guest>/<time>-<id>/
-//!     triage.zst, report.json      first
+//!     triage.zst, report.json      created, first
 //!     metadata.json                created; an entry is listed from here on
 //! PREFIX/index/new/day=.../<id>.json      created: its row in the table of crashes ([`crate::tables`])
 //!     core-<random>.elf.zst        in parts, by as many tries as it takes
-//!     core.json                    created last: names the core, its length and hash
+//!     other-<random>-<name>        a small file whose name another host has taken with another one
+//!     core.json                    created last: names the core, or that there is none, and the small
+//!                                  files, each with its length and hash
 //! ```
 //!
 //! Nothing is locked, and no server keeps order: what counts is created under a fixed name, once,
@@ -28,6 +30,7 @@ pub mod queue;
 mod rate;
 pub mod removal;
 pub mod retention;
+mod small_files;
 pub mod stored;
 mod table;
 mod upload;

@@ -12,7 +12,7 @@ use super::kept;
 use super::push::record;
 use crate::corefile::chunk_hash::chunk_hash;
 use crate::corefile::read::chunked::ChunkedFile;
-use crate::metadata::core_record::{CORE_RECORD, CoreRecord, SentFile, hex};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, hex};
 use crate::metadata::{Metadata, MetadataFiles};
 use crate::remote::{Channel, RemoteError};
 use crate::store::listing::{read_entry, time_of};
@@ -29,7 +29,7 @@ pub struct Pulled {
     pub core_bytes: Option<u64>,
     /// Whether all that was asked for was here already.
     pub was_here: bool,
-    /// Why there is no core although it was asked for.
+    /// Why there is no core although it was asked for; `None` also for an entry that never has one.
     pub without: Option<String>,
 }
 
@@ -57,13 +57,17 @@ pub fn pull(
         wanted: entry.to_owned(),
         store: PathBuf::from(channel.root().shown()),
     })?;
-    let metadata = channel.get(&format!("{entry}/{METADATA_FILE}"), MAX_WHOLE)?;
+    let mut metadata = channel.get(&format!("{entry}/{METADATA_FILE}"), MAX_WHOLE)?;
     let record = record(channel, entry)?;
-    let files = record.as_ref().map(|record| record.files.clone()).unwrap_or_default();
+    let files = Files { channel, entry, record: record.clone() };
+    if let Some(Some(of_record)) = record.is_some().then(|| files.get(METADATA_FILE)).transpose()? {
+        metadata = of_record;
+    }
+    let has_none = record.as_ref().is_some_and(CoreRecord::has_no_core);
     let found = find_core(channel, entry, record)?;
     let (core, without) = match found {
         Ok(core) => (Some(core), None),
-        Err(reason) => (None, Some(reason).filter(|_| with_core)),
+        Err(reason) => (None, Some(reason).filter(|_| with_core && !has_none)),
     };
     let folder = store.join(guest).join(id);
     let mut pulled = Pulled { folder, core_bytes: None, was_here: false, without };
@@ -79,8 +83,9 @@ pub fn pull(
     let staged = staging.staged().to_owned();
     let mut bring = || {
         for name in before_metadata() {
-            let expected = files.get(&name);
-            bring_file(channel, &format!("{entry}/{name}"), expected, &staged.join(&name))?;
+            if let Some(bytes) = files.get(&name)? {
+                write_file(&bytes, &staged.join(&name))?;
+            }
         }
         staging.write_metadata(&MetadataFiles::plain(metadata.clone()), true)?;
         match (&core, with_core) {
@@ -145,26 +150,41 @@ fn find_core(
     Ok(Err("the entry has no core, or it is not uploaded (yet)".to_owned()))
 }
 
-/// A small file, if the entry has it. One that was pushed is what the record of the core has.
-fn bring_file(
-    channel: &Channel,
-    name: &str,
-    expected: Option<&SentFile>,
-    to: &Path,
-) -> Result<(), BucketError> {
-    let bytes = match channel.get(name, MAX_WHOLE) {
-        Err(RemoteError::NotFound { .. }) if expected.is_none() => return Ok(()),
-        bytes => bytes?,
-    };
-    if expected.is_some_and(|expected| *expected != SentFile::of(&bytes)) {
-        return Err(BucketError::Differs {
-            address: channel.shown(name),
-            problem: "its SHA-256 is not the one in core.json".to_owned(),
-        });
+/// The small files of an entry.
+struct Files<'a> {
+    channel: &'a Channel,
+    entry: &'a str,
+    record: Option<CoreRecord>,
+}
+
+impl Files<'_> {
+    /// A file, if the entry has it: as it is to be, if the record says that.
+    fn get(&self, file: &str) -> Result<Option<Vec<u8>>, BucketError> {
+        let object = match &self.record {
+            Some(record) => record.object_of(file),
+            None => Some(file),
+        };
+        let Some(object) = object else { return Ok(None) };
+        let expected = self.record.as_ref().and_then(|record| record.files.get(file));
+        let name = format!("{}/{object}", self.entry);
+        let bytes = match self.channel.get(&name, MAX_WHOLE) {
+            Err(RemoteError::NotFound { .. }) if expected.is_none() => return Ok(None),
+            bytes => bytes?,
+        };
+        if expected.is_some_and(|expected| !expected.has(&bytes)) {
+            return Err(BucketError::Differs {
+                address: self.channel.shown(&name),
+                problem: "its SHA-256 is not the one in core.json".to_owned(),
+            });
+        }
+        Ok(Some(bytes))
     }
+}
+
+fn write_file(bytes: &[u8], to: &Path) -> Result<(), BucketError> {
     let write = || {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(to)?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(|source| BucketError::io("write", to, source))

@@ -1,25 +1,22 @@
 //! Pushes one entry: what is small first, then the core, and the record of the core last.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
-use super::files::{LocalCore, MAX_WHOLE, before_metadata, read};
+use super::files::LocalCore;
 use super::item::Pushed;
 use super::presence::{exists, is_listed};
 use super::queue::Held;
 use super::upload::{self, Sent, Verify};
-use super::{BucketError, Rate, table};
-use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD, SentFile};
+use super::{BucketError, Rate, small_files, table};
+use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::metadata::{Host, Metadata};
 use crate::remote::writing::Put;
 use crate::remote::{Channel, RemoteError};
-use crate::store::METADATA_FILE;
-use crate::store::pin::{PIN_FILE, is_pinned};
+use crate::store::metadata_head::MetadataHead;
 
 /// How often an object is looked for that is said to be there.
 const LOOKS: usize = 3;
@@ -85,21 +82,34 @@ fn send(
 ) -> Result<(Outcome, Pushed), BucketError> {
     let entry = held.item.entry.clone();
     let local = store.join(&entry);
-    let is_new = send_files(channel, &local, held, rate)?;
-    let Some(core) = LocalCore::open(&local)? else {
-        let outcome = if is_new { Outcome::Pushed } else { Outcome::Already };
-        return Ok((outcome, Pushed::without_core(Timestamp::now())));
+    let is_new = small_files::create(channel, &local, held, rate)?;
+    let host = Host::this().name;
+    let (mut own, stamp, read_back) = match LocalCore::open(&local)? {
+        Some(core) => {
+            let sent = upload::send(channel, &entry, &core, held, rate, verify)?;
+            if let Err(error) = check_hash(&local, &core, &sent) {
+                upload::forget(channel, &format!("{entry}/{}", sent.key), held)?;
+                return Err(error);
+            }
+            let Sent { key, bytes, sha256, read_back } = sent;
+            (CoreRecord::new(key, bytes, sha256, host), Some(core.stamp), read_back)
+        }
+        None if never_has_a_core(&local)? => (CoreRecord::without_core(host), None, false),
+        // Another host may have it.
+        None => {
+            let outcome = if is_new { Outcome::Pushed } else { Outcome::Already };
+            return Ok((outcome, Pushed::without_core(Timestamp::now())));
+        }
     };
-    let sent = upload::send(channel, &entry, &core, held, rate, verify)?;
-    if let Err(error) = check_hash(&local, &core, &sent) {
-        upload::forget(channel, &format!("{entry}/{}", sent.key), held)?;
-        return Err(error);
-    }
-    // What was written again meanwhile, as by `rewrap`.
-    send_files(channel, &local, held, rate)?;
-    let read_back = sent.read_back;
-    let (outcome, record) = publish(channel, held, sent)?;
+    own.files = small_files::settle(channel, &local, held, stamp.as_ref(), rate)?;
+    let (outcome, record) = publish(channel, held, own)?;
     Ok((outcome, pushed(record, read_back && outcome == Outcome::Pushed)))
+}
+
+/// Whether the metadata of an entry says that it has no core, on any host.
+fn never_has_a_core(local: &Path) -> Result<bool, BucketError> {
+    let metadata = MetadataHead::parse(&small_files::metadata(local)?);
+    Ok(metadata.is_some_and(|metadata| metadata.core_left_out))
 }
 
 /// The record of the core of an entry; `None` if there is none yet.
@@ -120,8 +130,7 @@ pub fn record(channel: &Channel, entry: &str) -> Result<Option<CoreRecord>, Remo
 /// Compares what was sent of an encrypted core with the hash in the metadata. A file that was
 /// damaged before opens in part at most, and must not take the place of a whole one.
 fn check_hash(local: &Path, core: &LocalCore, sent: &Sent) -> Result<(), BucketError> {
-    let metadata = read(&local.join(METADATA_FILE))?.unwrap_or_default();
-    let metadata = serde_json::from_slice::<Metadata>(&metadata).ok();
+    let metadata = serde_json::from_slice::<Metadata>(&small_files::metadata(local)?).ok();
     let recorded = metadata.and_then(|metadata| metadata.encrypted?.core_file_sha256);
     if recorded.is_none_or(|recorded| recorded == sent.sha256) {
         return Ok(());
@@ -134,108 +143,37 @@ fn check_hash(local: &Path, core: &LocalCore, sent: &Sent) -> Result<(), BucketE
     })
 }
 
-/// Sends all but the core, and again what was changed since. Gives whether the entry was not listed
-/// there before.
-fn send_files(
-    channel: &Channel,
-    local: &Path,
-    held: &mut Held,
-    rate: &mut Rate,
-) -> Result<bool, BucketError> {
-    let path = local.join(METADATA_FILE);
-    let metadata = read(&path)?;
-    let entry = &held.item.entry;
-    if held.item.listed {
-        let sent = held.item.metadata.as_ref();
-        let now = metadata.as_deref().map(SentFile::of);
-        if sent.is_none() || now.is_none() || sent == now.as_ref() {
-            return Ok(false);
-        }
-        if !is_listed(channel, entry)? {
-            return Err(BucketError::Removed { address: channel.shown(entry) });
-        }
-    }
-    let mut files = BTreeMap::new();
-    for name in before_metadata() {
-        if let Some(bytes) = read(&local.join(&name))? {
-            rate.wait(bytes.len() as u64);
-            channel.put(&format!("{entry}/{name}"), &bytes)?;
-            files.insert(name, SentFile::of(&bytes));
-        }
-    }
-    if is_pinned(local) {
-        channel.put(&format!("{entry}/{PIN_FILE}"), b"pinned\n")?;
-    }
-    let absent = || BucketError::io("read", &path, io::ErrorKind::NotFound.into());
-    let metadata = metadata.ok_or_else(absent)?;
-    let is_new = list(channel, entry, &metadata)?;
-    table::add_row(channel, entry, local, &metadata)?;
-    (held.item.listed, held.item.files) = (true, files);
-    held.item.metadata = Some(SentFile::of(&metadata));
-    held.save()?;
-    Ok(is_new)
-}
-
-/// Creates the metadata: from here on, the entry is listed. Gives whether it was not before.
-fn list(channel: &Channel, entry: &str, metadata: &[u8]) -> Result<bool, BucketError> {
-    let name = format!("{entry}/{METADATA_FILE}");
-    for _ in 0..LOOKS {
-        if channel.put_new(&name, metadata)? == Put::Created {
-            return Ok(true);
-        }
-        let found = match channel.get(&name, MAX_WHOLE) {
-            // It was removed meanwhile.
-            Err(RemoteError::NotFound { .. }) => continue,
-            found => found?,
-        };
-        if found == metadata {
-            return Ok(false);
-        }
-        if id(&found) != id(metadata) || id(metadata).is_none() {
-            return Err(BucketError::OtherEntry { address: channel.shown(&name) });
-        }
-        // Of an earlier try: the core was compressed anew since, and nobody has read the old one.
-        channel.put(&name, metadata)?;
-        return Ok(false);
-    }
-    Err(BucketError::OtherEntry { address: channel.shown(&name) })
-}
-
-fn id(metadata: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Head {
-        id: String,
-    }
-    serde_json::from_slice(metadata).ok().map(|head: Head| head.id)
-}
-
 /// Creates the record. If another host was faster, its core is the entry's, and this one is none.
 /// If somebody has removed the entry or the core meanwhile, there is no record, or none any more.
 fn publish(
     channel: &Channel,
     held: &mut Held,
-    sent: Sent,
+    own: CoreRecord,
 ) -> Result<(Outcome, CoreRecord), BucketError> {
     let entry = held.item.entry.as_str();
     let name = format!("{entry}/{CORE_RECORD}");
-    let core = format!("{entry}/{}", sent.key);
+    let core = own.key.as_ref().map(|key| format!("{entry}/{key}"));
+    // What stays costs space, and no more: the next `prune` finds it.
+    let withdraw = || {
+        let others = own.files.values().filter_map(|file| file.key.as_ref());
+        for name in core.iter().cloned().chain(others.map(|key| format!("{entry}/{key}"))) {
+            let _ = channel.delete(&name);
+        }
+    };
     let removed = || {
-        // What stays is found by the next `prune`.
-        let _ = channel.delete(&core);
+        withdraw();
         Err(BucketError::Removed { address: channel.shown(entry) })
     };
     if !is_listed(channel, entry)? {
         return removed();
     }
-    let mut own = CoreRecord::new(sent.key, sent.bytes, sent.sha256, Host::this().name);
-    own.files.clone_from(&held.item.files);
     for _ in 0..LOOKS {
         if channel.put_new(&name, &own.to_json())? == Put::Created {
             if !is_listed(channel, entry)? {
                 channel.delete(&name)?;
                 return removed();
             }
-            if !exists(channel, &core)? {
+            if let Some(core) = core.filter(|core| !exists(channel, core).unwrap_or(true)) {
                 channel.delete(&name)?;
                 held.item.upload = None;
                 held.save()?;
@@ -248,8 +186,7 @@ fn publish(
         if found.key == own.key {
             return Ok((Outcome::Pushed, found));
         }
-        // What stays costs space, and no more.
-        let _ = channel.delete(&core);
+        withdraw();
         return Ok((Outcome::Already, found));
     }
     Err(BucketError::OtherEntry { address: channel.shown(&name) })

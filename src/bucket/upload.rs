@@ -90,6 +90,8 @@ pub(super) fn send(
             }
             Err(BucketError::Remote(RemoteError::NotFound { .. })) if was_begun => {
                 held.item.upload = None;
+                // Whoever removed the entry may have pushed it again.
+                held.item.files.clear();
                 held.save()?;
             }
             Err(error) => return Err(error),
@@ -128,7 +130,7 @@ fn begin(
     Ok(upload)
 }
 
-fn random() -> Result<String, BucketError> {
+pub(super) fn random() -> Result<String, BucketError> {
     let mut bytes = [0; 8];
     let found = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     found.map_err(|error| BucketError::io("read", "/dev/urandom", error.into()))?;

@@ -124,7 +124,7 @@ impl RemoteEntry {
                 }
             },
         };
-        let neighbours = RemoteNeighbours::new(channel, &core.name);
+        let neighbours = RemoteNeighbours::new(channel, &core.name, core.record.clone());
         Ok(Self::Core(Box::new(RemoteCore { core, neighbours })))
     }
 

@@ -65,6 +65,8 @@ pub struct EntryCore {
     channel: Arc<Channel>,
     /// The name of the core, or what it would be, below the channel's root.
     pub name: String,
+    /// What was pushed with it, if it was.
+    pub record: Option<CoreRecord>,
     pack: Option<Pack>,
     core: Core,
     /// How the core is opened, if it is encrypted and is not opened yet.
@@ -136,6 +138,22 @@ impl Files {
     }
 }
 
+/// The pack that the record names: mostly, it is the one that was asked for.
+fn pack_of(
+    channel: &Arc<Channel>,
+    folder: &str,
+    record: &CoreRecord,
+    file: &str,
+    asked: Option<RemoteFile>,
+) -> Option<RemoteFile> {
+    let object = record.object_of(file)?;
+    if object == file {
+        return asked;
+    }
+    let own = RemoteFile::begin(Arc::clone(channel), &format!("{folder}{object}"), Some(START));
+    own.and_then(Opening::finish).ok()
+}
+
 impl EntryCore {
     /// Opens the entry in a directory below the channel's root: its name has a slash at the end,
     /// or is empty for the root itself. Its files are most likely of the form `expected`.
@@ -174,6 +192,10 @@ impl EntryCore {
             }
         }
         let Files { pack, core } = files;
+        let pack = match &record {
+            Some(record) => pack_of(channel, folder, record, &form.name("", PACK_FILE), pack),
+            None => pack,
+        };
         let (name, core, bytes) = match (&record, key) {
             (Some(record), Some(key)) => {
                 let name = format!("{folder}{key}");
@@ -187,25 +209,25 @@ impl EntryCore {
             }
             _ => (form.name(folder, CORE_FILE), core, None),
         };
-        let reason = |record: Option<CoreRecord>| {
-            record
-                .map_or_else(|| "it is not uploaded (yet)".to_owned(), |record| record.to_string())
+        let reason = || match &record {
+            Some(record) => record.to_string(),
+            None => "it is not uploaded (yet)".to_owned(),
         };
         let core = match (bytes, core) {
             (Some(bytes), _) => Core::Pushed { bytes },
             (None, Ok(core)) => Core::Opened(Arc::new(core)),
             (None, Err(error)) => match (error, &pack) {
                 (error @ RemoteError::NotFound { .. }, None) => {
-                    return Ok(EntryOf::Nothing { reason: reason(record), error });
+                    return Ok(EntryOf::Nothing { reason: reason(), error });
                 }
                 (error, None) => return Err(error),
-                (RemoteError::NotFound { .. }, Some(_)) => Core::None(reason(record)),
+                (RemoteError::NotFound { .. }, Some(_)) => Core::None(reason()),
                 (error, Some(_)) => Core::None(error.to_string()),
             },
         };
         let pack = pack.map(|pack| Pack { shown: pack.shown(), bytes: Arc::new(pack) });
         let channel = Arc::clone(channel);
-        Ok(EntryOf::Core(Box::new(Self { channel, name, pack, core, unseal: None })))
+        Ok(EntryOf::Core(Box::new(Self { channel, name, record, pack, core, unseal: None })))
     }
 
     /// The core of this name below the channel's root, or the root itself if that is empty: by
@@ -215,7 +237,8 @@ impl EntryCore {
     /// Fails if it is not there or cannot be had.
     pub fn of_file(channel: Arc<Channel>, name: String) -> Result<Self, RemoteError> {
         let core = RemoteFile::open(Arc::clone(&channel), &name)?;
-        Ok(Self { channel, name, pack: None, core: Core::Opened(Arc::new(core)), unseal: None })
+        let core = Core::Opened(Arc::new(core));
+        Ok(Self { channel, name, record: None, pack: None, core, unseal: None })
     }
 
     /// The same, of which the core is read wherever there is one: for a command that judges it.
@@ -242,13 +265,13 @@ impl EntryCore {
     #[must_use]
     pub fn unsealed_now(self) -> Self {
         let Some(unseal) = self.unseal else { return self };
-        let Self { channel, name, pack, core, .. } = self;
+        let Self { channel, name, record, pack, core, .. } = self;
         let rest = Rest::new(Arc::clone(&channel), name.clone(), core, Some(unseal));
         let core = match rest.open_file() {
             Ok(core) => Core::Opened(core),
             Err(error) => Core::None(error.to_string()),
         };
-        Self { channel, name, pack, core, unseal: None }
+        Self { channel, name, record, pack, core, unseal: None }
     }
 
     /// Its address, without secrets.

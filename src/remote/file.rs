@@ -11,7 +11,7 @@ use super::wire::{Ask, Outcome};
 use crate::corefile::read::bytes::{Bytes, DataError};
 use crate::corefile::read::stored_metadata::{MAX_METADATA, Neighbours};
 use crate::corefile::read::work::Work;
-use crate::metadata::core_record::is_core;
+use crate::metadata::core_record::{CoreRecord, is_core};
 use crate::metadata::{ENCRYPTED, METADATA_FILE, PACK_FILE, is_core_name};
 
 /// How many bytes of its end come when a file is opened: footer, seek table and metadata of most
@@ -192,12 +192,14 @@ pub struct RemoteNeighbours {
     channel: Arc<Channel>,
     /// The core's name below the channel's root.
     name: String,
+    /// What was pushed with it, if it was.
+    record: Option<CoreRecord>,
 }
 
 impl RemoteNeighbours {
-    /// What is beside the core of this name below the channel's root.
-    pub fn new(channel: Arc<Channel>, name: &str) -> Self {
-        Self { channel, name: name.to_owned() }
+    /// What is beside the core of this name below the channel's root, by its record.
+    pub fn new(channel: Arc<Channel>, name: &str, record: Option<CoreRecord>) -> Self {
+        Self { channel, name: name.to_owned(), record }
     }
 
     /// Whether there is something of this name.
@@ -219,6 +221,7 @@ impl RemoteNeighbours {
     }
 
     fn sibling(&self, name: &str) -> String {
+        let name = self.record.as_ref().and_then(|record| record.object_of(name)).unwrap_or(name);
         match self.name.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{name}"),
             None => name.to_owned(),
@@ -258,7 +261,9 @@ impl Neighbours for RemoteNeighbours {
     }
 
     fn pack(&self) -> io::Result<Arc<dyn Bytes>> {
-        if !self.has_metadata() {
+        let has_none =
+            self.record.as_ref().is_some_and(|record| record.object_of(PACK_FILE).is_none());
+        if !self.has_metadata() || has_none {
             return Err(io::ErrorKind::NotFound.into());
         }
         match RemoteFile::open(Arc::clone(&self.channel), &self.sibling(PACK_FILE)) {

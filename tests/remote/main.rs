@@ -42,6 +42,7 @@ mod secrets;
 mod table_of_pushed;
 mod tables;
 mod tls;
+mod two_hosts;
 mod verification;
 mod web_identity;
 mod writing;

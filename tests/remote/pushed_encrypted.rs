@@ -69,15 +69,21 @@ fn an_entry_that_gets_recipients_while_it_is_pushed_is_sent_with_them() {
     assert_eq!(rewrapped.code, Some(0), "{}", rewrapped.stderr);
     let answer = push(&store, &["latest"], &bucket.variables());
     assert_eq!((answer.code, cores(&bucket)), (Some(0), 1), "{}", text(&answer));
-    let there = metadata(&bucket);
-    assert_eq!(there["encrypted"]["to"].as_array().unwrap().len(), 2);
+    // The entry is listed by the old metadata; the record names what belongs to the core.
     let keys = bucket.keys();
-    let object = |end: &str| keys.iter().find(|key| key.ends_with(end)).unwrap();
-    let record = bucket.object(object("/core.json")).unwrap();
-    let record: Value = serde_json::from_slice(&record).unwrap();
-    assert_eq!(record["sha256"], there["encrypted"]["core_file_sha256"]);
-    for name in ["report.json.age", "triage.zst.age", "metadata.json.age"] {
+    let record = keys.iter().find(|key| key.ends_with("/core.json")).unwrap();
+    let folder = record.strip_suffix("core.json").unwrap();
+    let record: Value = serde_json::from_slice(&bucket.object(record).unwrap()).unwrap();
+    let files = record["files"].as_object().unwrap();
+    assert_eq!(files.len(), 4, "{record}");
+    for (name, file) in files {
         let here = fs::read(entry.join(name)).unwrap();
-        assert!(bucket.object(object(name)).unwrap() == here, "{name}");
+        let key = file["key"].as_str().expect("a name of its own");
+        assert!(bucket.object(&format!("{folder}{key}")).unwrap() == here, "{name}");
+        let clear = || serde_json::from_slice::<Value>(&here).unwrap()["encrypted"].clone();
+        if name == "metadata.json" {
+            assert_eq!(clear()["core_file_sha256"], record["sha256"]);
+            assert_eq!(clear()["to"].as_array().unwrap().len(), 2);
+        }
     }
 }
