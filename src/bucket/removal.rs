@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! entry   metadata.json, then all else           not listed from the first step on
-//! core    core.json says so, then the core       listed as `core-removed` from the first step on
+//! core    core.json says so, then the core       no reader takes it from the first step on; lists,
+//!                                                which go by names, have `core-removed` at the end
 //! ```
 //!
 //! A pin is looked for before the first step and after it: what was pinned in between is put back.

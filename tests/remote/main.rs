@@ -22,6 +22,7 @@ mod faults;
 mod fleet;
 mod google;
 mod http_server;
+mod interrupted;
 mod killed;
 #[path = "../tool/leave_out.rs"]
 mod leave_out;
