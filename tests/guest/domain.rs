@@ -245,8 +245,9 @@ impl Domain {
         self.await_that(|| self.console().matches(text).count() >= times, text);
     }
 
+    /// Waits until something is so.
     #[track_caller]
-    fn await_that(&self, is_so: impl Fn() -> bool, what: &str) {
+    pub(crate) fn await_that(&self, is_so: impl Fn() -> bool, what: &str) {
         let started = Instant::now();
         while !is_so() {
             assert!(started.elapsed() < TEST_TIMEOUT, "no {what:?}\n{}", self.log());
