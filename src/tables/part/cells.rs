@@ -1,6 +1,7 @@
 //! The columns that a listing reads, row by row.
 
 use jiff::Timestamp;
+use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, SerializedFileReader};
 
@@ -10,6 +11,8 @@ use crate::tables::row::{Kernel, Row};
 /// The columns, and how far they are read.
 pub(super) struct Cells {
     columns: Vec<Option<Reading>>,
+    /// How many bytes of text the rows had.
+    text: usize,
 }
 
 struct Reading {
@@ -40,6 +43,9 @@ const PATHS: [&str; 19] = [
     "report_schema",
     "note",
 ];
+
+/// The most bytes of text that are read of a group: a file may name one long text in each row.
+const MAX_TEXT: usize = 256 << 20;
 
 /// What a cell is read as.
 enum Cell<'a> {
@@ -78,7 +84,7 @@ impl Cells {
             let column = columns::at(reader, group, path, most)?;
             Ok(column.map(|column| Reading { column, level: 0, value: 0 }))
         };
-        paths.iter().map(read).collect::<Result<_, _>>().map(|columns| Self { columns })
+        paths.iter().map(read).collect::<Result<_, _>>().map(|columns| Self { columns, text: 0 })
     }
 
     /// The next id.
@@ -89,6 +95,11 @@ impl Cells {
 
     /// The next row.
     pub(super) fn row(&mut self) -> Result<Row, String> {
+        let columns = self.columns.iter().flatten();
+        self.text = columns.map(Reading::next_text).fold(self.text, usize::saturating_add);
+        if self.text > MAX_TEXT {
+            return Err(format!("its rows have more than {MAX_TEXT} bytes of text"));
+        }
         let mut next = self.columns.iter_mut();
         let next = &mut next;
         let missing = |what: &str| format!("a row has no {what}");
@@ -118,6 +129,14 @@ impl Cells {
 }
 
 impl Reading {
+    /// The length of the next value that is a text. Of a list, it is that of one of its values.
+    fn next_text(&self) -> usize {
+        match &self.column.values {
+            Values::Text(values) => values.get(self.value).map_or(0, ByteArray::len),
+            Values::Bool(_) | Values::Int(_) | Values::Double(_) => 0,
+        }
+    }
+
     /// The next value, absent ones included.
     fn take(&mut self) -> Cell<'_> {
         let definition = self.column.definition.get(self.level).copied();

@@ -6,6 +6,7 @@
 //! ([`shred`]), and back ([`assemble`]).
 
 mod assemble;
+mod bounds;
 mod cells;
 mod columns;
 mod schema;
@@ -26,8 +27,8 @@ use super::Row;
 use cells::Cells;
 use columns::Column;
 
-/// The most rows of a part that are read.
-const MAX_ROWS: usize = 1 << 20;
+/// The most rows of a part that are read. Those that are written have 40,000 at the most.
+const MAX_ROWS: usize = 1 << 16;
 
 /// Rows as the bytes of a file.
 ///
@@ -119,7 +120,10 @@ pub(super) fn ids(file: Vec<u8>) -> Result<BTreeSet<String>, String> {
 }
 
 fn open(file: Vec<u8>) -> Result<SerializedFileReader<Bytes>, String> {
-    let reader = SerializedFileReader::new(Bytes::from(file)).map_err(|error| error.to_string())?;
+    bounds::footer(&file)?;
+    let file = Bytes::from(file);
+    let reader = SerializedFileReader::new(file.clone()).map_err(|error| error.to_string())?;
+    bounds::pages(&file, reader.metadata())?;
     let count = (0..reader.num_row_groups())
         .fold(0_usize, |sum, group| sum.saturating_add(columns::rows(&reader, group)));
     match count > MAX_ROWS {

@@ -83,3 +83,47 @@ fn a_part_whose_rows_are_none_is_damaged() {
         assert!(heads(file.clone()).is_err() && read(file).is_err());
     }
 }
+
+/// A reader may be misled by any byte, but ends, with rows or an error.
+#[test]
+fn a_file_with_any_byte_changed_is_read_within_bounds() {
+    let file = write(&[full("20260101T000000Z-a"), row("20260101T000000Z-b")]).unwrap();
+    let tail = file.len() - 8;
+    let length = u32::from_le_bytes(*file[tail..].first_chunk().unwrap());
+    let footer = tail - usize::try_from(length).unwrap();
+    // Each byte of the footer, and some of the pages.
+    for at in (0..footer).step_by(8).chain(footer..file.len()) {
+        for change in [0x0f, 0xff] {
+            let mut changed = file.clone();
+            changed[at] ^= change;
+            let ended = std::panic::catch_unwind(|| {
+                let _ = heads(changed.clone());
+                let _ = ids(changed.clone());
+                let _ = read(changed);
+            });
+            assert!(ended.is_ok(), "{at} {change:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_footer_that_promises_what_is_not_there_is_an_error() {
+    let file = write(&[full("20260101T000000Z-a")]).unwrap();
+    let with_footer = |footer: &[u8]| {
+        let mut file = file.clone();
+        file.extend(footer);
+        file.extend(u32::try_from(footer.len()).unwrap().to_le_bytes());
+        file.extend(b"PAR1");
+        heads(file).unwrap_err()
+    };
+    // A version, and two billion elements of the schema.
+    let huge = [0x15, 2, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07];
+    let nested = [0x1c; 1 << 16];
+    for footer in [&huge[..], &nested, &[], &[0x19; 100]] {
+        with_footer(footer);
+    }
+    let mut too_long = file.clone();
+    let length = too_long.len() - 8;
+    too_long[length..length + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(heads(too_long).unwrap_err().contains("promises more"));
+}
