@@ -10,16 +10,14 @@ use super::files::LocalCore;
 use super::item::Pushed;
 use super::presence::{exists, is_listed};
 use super::queue::Held;
+use super::small_files::{self, LOOKS};
 use super::upload::{self, Sent, Verify};
-use super::{BucketError, Rate, small_files, table};
+use super::{BucketError, Rate, table};
 use crate::metadata::core_record::{CORE_RECORD, CoreRecord, MAX_RECORD};
 use crate::metadata::{Host, Metadata};
 use crate::remote::writing::Put;
 use crate::remote::{Channel, RemoteError};
 use crate::store::metadata_head::MetadataHead;
-
-/// How often an object is looked for that is said to be there.
-const LOOKS: usize = 3;
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,14 +152,16 @@ fn publish(
     let name = format!("{entry}/{CORE_RECORD}");
     let core = own.key.as_ref().map(|key| format!("{entry}/{key}"));
     // What stays costs space, and no more: the next `prune` finds it.
-    let withdraw = || {
-        let others = own.files.values().filter_map(|file| file.key.as_ref());
-        for name in core.iter().cloned().chain(others.map(|key| format!("{entry}/{key}"))) {
-            let _ = channel.delete(&name);
+    let withdraw = |published: Option<&CoreRecord>| {
+        let others = own.files.values().map(|file| &file.key);
+        for key in others.chain([&own.key]).flatten() {
+            if published.is_none_or(|record| !record.names(key)) {
+                let _ = channel.delete(&format!("{entry}/{key}"));
+            }
         }
     };
     let removed = || {
-        withdraw();
+        withdraw(None);
         Err(BucketError::Removed { address: channel.shown(entry) })
     };
     if !is_listed(channel, entry)? {
@@ -173,21 +173,25 @@ fn publish(
                 channel.delete(&name)?;
                 return removed();
             }
-            if let Some(core) = core.filter(|core| !exists(channel, core).unwrap_or(true)) {
+            if let Some(core) = &core
+                && !exists(channel, core)?
+            {
                 channel.delete(&name)?;
+                let address = channel.shown(core);
                 held.item.upload = None;
                 held.save()?;
-                return Err(RemoteError::NotFound { address: channel.shown(&core) }.into());
+                return Err(RemoteError::NotFound { address }.into());
             }
             return Ok((Outcome::Pushed, own));
         }
         let Some(found) = record(channel, entry)? else { continue };
-        // The answer to an earlier try was lost.
-        if found.key == own.key {
-            return Ok((Outcome::Pushed, found));
-        }
-        withdraw();
-        return Ok((Outcome::Already, found));
+        withdraw(Some(&found));
+        // It is this push's own if the answer to an earlier try was lost.
+        let is_own = match &own.key {
+            Some(_) => found.key == own.key,
+            None => found == own,
+        };
+        return Ok((if is_own { Outcome::Pushed } else { Outcome::Already }, found));
     }
     Err(BucketError::OtherEntry { address: channel.shown(&name) })
 }

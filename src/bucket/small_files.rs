@@ -23,7 +23,7 @@ use crate::store::METADATA_FILE;
 use crate::store::pin::{PIN_FILE, is_pinned};
 
 /// How often an object is looked for that is said to be there.
-const LOOKS: usize = 3;
+pub(super) const LOOKS: usize = 3;
 
 /// Sends all but the core. Gives whether the entry was not listed there before.
 pub(super) fn create(
