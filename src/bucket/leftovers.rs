@@ -16,7 +16,7 @@ use super::BucketError;
 use super::presence::is_listed;
 use super::pull::parts;
 use super::push::record;
-use super::stored::{StoredEntries, StoredFile};
+use super::stored::{self, StoredEntries, StoredFile};
 use crate::metadata::core_record::{is_core, is_other};
 use crate::remote::{Channel, RemoteError, at_once};
 use crate::store::pin::PIN_FILE;
@@ -121,10 +121,7 @@ fn is_named_by_record(name: &str) -> bool {
 
 /// The entry of an object, and the rest of its name.
 fn split(name: &str) -> Option<(&str, &str)> {
-    let (guest, rest) = name.split_once('/')?;
-    let (id, file) = rest.split_once('/')?;
-    let entry = name.get(..guest.len().checked_add(id.len())?.checked_add(1)?)?;
-    parts(entry).map(|_| (entry, file))
+    stored::split(name).filter(|(entry, _)| parts(entry).is_some())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::store::{INCOMPLETE, METADATA_FILE};
 
 /// The directory of the table, which no guest has.
 const INDEX: &str = "index/";
-/// Of so many guests, one request each takes no longer than a list of everything.
+/// Up to this many guests, one request for each takes no longer than a list of everything.
 const MAX_GUESTS: usize = 64;
 /// How long ago the newest entry of a guest is looked for, one after the other.
 const DAYS: [i64; 3] = [1, 30, 365];

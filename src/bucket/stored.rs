@@ -96,7 +96,7 @@ pub fn add(entries: &mut StoredEntries, object: &DatedObject) {
 }
 
 /// The entry of an object, and the rest of its name.
-fn split(name: &str) -> Option<(&str, &str)> {
+pub(super) fn split(name: &str) -> Option<(&str, &str)> {
     let (guest, rest) = name.split_once('/')?;
     let (id, file) = rest.split_once('/')?;
     let entry = name.get(..guest.len().checked_add(id.len())?.checked_add(1)?)?;

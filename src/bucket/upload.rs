@@ -90,7 +90,7 @@ pub(super) fn send(
             }
             Err(BucketError::Remote(RemoteError::NotFound { .. })) if was_begun => {
                 held.item.upload = None;
-                // Whoever removed the entry may have pushed it again.
+                // Another host may have removed the entry and pushed it again.
                 held.item.files.clear();
                 held.save()?;
             }
@@ -232,7 +232,7 @@ impl Sending<'_> {
         while lock(&self.failed).is_none() {
             match self.send_next() {
                 Ok(Some(id)) => {
-                    // Nobody takes it if the queue's file cannot be written: that has failed, then.
+                    // No thread takes it if the queue's file cannot be written: that has failed, then.
                     let _ = ids.send(id);
                 }
                 Ok(None) => return,

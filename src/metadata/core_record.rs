@@ -109,7 +109,7 @@ impl CoreRecord {
     pub fn object_of<'a>(&'a self, file: &'a str) -> Option<&'a str> {
         match self.files.get(file) {
             Some(sent) => Some(sent.key.as_deref().unwrap_or(file)),
-            // A record without them has no hashes: what is there is the entry's.
+            // A record without them has no hashes: every file in the directory is the entry's.
             None => self.files.is_empty().then_some(file),
         }
     }

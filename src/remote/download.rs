@@ -121,7 +121,7 @@ impl Download<'_> {
             if let Err(error) = self.take(offset, end) {
                 let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
                 hashed.failed.get_or_insert(error);
-                // Nobody takes another one.
+                // No thread takes another one.
                 self.next.fetch_max(self.length, Ordering::Relaxed);
                 self.advanced.notify_all();
                 return;

@@ -45,7 +45,7 @@ pub(super) fn times(first: Time, last: Time, end: Option<Time>, most: usize) -> 
 /// names have at their end. All names have `known` bytes at their beginning alike.
 pub(super) fn letters<'a>(names: &[(&'a str, bool)], known: usize, most: usize) -> Vec<&'a str> {
     let mut found = Vec::new();
-    // Names that have so many bytes alike.
+    // Names, and how many bytes at their beginning are alike.
     let mut waiting = vec![(names, known)];
     while let Some((mut names, alike)) = waiting.pop() {
         while let Some(((first, _), _)) = names.split_first() {

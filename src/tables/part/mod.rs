@@ -96,7 +96,7 @@ pub(super) fn heads(file: Vec<u8>) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-/// A row, if it is one: whoever may write to a bucket writes parts, too.
+/// A row, if it is one: others who may write to a bucket may write parts, too.
 fn checked(row: Row) -> Result<Row, String> {
     let is_one = row.is_one();
     is_one.then_some(row).ok_or_else(|| "a row is of another schema, or has no id".to_owned())
